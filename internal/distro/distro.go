@@ -1,0 +1,81 @@
+// Package distro is what a distribution can do, as four effects and no more:
+// [Distro.Resolve] chooses packages, [Distro.Unpack] turns one package into a
+// tree, [Distro.Configure] runs what the packages bring to run, in a sandbox, and
+// [Distro.Describe] says what a package is.
+//
+// There is no "install into this directory" on purpose: it would spoil caching,
+// foreign architectures and knowing which package a path came from.
+package distro
+
+import (
+	"context"
+
+	"ingot/internal/digest"
+	"ingot/internal/sandbox"
+	"ingot/internal/tree"
+)
+
+// A Ref names one exact package as an archive offers it. It is what the lock
+// records.
+type Ref struct {
+	Name     string
+	Version  string        // in full, with epoch
+	Arch     string        // of the package: "amd64", "all"
+	Archive  string        // which of the lock's archives it lies in, by name
+	Location string        // path below the archive's root, never a URL
+	Size     int64         // bytes of the package file
+	SHA256   digest.Digest // of the package file
+}
+
+// A Request is what a resolution is asked for.
+type Request struct {
+	Arch       string   // Debian's name of the image's architecture
+	Start      string   // "essential", "minbase" or "standard"; "" adds nothing
+	Packages   []string // as a user writes them: "nginx", "curl=7.88.1-10", "foo/bookworm-backports", "libc6:i386"
+	Remove     []string // names that must not be chosen, even where something recommends them
+	Recommends bool
+}
+
+// An Unpacked package: what it holds, as data.
+type Unpacked struct {
+	Ref  Ref
+	Tree tree.Tree // its files, contents in a pack of the cache
+	// Control holds what the distribution's own installer needs beside the
+	// files: Debian's control.tar members by name ("control", "postinst",
+	// "triggers", …).
+	Control map[string]ControlFile
+}
+
+// A ControlFile is one of a package's control members.
+type ControlFile struct {
+	Mode uint32
+	Data []byte
+}
+
+// A Description says what a package is, for manifests and SBOMs.
+type Description struct {
+	Purl       string // a package URL, such as pkg:deb/debian/bash@5.2.15-2+b7?arch=amd64
+	Source     string // source package and its version: "bash 5.2.15-2"
+	Maintainer string
+	Homepage   string
+	Summary    string
+	Licences   []string // SPDX identifiers found in the package, or none
+	Installed  int64    // bytes, as the package says
+}
+
+// A Box is the sandbox that Configure works in: a tree made real.
+type Box = sandbox.Box
+
+// A Distro is a family of distributions that share package format and tools.
+type Distro interface {
+	// Unpack reads one package file, whose digest the caller has verified,
+	// into a tree. It runs nothing.
+	Unpack(ctx context.Context, ref Ref, path string) (Unpacked, error)
+	// Configure makes the packages installed: it puts their files and the
+	// installer's records into the sandbox and runs their scripts there, in
+	// the order that the distribution's installer would. The caller captures
+	// what it left as a delta.
+	Configure(ctx context.Context, box *Box, base tree.Tree, pkgs []Unpacked) error
+	// Describe says what a package is.
+	Describe(p Unpacked) Description
+}

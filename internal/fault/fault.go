@@ -1,0 +1,97 @@
+// Package fault is how ingot says what went wrong: an error with the exit code
+// of the process and, where there is one, the remedy.
+//
+// A room wraps what it can name ([Newf], [Wrap]); cmd/ingot prints the message
+// behind "error:" and the hint behind "hint:" and exits with [CodeOf]. An error
+// without a code exits 1. The codes are the one table of docs/reference/exit-codes.md.
+package fault
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// A Code is an exit code of the process.
+type Code int
+
+// The exit codes. They are part of the command line's contract.
+const (
+	Done         Code = 0
+	Failed       Code = 1
+	Usage        Code = 2   // wrong use of the command line
+	Definition   Code = 3   // the definition is invalid
+	NotFound     Code = 4   // no such package, flavor, image or version
+	Verification Code = 5   // a signature, digest or freshness check failed
+	Busy         Code = 6   // locked by another ingot
+	Unreachable  Code = 7   // a mirror or server did not answer
+	Health       Code = 8   // a boot or health test failed
+	Preflight    Code = 9   // no space, or a check before work failed
+	Choice       Code = 10  // a choice is needed
+	Interrupted  Code = 130 // the user or a supervisor stopped it
+)
+
+// An Error carries a code and an optional hint around a cause.
+type Error struct {
+	Code Code
+	Hint string // one line that tells what to do, or empty
+	Err  error
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+
+// Unwrap gives the cause to errors.Is and errors.As.
+func (e *Error) Unwrap() error { return e.Err }
+
+// Newf makes an error with a code; the format may hold one %w.
+func Newf(code Code, format string, args ...any) *Error {
+	return &Error{Code: code, Err: fmt.Errorf(format, args...)}
+}
+
+// Wrap puts a code on err; a nil err stays nil, and an err that has a code
+// already keeps it.
+func Wrap(code Code, err error) error {
+	if err == nil {
+		return nil
+	}
+	if e, ok := errors.AsType[*Error](err); ok && e != nil {
+		return err
+	}
+	return &Error{Code: code, Err: err}
+}
+
+// WithHint returns the error with a remedy; the format is Sprintf's.
+func (e *Error) WithHint(format string, args ...any) *Error {
+	c := *e
+	c.Hint = fmt.Sprintf(format, args...)
+	return &c
+}
+
+// CodeOf is the exit code that an error asks for. The outermost code wins.
+func CodeOf(err error) Code {
+	if err == nil {
+		return Done
+	}
+	if e, ok := errors.AsType[*Error](err); ok {
+		return e.Code
+	}
+	if errors.Is(err, context.Canceled) {
+		return Interrupted
+	}
+	return Failed
+}
+
+// HintOf is the outermost hint in an error's chain, or empty.
+func HintOf(err error) string {
+	for err != nil {
+		e, ok := errors.AsType[*Error](err)
+		if !ok {
+			return ""
+		}
+		if e.Hint != "" {
+			return e.Hint
+		}
+		err = e.Err
+	}
+	return ""
+}

@@ -1,0 +1,3 @@
+// Package sandbox runs target programs in a tree made real: namespaces, a private
+// root, no privilege on the host.
+package sandbox
