@@ -1,4 +1,324 @@
 package sandbox
 
-// A Box is a private root in which programs of a tree run.
-type Box struct{}
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"ingot/internal/fault"
+	"ingot/internal/tree"
+)
+
+// Options says what kind of box to make.
+type Options struct {
+	// Dir is an empty work directory for trees that are too large for memory;
+	// "" keeps the tree in a tmpfs. The caller removes it with [Remove].
+	Dir string
+	// Binds are host paths to show inside, read-only unless said.
+	Binds []Bind
+}
+
+// A Bind shows a host file or directory inside the box's root.
+type Bind struct {
+	Host   string
+	Inside string // absolute
+	Write  bool
+}
+
+// A Box is a private root in which programs of a tree run. Its methods may not
+// be called from several goroutines at once.
+type Box struct {
+	cmd    *exec.Cmd
+	wire   *wire
+	log    *bytes.Buffer // what the inside itself said
+	closed sync.Once
+}
+
+// New starts a box with an empty root. What forbids it, such as a kernel without
+// user namespaces, is a fault.Preflight with the remedy.
+func New(ctx context.Context, o Options) (*Box, error) {
+	idmap, err := chooseIDs()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := socketpair()
+	if err != nil {
+		return nil, err
+	}
+	files, err := socketpair()
+	if err != nil {
+		return nil, err
+	}
+	b := &Box{log: &bytes.Buffer{}}
+	b.cmd = &exec.Cmd{
+		Path:       "/proc/self/exe",
+		Args:       []string{initName},
+		Env:        []string{"GODEBUG=" + os.Getenv("GODEBUG")},
+		ExtraFiles: []*os.File{conn[1], files[1]},
+		Stderr:     b.log,
+		SysProcAttr: &syscall.SysProcAttr{
+			Cloneflags: unix.CLONE_NEWUSER | unix.CLONE_NEWNS | unix.CLONE_NEWPID | unix.CLONE_NEWIPC | unix.CLONE_NEWUTS,
+			Pdeathsig:  syscall.SIGKILL,
+			// Ambient capabilities outlive the exec although the ids are not
+			// mapped yet, so one exec is enough.
+			AmbientCaps: ambient(),
+			Setpgid:     true, // a ^C at the terminal is ingot's to handle
+		},
+	}
+	err = b.cmd.Start()
+	_, _ = conn[1].Close(), files[1].Close()
+	if err != nil {
+		_, _ = conn[0].Close(), files[0].Close()
+		return nil, explainStart(err)
+	}
+	if b.wire, err = newWire(conn[0], files[0]); err != nil {
+		b.kill()
+		return nil, err
+	}
+	if err := idmap.write(b.cmd.Process.Pid); err != nil {
+		b.kill()
+		return nil, err
+	}
+	if o.Dir != "" && os.Geteuid() == 0 {
+		if err := os.Chown(o.Dir, int(idmap.uid[0].outside), int(idmap.gid[0].outside)); err != nil {
+			b.kill()
+			return nil, fmt.Errorf("cannot give the work directory to the sandbox: %w", err)
+		}
+	}
+	if _, err := b.call(ctx, request{Setup: &setup{Dir: o.Dir, Binds: o.Binds}}, nil); err != nil {
+		b.kill()
+		return nil, fault.Newf(fault.Preflight, "cannot set up the sandbox: %w", err).
+			WithHint("ingot needs user namespaces with mount, proc and tmpfs inside; in a container allow nesting")
+	}
+	return b, nil
+}
+
+// ambient is every capability that this kernel knows.
+func ambient() []uintptr {
+	last := 40
+	if data, err := os.ReadFile("/proc/sys/kernel/cap_last_cap"); err == nil {
+		_, _ = fmt.Sscan(string(data), &last)
+	}
+	caps := make([]uintptr, last+1)
+	for i := range caps {
+		caps[i] = uintptr(i)
+	}
+	return caps
+}
+
+func socketpair() ([2]*os.File, error) {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return [2]*os.File{}, fmt.Errorf("cannot make a socket pair: %w", err)
+	}
+	return [2]*os.File{os.NewFile(uintptr(fds[0]), "outside"), os.NewFile(uintptr(fds[1]), "inside")}, nil
+}
+
+// call sends a request and waits for the answer. When the context ends first,
+// the box is killed: nothing inside can be trusted to stop by itself.
+func (b *Box) call(ctx context.Context, r request, files []*os.File) (reply, error) {
+	stop := context.AfterFunc(ctx, b.kill)
+	defer stop()
+	r.Files = len(files)
+	var answer reply
+	err := b.wire.enc.Encode(r)
+	if err == nil {
+		err = b.wire.sendFiles(files)
+	}
+	if err == nil {
+		err = b.wire.dec.Decode(&answer)
+	}
+	switch {
+	case ctx.Err() != nil:
+		return answer, context.Cause(ctx)
+	case err != nil:
+		b.kill()
+		return answer, fmt.Errorf("the sandbox ended early: %w%s", err, said(b.log))
+	case answer.Err != "":
+		return answer, errors.New(answer.Err)
+	}
+	return answer, nil
+}
+
+func said(log *bytes.Buffer) string {
+	text := strings.TrimSpace(log.String())
+	if text == "" {
+		return ""
+	}
+	if len(text) > 2000 {
+		text = text[len(text)-2000:]
+	}
+	return ": " + text
+}
+
+// Put makes entries real. Parents come before children; what is at a path is
+// replaced. Device nodes are remembered but not made.
+func (b *Box) Put(ctx context.Context, entries []tree.Entry, r *tree.Reader) error {
+	var names []string
+	var files []*os.File
+	seen := map[string]bool{}
+	for i := range entries {
+		if pack := entries[i].Content.Pack; entries[i].Content.Size > 0 && !seen[pack] {
+			seen[pack] = true
+			f, err := r.Pack(pack)
+			if err != nil {
+				return fmt.Errorf("cannot open pack %s: %w", pack, err)
+			}
+			names, files = append(names, pack), append(files, f)
+		}
+	}
+	_, err := b.call(ctx, request{Put: &putRequest{Entries: tree.AppendEntries(nil, entries), Packs: names}}, files)
+	return err
+}
+
+// WriteFile makes one file of root's from bytes at hand.
+func (b *Box) WriteFile(ctx context.Context, path string, mode uint32, data []byte) error {
+	f, err := Memory("file", data)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	e := tree.Entry{Path: path, Kind: tree.File, Mode: mode, Content: tree.Content{Size: int64(len(data)), Pack: "inline"}}
+	var files []*os.File
+	p := putRequest{Entries: tree.AppendEntries(nil, []tree.Entry{e})}
+	if len(data) > 0 {
+		p.Packs, files = []string{"inline"}, []*os.File{f}
+	}
+	_, err = b.call(ctx, request{Put: &p}, files)
+	return err
+}
+
+// ReadFile gives the bytes of a regular file of the root, at most 256 MiB.
+func (b *Box) ReadFile(ctx context.Context, path string) ([]byte, error) {
+	a, err := b.call(ctx, request{Read: &readRequest{Path: path}}, nil)
+	return a.Data, err
+}
+
+// Memory is an anonymous file in memory that holds data.
+func Memory(name string, data []byte) (*os.File, error) {
+	fd, err := unix.MemfdCreate(name, unix.MFD_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a file in memory: %w", err)
+	}
+	f := os.NewFile(uintptr(fd), name)
+	if _, err := f.Write(data); err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("cannot fill a file in memory: %w", err)
+	}
+	return f, nil
+}
+
+// A Command is a program to run inside, with the root as its root.
+type Command struct {
+	Argv    []string // the program by absolute path, and its arguments
+	Env     []string // the whole environment; nothing of the caller's leaks
+	Dir     string   // working directory inside; "" is /
+	Network bool     // with the host's network; else a private loopback
+	Stdin   *os.File // nil is /dev/null
+	Stdout  *os.File // nil is /dev/null
+	Stderr  *os.File
+	Extra   []*os.File // become file descriptors 3, 4, …
+	TTY     bool       // the standard files are a terminal that becomes the controlling one
+}
+
+// An ExitError says how a program inside ended.
+type ExitError struct {
+	Program string
+	Code    int
+	Signal  syscall.Signal // when Code is -1
+}
+
+func (e *ExitError) Error() string {
+	if e.Code < 0 {
+		return fmt.Sprintf("%s was ended by signal %d (%s)", e.Program, e.Signal, e.Signal)
+	}
+	return fmt.Sprintf("%s exited with code %d", e.Program, e.Code)
+}
+
+// Run runs a program and waits for it. Whatever it leaves running is killed. A
+// program that fails gives an [*ExitError].
+func (b *Box) Run(ctx context.Context, c Command) error {
+	null, err := os.OpenFile(os.DevNull, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("cannot open the null device: %w", err)
+	}
+	defer func() { _ = null.Close() }()
+	files := []*os.File{c.Stdin, c.Stdout, c.Stderr}
+	for i, f := range files {
+		if f == nil {
+			files[i] = null
+		}
+	}
+	files = append(files, c.Extra...)
+	a, err := b.call(ctx, request{Run: &runRequest{Argv: c.Argv, Env: c.Env, Dir: c.Dir, Network: c.Network, Extra: len(c.Extra), TTY: c.TTY}}, files)
+	if err != nil {
+		return err
+	}
+	if a.Code != 0 {
+		return &ExitError{Program: c.Argv[0], Code: a.Code, Signal: syscall.Signal(a.Signal)}
+	}
+	return nil
+}
+
+// Output runs a program and gives what it wrote to its standard output and
+// error together, also when it failed.
+func (b *Box) Output(ctx context.Context, c Command) ([]byte, error) {
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("cannot make a pipe: %w", err)
+	}
+	var out bytes.Buffer
+	done := make(chan error, 1)
+	go func() { _, err := io.Copy(&out, r); done <- err }()
+	c.Stdout, c.Stderr = w, w
+	err = b.Run(ctx, c)
+	_ = w.Close()
+	if copyErr := <-done; err == nil {
+		err = copyErr
+	}
+	_ = r.Close()
+	return out.Bytes(), err
+}
+
+// Capture gives the root as a tree. Files that nobody changed keep their
+// content's place and owner; the bytes of others are appended to pack, whose name
+// in the cache is given, and belong to owner. No time stamp is newer than epoch
+// (seconds since 1970). It returns how many bytes it wrote.
+func (b *Box) Capture(ctx context.Context, pack *os.File, name, owner string, epoch int64) (tree.Tree, int64, error) {
+	a, err := b.call(ctx, request{Capture: &captureRequest{Pack: name, Owner: owner, Epoch: epoch}}, []*os.File{pack})
+	if err != nil {
+		return tree.Tree{}, 0, fmt.Errorf("cannot capture the tree: %w", err)
+	}
+	entries, _, err := tree.DecodeEntries(string(a.Entries))
+	if err != nil {
+		return tree.Tree{}, 0, err
+	}
+	t, err := tree.New(entries)
+	return t, a.Size, err
+}
+
+// Close ends the box and all that runs in it.
+func (b *Box) Close() error {
+	b.kill()
+	return nil
+}
+
+func (b *Box) kill() {
+	b.closed.Do(func() {
+		if b.wire != nil {
+			// Closed first: the inside sees the end and stops by itself.
+			b.wire.close()
+		}
+		_ = b.cmd.Process.Kill()
+		_ = b.cmd.Wait() // its exit code says nothing
+	})
+}

@@ -1,0 +1,169 @@
+package sandbox
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ingot/internal/digest"
+	"ingot/internal/tree"
+)
+
+func TestMain(m *testing.M) {
+	Main()
+	os.Exit(m.Run())
+}
+
+// packs is a source of one pack.
+type packs string
+
+func (p packs) Open(string) (*os.File, error) { return os.Open(string(p)) }
+
+// program builds a static program that the box can run in a bare tree.
+func program(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	src := `package main
+
+import (
+	"fmt"
+	"net"
+	"os"
+)
+
+func main() {
+	switch os.Args[1] {
+	case "write":
+		if err := os.WriteFile(os.Args[2], []byte(os.Args[3]), 0o640); err != nil {
+			fmt.Println(err)
+			os.Exit(3)
+		}
+	case "rename":
+		if err := os.Rename(os.Args[2], os.Args[3]); err != nil {
+			panic(err)
+		}
+	case "remove":
+		if err := os.Remove(os.Args[2]); err != nil {
+			panic(err)
+		}
+	case "who":
+		host, _ := os.Hostname()
+		links, _ := net.Interfaces()
+		names := []string{}
+		for _, l := range links {
+			names = append(names, l.Name)
+		}
+		_, err := os.Stat("/host/etc")
+		fmt.Println(os.Getuid(), os.Getgid(), os.Getpid() > 1, host, names, os.Environ(), os.IsNotExist(err))
+	}
+}
+`
+	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte(src), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	out := filepath.Join(dir, "prog")
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", out, filepath.Join(dir, "main.go"))
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if msg, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("cannot build the test program: %v\n%s", err, msg)
+	}
+	return out
+}
+
+func TestBoxCapturesWhatChanged(t *testing.T) {
+	prog := program(t)
+	data, err := os.ReadFile(prog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pack := filepath.Join(t.TempDir(), "pack")
+	text := "old text\n"
+	if err := os.WriteFile(pack, append(data, text...), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	file := func(path, owner string) tree.Entry {
+		return tree.Entry{Path: path, Kind: tree.File, Mode: 0o644, UID: 7, GID: 65534, Mtime: tree.Time{Sec: 1000}, Owner: owner,
+			Content: tree.Content{Digest: digest.Of([]byte(text)), Size: int64(len(text)), Pack: "p", Offset: int64(len(data))}}
+	}
+	entries := []tree.Entry{
+		{Path: "", Kind: tree.Dir, Mode: 0o755, Mtime: tree.Time{Sec: 1000}, Owner: "deb:a"},
+		{Path: "bin", Kind: tree.Dir, Mode: 0o755, Mtime: tree.Time{Sec: 1000}, Owner: "deb:a"},
+		{Path: "bin/prog", Kind: tree.File, Mode: 0o4755, Mtime: tree.Time{Sec: 1000}, Owner: "deb:a", Content: tree.Content{Digest: digest.Of(data), Size: int64(len(data)), Pack: "p"}},
+		{Path: "bin/prog2", Kind: tree.Hardlink, Link: "bin/prog", Mode: 0o4755, Mtime: tree.Time{Sec: 1000}, Owner: "deb:a"},
+		{Path: "dev", Kind: tree.Dir, Mode: 0o755, Mtime: tree.Time{Sec: 1000}, Owner: "deb:a"},
+		{Path: "dev/null", Kind: tree.Char, Mode: 0o666, Major: 1, Minor: 3, Mtime: tree.Time{Sec: 1000}, Owner: "deb:a"},
+		{Path: "etc", Kind: tree.Dir, Mode: 0o2755, Mtime: tree.Time{Sec: 1000}, Owner: "deb:a"},
+		file("etc/conf.dpkg-new", "deb:b"), file("etc/gone", "deb:b"), file("etc/kept", "deb:b"), file("etc/rewritten", "deb:b"),
+		{Path: "etc/link", Kind: tree.Symlink, Mode: 0o777, Link: "../nowhere", Mtime: tree.Time{Sec: 1000}, Owner: "deb:b"},
+		{Path: "etc/pipe", Kind: tree.Fifo, Mode: 0o600, UID: 65535, Mtime: tree.Time{Sec: 1000}, Owner: "deb:b"},
+		{Path: "proc", Kind: tree.Dir, Mode: 0o555, Mtime: tree.Time{Sec: 1000}, Owner: "deb:a"},
+	}
+	before, err := tree.New(entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := t.Context()
+	b, err := New(ctx, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = b.Close() }()
+	r := tree.NewReader(packs(pack))
+	defer func() { _ = r.Close() }()
+	if err := b.Put(ctx, entries, r); err != nil {
+		t.Fatal(err)
+	}
+	for _, argv := range [][]string{
+		{"write", "/etc/new", "new text\n"},
+		{"write", "/etc/rewritten", "new text\n"},
+		{"rename", "/etc/conf.dpkg-new", "/etc/conf"},
+		{"remove", "/etc/gone"},
+		{"write", "/dev/null", "swallowed"},
+	} {
+		out, err := b.Output(ctx, Command{Argv: append([]string{"/bin/prog"}, argv...)})
+		if err != nil {
+			t.Fatalf("%v: %v\n%s", argv, err, out)
+		}
+	}
+	out, err := b.Output(ctx, Command{Argv: []string{"/bin/prog2", "who"}, Env: []string{"A=b"}})
+	if got, want := string(out), "0 0 true localhost [lo] [A=b] true\n"; err != nil || got != want {
+		t.Errorf("the program saw %q (%v), want %q", got, err, want)
+	}
+	into, err := os.Create(filepath.Join(t.TempDir(), "delta"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, size, err := b.Capture(ctx, into, "d", "step:test", 2000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got bytes.Buffer
+	for _, e := range tree.Diff(before, after).Set {
+		got.WriteString(strings.TrimSpace(strings.Join([]string{e.Kind.String(), e.Path, e.Owner, e.Content.Pack}, " ")) + "\n")
+	}
+	for _, p := range tree.Diff(before, after).Remove {
+		got.WriteString("removed " + p + "\n")
+	}
+	want := `dir etc deb:a
+file etc/conf deb:b p
+file etc/new step:test d
+file etc/rewritten step:test d
+removed etc/conf.dpkg-new
+removed etc/gone
+`
+	if got.String() != want {
+		t.Errorf("captured\n%s\nwant\n%s", got.String(), want)
+	}
+	if size != 18 {
+		t.Errorf("captured %d bytes, want 18", size)
+	}
+	if e, _ := after.Lookup("etc/new"); e.Mtime.Sec != 2000 || e.Mode != 0o640 {
+		t.Errorf("new file has time %d and mode %o, want 2000 and 640", e.Mtime.Sec, e.Mode)
+	}
+	if e, _ := after.Lookup("dev/null"); e.Kind != tree.Char {
+		t.Errorf("device became %s", e.Kind)
+	}
+}

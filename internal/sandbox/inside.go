@@ -1,0 +1,159 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// The root of the process inside is a tmpfs with these directories.
+const (
+	treeDir = "/tree" // the tree itself, with nothing mounted on it
+	rootDir = "/root" // the same directory again, with /dev, /proc and binds on it: what programs see
+)
+
+// inside is the process in the box: it answers requests until the other side is
+// gone.
+func inside() int {
+	w, err := newWire(os.NewFile(3, "outside"), os.NewFile(4, "files"))
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	unix.CloseOnExec(3)
+	var in box
+	for {
+		var r request
+		if err := w.dec.Decode(&r); err != nil {
+			return 0
+		}
+		files, err := w.receiveFiles(r.Files)
+		var answer reply
+		if err == nil {
+			answer, err = in.serve(r, files)
+		}
+		for _, f := range files {
+			_ = f.Close()
+		}
+		if err != nil {
+			answer.Err = err.Error()
+		}
+		if err := w.enc.Encode(answer); err != nil {
+			return 0
+		}
+	}
+}
+
+func (in *box) serve(r request, files []*os.File) (reply, error) {
+	switch {
+	case r.Setup != nil:
+		return reply{}, in.setup(*r.Setup)
+	case r.Put != nil:
+		return reply{}, in.put(r.Put, files)
+	case r.Run != nil:
+		return in.run(r.Run, files)
+	case r.Capture != nil:
+		return in.capture(r.Capture, files[0])
+	case r.Read != nil:
+		return in.read(r.Read.Path)
+	}
+	return reply{}, errors.New("empty request")
+}
+
+// A box is the inside's state.
+type box struct {
+	root    *os.Root            // of treeDir
+	puts    map[string]original // files put and not yet remembered, by path
+	known   map[inode]original
+	owners  map[string]string // of everything put, by path
+	devices devices
+	offline chan func()
+}
+
+func (in *box) setup(s setup) error {
+	// The map is written by now: become root of the namespace.
+	if err := errors.Join(unix.Setgroups(nil), unix.Setresgid(0, 0, 0), unix.Setresuid(0, 0, 0)); err != nil {
+		return fmt.Errorf("cannot become root inside: %w", err)
+	}
+	// Files are made with the modes that are asked for.
+	unix.Umask(0)
+	_ = unix.Sethostname([]byte("localhost"))
+	if err := mountRoot(s); err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(treeDir)
+	if err != nil {
+		return fmt.Errorf("cannot open the tree's root: %w", err)
+	}
+	in.root, in.puts, in.known, in.owners, in.devices = root, map[string]original{}, map[inode]original{}, map[string]string{}, devices{}
+	in.offline = make(chan func())
+	started := make(chan error)
+	go offlineThread(in.offline, started)
+	return <-started
+}
+
+// offlineThread runs functions on a thread of a network namespace of its own,
+// where only the loopback is up: processes started there have no network.
+func offlineThread(work <-chan func(), started chan<- error) {
+	runtime.LockOSThread() // never unlocked: the thread is not like the others any more
+	err := unix.Unshare(unix.CLONE_NEWNET)
+	if err == nil {
+		err = loopbackUp()
+	}
+	if err != nil {
+		started <- fmt.Errorf("cannot make a private network: %w", err)
+		return
+	}
+	started <- nil
+	for f := range work {
+		f()
+	}
+}
+
+func loopbackUp() error {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = unix.Close(fd) }()
+	ifr, err := unix.NewIfreq("lo")
+	if err != nil {
+		return err
+	}
+	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
+	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
+}
+
+func (in *box) read(path string) (reply, error) {
+	f, err := in.root.Open(filepath.Clean(path))
+	if err != nil {
+		return reply{}, err
+	}
+	defer func() { _ = f.Close() }()
+	info, err := f.Stat()
+	if err != nil {
+		return reply{}, err
+	}
+	if !info.Mode().IsRegular() {
+		return reply{}, fmt.Errorf("%s is not a regular file", path)
+	}
+	const limit = 256 << 20
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if len(data) > limit {
+		return reply{}, fmt.Errorf("%s is larger than %d bytes", path, limit)
+	}
+	return reply{Data: data}, err
+}
+
+type inode struct {
+	dev uint64
+	ino uint64
+}
+
+func inodeOf(st *syscall.Stat_t) inode { return inode{st.Dev, st.Ino} }

@@ -1,0 +1,34 @@
+package sandbox
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+
+	"ingot/internal/fault"
+)
+
+// explainStart turns the kernel's refusal to make namespaces into its remedy.
+func explainStart(err error) error {
+	read := func(path string) string {
+		data, _ := os.ReadFile(path) // absent is an answer too
+		return strings.TrimSpace(string(data))
+	}
+	e := fault.Newf(fault.Preflight, "this system does not let ingot make a user namespace: %w", err)
+	switch {
+	case read("/proc/sys/user/max_user_namespaces") == "0":
+		return e.WithHint("as root: sysctl user.max_user_namespaces=15000")
+	case read("/proc/sys/kernel/unprivileged_userns_clone") == "0" && os.Geteuid() != 0:
+		return e.WithHint("as root: sysctl kernel.unprivileged_userns_clone=1")
+	case read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" && os.Geteuid() != 0:
+		return e.WithHint("AppArmor forbids it here; as root: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or give ingot an AppArmor profile with 'userns,'")
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EUSERS):
+		return e.WithHint("namespaces are nested too deep or too many are in use; as root: sysctl user.max_user_namespaces=15000")
+	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
+		return e.WithHint("in a container, allow nested user namespaces (for Docker: a seccomp profile that allows clone and unshare, and unmasked /proc)")
+	case errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ENOSYS):
+		return e.WithHint("the kernel was built without user namespaces (CONFIG_USER_NS)")
+	}
+	return e
+}

@@ -1,0 +1,254 @@
+package sandbox
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+	"strings"
+	"sync"
+
+	"golang.org/x/sys/unix"
+
+	"ingot/internal/tree"
+)
+
+// devices are the entries that cannot be made real in a user namespace; they
+// stay data and join the capture.
+type devices map[string]tree.Entry
+
+// put makes entries real: directories first, then files on all cores, then what
+// refers to files, last the times of directories.
+func (in *box) put(p *putRequest, files []*os.File) error {
+	entries, _, err := tree.DecodeEntries(string(p.Entries))
+	if err != nil {
+		return err
+	}
+	packs := map[string]*os.File{}
+	for i, name := range p.Packs {
+		packs[name] = files[i]
+	}
+	for i := range entries {
+		e := &entries[i]
+		if err := tree.CheckPath(e.Path); err != nil {
+			return err
+		}
+		switch e.Kind {
+		case tree.Dir:
+			if err := in.putDir(e); err != nil {
+				return err
+			}
+		case tree.Char, tree.Block:
+			in.devices[e.Path] = *e
+		case tree.File, tree.Symlink, tree.Hardlink, tree.Fifo:
+		}
+	}
+	if err := in.putFiles(entries, packs); err != nil {
+		return err
+	}
+	for i := range entries {
+		if e := &entries[i]; e.Kind == tree.Hardlink {
+			if err := in.replace(e.Path, func(full string) error { return os.Link(treeDir+"/"+e.Link, full) }); err != nil {
+				return fmt.Errorf("cannot make hard link /%s: %w", e.Path, err)
+			}
+		}
+	}
+	for i := range entries {
+		if e := &entries[i]; e.Kind == tree.Dir {
+			if err := setTime(treeDir+"/"+e.Path, e.Mtime); err != nil {
+				return err
+			}
+		}
+		in.note(&entries[i])
+	}
+	return nil
+}
+
+// putDir makes a directory, or gives an existing one the entry's metadata. A
+// symbolic link to a directory stays, as dpkg leaves it: merged /usr rests on it.
+func (in *box) putDir(e *tree.Entry) error {
+	full := treeDir + "/" + e.Path
+	err := unix.Mkdir(full, e.Mode)
+	if errors.Is(err, unix.EEXIST) {
+		info, statErr := os.Lstat(full)
+		if statErr != nil {
+			return statErr
+		}
+		if info.Mode()&fs.ModeSymlink != 0 {
+			if target, err := in.root.Stat(e.Path); err == nil && target.IsDir() {
+				return nil
+			}
+		}
+		if !info.IsDir() {
+			return fmt.Errorf("cannot make directory /%s: a file is in the way", e.Path)
+		}
+		err = nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot make directory /%s: %w", e.Path, err)
+	}
+	return meta(full, e)
+}
+
+// meta sets owner, mode and attributes of what is not a link.
+func meta(full string, e *tree.Entry) error {
+	if err := os.Lchown(full, int(e.UID), int(e.GID)); err != nil {
+		return fmt.Errorf("cannot set the owner of /%s: %w", e.Path, err)
+	}
+	if e.Kind != tree.Symlink {
+		if err := unix.Chmod(full, e.Mode); err != nil {
+			return fmt.Errorf("cannot set the mode of /%s: %w", e.Path, err)
+		}
+	}
+	for _, x := range e.Xattrs {
+		if err := unix.Lsetxattr(full, x.Name, []byte(x.Value), 0); err != nil {
+			return fmt.Errorf("cannot set %s of /%s: %w", x.Name, e.Path, err)
+		}
+	}
+	return nil
+}
+
+func setTime(full string, t tree.Time) error {
+	at := unix.Timespec{Sec: t.Sec, Nsec: int64(t.Nsec)}
+	if err := unix.UtimesNanoAt(unix.AT_FDCWD, full, []unix.Timespec{at, at}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
+		return fmt.Errorf("cannot set the time of %s: %w", strings.TrimPrefix(full, treeDir), err)
+	}
+	return nil
+}
+
+// putFiles makes regular files, symbolic links and pipes, split over the cores
+// in runs of neighbours so that two of them seldom want the same directory.
+func (in *box) putFiles(entries []tree.Entry, packs map[string]*os.File) error {
+	workers := max(runtime.GOMAXPROCS(0), 1)
+	const run = 64
+	jobs := make(chan []tree.Entry)
+	errs := make([]error, workers)
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			buf := make([]byte, 1<<20)
+			for chunk := range jobs {
+				for i := range chunk {
+					if errs[w] == nil {
+						errs[w] = in.putFile(&chunk[i], packs, buf)
+					}
+				}
+			}
+		})
+	}
+	for i := 0; i < len(entries); i += run {
+		jobs <- entries[i:min(i+run, len(entries))]
+	}
+	close(jobs)
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (in *box) putFile(e *tree.Entry, packs map[string]*os.File, buf []byte) error {
+	switch e.Kind {
+	case tree.File:
+		return in.putRegular(e, packs, buf)
+	case tree.Symlink:
+		err := in.replace(e.Path, func(full string) error { return unix.Symlink(e.Link, full) })
+		if err != nil {
+			return fmt.Errorf("cannot make symbolic link /%s: %w", e.Path, err)
+		}
+	case tree.Fifo:
+		err := in.replace(e.Path, func(full string) error { return unix.Mkfifo(full, e.Mode) })
+		if err != nil {
+			return fmt.Errorf("cannot make pipe /%s: %w", e.Path, err)
+		}
+	default:
+		return nil
+	}
+	full := treeDir + "/" + e.Path
+	if err := meta(full, e); err != nil {
+		return err
+	}
+	return setTime(full, e.Mtime)
+}
+
+// replace makes something at a path, in place of what is there already. A
+// directory in the way stays, and that is an error.
+func (in *box) replace(p string, make func(full string) error) error {
+	full := treeDir + "/" + p
+	err := make(full)
+	if !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	if err := unix.Unlink(full); err != nil {
+		return err
+	}
+	return make(full)
+}
+
+func (in *box) putRegular(e *tree.Entry, packs map[string]*os.File, buf []byte) (err error) {
+	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
+	var fd int
+	if err := in.replace(e.Path, func(full string) error {
+		var err error
+		fd, err = unix.Open(full, flags, 0o600)
+		return err
+	}); err != nil {
+		return fmt.Errorf("cannot make file /%s: %w", e.Path, err)
+	}
+	defer func() {
+		if closeErr := unix.Close(fd); err == nil && closeErr != nil {
+			err = fmt.Errorf("cannot finish file /%s: %w", e.Path, closeErr)
+		}
+	}()
+	if e.Content.Size > 0 {
+		pack, ok := packs[e.Content.Pack]
+		if !ok {
+			return fmt.Errorf("file /%s lies in pack %q, which was not passed", e.Path, e.Content.Pack)
+		}
+		if err := copyRange(fd, pack, e.Content.Offset, e.Content.Size, buf); err != nil {
+			return fmt.Errorf("cannot fill file /%s: %w", e.Path, err)
+		}
+	}
+	if e.UID != 0 || e.GID != 0 {
+		if err := unix.Fchown(fd, int(e.UID), int(e.GID)); err != nil {
+			return fmt.Errorf("cannot set the owner of /%s: %w", e.Path, err)
+		}
+	}
+	if err := unix.Fchmod(fd, e.Mode); err != nil {
+		return fmt.Errorf("cannot set the mode of /%s: %w", e.Path, err)
+	}
+	for _, x := range e.Xattrs {
+		if err := unix.Fsetxattr(fd, x.Name, []byte(x.Value), 0); err != nil {
+			return fmt.Errorf("cannot set %s of /%s: %w", x.Name, e.Path, err)
+		}
+	}
+	return setTime(treeDir+"/"+e.Path, e.Mtime)
+}
+
+func copyRange(to int, from *os.File, offset, size int64, buf []byte) error {
+	for size > 0 {
+		n, err := from.ReadAt(buf[:min(size, int64(len(buf)))], offset)
+		if n == 0 {
+			return fmt.Errorf("pack ends early: %w", err)
+		}
+		for done := 0; done < n; {
+			m, err := unix.Write(to, buf[done:n])
+			if err != nil {
+				return err
+			}
+			done += m
+		}
+		offset += int64(n)
+		size -= int64(n)
+	}
+	return nil
+}
+
+// note keeps what a capture will want to know of a path. Bytes without a digest
+// came from no pack of the cache: a capture must read them.
+func (in *box) note(e *tree.Entry) {
+	if e.Owner != "" {
+		in.owners[e.Path] = e.Owner
+	}
+	if e.Kind == tree.File && !e.Content.Digest.IsZero() {
+		in.puts[e.Path] = original{content: e.Content, owner: e.Owner}
+	}
+}
