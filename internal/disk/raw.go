@@ -1,0 +1,48 @@
+package disk
+
+import (
+	"fmt"
+	"os"
+)
+
+// A Raw disk is a sparse file that holds the disk's bytes and nothing else.
+type Raw struct {
+	f    *os.File
+	size int64
+}
+
+// NewRaw makes an empty file the disk: it becomes size bytes of hole.
+func NewRaw(f *os.File, size int64) (*Raw, error) {
+	if size <= 0 {
+		return nil, fmt.Errorf("disk %s: size %d is not positive", f.Name(), size)
+	}
+	if err := f.Truncate(0); err != nil {
+		return nil, err
+	}
+	if err := f.Truncate(size); err != nil {
+		return nil, err
+	}
+	return &Raw{f, size}, nil
+}
+
+// Size is the disk's size in bytes.
+func (r *Raw) Size() int64 { return r.size }
+
+// WriteAt writes into the file and never grows it.
+func (r *Raw) WriteAt(p []byte, off int64) (int, error) {
+	if off < 0 || off+int64(len(p)) > r.size {
+		return 0, fmt.Errorf("write of %d bytes at %d goes beyond a disk of %d bytes", len(p), off, r.size)
+	}
+	return r.f.WriteAt(p, off)
+}
+
+// Place is the file itself.
+func (r *Raw) Place(off, max int64) (file *os.File, at, n int64) {
+	if off < 0 || off >= r.size {
+		return nil, 0, 0
+	}
+	return r.f, off, min(max, r.size-off)
+}
+
+// Finish has nothing left to write.
+func (r *Raw) Finish() error { return nil }
