@@ -1,0 +1,73 @@
+package fetch
+
+import (
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+)
+
+// A Sink is where a file's bytes go. Reset forgets all that was written, so that a
+// transfer can start anew.
+type Sink interface {
+	io.Writer
+	Reset() error
+}
+
+// File makes an open, empty file a sink. The caller closes it, and removes it
+// when the transfer fails.
+func File(f *os.File) Sink { return file{f} }
+
+type file struct{ *os.File }
+
+func (f file) Reset() error {
+	if err := f.Truncate(0); err != nil {
+		return err
+	}
+	_, err := f.Seek(0, io.SeekStart)
+	return err
+}
+
+// A Buffer is a sink in memory.
+type Buffer struct{ b []byte }
+
+// Write appends.
+func (b *Buffer) Write(p []byte) (int, error) {
+	b.b = append(b.b, p...)
+	return len(p), nil
+}
+
+// Reset empties the buffer.
+func (b *Buffer) Reset() error {
+	b.b = nil
+	return nil
+}
+
+// Bytes is what was written.
+func (b *Buffer) Bytes() []byte { return b.b }
+
+// Save fetches a file to a path by way of a temporary file beside it: path either
+// stays as it was or holds the whole, verified file. The directory must exist.
+// It does not wait for the disk; a caller whose file must outlive a power cut
+// verifies it again or syncs it.
+func (c *Client) Save(ctx context.Context, w Want, path string) (Got, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".fetch-*")
+	if err != nil {
+		return Got{}, err
+	}
+	defer func() { _ = os.Remove(f.Name()) }() // gone already when all went well
+	got, err := c.Get(ctx, w, File(f))
+	if err == nil {
+		err = f.Chmod(0o644)
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		return Got{}, err
+	}
+	return got, nil
+}
