@@ -1,0 +1,141 @@
+package debian
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"fmt"
+	"io"
+	"strings"
+
+	"ingot/internal/digest"
+	"ingot/internal/distro"
+	"ingot/internal/fault"
+	"ingot/internal/tree"
+)
+
+// Bounds of a package. The largest packages of Debian (game data, debug symbols)
+// unpack to about 10 GB and hold about 100,000 files.
+const (
+	maxControl = 64 << 20 // all of control.tar
+	maxData    = 64 << 30 // all of data.tar
+)
+
+// Unpack reads a .deb (deb(5)) into a tree. The contents of its files go to the
+// pack; dpkg's control members stay beside. A damaged or hostile package is a
+// fault.Verification that names it.
+func (Debian) Unpack(ctx context.Context, ref distro.Ref, file io.ReaderAt, pack distro.Pack) (distro.Unpacked, error) {
+	u, err := unpack(ctx, ref, file, pack)
+	if err != nil && ctx.Err() == nil {
+		return u, fault.Newf(fault.Verification, "cannot unpack %s %s: %w", ref.Name, ref.Version, err).
+			WithHint("the package's digest is as the index says, so its archive offers a damaged package; look at another mirror or version")
+	}
+	return u, err
+}
+
+func unpack(ctx context.Context, ref distro.Ref, file io.ReaderAt, pack distro.Pack) (distro.Unpacked, error) {
+	u := distro.Unpacked{Ref: ref}
+	members, err := readAr(file, ref.Size)
+	if err != nil {
+		return u, err
+	}
+	if len(members) == 0 || members[0].name != "debian-binary" {
+		return u, fmt.Errorf("%w: the first member is not debian-binary", errPackage)
+	}
+	version, err := io.ReadAll(io.LimitReader(members[0].data, 64))
+	if err != nil || !bytes.HasPrefix(version, []byte("2.")) {
+		return u, fmt.Errorf("%w: it has format version %q, not 2", errPackage, bytes.TrimSpace(version))
+	}
+	var sawControl, sawData bool
+	for _, m := range members[1:] {
+		switch {
+		case strings.HasPrefix(m.name, "_"):
+			// deb(5): such members may stand before data.tar and are ignored.
+		case strings.HasPrefix(m.name, "control.tar") && !sawControl:
+			sawControl = true
+			if u.Control, err = readControl(ctx, m); err != nil {
+				return u, fmt.Errorf("%s: %w", m.name, err)
+			}
+		case strings.HasPrefix(m.name, "data.tar") && sawControl && !sawData:
+			sawData = true
+			if u.Tree, u.Order, err = readData(ctx, ref, m, pack); err != nil {
+				return u, fmt.Errorf("%s: %w", m.name, err)
+			}
+		}
+	}
+	if !sawControl || !sawData {
+		return u, fmt.Errorf("%w: it lacks control.tar or data.tar", errPackage)
+	}
+	return u, checkControl(ref, u.Control)
+}
+
+// interruptible stops a long decompression when the context ends.
+type interruptible struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (i interruptible) Read(p []byte) (int, error) {
+	if err := i.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return i.r.Read(p)
+}
+
+func readControl(ctx context.Context, m member) (map[string]distro.ControlFile, error) {
+	r, err := decompress(m.name, m.data)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = r.Close() }()
+	out := map[string]distro.ControlFile{}
+	_, err = tree.ReadTar(interruptible{ctx, r}, tree.Limits{Entries: 1000, FileSize: maxControl, Total: maxControl}, func(e tree.Entry, r io.Reader) (tree.Content, error) {
+		data, err := io.ReadAll(r)
+		if !strings.Contains(e.Path, "/") {
+			out[e.Path] = distro.ControlFile{Mode: e.Mode, Data: data}
+		}
+		return tree.Content{Size: int64(len(data)), Digest: digest.Of(data)}, err
+	})
+	return out, err
+}
+
+// readData unpacks the files. The order is that of the archive: dpkg's list of a
+// package's files keeps it.
+func readData(ctx context.Context, ref distro.Ref, m member, pack distro.Pack) (tree.Tree, []string, error) {
+	r, err := decompress(m.name, m.data)
+	if err != nil {
+		return tree.Tree{}, nil, err
+	}
+	defer func() { _ = r.Close() }()
+	owner := "deb:" + ref.Name
+	buf := make([]byte, 256<<10)
+	entries, err := tree.ReadTar(interruptible{ctx, r}, tree.Limits{Total: maxData, Parents: true}, func(_ tree.Entry, r io.Reader) (tree.Content, error) {
+		c := tree.Content{Pack: pack.Name(), Offset: pack.Size()}
+		h := sha256.New()
+		n, err := io.CopyBuffer(io.MultiWriter(pack, h), struct{ io.Reader }{r}, buf)
+		c.Size, c.Digest = n, digest.From(h)
+		return c, err
+	})
+	if err != nil {
+		return tree.Tree{}, nil, err
+	}
+	order := make([]string, len(entries))
+	for i := range entries {
+		entries[i].Owner = owner
+		order[i] = entries[i].Path
+	}
+	t, err := tree.New(entries)
+	return t, order, err
+}
+
+// checkControl holds the package's own words against what the lock asked for.
+func checkControl(ref distro.Ref, control map[string]distro.ControlFile) error {
+	fields, err := parseControl(control["control"].Data)
+	if err != nil {
+		return fmt.Errorf("control: %w", err)
+	}
+	if n, v, a := fields["Package"], fields["Version"], fields["Architecture"]; n != ref.Name || v != ref.Version || a != ref.Arch {
+		return fmt.Errorf("%w: it says that it is %s %s %s", errPackage, n, v, a)
+	}
+	return nil
+}
