@@ -1,7 +1,13 @@
 // Package definition reads ingot.yaml: what a person writes.
 //
 // A definition is validated whole, with its includes merged, before any other
-// room sees it; nothing downstream reads the file again.
+// room sees it; nothing downstream reads the file again. [Load] gives either a
+// [Definition] with its defaults filled in or everything that is wrong with it at
+// once, as [*Problems].
+//
+// The keys, their meaning, defaults and types stand in one place, the structs of
+// document.go; which texts a key takes stands in rules.go. The strict decoder,
+// the JSON schema ([Schema]) and the reference ([Reference]) are made from them.
 package definition
 
 import "time"
@@ -27,7 +33,7 @@ type Definition struct {
 	Files      []File
 	Services   Services
 	Scripts    []Script
-	Kernel     Kernel
+	Kernel     Kernel // as given; see [Kernel.On]
 	Boot       Boot
 	Outputs    []Output
 	Tests      []Test
@@ -38,6 +44,8 @@ type Definition struct {
 	// Inputs is every file that the definition was read from, itself first, by
 	// absolute path: what a lock's digest of the definition covers.
 	Inputs []Input
+
+	entries []Source
 }
 
 // An Input is a file that was read, with its bytes.
@@ -49,10 +57,10 @@ type Input struct {
 // An Archive is where packages come from.
 type Archive struct {
 	URL             string
-	Suites          []string
-	Components      []string
-	Key             string // path of an OpenPGP keyring, absolute once read; "" is the distribution's own keys
-	CheckValidUntil bool   // default true
+	Suites          []string // default: the release
+	Components      []string // default: main
+	Key             string   // path of an OpenPGP keyring, absolute once read; "" is the distribution's own keys
+	CheckValidUntil bool     // default true
 }
 
 // A User is an account of the image.
@@ -60,8 +68,8 @@ type User struct {
 	Name         string
 	UID          *uint32
 	Groups       []string
-	Shell        string
-	Home         string
+	Shell        string // default: /bin/bash
+	Home         string // default: /home/NAME, root's /root
 	SSHKeys      []string
 	PasswordHash string
 	Sudo         bool // may become root without a password
@@ -77,9 +85,9 @@ type UnixGroup struct {
 type File struct {
 	Path    string // absolute, in the image
 	Content *string
-	Source  string // a file or directory, absolute once read
-	Mode    *uint32
-	Owner   string
+	Source  string  // a file or directory, absolute once read
+	Mode    *uint32 // nil: 0644, or 0755 for a source that its owner may execute
+	Owner   string  // a name or a number; default: root
 	Group   string
 }
 
@@ -101,10 +109,60 @@ type Script struct {
 
 // A Kernel says what a bootable output boots.
 type Kernel struct {
-	None      bool // "kernel: none"
-	Package   string
+	None      bool   // "kernel: none"
+	Package   string // filled in when the definition has one architecture
 	Arguments []string
-	Console   string // "ttyS0"
+	Console   string // "ttyS0"; filled in like Package
+}
+
+// On gives the kernel with what was left open filled in for an architecture.
+// Package stays empty where Debian has no kernel of its own for it.
+func (k Kernel) On(arch string) Kernel {
+	if k.None {
+		return k
+	}
+	if k.Package == "" {
+		k.Package = defaultKernel(arch)
+	}
+	if k.Console == "" {
+		k.Console = defaultConsole(arch)
+	}
+	return k
+}
+
+// defaultKernel names Debian's meta package of the architecture's kernel, the
+// one for virtual machines where there is one.
+func defaultKernel(arch string) string {
+	switch arch {
+	case "amd64", "arm64":
+		return "linux-image-cloud-" + arch
+	case "i386":
+		return "linux-image-686"
+	case "armhf":
+		return "linux-image-armmp"
+	case "armel":
+		return "linux-image-marvell"
+	case "ppc64el":
+		return "linux-image-powerpc64le"
+	case "loong64", "riscv64", "s390x":
+		return "linux-image-" + arch
+	case "mips64el":
+		return "linux-image-5kc-malta"
+	}
+	return ""
+}
+
+// defaultConsole names the serial console of QEMU's usual machine.
+func defaultConsole(arch string) string {
+	switch arch {
+	case "arm64", "armhf", "armel":
+		return "ttyAMA0"
+	case "ppc64el":
+		return "hvc0"
+	case "s390x":
+		return "ttysclp0"
+	}
+	return "ttyS0"
 }
 
 // Boot says how a bootable output starts.
@@ -117,7 +175,7 @@ type Boot struct {
 // An Output is one artifact to make.
 type Output struct {
 	Format string // "dir", "tar", "tar.gz", "tar.xz", "tar.zst", "raw", "qcow2"
-	Free   int64  // bytes of free space in the root file system
+	Free   int64  // bytes of free space in a disk image's root file system; 0 for others
 }
 
 // Bootable says whether the output's format is one that boots by itself.
@@ -126,6 +184,6 @@ func (o Output) Bootable() bool { return o.Format == "raw" || o.Format == "qcow2
 // A Test is run in the booted image by "ingot build --test".
 type Test struct {
 	Run     string
-	Expect  string // a regular expression for its output
+	Expect  string // a regular expression for its output, to compile with (?m); "" asks for exit code 0
 	Timeout time.Duration
 }

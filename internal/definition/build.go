@@ -1,0 +1,387 @@
+package definition
+
+import (
+	"cmp"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// defaultFree is the free space of a disk image's root file system: room for a
+// first boot and a first update, and small beside any disk.
+const defaultFree = 512 << 20
+
+// defaultTimeout is how long a test's command may take: also on a machine
+// without hardware virtualization.
+const defaultTimeout = 60 * time.Second
+
+var documentType = reflect.TypeFor[document]()
+
+// build makes the definition of the merged document: what only the whole can
+// tell is checked here, and defaults are filled in.
+func (l *loading) build(top *yaml.Node, doc *document) *Definition {
+	l.required(top)
+	def := &Definition{
+		Version: doc.Version.Value,
+		Name:    doc.Name.Value,
+		Distro:  doc.Distro.Value,
+		Release: doc.Release.Value,
+
+		Arch:       unique(l, "arch", doc.Arch),
+		Start:      doc.Start.or("minbase"),
+		Remove:     values(doc.Remove),
+		Recommends: doc.Recommends.Value,
+		Hostname:   doc.Hostname.or(strings.ReplaceAll(doc.Name.Value, "_", "-")),
+		Locale:     doc.Locale.or("C.UTF-8"),
+		Timezone:   doc.Timezone.or("Etc/UTC"),
+		Dir:        l.dir,
+		Inputs:     l.inputs,
+	}
+	if len(def.Arch) == 0 && doc.Arch == nil {
+		if l.host == "" {
+			l.at(l.main, 1, 1, 1, "", "arch is missing, and the host's architecture is not known")
+		} else {
+			def.Arch = []string{l.host}
+		}
+	}
+	l.release(doc)
+	def.Packages = l.packages(doc)
+	for _, a := range doc.Archives {
+		def.Archives = append(def.Archives, l.archive(doc, a))
+	}
+	l.accounts(doc, def)
+	l.files(doc, def)
+	def.Services = l.services(doc)
+	l.scripts(doc, def)
+	def.Boot = Boot{Firmware: []string{"bios", "uefi"}, Loader: doc.Boot.Loader.or("grub")}
+	if doc.Boot.Firmware != nil {
+		def.Boot.Firmware = unique(l, "firmware", doc.Boot.Firmware)
+	}
+	def.Kernel = Kernel{
+		None: doc.Kernel.None, Package: doc.Kernel.Package.Value,
+		Arguments: values(doc.Kernel.Arguments), Console: doc.Kernel.Console.Value,
+	}
+	if len(def.Arch) == 1 {
+		def.Kernel = def.Kernel.On(def.Arch[0])
+	}
+	l.outputs(doc, def)
+	for _, t := range doc.Tests {
+		timeout := t.Timeout.Value
+		if t.Timeout.At == nil {
+			timeout = defaultTimeout
+		}
+		def.Tests = append(def.Tests, Test{Run: t.Run.Value, Expect: t.Expect.Value, Timeout: timeout})
+	}
+	for _, s := range l.entries {
+		def.entries = append(def.entries, s)
+	}
+	slices.SortFunc(def.entries, func(a, b Source) int { return cmp.Compare(a.Path, b.Path) })
+	return def
+}
+
+// required notes the keys that the whole must have; where they stand does not
+// matter.
+func (l *loading) required(top *yaml.Node) {
+	if l.incomplete {
+		return
+	}
+	advice := map[string]string{
+		"version": "version: 1",
+		"name":    "name: NAME, of lower-case letters and digits",
+		"distro":  "distro: debian",
+		"release": "release: bookworm, for one",
+		"outputs": "outputs: [qcow2], for one",
+	}
+	for _, f := range fieldsOf(documentType) {
+		if f.required && !present(top, f.name) {
+			l.problems = append(l.problems, Problem{File: l.main.show, Line: 1, Column: 1, Message: f.name + " is missing: write " + advice[f.name]})
+		}
+	}
+}
+
+func present(n *yaml.Node, key string) bool {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return true
+		}
+	}
+	return false
+}
+
+// values are the texts of a list, without the refused ones.
+func values[R ruled](list []text[R]) []string {
+	var out []string
+	for _, t := range list {
+		if t.Value != "" {
+			out = append(out, t.Value)
+		}
+	}
+	return out
+}
+
+// unique gives the texts of a list in which none may stand twice.
+func unique[R ruled](l *loading, key string, list []text[R]) []string {
+	seen := map[string]*yaml.Node{}
+	for _, t := range list {
+		l.once(seen, t.Value, t.At, key)
+	}
+	return values(list)
+}
+
+// twice notes that something is said again.
+func (l *loading) twice(n, first *yaml.Node, key, value string) {
+	where := ""
+	if src := l.origin[first]; src != nil {
+		where = ", first in " + src.show
+		if src == l.origin[n] {
+			where = ", first"
+		}
+	}
+	l.problem(n, "%s %s is there twice%s on line %d", key, quote(value), where, first.Line)
+}
+
+// release checks the name against what the distribution has. With archives of
+// one's own any name may be right.
+func (l *loading) release(doc *document) {
+	if doc.Release.Value == "" || doc.Distro.Value != "debian" || len(doc.Archives) > 0 || slices.Contains(debianReleases, doc.Release.Value) {
+		return
+	}
+	if strings.HasSuffix(doc.Release.Value, "-backports") || strings.HasSuffix(doc.Release.Value, "-security") || strings.HasSuffix(doc.Release.Value, "-updates") {
+		base := doc.Release.Value[:strings.LastIndexByte(doc.Release.Value, '-')]
+		l.suggest(doc.Release.At, base, "release %s is an addition to a release; write release: %s and name it among the suites of archives", quote(doc.Release.Value), base)
+		return
+	}
+	numbers := map[string]string{"11": "bullseye", "12": "bookworm", "13": "trixie", "14": "forky"}
+	major, _, _ := strings.Cut(doc.Release.Value, ".")
+	if w, ok := numbers[major]; ok {
+		l.suggest(doc.Release.At, w, "release %s is unknown; did you mean %q?", quote(doc.Release.Value), w)
+		return
+	}
+	hint, word := didYouMean(doc.Release.Value, debianReleases)
+	l.suggest(doc.Release.At, word, "release %s is unknown%s", quote(doc.Release.Value), hint)
+}
+
+// packages drops what is said twice in the same words, as includes do, and notes
+// contradictions.
+func (l *loading) packages(doc *document) []string {
+	var out []string
+	pins := map[string]text[pkg]{}
+	for _, p := range doc.Packages {
+		if p.Value == "" || slices.Contains(out, p.Value) {
+			continue
+		}
+		out = append(out, p.Value)
+		name, _, pinned := strings.Cut(p.Value, "=")
+		if !pinned {
+			continue
+		}
+		if first, ok := pins[name]; ok {
+			l.problem(p.At, "package %s is asked for in two versions: %s and %s", name, quote(first.Value), quote(p.Value))
+			continue
+		}
+		pins[name] = p
+	}
+	for _, r := range doc.Remove {
+		for _, p := range doc.Packages {
+			if name := packageName(p.Value); r.Value != "" && name == r.Value {
+				l.problem(r.At, "package %s is both in packages and in remove", quote(r.Value))
+				break
+			}
+		}
+	}
+	return out
+}
+
+// packageName is the name in a package's token.
+func packageName(token string) string {
+	if i := strings.IndexAny(token, ":=/"); i >= 0 {
+		return token[:i]
+	}
+	return token
+}
+
+func (l *loading) archive(doc *document, a archiveDoc) Archive {
+	out := Archive{
+		URL: a.URL.Value, Suites: values(a.Suites), Components: values(a.Components),
+		CheckValidUntil: a.CheckValidUntil.At == nil || a.CheckValidUntil.Value,
+	}
+	unique(l, "suite", a.Suites)
+	unique(l, "component", a.Components)
+	if a.Suites == nil && doc.Release.Value != "" {
+		out.Suites = []string{doc.Release.Value}
+	}
+	if a.Components == nil {
+		out.Components = []string{"main"}
+	}
+	out.Key, _ = l.named("key", a.Key, true, false)
+	return out
+}
+
+func (l *loading) accounts(doc *document, def *Definition) {
+	names, ids := map[string]*yaml.Node{}, map[uint32]*yaml.Node{}
+	for _, u := range doc.Users {
+		n := u.Name.Value
+		l.once(names, n, u.Name.At, "user")
+		l.onceID(ids, u.UID, "uid")
+		if u.UID.At != nil && n != "" && (n == "root") != (u.UID.Value == 0) {
+			l.problem(u.UID.At, "uid %d of user %s: 0 is root's and only root's", u.UID.Value, n)
+		}
+		home := "/home/" + n
+		if n == "root" {
+			home = "/root"
+		}
+		unique(l, "group", u.Groups)
+		def.Users = append(def.Users, User{
+			Name: n, UID: u.UID.pointer(), Groups: values(u.Groups), Shell: u.Shell.or("/bin/bash"), Home: u.Home.or(home),
+			SSHKeys: values(u.SSHKeys), PasswordHash: u.PasswordHash.Value, Sudo: u.Sudo.Value,
+		})
+	}
+	groups, gids := map[string]*yaml.Node{}, map[uint32]*yaml.Node{}
+	for _, g := range doc.UnixGroups {
+		l.once(groups, g.Name.Value, g.Name.At, "unix group")
+		l.onceID(gids, g.GID, "gid")
+		def.UnixGroups = append(def.UnixGroups, UnixGroup{Name: g.Name.Value, GID: g.GID.pointer()})
+	}
+}
+
+func (l *loading) once(seen map[string]*yaml.Node, name string, at *yaml.Node, what string) {
+	if name == "" || at == nil {
+		return
+	}
+	if first := seen[name]; first != nil {
+		l.twice(at, first, what, name)
+		return
+	}
+	seen[name] = at
+}
+
+func (l *loading) onceID(seen map[uint32]*yaml.Node, id unixID, what string) {
+	if id.At == nil {
+		return
+	}
+	if first := seen[id.Value]; first != nil {
+		l.problem(id.At, "%s %d is there twice, first on line %d", what, id.Value, first.Line)
+		return
+	}
+	seen[id.Value] = id.At
+}
+
+func (l *loading) files(doc *document, def *Definition) {
+	seen := map[string]*yaml.Node{}
+	plain := map[string]*yaml.Node{} // paths that are surely no directories
+	for _, f := range doc.Files {
+		l.once(seen, f.Path.Value, f.Path.At, "file")
+		out := File{Path: f.Path.Value, Owner: f.Owner.or("root"), Group: f.Group.or("root")}
+		switch {
+		case f.Content.set() && f.Source.set():
+			l.problem(f.Source.At, "file %s has both content and source", quote(f.Path.Value))
+		case f.Content.set():
+			out.Content = &f.Content.Value
+			plain[f.Path.Value] = f.Path.At
+		case f.Source.set():
+			var dir bool
+			out.Source, dir = l.named("source", f.Source, true, true)
+			if dir && f.Mode.At != nil {
+				l.problem(f.Mode.At, "mode is for a single file, and source %s is a directory, whose files keep whether they are executable", quote(f.Source.Value))
+			}
+			if out.Source != "" && !dir {
+				plain[f.Path.Value] = f.Path.At
+			}
+		default:
+			l.problem(f.At, "file %s has neither content nor source", quote(f.Path.Value))
+		}
+		if f.Mode.At != nil {
+			m := f.Mode.Value
+			out.Mode = &m
+		}
+		def.Files = append(def.Files, out)
+	}
+	for _, f := range doc.Files {
+		for p := path.Dir(f.Path.Value); len(p) > 1; p = path.Dir(p) {
+			if above := plain[p]; above != nil {
+				l.problem(f.Path.At, "file %s lies below %s, which is a file too, on line %d", quote(f.Path.Value), quote(p), above.Line)
+				break
+			}
+		}
+	}
+}
+
+func (l *loading) services(doc *document) Services {
+	s := doc.Services
+	first := map[string]string{}
+	for _, part := range []struct {
+		key  string
+		list []text[unit]
+	}{{"enable", s.Enable}, {"disable", s.Disable}, {"mask", s.Mask}} {
+		unique(l, part.key, part.list)
+		for _, u := range part.list {
+			name := unitName(u.Value)
+			if other := first[name]; other != "" && other != part.key {
+				l.problem(u.At, "unit %s is in both %s and %s", quote(u.Value), other, part.key)
+			} else if u.Value != "" {
+				first[name] = part.key
+			}
+		}
+	}
+	return Services{Enable: values(s.Enable), Disable: values(s.Disable), Mask: values(s.Mask)}
+}
+
+// unitName is a unit's full name; systemd takes nginx for nginx.service.
+func unitName(s string) string {
+	for _, suffix := range []string{".service", ".socket", ".timer", ".mount", ".path", ".target", ".automount", ".swap", ".slice", ".device", ".scope"} {
+		if strings.HasSuffix(s, suffix) {
+			return s
+		}
+	}
+	return s + ".service"
+}
+
+func (l *loading) scripts(doc *document, def *Definition) {
+	seen := map[string]*yaml.Node{}
+	for _, s := range doc.Scripts {
+		name, at := s.Name.Value, s.Name.At
+		if at == nil && s.Run.Value != "" {
+			at = s.Run.At
+			base := path.Base(s.Run.Value)
+			name = base
+			if i := strings.LastIndexByte(base, '.'); i > 0 {
+				name = base[:i]
+			}
+			if why, _ := scriptNameRule.refuse(name); why != "" {
+				l.problem(at, "run %s makes no good name for the step: give one with name", quote(s.Run.Value))
+			}
+		}
+		l.once(seen, name, at, "script")
+		out := Script{Name: name, Network: s.Network.Value, After: s.After.or("packages")}
+		out.Run, _ = l.named("run", s.Run, true, false)
+		for _, r := range s.Reads {
+			if p, _ := l.named("reads", r, true, true); p != "" {
+				out.Reads = append(out.Reads, p)
+			}
+		}
+		def.Scripts = append(def.Scripts, out)
+	}
+}
+
+func (l *loading) outputs(doc *document, def *Definition) {
+	seen := map[string]*yaml.Node{}
+	for _, o := range doc.Outputs {
+		out := Output{Format: o.Format.Value}
+		l.once(seen, out.Format, o.Format.At, "output")
+		switch {
+		case out.Bootable() && doc.Kernel.None:
+			l.problem(o.Format.At, "output %s boots by itself, and kernel is none on line %d", out.Format, doc.Kernel.At.Line)
+		case out.Bootable() && o.Free.At == nil:
+			out.Free = defaultFree
+		case out.Bootable():
+			out.Free = o.Free.Value
+		case o.Free.At != nil && out.Format != "":
+			l.problem(o.Free.At, "free is for disk images, raw and qcow2; %s has no free space", out.Format)
+		}
+		def.Outputs = append(def.Outputs, out)
+	}
+}

@@ -1,0 +1,191 @@
+package definition
+
+import (
+	"go.yaml.in/yaml/v4"
+)
+
+// These types are ingot.yaml as it is written. The decoder, the JSON schema and
+// docs/reference/definition.md are all made from them: a key, its meaning and
+// its default stand here and nowhere else.
+//
+// Tags: yaml is the key; jsonschema says "required" or "minItems=1"; doc, default
+// and example are for the reference; title begins a part of the reference.
+
+type document struct {
+	Version formVersion     `yaml:"version" jsonschema:"required" title:"What it is" doc:"The version of this form, the number 1." example:"version: 1"`
+	Name    text[imageName] `yaml:"name" jsonschema:"required" doc:"The image's name. Artifacts are called NAME-ARCH.EXT." example:"name: web"`
+	Distro  text[distro]    `yaml:"distro" jsonschema:"required" doc:"The distribution that packages come from." example:"distro: debian"`
+	Release text[release]   `yaml:"release" jsonschema:"required" doc:"A code name or a suite of the distribution. Beside an archives key of your own any name is fine." example:"release: bookworm"`
+	Arch    []text[arch]    `yaml:"arch" jsonschema:"minItems=1" default:"the architecture of the machine that builds" doc:"The architectures to build for, by Debian's names." example:"arch: [amd64, arm64]"`
+	Include []text[include] `yaml:"include" doc:"Other files of the definition, relative to the file that names them and below the definition's directory. They are read first, in order, then the file that names them: its texts, numbers and flags win, its lists are appended, its maps are merged key by key. A file that is included twice is read once; a circle is an error. Paths in an included file are relative to that file." example:"include: [./common.yaml]"`
+
+	Start      text[start]     `yaml:"start" title:"What is in it" default:"minbase" doc:"The set of packages to begin with: essential is what the distribution marks so and what that needs; minbase adds apt; standard adds what the distribution gives every installation." example:"start: minbase"`
+	Archives   []archiveDoc    `yaml:"archives" default:"the distribution's own archives of the release" doc:"Where packages come from. If given, these are all the archives there are, and they are what the image's own package sources say." example:"archives: [{url: \"http://archive.example/debian\", suites: [bookworm, bookworm-backports], components: [main]}]"`
+	Packages   []text[pkg]     `yaml:"packages" doc:"Packages to install: a name, name=version for exactly that version, name/suite for the version of a suite, name:arch for another architecture." example:"packages: [nginx, \"curl=7.88.1-10\"]"`
+	Remove     []text[pkgName] `yaml:"remove" doc:"Packages that must not be installed, though something recommends them or the starting set has them." example:"remove: [nano]"`
+	Recommends flag            `yaml:"recommends" default:"false" doc:"Whether to install also what packages recommend." example:"recommends: true"`
+	Hostname   text[hostname]  `yaml:"hostname" title:"How it is set up" default:"the name" doc:"The machine's name, with or without a domain." example:"hostname: web.example.org"`
+	Locale     text[locale]    `yaml:"locale" default:"C.UTF-8" doc:"The system's locale." example:"locale: de_DE.UTF-8"`
+	Timezone   text[timezone]  `yaml:"timezone" default:"Etc/UTC" doc:"The system's time zone." example:"timezone: Europe/Paris"`
+	Users      []userDoc       `yaml:"users" doc:"Accounts to add or, where a package made them (root), to change." example:"users: [{name: ops, uid: 1000, groups: [sudo], shell: /bin/bash}]"`
+	UnixGroups []unixGroupDoc  `yaml:"unix-groups" doc:"Groups to add. A user's own group needs no entry." example:"unix-groups: [{name: media, gid: 2000}]"`
+	Files      []fileDoc       `yaml:"files" doc:"Files to put into the image after the packages. Each has either content or source." example:"files: [{path: /etc/motd, content: \"hi\\n\", mode: \"0644\", owner: root, group: root}]"`
+	Services   servicesDoc     `yaml:"services" doc:"Which of systemd's units start with the machine." example:"services: {enable: [nginx], disable: [], mask: []}"`
+	Scripts    []scriptDoc     `yaml:"scripts" doc:"Scripts to run in the image while it is built, in order. A script runs again only when it or something it reads has changed." example:"scripts: [{name: setup, run: ./setup.sh, reads: [data/], network: false, after: packages}]"`
+	Kernel     kernelDoc       `yaml:"kernel" title:"How it boots" doc:"The kernel of bootable outputs. Instead of keys the word none says that there is no kernel and nothing that boots one; that is for outputs that do not boot by themselves." example:"kernel: {package: linux-image-cloud-amd64, arguments: [quiet], console: ttyS0}"`
+	Boot       bootDoc         `yaml:"boot" doc:"How bootable outputs start." example:"boot: {firmware: [bios, uefi], loader: grub}"`
+	Layout     layoutDoc       `yaml:"layout" default:"hybrid" doc:"Partitions and file systems of disk images. The one layout so far, hybrid, starts by BIOS and by UEFI and has its root on ext4." example:"layout: hybrid"`
+	Outputs    []outputDoc     `yaml:"outputs" title:"What to make and how to judge it" jsonschema:"required,minItems=1" doc:"The artifacts to make, each a format or a map. One build makes them all and shares everything that they have in common." example:"outputs: [{format: qcow2, free: 1GiB}, tar.zst]"`
+	Tests      []testDoc       `yaml:"tests" doc:"Commands to run in the booted image with ingot build --test." example:"tests: [{run: \"systemctl is-active nginx\", expect: \"^active\", timeout: 60s}]"`
+
+	Elements    later `yaml:"elements"`
+	Environment later `yaml:"environment"`
+	Flavors     later `yaml:"flavors"`
+	Template    later `yaml:"template"`
+}
+
+func (*document) advise(key string) string {
+	switch key {
+	case "suite", "codename":
+		return `did you mean "release"?`
+	case "distribution", "os":
+		return `did you mean "distro"?`
+	case "architecture", "architectures", "arches":
+		return `did you mean "arch"?`
+	case "groups":
+		return `groups of the image are "unix-groups"`
+	case "repositories", "mirrors", "sources":
+		return `did you mean "archives"?`
+	case "formats", "output":
+		return `did you mean "outputs"?`
+	}
+	return ""
+}
+
+type archiveDoc struct {
+	URL             text[archiveURL]  `yaml:"url" jsonschema:"required" doc:"The archive's root, where dists lies: http, https or file. A password does not belong here, as the image shows it."`
+	Suites          []text[suite]     `yaml:"suites" jsonschema:"minItems=1" default:"the release" doc:"The suites to take packages from."`
+	Components      []text[component] `yaml:"components" jsonschema:"minItems=1" default:"[main]" doc:"The components of the suites."`
+	Key             text[localPath]   `yaml:"key" default:"the distribution's own keys" doc:"An OpenPGP keyring that the archive is signed by, armored or not."`
+	CheckValidUntil flag              `yaml:"check-valid-until" default:"true" doc:"Whether an index past its Valid-Until is refused. Saying false is recorded in the lock and the provenance."`
+	At              *yaml.Node        `yaml:"-"`
+}
+
+type userDoc struct {
+	Name         text[accountName]   `yaml:"name" jsonschema:"required" doc:"The account's name."`
+	UID          unixID              `yaml:"uid" default:"the next free one from 1000" doc:"The user id, 0 to 65533."`
+	Groups       []text[accountName] `yaml:"groups" doc:"Further groups that the user is in. They must exist once packages and unix-groups are there."`
+	Shell        text[imagePath]     `yaml:"shell" default:"/bin/bash" doc:"The login shell."`
+	Home         text[imagePath]     `yaml:"home" default:"/home/NAME" doc:"The home directory."`
+	SSHKeys      []text[sshKey]      `yaml:"ssh-keys" doc:"Public keys that may log in, as lines of authorized_keys."`
+	PasswordHash text[passwordHash]  `yaml:"password-hash" default:"no password" doc:"A hash as crypt(5) describes them, such as mkpasswd or openssl passwd -6 prints."`
+	Sudo         flag                `yaml:"sudo" default:"false" doc:"Whether the user may become root by sudo without a password. The package sudo is not added by this."`
+	At           *yaml.Node          `yaml:"-"`
+}
+
+func (*userDoc) advise(key string) string {
+	switch key {
+	case "password", "passwd", "plain-password", "plain-text-password":
+		return `a plain password would stand in every copy of the definition; write password-hash with what "openssl passwd -6" prints`
+	case "authorized-keys", "authorized_keys", "ssh-authorized-keys", "ssh_authorized_keys":
+		return `did you mean "ssh-keys"?`
+	}
+	return ""
+}
+
+type unixGroupDoc struct {
+	Name text[accountName] `yaml:"name" jsonschema:"required" doc:"The group's name."`
+	GID  unixID            `yaml:"gid" default:"the next free one from 1000" doc:"The group id, 0 to 65533."`
+	At   *yaml.Node        `yaml:"-"`
+}
+
+type fileDoc struct {
+	Path    text[imagePath] `yaml:"path" jsonschema:"required" doc:"Where the file lies in the image, absolute."`
+	Content text[content]   `yaml:"content" doc:"The file's text."`
+	Source  text[localPath] `yaml:"source" doc:"A file or a directory to copy, relative to the file that names it."`
+	Mode    mode            `yaml:"mode" default:"0644, or 0755 for what is executable" doc:"Permission bits in octal and in quotes. Not for a directory, whose files keep whether they are executable."`
+	Owner   text[ownerName] `yaml:"owner" default:"root" doc:"A user's name or number."`
+	Group   text[ownerName] `yaml:"group" default:"root" doc:"A group's name or number."`
+	At      *yaml.Node      `yaml:"-"`
+}
+
+type servicesDoc struct {
+	Enable  []text[unit] `yaml:"enable" doc:"Units to start."`
+	Disable []text[unit] `yaml:"disable" doc:"Units not to start unless something asks for them."`
+	Mask    []text[unit] `yaml:"mask" doc:"Units never to start."`
+}
+
+type scriptDoc struct {
+	Name    text[scriptName]  `yaml:"name" default:"the script's file name without its suffix" doc:"What the step is called."`
+	Run     text[localPath]   `yaml:"run" jsonschema:"required" doc:"The script, relative to the file that names it."`
+	Reads   []text[localPath] `yaml:"reads" doc:"Files and directories that the script may read."`
+	Network flag              `yaml:"network" default:"false" doc:"Whether the script may use the network. What it fetches is then not locked."`
+	After   text[after]       `yaml:"after" default:"packages" doc:"Which part the script follows: packages, files or services."`
+	At      *yaml.Node        `yaml:"-"`
+}
+
+type kernelDoc struct {
+	None      bool             `yaml:"-"`
+	Package   text[pkgName]    `yaml:"package" default:"linux-image-cloud-amd64 on amd64, else the architecture's own" doc:"The kernel's package."`
+	Arguments []text[argument] `yaml:"arguments" doc:"Arguments on the kernel's command line, beside those that booting needs."`
+	Console   text[console]    `yaml:"console" default:"ttyS0 on amd64, else the architecture's own" doc:"The serial console for messages and login."`
+	At        *yaml.Node       `yaml:"-"`
+}
+
+func (k *kernelDoc) shortForm() string { return "none" }
+
+func (k *kernelDoc) short(d *decoder, n *yaml.Node) {
+	if n.Value == "none" {
+		k.None = true
+		return
+	}
+	d.problem(n, "kernel wants keys and values or none, not %s; a package is kernel: {package: %s}", described(n), printable(n.Value))
+}
+
+type bootDoc struct {
+	Firmware []text[firmware] `yaml:"firmware" jsonschema:"minItems=1" default:"[bios, uefi]" doc:"Which firmware starts the image: bios, uefi or both from the same file."`
+	Loader   text[loader]     `yaml:"loader" default:"grub" doc:"The boot loader."`
+	Secure   later            `yaml:"secure"`
+}
+
+type layoutDoc struct {
+	Value string `yaml:"-"`
+}
+
+func (l *layoutDoc) decode(d *decoder, n *yaml.Node) {
+	switch {
+	case n.Kind == yaml.ScalarNode && n.Value == "hybrid":
+		l.Value = "hybrid"
+	case n.Kind == yaml.ScalarNode && n.Tag == "!!null":
+		d.wrongType(n, "hybrid")
+	case n.Kind == yaml.ScalarNode:
+		hint, word := "", ""
+		if _, ok := nearest(n.Value, []string{"hybrid"}); ok {
+			hint, word = `; did you mean "hybrid"?`, "hybrid"
+		}
+		d.suggest(n, word, "layout %s is not supported yet by this version of ingot%s", quote(n.Value), hint)
+	default:
+		d.problem(n, "a layout of one's own is not supported yet by this version of ingot; the one layout is hybrid")
+	}
+}
+
+type outputDoc struct {
+	Format text[format] `yaml:"format" jsonschema:"required" doc:"dir: a directory; tar, tar.gz, tar.xz, tar.zst: an archive of the root file system; raw, qcow2: a disk image that boots."`
+	Free   size         `yaml:"free" default:"512MiB" doc:"Free space in the root file system of a disk image, which grows on first boot anyway. A whole number with kB, MB, GB, TB (thousands) or KiB, MiB, GiB, TiB (1024), or bytes."`
+	At     *yaml.Node   `yaml:"-"`
+}
+
+func (o *outputDoc) shortForm() string { return "a format" }
+
+func (o *outputDoc) short(d *decoder, n *yaml.Node) {
+	d.keys = append(d.keys, "output")
+	o.Format.decode(d, n)
+	d.keys = d.keys[:len(d.keys)-1]
+}
+
+type testDoc struct {
+	Run     text[command] `yaml:"run" jsonschema:"required" doc:"A command line for the image's shell, run as root. It must exit 0 unless expect is given."`
+	Expect  text[expect]  `yaml:"expect" doc:"A regular expression (RE2, several lines) that the command's output must match."`
+	Timeout span          `yaml:"timeout" default:"60s" doc:"How long the command may take, such as 60s or 1m30s."`
+	At      *yaml.Node    `yaml:"-"`
+}

@@ -1,0 +1,307 @@
+package definition
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+
+	"ingot/internal/digest"
+	"ingot/internal/fault"
+)
+
+// FileName is what a definition's file is called.
+const FileName = "ingot.yaml"
+
+const (
+	maxFile  = 1 << 20 // bytes of one file of a definition
+	maxFiles = 64      // files of one definition
+)
+
+// Options are what Load needs to know of the world.
+type Options struct {
+	// HostArch is Debian's name of the host's architecture: what "arch" is when
+	// the definition leaves it out. If it is empty, arch must be given.
+	HostArch string
+}
+
+// Load reads a definition with its includes, checks all of it and fills in the
+// defaults. A path that is a directory means the ingot.yaml in it.
+//
+// What is wrong with the definition comes as one error of exit code 3 around a
+// [*Problems]; so does a file that cannot be read.
+func Load(file string, opts Options) (*Definition, error) {
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		file = filepath.Join(file, FileName)
+	}
+	abs, err := filepath.Abs(file)
+	if err != nil {
+		return nil, fault.Newf(fault.Definition, "cannot find %s: %w", file, err)
+	}
+	data, err := readMain(file)
+	if err != nil {
+		e := fault.Newf(fault.Definition, "cannot read the definition: %w", err)
+		if errors.Is(err, fs.ErrNotExist) {
+			e = e.WithHint("ingot init writes a starting one")
+		}
+		return nil, e
+	}
+	root, err := os.OpenRoot(filepath.Dir(abs))
+	if err != nil {
+		return nil, fault.Newf(fault.Definition, "cannot open the definition's directory: %w", err)
+	}
+	defer root.Close() //nolint:errcheck // only read from
+	l := &loading{
+		decoder: decoder{origin: map[*yaml.Node]*source{}},
+		root:    root, dir: filepath.Dir(abs), state: map[string]progress{}, host: opts.HostArch,
+	}
+	l.main = &source{show: filepath.ToSlash(filepath.Clean(file)), rel: filepath.Base(abs), data: data}
+	def := l.definition()
+	if len(l.problems) > 0 {
+		p := &Problems{File: l.main.show}
+		p.List, p.More = sorted(l.problems, l.main.show)
+		return nil, &fault.Error{Code: fault.Definition, Err: p}
+	}
+	return def, nil
+}
+
+func readMain(file string) ([]byte, error) {
+	f, err := os.Open(file) //nolint:gosec // the user names it
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // only read from
+	return readBounded(f)
+}
+
+// readBounded reads a regular file of at most maxFile bytes.
+func readBounded(f *os.File) ([]byte, error) {
+	if info, err := f.Stat(); err != nil {
+		return nil, err
+	} else if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("%s is not a regular file", f.Name())
+	}
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(data) > maxFile {
+		err = fmt.Errorf("%s is larger than 1 MiB", f.Name())
+	}
+	return data, err
+}
+
+type progress int
+
+const (
+	reading progress = iota + 1
+	read
+)
+
+// A loading is one run of Load.
+type loading struct {
+	decoder
+	root   *os.Root // the definition's directory; nothing outside is read
+	dir    string
+	host   string
+	main   *source
+	inputs []Input
+	state  map[string]progress // of files, by path relative to dir
+	// incomplete says that a file could not be read, so that what seems missing
+	// may stand there.
+	incomplete bool
+	entries    map[string]Source
+}
+
+// definition reads and merges all files and makes the definition of them. It
+// notes problems and gives nil or something useless if there are any.
+func (l *loading) definition() *Definition {
+	top := l.file(l.main)
+	if l.main.root == nil {
+		return nil
+	}
+	var doc document
+	l.value(reflect.ValueOf(&doc).Elem(), top)
+	return l.build(top, &doc)
+}
+
+// file reads what a file says and what it includes, merged. The file's bytes are
+// in src already.
+func (l *loading) file(src *source) *yaml.Node {
+	l.state[src.rel] = reading
+	l.inputs = append(l.inputs, Input{Path: filepath.Join(l.dir, filepath.FromSlash(src.rel)), Data: src.data})
+	l.parse(src)
+	if src.root == nil {
+		l.incomplete = true
+		l.state[src.rel] = read
+		return nil
+	}
+	// Each file is checked alone too, so that a value that another file
+	// overrides must be right all the same.
+	var own document
+	l.value(reflect.ValueOf(&own).Elem(), src.root)
+	var merged *yaml.Node
+	for _, inc := range own.Include {
+		if inc.Value != "" {
+			merged = l.merge(merged, l.include(src, inc))
+		}
+	}
+	l.state[src.rel] = read
+	return l.merge(merged, without(l, src.root, "include"))
+}
+
+// include reads one included file; nil if it was read before or cannot be read.
+func (l *loading) include(from *source, inc text[include]) *yaml.Node {
+	rel := beside(from, inc.Value)
+	switch l.state[rel] {
+	case reading:
+		l.problem(inc.At, "include %s is a circle: that file leads here", quote(inc.Value))
+		return nil
+	case read:
+		return nil
+	}
+	if len(l.state) >= maxFiles {
+		l.problem(inc.At, "include %s is one too many: a definition has at most %d files", quote(inc.Value), maxFiles)
+		return nil
+	}
+	data, err := l.read(rel)
+	if err != nil {
+		l.incomplete = true
+		l.state[rel] = read
+		l.missing(inc.At, "include", inc.Value, rel, err)
+		return nil
+	}
+	return l.file(&source{show: path.Join(path.Dir(l.main.show), rel), rel: rel, data: data})
+}
+
+func (l *loading) read(rel string) ([]byte, error) {
+	info, err := l.root.Stat(rel)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("not a regular file") // opening a pipe would wait for ever
+	}
+	f, err := l.root.Open(rel)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // only read from
+	return readBounded(f)
+}
+
+// beside is the path, relative to the definition's directory, of a path that a
+// file of it names.
+func beside(src *source, value string) string { return path.Join(path.Dir(src.rel), value) }
+
+// missing notes that a named file cannot be read.
+func (l *loading) missing(n *yaml.Node, key, value, rel string, err error) {
+	var pe *fs.PathError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		hint, word := "", ""
+		if f, err := l.root.Open(path.Dir(rel)); err == nil {
+			names, _ := f.Readdirnames(1000)
+			_ = f.Close()
+			slices.Sort(names)
+			if w, ok := nearest(path.Base(rel), names); ok {
+				word = strings.TrimSuffix(strings.TrimSuffix(value, "/"), path.Base(rel)) + w
+				hint = "; did you mean " + quote(word) + "?"
+			}
+		}
+		l.suggest(n, word, "%s %s does not exist%s", key, quote(value), hint)
+	case l.leaves(rel):
+		l.problem(n, "%s %s is a symbolic link that leads out of the definition's directory", key, quote(value))
+	case errors.As(err, &pe):
+		l.problem(n, "%s %s cannot be read: %v", key, quote(value), pe.Err)
+	default:
+		l.problem(n, "%s %s cannot be read: %v", key, quote(value), err)
+	}
+}
+
+// leaves says whether a path leads through a symbolic link out of the
+// definition's directory: the plain file system can follow it, the root cannot.
+func (l *loading) leaves(rel string) bool {
+	if _, err := l.root.Stat(rel); err == nil || errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return false
+	}
+	for p := rel; p != "."; p = path.Dir(p) {
+		if info, err := l.root.Lstat(p); err == nil && info.Mode()&fs.ModeSymlink != 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// merge lays one node over another: maps key by key, lists one after the other,
+// anything else the later one.
+func (l *loading) merge(under, over *yaml.Node) *yaml.Node {
+	switch {
+	case under == nil:
+		return over
+	case over == nil:
+		return under
+	case under.Kind == yaml.SequenceNode && over.Kind == yaml.SequenceNode:
+		out := *over
+		out.Content = slices.Concat(under.Content, over.Content)
+		l.origin[&out] = l.origin[over]
+		return &out
+	case under.Kind != yaml.MappingNode || over.Kind != yaml.MappingNode:
+		return over
+	}
+	out := *over
+	out.Content = slices.Clone(under.Content)
+	l.origin[&out] = l.origin[over]
+	at := map[string]int{}
+	for i := 0; i+1 < len(out.Content); i += 2 {
+		at[out.Content[i].Value] = i + 1
+	}
+	for i := 0; i+1 < len(over.Content); i += 2 {
+		k, v := over.Content[i], over.Content[i+1]
+		if j, ok := at[k.Value]; ok {
+			out.Content[j-1], out.Content[j] = k, l.merge(out.Content[j], v)
+			continue
+		}
+		at[k.Value] = len(out.Content) + 1
+		out.Content = append(out.Content, k, v)
+	}
+	return &out
+}
+
+// without is a map without one of its keys.
+func without(l *loading, n *yaml.Node, key string) *yaml.Node {
+	out := *n
+	out.Content = nil
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value != key {
+			out.Content = append(out.Content, n.Content[i], n.Content[i+1])
+		}
+	}
+	l.origin[&out] = l.origin[n]
+	return &out
+}
+
+// Digest identifies what the definition says: the bytes of its file and of all
+// that it includes, with their paths relative to Dir. The contents of scripts and
+// sources are not in it; a lock lists those one by one.
+func (d *Definition) Digest() digest.Digest {
+	b := []byte("ingot definition 1\n")
+	for _, in := range d.Inputs {
+		rel, err := filepath.Rel(d.Dir, in.Path)
+		if err != nil {
+			rel = in.Path
+		}
+		rel = filepath.ToSlash(rel)
+		b = binary.BigEndian.AppendUint32(b, uint32(len(rel)))
+		b = append(b, rel...)
+		b = binary.BigEndian.AppendUint64(b, uint64(len(in.Data)))
+		b = append(b, in.Data...)
+	}
+	return digest.Of(b)
+}

@@ -1,0 +1,160 @@
+package definition
+
+import (
+	"fmt"
+	"reflect"
+	"strings"
+)
+
+// described types say in words what a value is.
+type worded interface{ words() string }
+
+func (text[R]) words() string {
+	var kind R
+	r := kind.rule()
+	if r.values != nil {
+		return "one of " + code(r.values...)
+	}
+	return strings.TrimPrefix(strings.TrimPrefix(r.what, "an "), "a ")
+}
+
+func (flag) words() string        { return "`true` or `false`" }
+func (formVersion) words() string { return "the number `1`" }
+func (unixID) words() string      { return "number" }
+func (size) words() string        { return "size, such as `1GiB`" }
+func (span) words() string        { return "duration, such as `60s`" }
+func (mode) words() string        { return "octal mode, such as `\"0644\"`" }
+func (layoutDoc) words() string   { return "`hybrid`" }
+
+func code(words ...string) string {
+	return "`" + strings.Join(words, "`, `") + "`"
+}
+
+// wordsOf says in words what a type of document.go takes.
+func wordsOf(t reflect.Type) string {
+	v := reflect.New(t).Interface()
+	if w, ok := v.(worded); ok {
+		return w.words()
+	}
+	if t.Kind() == reflect.Slice {
+		return "list; each: " + wordsOf(t.Elem())
+	}
+	if s, ok := v.(shorthand); ok {
+		if s.shortForm() == "none" {
+			return "map, or `none`"
+		}
+		return "map, or just " + s.shortForm()
+	}
+	return "map"
+}
+
+// fieldsBelow are the keys of a map, or of a list's maps.
+func fieldsBelow(t reflect.Type) fieldList {
+	if t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if _, ok := reflect.New(t).Interface().(worded); ok || t.Kind() != reflect.Struct {
+		return nil
+	}
+	return fieldsOf(t)
+}
+
+// Reference is docs/reference/definition.md: every key with its type, default,
+// meaning and an example, made from the decoder's own types.
+func Reference() []byte {
+	var b strings.Builder
+	b.WriteString(referenceHead)
+	for _, f := range fieldsOf(documentType) {
+		if f.typ == reflect.TypeFor[later]() {
+			continue
+		}
+		if f.title != "" {
+			fmt.Fprintf(&b, "## %s\n\n", f.title)
+		}
+		fmt.Fprintf(&b, "### %s\n\n%s\n\n", f.name, f.doc)
+		fmt.Fprintf(&b, "Type: %s.", wordsOf(f.typ))
+		switch {
+		case f.required:
+			b.WriteString(" Required.")
+		case f.def != "":
+			fmt.Fprintf(&b, " Default: %s.", f.def)
+		}
+		b.WriteString("\n\n")
+		if below := fieldsBelow(f.typ); below != nil {
+			b.WriteString("| key | type | default | meaning |\n|---|---|---|---|\n")
+			for _, k := range below {
+				if k.typ == reflect.TypeFor[later]() {
+					continue
+				}
+				def := k.def
+				if k.required {
+					def = "required"
+				}
+				fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.name, wordsOf(k.typ), def, k.doc)
+			}
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(&b, "```yaml\n%s\n```\n\n", f.example)
+	}
+	b.WriteString(laterHead)
+	for _, k := range laterKeys("", documentType) {
+		fmt.Fprintf(&b, "- `%s`\n", k)
+	}
+	fmt.Fprintf(&b, "- a `layout` other than `hybrid`\n- of `distro`: %s\n- of `loader`: %s\n- of `outputs`: %s\n",
+		code(distroRule.later...), code(loaderRule.later...), code(formatRule.later...))
+	return []byte(b.String())
+}
+
+// laterKeys are the keys of a later version.
+func laterKeys(prefix string, t reflect.Type) []string {
+	var out []string
+	for _, f := range fieldsOf(t) {
+		if f.typ == reflect.TypeFor[later]() {
+			out = append(out, prefix+f.name)
+			continue
+		}
+		if below := fieldsBelow(f.typ); below != nil {
+			elem := f.typ
+			if elem.Kind() == reflect.Slice {
+				elem = elem.Elem()
+			}
+			out = append(out, laterKeys(prefix+f.name+".", elem)...)
+		}
+	}
+	return out
+}
+
+const referenceHead = `# The definition: ingot.yaml
+
+<!-- Made from the types in internal/definition. Change those, then run: go generate ./internal/definition -->
+
+A definition says what an image is, by results and not by steps. Five lines are enough for one that boots:
+
+` + "```yaml" + `
+version: 1
+name: web
+distro: debian
+release: bookworm
+outputs: [qcow2]
+` + "```" + `
+
+` + "`ingot check`" + ` says all that is wrong with a definition at once, each with file, line and column, without a network, and exits 3.
+` + "`ingot init`" + ` writes a commented one to start from. ` + "`schema/ingot.schema.json`" + ` lets an editor complete and check while you type.
+
+How it is read:
+
+- It is one YAML document in UTF-8, at most 1 MiB a file, without anchors, aliases, merge keys and tags. An unknown key, a
+  key set twice, an empty value and a value of the wrong type are errors.
+- Texts are taken by their letters. A text that YAML would take for a number or for true or false must stand in quotes, but for
+  ` + "`release`" + ` and ` + "`suites`" + `, where ` + "`1.10`" + ` means just that. ` + "`true`" + ` and ` + "`false`" + ` are the only flags.
+- Paths of things to read (` + "`include`, `source`, `run`, `reads`, `key`" + `) are relative to the file that names them and lie below the
+  definition's directory; nothing outside is read, and a symbolic link that leads out is an error. Of the files read, only their bytes and whether their
+  owner may execute them count.
+
+`
+
+const laterHead = `## Not supported yet
+
+These are known, and refused with exit code 3:
+
+`

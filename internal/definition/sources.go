@@ -1,0 +1,157 @@
+package definition
+
+import (
+	"fmt"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// A Source is something that a build reads beside packages: what the definition
+// names as a file's source, a script, what a script reads, an archive's key; of
+// directories all that is in them.
+type Source struct {
+	Path       string // relative to the definition's directory, with slashes
+	Executable bool   // a file that its owner may execute; no other mode bit counts, as a checkout's umask makes them
+	Link       string // what a symbolic link in a directory says; it stays inside the definition's directory
+	EmptyDir   bool   // a directory with nothing in it; others follow from what they hold
+}
+
+// maxSources bounds how many files a definition may drag in.
+const maxSources = 200_000
+
+// Sources is the path of every file, link and empty directory that a build reads
+// beside packages, relative to Dir, with slashes, sorted. See
+// [Definition.SourceEntries].
+func (d *Definition) Sources() []string {
+	out := make([]string, len(d.entries))
+	for i, e := range d.entries {
+		out[i] = e.Path
+	}
+	return out
+}
+
+// SourceEntries says of each path of [Definition.Sources] what it is, as it was
+// when the definition was loaded. A link that the definition names itself is
+// followed and counts as what it leads to; one met within a directory is a link.
+func (d *Definition) SourceEntries() []Source { return slices.Clone(d.entries) }
+
+// named resolves a path that a file of the definition names, notes what there is
+// for Sources and gives the absolute path. dirs and files say what is taken.
+func (l *loading) named(key string, t text[localPath], files, dirs bool) (abs string, isDir bool) {
+	if t.Value == "" {
+		return "", false
+	}
+	src := l.origin[t.At]
+	if src == nil {
+		return "", false
+	}
+	rel := beside(src, t.Value)
+	if rel == "." {
+		l.problem(t.At, "%s %s is the definition's own directory, where lock and artifacts lie too; name something in it", key, quote(t.Value))
+		return "", false
+	}
+	info, err := l.root.Stat(rel)
+	if err != nil {
+		l.missing(t.At, key, t.Value, rel, err)
+		return "", false
+	}
+	abs = filepath.Join(l.dir, filepath.FromSlash(rel))
+	switch {
+	case info.IsDir() && dirs:
+		l.walk(key, t.At, rel, 0)
+		return abs, true
+	case info.IsDir():
+		l.problem(t.At, "%s %s is a directory, not a file", key, quote(t.Value))
+	case !info.Mode().IsRegular():
+		l.problem(t.At, "%s %s is neither a file nor a directory", key, quote(t.Value))
+	case !files:
+		l.problem(t.At, "%s %s is not a directory", key, quote(t.Value))
+	case strings.HasSuffix(t.Value, "/"):
+		l.problem(t.At, "%s %s is a file, not a directory", key, quote(t.Value))
+	default:
+		l.note(key, t.At, Source{Path: rel, Executable: info.Mode()&0o100 != 0})
+		return abs, false
+	}
+	return "", false
+}
+
+func (l *loading) note(key string, n *yaml.Node, s Source) {
+	if l.entries == nil {
+		l.entries = map[string]Source{}
+	}
+	if len(l.entries) == maxSources {
+		l.problem(n, "%s brings the definition's files to more than %d", key, maxSources)
+	}
+	if len(l.entries) <= maxSources {
+		l.entries[s.Path] = s
+	}
+}
+
+// walk notes all that is in a directory.
+func (l *loading) walk(key string, n *yaml.Node, dir string, depth int) {
+	if len(l.entries) > maxSources {
+		return
+	}
+	if depth > 64 {
+		l.problem(n, "%s leads to %s, more than 64 directories deep", key, quote(dir))
+		return
+	}
+	list, err := fs.ReadDir(l.root.FS(), dir)
+	if err != nil {
+		l.problem(n, "%s leads to %s, which cannot be read: %v", key, quote(dir), reason(err))
+		return
+	}
+	if len(list) == 0 {
+		l.note(key, n, Source{Path: dir, EmptyDir: true})
+	}
+	for _, e := range list {
+		p := path.Join(dir, e.Name())
+		switch {
+		case e.IsDir():
+			l.walk(key, n, p, depth+1)
+		case e.Type()&fs.ModeSymlink != 0:
+			l.link(key, n, p)
+		case e.Type().IsRegular():
+			info, err := e.Info()
+			if err != nil {
+				l.problem(n, "%s leads to %s, which cannot be read: %v", key, quote(p), reason(err))
+				continue
+			}
+			l.note(key, n, Source{Path: p, Executable: info.Mode()&0o100 != 0})
+		default:
+			l.problem(n, "%s leads to %s, which is neither a file, a directory nor a link", key, quote(p))
+		}
+	}
+}
+
+// link notes a symbolic link inside a directory, which must stay inside the
+// definition's directory: what lies outside is in no lock.
+func (l *loading) link(key string, n *yaml.Node, p string) {
+	target, err := l.root.Readlink(p)
+	if err != nil {
+		l.problem(n, "%s leads to %s, which cannot be read: %v", key, quote(p), reason(err))
+		return
+	}
+	if _, err := l.root.Stat(p); err != nil {
+		why := "leads nowhere"
+		if l.leaves(p) {
+			why = "leads out of the definition's directory"
+		}
+		l.problem(n, "%s leads to %s, a symbolic link to %s that %s", key, quote(p), quote(target), why)
+		return
+	}
+	l.note(key, n, Source{Path: p, Link: target})
+}
+
+// reason is an error without the path that the message names already.
+func reason(err error) string {
+	if pe, ok := err.(*fs.PathError); ok { //nolint:errorlint // only the outermost names the path
+		return pe.Err.Error()
+	}
+	return fmt.Sprint(err)
+}
