@@ -1,0 +1,175 @@
+// Package ext4 makes an ext4 filesystem of a [tree.Tree] in one pass: no root,
+// no loop device, no directory on disk, no other program.
+//
+// [Plan] decides everything from the tree's metadata: how large the filesystem
+// is and which block holds what. It reads no file content. The [FS] it gives
+// is a function from block numbers to bytes, so blocks can be made in any order,
+// on any number of cores, and always come out the same: [FS.WriteTo] makes all
+// of them, [FS.ReaderAt] those that are asked for, [FS.Extents] names the ranges
+// that are not zero for certain.
+//
+// # What is on the disk
+//
+// Blocks of 4096 bytes in groups of 32768. Superblock and group descriptors
+// stand at the start of group 0, with copies in groups 1 and the powers of 3, 5
+// and 7. Sixteen groups form a flexible group, whose bitmaps and inode tables
+// stand together in the first of them. Behind those of the first group come the
+// journal, the directories, long symlinks and attribute blocks, and then the
+// files in the order of their paths, each in one piece but for the copies and
+// tables that lie in between. The rest is free.
+//
+//	group 0                                   group 1            group 2
+//	super, descriptors, reserved descriptors  super (copy), …    files
+//	bitmaps, inode tables of groups 0 to 15   files              free
+//	journal, directories, files
+//
+// The features are those of mke2fs in Debian 12, which kernels since 3.18, GRUB
+// since 2.02 and e2fsprogs since 1.43 read: has_journal, ext_attr, resize_inode,
+// dir_index, filetype, extent, 64bit, flex_bg, sparse_super, large_file,
+// huge_file, dir_nlink, extra_isize, metadata_csum. The filesystem grows while
+// it is mounted, to a terabyte by the descriptors it has reserved and further by
+// the kernel's meta_bg. Not used: orphan_file and metadata_csum_seed, which older
+// systems refuse, and sparse_super2, which the kernel cannot grow.
+//
+// Facts are from the kernel's Documentation/filesystems/ext4 and from looking
+// at what mke2fs 1.47 writes.
+package ext4
+
+import (
+	"fmt"
+	"io"
+
+	"ingot/internal/fault"
+	"ingot/internal/tree"
+)
+
+// Options say what the tree does not.
+type Options struct {
+	// UUID names the filesystem and seeds all its checksums; it may not be zero.
+	UUID [16]byte
+	// HashSeed seeds the hash of names in large directories.
+	HashSeed [16]byte
+	// Label is at most 16 bytes.
+	Label string
+	// Epoch is, in seconds since 1970, when the filesystem was made, and the
+	// access, change and birth time of all inodes. Modification times are the tree's.
+	Epoch int64
+	// Free is how many bytes an ordinary user can still write: what df calls
+	// available.
+	Free int64
+	// Size is the size in bytes, rounded down to a whole block; 0 fits it to the
+	// content and Free.
+	Size int64
+	// ReservedPercent of all blocks only root may fill.
+	ReservedPercent int
+	// BytesPerInode sets how many inodes there are, also after growing; 0 is
+	// mke2fs's 16384. A tree with more files gets more.
+	BytesPerInode int64
+	// FreeInodes are left at least, besides one for each BytesPerInode of Free.
+	FreeInodes int64
+	// Journal is the journal's size in bytes, from 4 MiB; 0 chooses it by the
+	// filesystem's size.
+	Journal int64
+}
+
+// MaxSize bounds what Plan makes; such a filesystem can still grow.
+const MaxSize = 4 << 40
+
+// An Extent is a range of bytes; both are multiples of 4096.
+type Extent struct {
+	Offset, Length int64
+}
+
+// An FS is a planned filesystem. It does not change; its methods may be called
+// from several goroutines.
+type FS struct {
+	o       Options
+	geo     geometry
+	inodes  inodeSet
+	sum     checksum
+	regions []region // sorted by start: all blocks that may not be zero
+	end     int64    // all blocks below end are in use
+	free    int64    // free blocks
+	journal *node
+	resize  *node
+	super   []byte // the primary superblock, 1024 bytes
+	descs   []byte // the group descriptors, whole blocks
+}
+
+// Plan decides what each block of a filesystem with the tree's entries holds.
+// It fails on a tree that ext4 cannot hold, such as an extended attribute larger
+// than a block, and with [fault.Preflight] when the given size is too small.
+func Plan(t tree.Tree, o Options) (*FS, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
+	inodes, err := newInodeSet(t, &o)
+	if err != nil {
+		return nil, err
+	}
+	fs := &FS{o: o, inodes: inodes, sum: newChecksum(o.UUID), journal: newJournal(&o), resize: newResizeInode(&o)}
+	if err := fs.fit(); err != nil {
+		return nil, err
+	}
+	fs.listRegions()
+	fs.descs = fs.encodeDescriptors()
+	fs.super = fs.encodeSuper()
+	return fs, nil
+}
+
+func (o *Options) check() error {
+	switch {
+	case o.UUID == [16]byte{}:
+		return fmt.Errorf("ext4: the UUID is zero")
+	case len(o.Label) > 16:
+		return fmt.Errorf("ext4: label %q is longer than 16 bytes", o.Label)
+	case o.Size < 0 || o.Free < 0 || o.FreeInodes < 0 || o.Journal < 0:
+		return fmt.Errorf("ext4: a size is negative")
+	case o.Size > MaxSize || o.Free > MaxSize:
+		return fault.Newf(fault.Usage, "ext4: a filesystem of %d bytes is larger than %d", max(o.Size, o.Free), int64(MaxSize)).
+			WithHint("make it smaller and let it grow when it is mounted")
+	case o.FreeInodes > 1<<31:
+		return fmt.Errorf("ext4: %d free inodes are more than a filesystem has", o.FreeInodes)
+	case o.ReservedPercent < 0 || o.ReservedPercent > 50:
+		return fmt.Errorf("ext4: reserved percentage %d is not from 0 to 50", o.ReservedPercent)
+	case o.BytesPerInode != 0 && (o.BytesPerInode < 1024 || o.BytesPerInode > 64<<20):
+		return fmt.Errorf("ext4: bytes per inode %d is not from 1024 to %d", o.BytesPerInode, 64<<20)
+	case o.Journal != 0 && (o.Journal < minJournal*blockSize || o.Journal > 1<<30):
+		return fmt.Errorf("ext4: journal of %d bytes is not from %d to %d", o.Journal, minJournal*blockSize, 1<<30)
+	}
+	return nil
+}
+
+// Size is the filesystem's size in bytes. With [Options.Size] given it can be
+// less than that, by up to a few megabytes: a last group that would hold nothing
+// but tables is left out, as mke2fs does.
+func (fs *FS) Size() int64 { return fs.geo.blocks * blockSize }
+
+// Inodes is how many inodes there are, and how many are free.
+func (fs *FS) Inodes() (all, free int64) {
+	all = int64(fs.geo.groups) * int64(fs.geo.inodesPerGroup)
+	return all, all - int64(fs.inodes.last)
+}
+
+// FreeBytes is the space that nothing uses, root's reserve included.
+func (fs *FS) FreeBytes() int64 { return fs.free * blockSize }
+
+// Extents lists, in order, without overlap or gaps of zero, the ranges that can
+// hold something else than zeros. It depends on the tree and the options alone,
+// not on content: what a file holds is inside, be it zeros.
+func (fs *FS) Extents() []Extent {
+	var out []Extent
+	for _, r := range fs.regions {
+		off, n := r.start*blockSize, r.n*blockSize
+		if k := len(out); k > 0 && out[k-1].Offset+out[k-1].Length == off {
+			out[k-1].Length += n
+			continue
+		}
+		out = append(out, Extent{off, n})
+	}
+	return out
+}
+
+// ReaderAt reads the filesystem as if it had been written: for formats that
+// compress block by block. File contents come from r.
+func (fs *FS) ReaderAt(r *tree.Reader) io.ReaderAt { return view{fs, r} }

@@ -1,0 +1,101 @@
+package ext4_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"ingot/internal/tree"
+)
+
+// judged holds an image against its tree, with every judge there is.
+func judged(t *testing.T, img string, tr tree.Tree) {
+	t.Helper()
+	fsck(t, img)
+	want := expect(t, tr)
+	debugfs(t, img, want).same(t, want)
+	if !mount(t, img, "", func(dir, _ string) { mounted(t, dir).same(t, want) }) {
+		t.Log("loop devices cannot be mounted here; judged by e2fsck and debugfs alone")
+	}
+	fsck(t, img)
+}
+
+func TestTrees(t *testing.T) {
+	long := strings.Repeat("long/", 900)
+	tests := []struct {
+		name string
+		fill func(*maker)
+	}{
+		{"empty", func(*maker) {}},
+		{"root only", func(m *maker) { m.add(tree.Entry{Kind: tree.Dir, Mode: 0o700, UID: 5, GID: 6}) }},
+		{"kinds", func(m *maker) {
+			m.dir("d").text("d/empty", "").text("d/one", "1").text("d/block", strings.Repeat("x", 4096)).text("d/more", strings.Repeat("y", 4097))
+			m.add(tree.Entry{Path: "d/fifo", Kind: tree.Fifo, Mode: 0o600})
+			m.add(tree.Entry{Path: "d/null", Kind: tree.Char, Mode: 0o666, Major: 1, Minor: 3})
+			m.add(tree.Entry{Path: "d/large", Kind: tree.Block, Mode: 0o660, Major: 4095, Minor: 1048575})
+			m.add(tree.Entry{Path: "d/disk", Kind: tree.Block, Mode: 0o660, Major: 259, Minor: 7})
+			m.add(tree.Entry{Path: "d/setuid", Kind: tree.Fifo, Mode: 0o7777, UID: 70000, GID: 4294967294})
+		}},
+		{"symlinks", func(m *maker) {
+			for _, n := range []int{1, 58, 59, 60, 61, 4095} {
+				m.add(tree.Entry{Path: fmt.Sprintf("to%d", n), Kind: tree.Symlink, Mode: 0o777, Link: long[:n-1] + "x"})
+			}
+		}},
+		{"times", func(m *maker) {
+			for i, sec := range []int64{0, -1, -1 << 31, -157766400, 1<<31 - 1, 1 << 31, 2177452800, 1 << 32, 1<<33 + 5, 1<<34 - 1<<31 - 1} {
+				m.add(tree.Entry{Path: fmt.Sprintf("at%d", i), Kind: tree.Fifo, Mtime: tree.Time{Sec: sec, Nsec: 999_999_999 - int32(i)}})
+			}
+		}},
+		{"hard links", func(m *maker) {
+			m.dir("a").dir("b").text("a/file", "shared").dir("b/c")
+			m.add(tree.Entry{Path: "a/sock", Kind: tree.Fifo}).add(tree.Entry{Path: "a/sym", Kind: tree.Symlink, Mode: 0o777, Link: "file"})
+			m.add(tree.Entry{Path: "b/c/file", Kind: tree.Hardlink, Link: "a/file"})
+			m.add(tree.Entry{Path: "b/file", Kind: tree.Hardlink, Link: "a/file"})
+			m.add(tree.Entry{Path: "b/sock", Kind: tree.Hardlink, Link: "a/sock"})
+			m.add(tree.Entry{Path: "b/sym", Kind: tree.Hardlink, Link: "a/sym"})
+		}},
+		{"attributes", func(m *maker) {
+			access := acl(1, 7, 0xffffffff, 2, 5, 1000, 4, 5, 0xffffffff, 8, 4, 70000, 0x10, 7, 0xffffffff, 0x20, 0, 0xffffffff)
+			caps := "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+			m.add(tree.Entry{Path: "acl", Kind: tree.Dir, Mode: 0o770, Xattrs: []tree.Xattr{
+				{Name: "system.posix_acl_access", Value: access}, {Name: "system.posix_acl_default", Value: access},
+			}})
+			m.file(tree.Entry{Path: "ping", Mode: 0o755, Xattrs: []tree.Xattr{{Name: "security.capability", Value: caps}}}, strings.NewReader("#!"))
+			m.file(tree.Entry{Path: "many", Mode: 0o644, Xattrs: []tree.Xattr{
+				{Name: "security.capability", Value: caps}, {Name: "trusted.x", Value: "1"},
+				{Name: "user.a", Value: ""}, {Name: "user.b", Value: strings.Repeat("b", 3000)}, {Name: "user.ccc", Value: "\x00\xff"},
+				{Name: "user.long" + strings.Repeat("g", 240), Value: strings.Repeat("c", 500)},
+			}}, strings.NewReader("many"))
+			for i := range 1030 { // more than may share a block
+				m.add(tree.Entry{Path: fmt.Sprintf("s%d", i), Kind: tree.File, Xattrs: []tree.Xattr{{Name: "user.same", Value: strings.Repeat("s", 200)}}})
+			}
+		}},
+		{"names", func(m *maker) {
+			m.dir("full").dir(strings.Repeat("n", 255))
+			for _, n := range []string{"ünï", "with space", "-dash", strings.Repeat("\xff", 255)} {
+				m.text("full/"+n, n)
+			}
+		}},
+		{"own lost+found", func(m *maker) {
+			m.add(tree.Entry{Path: "lost+found", Kind: tree.Dir, Mode: 0o755, UID: 1}).text("lost+found/found", "me")
+		}},
+		{"directories of one block and of more", func(m *maker) {
+			for _, n := range []int{100, 253, 254, 255, 256, 300, 1000} {
+				d := fmt.Sprintf("d%d", n)
+				m.dir(d)
+				for i := range n {
+					m.add(tree.Entry{Path: fmt.Sprintf("%s/f%05d", d, i), Kind: tree.Fifo})
+				}
+			}
+		}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m := newMaker(t)
+			tt.fill(m)
+			tr, p := m.done()
+			img, _ := write(t, tr, p, options())
+			judged(t, img, tr)
+		})
+	}
+}

@@ -1,0 +1,156 @@
+package ext4
+
+// The sizes that do not change.
+const (
+	blockSize      = 4096
+	sectorsInBlock = blockSize / 512 // i_blocks counts sectors
+	blocksPerGroup = 8 * blockSize   // as many as a bitmap of one block has bits
+	inodeSize      = 256
+	inodesInBlock  = blockSize / inodeSize
+	maxGroupInodes = 8 * blockSize
+	descSize       = 64
+	descsInBlock   = blockSize / descSize
+	addrsInBlock   = blockSize / 4 // block numbers in an indirect block
+	maxFlexLog     = 4             // up to 16 groups keep their tables together
+	growTo         = 1 << 40       // bytes for which descriptors are reserved at least
+	minLastGroup   = 50            // free blocks without which a last group is left out
+)
+
+// A run is a range of blocks.
+type run struct {
+	start, n int64
+}
+
+func (r run) end() int64 { return r.start + r.n }
+
+// A geometry says where the tables of a filesystem lie.
+type geometry struct {
+	blocks         int64
+	groups         int
+	inodesPerGroup int
+	tableBlocks    int // of one group's inode table
+	descBlocks     int
+	reserved       int // blocks kept for more descriptors
+	flexLog        int
+}
+
+// newGeometry lays out a filesystem of about the given number of blocks with at
+// least so many inodes. A last group too small for its tables is rounded away:
+// up if grow is set, else down.
+func newGeometry(blocks, inodes, bytesPerInode int64, grow bool) geometry {
+	if grow {
+		blocks = max(blocks, (ceilDiv(inodes, maxGroupInodes)-1)*blocksPerGroup+1)
+	}
+	for {
+		g := geometry{blocks: blocks, groups: int(ceilDiv(blocks, blocksPerGroup))}
+		perGroup := max(blocksPerGroup*blockSize/bytesPerInode, ceilDiv(inodes, int64(g.groups)))
+		g.inodesPerGroup = int(min(ceilDiv(perGroup, inodesInBlock)*inodesInBlock, maxGroupInodes))
+		g.tableBlocks = g.inodesPerGroup / inodesInBlock
+		g.descBlocks = int(ceilDiv(int64(g.groups), descsInBlock))
+		// As mke2fs: room for 1024 times the size.
+		limit := max(min(blocks*1024, 1<<32-1), growTo/blockSize)
+		g.reserved = int(ceilDiv(ceilDiv(limit, blocksPerGroup), descsInBlock)) - g.descBlocks
+		g.reserved = max(0, min(g.reserved, addrsInBlock-g.descBlocks))
+		for g.flexLog = maxFlexLog; g.flexLog > 0 && (2+g.tableBlocks)<<g.flexLog > blocksPerGroup/2; {
+			g.flexLog--
+		}
+		last := g.groups - 1
+		need := g.firstFree(last) - g.start(last) + minLastGroup
+		if g.groupBlocks(last) >= need {
+			return g
+		}
+		if grow {
+			blocks = g.start(last) + need
+		} else if last > 0 {
+			blocks = g.start(last)
+		} else {
+			return g // too small for anything; the caller finds no free block
+		}
+	}
+}
+
+func ceilDiv(a, b int64) int64 { return (a + b - 1) / b }
+
+func (g *geometry) start(group int) int64 { return int64(group) * blocksPerGroup }
+
+func (g *geometry) groupBlocks(group int) int64 {
+	return min(g.blocks-g.start(group), blocksPerGroup)
+}
+
+// hasSuper says whether a group begins with a copy of the superblock and the
+// descriptors: 0, 1 and the powers of 3, 5 and 7.
+func hasSuper(group int) bool {
+	if group <= 1 {
+		return true
+	}
+	for _, base := range [...]int{3, 5, 7} {
+		p := base
+		for p < group {
+			p *= base
+		}
+		if p == group {
+			return true
+		}
+	}
+	return false
+}
+
+// superBlocks is how many blocks of a group superblock and descriptors take.
+func (g *geometry) superBlocks(group int) int64 {
+	if !hasSuper(group) {
+		return 0
+	}
+	return int64(1 + g.descBlocks + g.reserved)
+}
+
+// leader is the group that holds the tables of a group, and how many groups'
+// tables those are.
+func (g *geometry) leader(group int) (first, n int) {
+	first = group >> g.flexLog << g.flexLog
+	return first, min(1<<g.flexLog, g.groups-first)
+}
+
+func (g *geometry) blockBitmap(group int) int64 {
+	first, _ := g.leader(group)
+	return g.start(first) + g.superBlocks(first) + int64(group-first)
+}
+
+func (g *geometry) inodeBitmap(group int) int64 {
+	_, n := g.leader(group)
+	return g.blockBitmap(group) + int64(n)
+}
+
+func (g *geometry) inodeTable(group int) int64 {
+	first, n := g.leader(group)
+	return g.start(first) + g.superBlocks(first) + int64(2*n) + int64(group-first)*int64(g.tableBlocks)
+}
+
+// firstFree is the first block of a group that holds no superblock, descriptor
+// or table. In a group that is alone smaller than its tables it lies behind the group.
+func (g *geometry) firstFree(group int) int64 {
+	free := g.start(group) + g.superBlocks(group)
+	if first, n := g.leader(group); first == group {
+		free += int64(n) * int64(2+g.tableBlocks)
+	}
+	return free
+}
+
+// fixed is the tables' runs in order, at most one a group.
+func (g *geometry) fixed() []run {
+	var out []run
+	for group := range g.groups {
+		if r := (run{g.start(group), g.firstFree(group) - g.start(group)}); r.n > 0 {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
+// overhead is how many blocks the tables take.
+func (g *geometry) overhead() int64 {
+	var n int64
+	for _, r := range g.fixed() {
+		n += r.n
+	}
+	return n
+}
