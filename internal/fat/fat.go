@@ -1,0 +1,351 @@
+// Package fat writes FAT16 and FAT32 file systems from a few files in memory:
+// what an EFI system partition holds.
+//
+// A volume is planned whole, then written: the same files and options give the
+// same bytes, whatever the clock or the order of the files. Long names (VFAT) are
+// kept, each with a short alias. Sectors have 512 bytes. Only what holds
+// something is written, so a volume costs little in a sparse file.
+//
+// The facts are those of Microsoft's "FAT: General Overview of On-Disk Format"
+// (FAT32 File System Specification 1.03).
+package fat
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"ingot/internal/disk"
+)
+
+const (
+	sector = 512
+	// The specification tells FAT types apart by the number of clusters alone,
+	// and asks writers to stay 16 clusters away from the limits.
+	leastFAT16 = 4085 + 16
+	mostFAT16  = 65524 - 16
+	leastFAT32 = 65525 + 16
+	mostFAT32  = 0x0FFFFFF4
+	rootSlots  = 512 // directory entries of FAT16's fixed root
+)
+
+// MinFAT32 is the smallest round size at which a volume becomes FAT32, which is
+// what firmware expects of an EFI system partition on a disk. Smaller ones are
+// FAT16.
+const MinFAT32 = 34 << 20
+
+// A File is one file of the volume; its directories are made as needed.
+type File struct {
+	Path string // relative, slash-separated: "EFI/BOOT/BOOTX64.EFI"
+	Data []byte
+}
+
+// Options say how a volume is made.
+type Options struct {
+	Size   int64  // of the volume, in bytes: a multiple of 512, at least 3 MiB
+	ID     uint32 // the volume's serial number: 0x1234ABCD is "1234-ABCD"
+	Label  string // up to 11 characters of upper-case ASCII, or empty
+	Epoch  int64  // all times, seconds since 1970; FAT can say 1980 to 2107, in UTC here
+	Hidden uint32 // sectors before the volume on its disk, as BIOS code may want to know
+}
+
+// A Volume is a file system ready to be written.
+type Volume struct {
+	o        Options
+	fat32    bool
+	spc      int64 // sectors in a cluster
+	reserved int64 // sectors before the first FAT
+	fatSize  int64 // sectors of one FAT
+	rootSize int64 // sectors of FAT16's fixed root directory
+	clusters int64 // in the data area
+	used     int64 // clusters that hold something
+	chains   []chain
+	root     []byte // FAT16's root directory
+}
+
+// A chain is a run of clusters that one file or directory fills.
+type chain struct {
+	first int64
+	count int64
+	data  []byte
+}
+
+// FAT32 says whether the volume is FAT32 rather than FAT16.
+func (v *Volume) FAT32() bool { return v.fat32 }
+
+// Size is the volume's size in bytes.
+func (v *Volume) Size() int64 { return v.o.Size }
+
+// Plan lays out a volume with these files. It refuses names that FAT cannot say,
+// names that differ by case only, and more content than fits.
+func Plan(files []File, o Options) (*Volume, error) {
+	v := &Volume{o: o}
+	if err := v.measure(); err != nil {
+		return nil, err
+	}
+	if err := checkLabel(o.Label); err != nil {
+		return nil, err
+	}
+	root, err := newTree(files)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.place(root); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// measure chooses the type, the cluster size and the size of the FATs.
+func (v *Volume) measure() error {
+	size := v.o.Size
+	if size%sector != 0 || size < 3<<20 || size > 1<<41-sector {
+		return fmt.Errorf("FAT volume: size of %d bytes is not a multiple of 512 from 3 MiB to 2 TiB", size)
+	}
+	total := size / sector
+	v.fat32 = size >= MinFAT32
+	entry, least, most := int64(2), int64(leastFAT16), int64(mostFAT16)
+	v.reserved, v.rootSize = 1, rootSlots*32/sector
+	if v.fat32 {
+		entry, least, most = 4, leastFAT32, mostFAT32
+		v.reserved, v.rootSize = 32, 0
+	}
+	for v.spc = 1; v.spc <= 64; v.spc *= 2 {
+		// As if the FATs took no room themselves: up to 2 % too long, and right.
+		v.fatSize = ((total/v.spc+2)*entry + sector - 1) / sector
+		// Data begins at a multiple of 4 KiB, as flash and caches like it.
+		before := v.reserved + v.rootSize + 2*v.fatSize
+		pad := (8 - before%8) % 8
+		v.clusters = (total - before - pad) / v.spc
+		// Clusters of 512 bytes up to 260 MiB and of 4 KiB up to 8 GiB are what
+		// other formatters choose; beyond, the smallest that the type allows.
+		small := v.fat32 && v.spc < 8 && size > 260<<20
+		if v.clusters <= most && !small {
+			v.reserved += pad
+			break
+		}
+	}
+	if v.clusters < least || v.clusters > most {
+		return fmt.Errorf("FAT volume of %d bytes: %d clusters are not within %d to %d", size, v.clusters, least, most)
+	}
+	return nil
+}
+
+// place gives every directory and file its clusters, directories before what
+// they hold, and writes the directories' bytes.
+func (v *Volume) place(root *node) error {
+	next := int64(2)
+	take := func(size int64) (first, count int64) {
+		count = (size + v.spc*sector - 1) / (v.spc * sector)
+		first = next
+		next += count
+		return first, count
+	}
+	var err error
+	root.walk(func(n *node) {
+		switch {
+		case n.parent == nil && !v.fat32:
+			if size := n.dirSize(v.o.Label != ""); size > v.rootSize*sector {
+				err = fmt.Errorf("FAT16 volume: root directory has more than %d entries", rootSlots)
+			}
+		case n.names != nil:
+			n.first, n.count = take(n.dirSize(v.o.Label != ""))
+		case len(n.data) > 0:
+			n.first, n.count = take(int64(len(n.data)))
+		}
+	})
+	if err != nil {
+		return err
+	}
+	v.used = next - 2
+	if v.used > v.clusters {
+		return fmt.Errorf("FAT volume of %d bytes is too small: content takes %d bytes and %d are there",
+			v.o.Size, v.used*v.spc*sector, v.clusters*v.spc*sector)
+	}
+	stamp := dosTime(v.o.Epoch)
+	root.walk(func(n *node) {
+		data := n.data
+		if n.names != nil {
+			data = n.directory(v.o.Label, stamp)
+		}
+		switch {
+		case n.parent == nil && !v.fat32:
+			v.root = data
+		case n.count > 0:
+			v.chains = append(v.chains, chain{n.first, n.count, data})
+		}
+	})
+	return nil
+}
+
+// Extents are the byte ranges that WriteTo writes.
+func (v *Volume) Extents() []disk.Extent {
+	var out []disk.Extent
+	v.each(func(off int64, b []byte) error {
+		out = append(out, disk.Extent{Off: off, Len: int64(len(b))})
+		return nil
+	}) //nolint:errcheck // the function never fails
+	return out
+}
+
+// WriteTo writes the volume at the start of w, and nothing where it is empty.
+func (v *Volume) WriteTo(ctx context.Context, w io.WriterAt) error {
+	return v.each(func(off int64, b []byte) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		_, err := w.WriteAt(b, off)
+		return err
+	})
+}
+
+func (v *Volume) each(write func(off int64, b []byte) error) error {
+	boot := v.bootSectors()
+	table := v.table()
+	data := v.reserved + 2*v.fatSize + v.rootSize
+	parts := []struct {
+		off int64
+		b   []byte
+	}{
+		{0, boot},
+		{v.reserved * sector, table},
+		{(v.reserved + v.fatSize) * sector, table},
+		{(v.reserved + 2*v.fatSize) * sector, v.root},
+	}
+	for _, p := range parts {
+		if len(p.b) == 0 {
+			continue
+		}
+		if err := write(p.off, p.b); err != nil {
+			return err
+		}
+	}
+	for _, c := range v.chains {
+		if err := write((data+(c.first-2)*v.spc)*sector, c.data); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bootSectors are the sectors in front of the FATs: on FAT32 with the free
+// cluster summary and a copy of both.
+func (v *Volume) bootSectors() []byte {
+	b := make([]byte, sector)
+	le := binary.LittleEndian
+	copy(b[3:], "INGOT   ")
+	le.PutUint16(b[11:], sector)
+	b[13] = byte(v.spc)
+	le.PutUint16(b[14:], uint16(v.reserved))
+	b[16] = 2 // FATs
+	if total := v.o.Size / sector; total < 1<<16 && !v.fat32 {
+		le.PutUint16(b[19:], uint16(total))
+	} else {
+		le.PutUint32(b[32:], uint32(total))
+	}
+	b[21] = 0xF8              // a fixed disk
+	le.PutUint16(b[24:], 63)  // sectors in a track: what BIOSes assume
+	le.PutUint16(b[26:], 255) // heads
+	le.PutUint32(b[28:], v.o.Hidden)
+	ext := b[36:]
+	kind := "FAT16   "
+	if v.fat32 {
+		kind = "FAT32   "
+		le.PutUint32(b[36:], uint32(v.fatSize))
+		le.PutUint32(b[44:], 2) // root directory's cluster
+		le.PutUint16(b[48:], 1) // free cluster summary's sector
+		le.PutUint16(b[50:], 6) // copy of the boot sector
+		ext = b[64:]
+	} else {
+		le.PutUint16(b[17:], rootSlots)
+		le.PutUint16(b[22:], uint16(v.fatSize))
+	}
+	ext[0] = 0x80 // BIOS drive
+	ext[2] = 0x29 // the next three are there
+	le.PutUint32(ext[3:], v.o.ID)
+	copy(ext[7:], padded(v.o.Label, "NO NAME"))
+	copy(ext[18:], kind)
+	// Code that gives the turn to the BIOS's next boot device, then halts:
+	// int 0x18; hlt; jmp to the hlt.
+	code := len(b) - len(ext) + 26
+	b[0], b[1], b[2] = 0xEB, byte(code-2), 0x90
+	copy(b[code:], "\xCD\x18\xF4\xEB\xFD")
+	b[510], b[511] = 0x55, 0xAA
+	if !v.fat32 {
+		return b
+	}
+	info := make([]byte, sector)
+	copy(info, "RRaA")
+	copy(info[484:], "rrAa")
+	le.PutUint32(info[488:], uint32(v.clusters-v.used))
+	le.PutUint32(info[492:], uint32(v.used+2)) // where to look for a free one
+	info[510], info[511] = 0x55, 0xAA
+	out := make([]byte, 8*sector)
+	copy(out, b)
+	copy(out[sector:], info)
+	copy(out[6*sector:], b)
+	copy(out[7*sector:], info)
+	return out
+}
+
+// table is the part of a FAT that is not zero.
+func (v *Volume) table() []byte {
+	le := binary.LittleEndian
+	var b []byte
+	put := func(n uint32) {
+		if v.fat32 {
+			b = le.AppendUint32(b, n&0x0FFFFFFF)
+		} else {
+			b = le.AppendUint16(b, uint16(n))
+		}
+	}
+	put(0xFFFFFFF8) // the media byte
+	put(0xFFFFFFFF) // last used cleanly
+	for _, c := range v.chains {
+		for i := c.first + 1; i < c.first+c.count; i++ {
+			put(uint32(i))
+		}
+		put(0xFFFFFFFF)
+	}
+	return b
+}
+
+func checkLabel(s string) error {
+	if len(s) > 11 || strings.TrimSpace(s) != s {
+		return fmt.Errorf("FAT label %q: want at most 11 characters without blanks around", s)
+	}
+	for _, c := range []byte(s) {
+		if !shortChar(c) && c != ' ' {
+			return fmt.Errorf("FAT label %q: character %q is not upper-case ASCII that a label can have", s, c)
+		}
+	}
+	return nil
+}
+
+// padded is a label in the 11 bytes of a boot sector or directory entry.
+func padded(label, none string) string {
+	if label == "" {
+		label = none
+	}
+	return fmt.Sprintf("%-11s", label)
+}
+
+// A stamp is a point in time as FAT says it.
+type stamp struct{ date, time uint16 }
+
+func dosTime(epoch int64) stamp {
+	t := time.Unix(epoch, 0).UTC()
+	switch y := t.Year(); {
+	case y < 1980:
+		t = time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC)
+	case y > 2107:
+		t = time.Date(2107, 12, 31, 23, 59, 58, 0, time.UTC)
+	}
+	return stamp{
+		date: uint16((t.Year()-1980)<<9 | int(t.Month())<<5 | t.Day()),
+		time: uint16(t.Hour()<<11 | t.Minute()<<5 | t.Second()/2),
+	}
+}

@@ -1,0 +1,356 @@
+package fat
+
+import (
+	"bytes"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"ingot/internal/digest"
+	"ingot/internal/disk"
+)
+
+func judge(t testing.TB, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		path = "/usr/sbin/" + name
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("needs %s: put Debian's dosfstools and mtools on the PATH", name)
+	}
+	return path
+}
+
+func run(t testing.TB, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), judge(t, name), args...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "TZ=UTC")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// write makes an image file of the volume, and holds the writer to its extents.
+func write(t testing.TB, files []File, o Options) string {
+	t.Helper()
+	v, err := Plan(files, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(filepath.Join(t.TempDir(), "fat"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := disk.NewRaw(f, v.Size())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.WriteTo(t.Context(), raw); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return f.Name()
+}
+
+// clean fails unless fsck.vfat finds nothing at all to say.
+func clean(t testing.TB, path string, files int) {
+	t.Helper()
+	out := run(t, "fsck.vfat", "-n", path)
+	lines := strings.Split(strings.TrimSpace(out), "\n")
+	want := fmt.Sprintf("%s: %d files, ", path, files)
+	if len(lines) != 2 || !strings.HasPrefix(lines[0], "fsck.fat 4") || !strings.HasPrefix(lines[1], want) {
+		t.Errorf("fsck.vfat says more than %q:\n%s", want, out)
+	}
+}
+
+// read gives the files back as mtools sees them.
+func read(t testing.TB, path string) []File {
+	t.Helper()
+	dir := t.TempDir()
+	run(t, "mcopy", "-s", "-n", "-Q", "-i", path, "::/", dir)
+	return readDir(t, dir)
+}
+
+func readDir(t testing.TB, dir string) []File {
+	t.Helper()
+	var out []File
+	err := filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		rel, err := filepath.Rel(dir, p)
+		if err != nil {
+			return err
+		}
+		data, err := os.ReadFile(p)
+		out = append(out, File{filepath.ToSlash(rel), data})
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// listing is the files as text, to compare.
+func listing(files []File) string {
+	var lines []string
+	for _, f := range files {
+		lines = append(lines, fmt.Sprintf("%s %d %s\n", f.Path, len(f.Data), digest.Of(f.Data).Short()))
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "")
+}
+
+func bulk(n int) []byte {
+	b := make([]byte, n)
+	for i := range b {
+		b[i] = byte(i >> 9 * 7)
+	}
+	return b
+}
+
+func manyFiles(dir string, n int) []File {
+	var out []File
+	for i := range n {
+		out = append(out, File{fmt.Sprintf("%s/a rather long name, number %d.text", dir, i), fmt.Append(nil, i)})
+	}
+	return out
+}
+
+func rootFiles(n int) []File {
+	var out []File
+	for i := range n {
+		out = append(out, File{fmt.Sprintf("F%d", i), nil})
+	}
+	return out
+}
+
+func TestJudgesReadVolume(t *testing.T) {
+	esp := []File{
+		{"EFI/BOOT/BOOTX64.EFI", bulk(3<<20 + 17)},
+		{"EFI/BOOT/grub.cfg", []byte("set x=1\n")},
+		{"EFI/debian/shimx64.efi", bulk(512)},
+	}
+	names := []File{
+		{"UPPER.TXT", []byte("1")}, {"lower.txt", []byte("2")}, {"Mixed.Txt", []byte("3")}, {"noext", []byte("4")},
+		{"a.very.long.name.with.dots.conf", []byte("5")}, {"longname1.text", []byte("6")}, {"longname2.text", []byte("7")},
+		{".hidden", []byte("8")}, {"with blank", []byte("9")}, {"grüße-日本.txt", []byte("10")}, {"thirteen chars", []byte("11")}, {"thirteenchars", []byte("12")},
+		{strings.Repeat("x", 255), []byte("13")}, {"a+b,c;d=e[f]", []byte("14")}, {"EMPTY", nil}, {"LONGNA~1.TEX", []byte("15")},
+		{"deep/er/and/deep/er/still/file", []byte("16")},
+	}
+	tests := []struct {
+		summary string
+		files   []File
+		o       Options
+		fat32   bool
+	}{
+		{"an ESP of 64 MiB", esp, Options{Size: 64 << 20, ID: 0x1234ABCD, Label: "ESP", Epoch: 1700000000, Hidden: 4096}, true},
+		{"FAT16", esp, Options{Size: 16 << 20, ID: 1, Label: "A LABEL", Epoch: 1700000000}, false},
+		{"smallest FAT32", esp, Options{Size: MinFAT32}, true},
+		{"largest FAT16", esp, Options{Size: MinFAT32 - 512}, false},
+		{"smallest volume", esp[1:], Options{Size: 3 << 20}, false},
+		{"4 KiB clusters", esp, Options{Size: 300 << 20}, true},
+		{"16 KiB clusters", esp[1:], Options{Size: 1 << 35}, true},
+		{"nothing", nil, Options{Size: 64 << 20}, true},
+		{"nothing, FAT16", nil, Options{Size: 8 << 20}, false},
+		{"names", names, Options{Size: 64 << 20, Label: "NAMES"}, true},
+		{"names, FAT16", names, Options{Size: 8 << 20}, false},
+		{"many files", manyFiles("dir", 900), Options{Size: 64 << 20}, true},
+	}
+	for _, test := range tests {
+		t.Run(test.summary, func(t *testing.T) {
+			v, err := Plan(test.files, test.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v.FAT32() != test.fat32 {
+				t.Errorf("FAT32 is %t", v.FAT32())
+			}
+			path := write(t, test.files, test.o)
+			entries := 0
+			root, err := newTree(test.files)
+			if err != nil {
+				t.Fatal(err)
+			}
+			root.walk(func(*node) { entries++ })
+			entries-- // fsck does not count the root directory
+			if test.o.Label != "" {
+				entries++ // but the label
+			}
+			clean(t, path, entries)
+			if d := cmp.Diff(listing(test.files), listing(read(t, path))); d != "" && len(test.files) > 0 {
+				t.Errorf("mcopy reads other files (-want +got):\n%.2000s", d)
+			}
+		})
+	}
+}
+
+func TestListing(t *testing.T) {
+	path := write(t, []File{{"EFI/BOOT/BOOTX64.EFI", bulk(700)}, {"EFI/BOOT/grub.cfg", []byte("x")}, {"EFI/Longer name.d/x", nil}},
+		Options{Size: 64 << 20, ID: 0x1234ABCD, Label: "ESP", Epoch: 1700000001})
+	got := run(t, "mdir", "-/", "-i", path, "::")
+	want := ` Volume in drive : is ESP        
+ Volume Serial Number is 1234-ABCD
+Directory for ::/
+
+EFI          <DIR>     2023-11-14  22:13 
+        1 file                    0 bytes
+
+Directory for ::/EFI
+
+.            <DIR>     2023-11-14  22:13 
+..           <DIR>     2023-11-14  22:13 
+BOOT         <DIR>     2023-11-14  22:13 
+LONGER~1 D   <DIR>     2023-11-14  22:13  Longer name.d
+        4 files                   0 bytes
+
+Directory for ::/EFI/BOOT
+
+.            <DIR>     2023-11-14  22:13 
+..           <DIR>     2023-11-14  22:13 
+BOOTX64  EFI       700 2023-11-14  22:13 
+GRUB     CFG         1 2023-11-14  22:13  grub.cfg
+        4 files                 701 bytes
+
+Directory for ::/EFI/Longer name.d
+
+.            <DIR>     2023-11-14  22:13 
+..           <DIR>     2023-11-14  22:13 
+X                    0 2023-11-14  22:13  x
+        3 files                   0 bytes
+
+Total files listed:
+       12 files                 701 bytes
+                         66 036 224 bytes free
+
+`
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("mdir lists (-want +got):\n%s", d)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	tests := []struct {
+		summary string
+		files   []File
+		o       Options
+		want    string
+	}{
+		{"full", []File{{"x", bulk(64 << 20)}}, Options{Size: 64 << 20}, "too small: content takes 67109376 bytes"},
+		{"twice", []File{{"A", nil}, {"a", nil}}, Options{}, `"a" is there twice`},
+		{"file as directory", []File{{"a", nil}, {"a/b", nil}}, Options{}, `"a/b" is there twice`},
+		{"directory as file", []File{{"a/b", nil}, {"a", nil}}, Options{}, `"a" is there twice`},
+		{"directories by case", []File{{"a/b", nil}, {"A/c", nil}}, Options{}, "by case only"},
+		{"empty path", []File{{"", nil}}, Options{}, "is none"},
+		{"absolute", []File{{"/a", nil}}, Options{}, "is none"},
+		{"upwards", []File{{"../a", nil}}, Options{}, "is none"},
+		{"colon", []File{{"a:b", nil}}, Options{}, `has the character ':'`},
+		{"backslash", []File{{`a\b`, nil}}, Options{}, `has the character '\\'`},
+		{"trailing dot", []File{{"a.", nil}}, Options{}, "ends with a dot"},
+		{"not UTF-8", []File{{"a\xff", nil}}, Options{}, "is not UTF-8"},
+		{"long", []File{{strings.Repeat("x", 256), nil}}, Options{}, "longer than 255"},
+		{"label", nil, Options{Label: "lower"}, "upper-case ASCII"},
+		{"full FAT16 root", rootFiles(600), Options{Size: 8 << 20}, "root directory has more than 512 entries"},
+		{"long label", nil, Options{Label: "TWELVE CHARS"}, "at most 11"},
+		{"odd size", nil, Options{Size: 64<<20 + 1}, "not a multiple of 512"},
+		{"tiny", nil, Options{Size: 1 << 20}, "from 3 MiB"},
+		{"negative", nil, Options{Size: -512}, "from 3 MiB"},
+		{"huge", nil, Options{Size: 2 << 41}, "to 2 TiB"},
+	}
+	for _, test := range tests {
+		t.Run(test.summary, func(t *testing.T) {
+			if test.o.Size == 0 {
+				test.o.Size = 64 << 20
+			}
+			_, err := Plan(test.files, test.o)
+			if err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error is %v, want one with %q", err, test.want)
+			}
+		})
+	}
+}
+
+// The order in which files are given does not matter.
+func TestSameBytes(t *testing.T) {
+	files := manyFiles("dir", 50)
+	o := Options{Size: 8 << 20, ID: 7, Epoch: 1}
+	a, err := os.ReadFile(write(t, files, o))
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Reverse(files)
+	b, err := os.ReadFile(write(t, files, o))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(a, b) {
+		t.Error("another order of files gives another volume")
+	}
+}
+
+// Random trees: what Plan accepts, fsck.vfat and mtools accept.
+func TestRandomTrees(t *testing.T) {
+	judge(t, "fsck.vfat")
+	runs := 0
+	name := rapid.StringMatching(`[a-cA-C~1 .é]{1,12}`)
+	rapid.Check(t, func(rt *rapid.T) {
+		if runs++; runs > 25 { // each runs two programs
+			return
+		}
+		files := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) File {
+			return File{strings.Join(rapid.SliceOfN(name, 1, 4).Draw(rt, "path"), "/"), bulk(rapid.IntRange(0, 9000).Draw(rt, "size"))}
+		}), 0, 60).Draw(rt, "files")
+		o := Options{Size: rapid.SampledFrom([]int64{4 << 20, 20 << 20, 40 << 20}).Draw(rt, "size"), ID: 5}
+		var fit []File
+		for _, f := range files { // drop what is refused, with reason, above
+			if _, err := Plan(append(fit[:len(fit):len(fit)], f), o); err == nil {
+				fit = append(fit, f)
+			}
+		}
+		path := write(t, fit, o)
+		out := run(t, "fsck.vfat", "-n", path)
+		if n := strings.Count(out, "\n"); n != 2 {
+			rt.Errorf("fsck.vfat: %s", out)
+		}
+		if len(fit) > 0 {
+			if d := cmp.Diff(listing(fit), listing(read(t, path))); d != "" {
+				rt.Errorf("mcopy reads other files (-want +got):\n%.2000s", d)
+			}
+		}
+	})
+}
+
+// FuzzPlan feeds names and sizes of any kind: never a panic, and what is
+// accepted stays inside the volume.
+func FuzzPlan(f *testing.F) {
+	f.Add("EFI/BOOT/BOOTX64.EFI", "EFI/boot/x", "LABEL", int64(64<<20))
+	f.Add("a/b", "a", "", int64(3<<20))
+	f.Add("..", "é~1", "x", int64(34<<20))
+	f.Fuzz(func(t *testing.T, a, b, label string, size int64) {
+		v, err := Plan([]File{{a, []byte(b)}, {b, []byte(a)}}, Options{Size: size, Label: label})
+		if err != nil {
+			return
+		}
+		end := int64(0)
+		for _, e := range v.Extents() {
+			if e.Off < end || e.End() > size {
+				t.Errorf("extent %v does not follow %d within %d", e, end, size)
+			}
+			end = e.End()
+		}
+	})
+}
