@@ -195,6 +195,9 @@ func (p *Pending) Write(b []byte) (int, error) {
 	return n, err
 }
 
+// Name is the entry's name.
+func (p *Pending) Name() string { return p.entry }
+
 // Size is how many bytes were written so far: where the next ones will lie.
 func (p *Pending) Size() int64 { return p.size }
 

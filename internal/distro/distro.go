@@ -9,6 +9,7 @@ package distro
 
 import (
 	"context"
+	"io"
 
 	"ingot/internal/digest"
 	"ingot/internal/sandbox"
@@ -40,10 +41,19 @@ type Request struct {
 type Unpacked struct {
 	Ref  Ref
 	Tree tree.Tree // its files, contents in a pack of the cache
+	// Order is the paths in the order of the package: some installers record it.
+	Order []string
 	// Control holds what the distribution's own installer needs beside the
 	// files: Debian's control.tar members by name ("control", "postinst",
 	// "triggers", …).
 	Control map[string]ControlFile
+}
+
+// A Pack takes the contents of files, one after the other.
+type Pack interface {
+	io.Writer
+	Name() string // in the cache: what tree.Content.Pack will say
+	Size() int64  // bytes written so far: the offset of the next
 }
 
 // A ControlFile is one of a package's control members.
@@ -69,8 +79,8 @@ type Box = sandbox.Box
 // A Distro is a family of distributions that share package format and tools.
 type Distro interface {
 	// Unpack reads one package file, whose digest the caller has verified,
-	// into a tree. It runs nothing.
-	Unpack(ctx context.Context, ref Ref, path string) (Unpacked, error)
+	// into a tree; the contents of its files go to the pack. It runs nothing.
+	Unpack(ctx context.Context, ref Ref, file io.ReaderAt, pack Pack) (Unpacked, error)
 	// Configure makes the packages installed: it puts their files and the
 	// installer's records into the sandbox and runs their scripts there, in
 	// the order that the distribution's installer would. The caller captures

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"strings"
@@ -180,27 +181,48 @@ func (b *Box) Put(ctx context.Context, entries []tree.Entry, r *tree.Reader) err
 	return err
 }
 
-// WriteFile makes one file of root's from bytes at hand.
-func (b *Box) WriteFile(ctx context.Context, path string, mode uint32, data []byte) error {
-	f, err := Memory("file", data)
+// A NewFile is a file of root's, from bytes at hand.
+type NewFile struct {
+	Path  string
+	Mode  uint32
+	Data  []byte
+	Mtime int64 // seconds since 1970
+}
+
+// Write makes files from bytes at hand, in place of what is there. Their
+// directories must exist.
+func (b *Box) Write(ctx context.Context, files ...NewFile) error {
+	const pack = "inline"
+	var data []byte
+	var entries []tree.Entry
+	for _, f := range files {
+		entries = append(entries, tree.Entry{Path: f.Path, Kind: tree.File, Mode: f.Mode, Mtime: tree.Time{Sec: f.Mtime},
+			Content: tree.Content{Size: int64(len(f.Data)), Pack: pack, Offset: int64(len(data))}})
+		data = append(data, f.Data...)
+	}
+	m, err := Memory(pack, data)
 	if err != nil {
 		return err
 	}
-	defer func() { _ = f.Close() }()
-	e := tree.Entry{Path: path, Kind: tree.File, Mode: mode, Content: tree.Content{Size: int64(len(data)), Pack: "inline"}}
-	var files []*os.File
-	p := putRequest{Entries: tree.AppendEntries(nil, []tree.Entry{e})}
-	if len(data) > 0 {
-		p.Packs, files = []string{"inline"}, []*os.File{f}
-	}
-	_, err = b.call(ctx, request{Put: &p}, files)
+	defer func() { _ = m.Close() }()
+	_, err = b.call(ctx, request{Put: &putRequest{Entries: tree.AppendEntries(nil, entries), Packs: []string{pack}}}, []*os.File{m})
 	return err
 }
 
-// ReadFile gives the bytes of a regular file of the root, at most 256 MiB.
-func (b *Box) ReadFile(ctx context.Context, path string) ([]byte, error) {
+// Read gives the bytes of a regular file of the root, at most 256 MiB. A file
+// that is not there is fs.ErrNotExist.
+func (b *Box) Read(ctx context.Context, path string) ([]byte, error) {
 	a, err := b.call(ctx, request{Read: &readRequest{Path: path}}, nil)
+	if a.Missing {
+		err = fmt.Errorf("/%s: %w", path, fs.ErrNotExist)
+	}
 	return a.Data, err
+}
+
+// Remove takes paths away, with all below them. What is not there is fine.
+func (b *Box) Remove(ctx context.Context, paths ...string) error {
+	_, err := b.call(ctx, request{Remove: paths}, nil)
+	return err
 }
 
 // Memory is an anonymous file in memory that holds data.

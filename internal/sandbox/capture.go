@@ -35,7 +35,11 @@ func (in *box) remember() error {
 	}
 	for p, o := range in.puts {
 		var st syscall.Stat_t
-		if err := syscall.Lstat(treeDir+"/"+p, &st); err != nil {
+		err := syscall.Lstat(treeDir+"/"+p, &st) // its parents are no links
+		if errors.Is(err, syscall.ENOENT) {
+			continue // removed again
+		}
+		if err != nil {
 			return fmt.Errorf("cannot look at /%s: %w", p, err)
 		}
 		o.ctime = st.Ctim

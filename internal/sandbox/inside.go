@@ -4,12 +4,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
-	"path/filepath"
 	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"ingot/internal/tree"
 )
 
 // The root of the process inside is a tmpfs with these directories.
@@ -60,6 +62,8 @@ func (in *box) serve(r request, files []*os.File) (reply, error) {
 		return in.run(r.Run, files)
 	case r.Capture != nil:
 		return in.capture(r.Capture, files[0])
+	case r.Remove != nil:
+		return reply{}, in.remove(r.Remove)
 	case r.Read != nil:
 		return in.read(r.Read.Path)
 	}
@@ -87,11 +91,7 @@ func (in *box) setup(s setup) error {
 	if err := mountRoot(s); err != nil {
 		return err
 	}
-	root, err := os.OpenRoot(treeDir)
-	if err != nil {
-		return fmt.Errorf("cannot open the tree's root: %w", err)
-	}
-	in.root, in.puts, in.known, in.owners, in.devices = root, map[string]original{}, map[inode]original{}, map[string]string{}, devices{}
+	in.puts, in.known, in.owners, in.devices = map[string]original{}, map[inode]original{}, map[string]string{}, devices{}
 	in.offline = make(chan func())
 	started := make(chan error)
 	go offlineThread(in.offline, started)
@@ -130,25 +130,46 @@ func loopbackUp() error {
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
 }
 
-func (in *box) read(path string) (reply, error) {
-	f, err := in.root.Open(filepath.Clean(path))
-	if err != nil {
-		return reply{}, err
-	}
-	defer func() { _ = f.Close() }()
-	info, err := f.Stat()
-	if err != nil {
-		return reply{}, err
-	}
-	if !info.Mode().IsRegular() {
-		return reply{}, fmt.Errorf("%s is not a regular file", path)
-	}
-	const limit = 256 << 20
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if len(data) > limit {
-		return reply{}, fmt.Errorf("%s is larger than %d bytes", path, limit)
-	}
-	return reply{Data: data}, err
+// readLimit bounds a file that is read whole.
+const readLimit = 256 << 20
+
+func (in *box) read(path string) (r reply, err error) {
+	err = confined(func() error {
+		f, err := os.OpenFile("/"+path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		info, err := f.Stat()
+		if err != nil {
+			return err
+		}
+		if !info.Mode().IsRegular() {
+			return fmt.Errorf("/%s is not a regular file", path)
+		}
+		r.Data, err = io.ReadAll(io.LimitReader(f, readLimit+1))
+		if len(r.Data) > readLimit {
+			return fmt.Errorf("/%s is larger than %d bytes", path, readLimit)
+		}
+		return err
+	})
+	r.Missing = errors.Is(err, fs.ErrNotExist)
+	return r, err
+}
+
+// remove takes paths away, with all below them; what is not there is fine.
+func (in *box) remove(paths []string) error {
+	return confined(func() error {
+		for _, p := range paths {
+			if err := tree.CheckPath(p); err != nil || p == "" {
+				return fmt.Errorf("cannot remove %q: %w", p, err)
+			}
+			if err := os.RemoveAll("/" + p); err != nil {
+				return fmt.Errorf("cannot remove: %w", err)
+			}
+		}
+		return nil
+	})
 }
 
 type inode struct {

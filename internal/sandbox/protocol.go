@@ -19,6 +19,7 @@ type request struct {
 	Run     *runRequest
 	Capture *captureRequest
 	Read    *readRequest
+	Remove  []string
 	Files   int // how many open files follow on the file socket
 }
 
@@ -58,6 +59,7 @@ type reply struct {
 	Entries []byte // of a capture
 	Size    int64  // bytes that a capture wrote
 	Data    []byte // of a read
+	Missing bool   // a read found nothing
 }
 
 // A wire is one side's end.

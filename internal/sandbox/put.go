@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"runtime"
-	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -29,38 +28,63 @@ func (in *box) put(p *putRequest, files []*os.File) error {
 	for i, name := range p.Packs {
 		packs[name] = files[i]
 	}
-	for i := range entries {
-		e := &entries[i]
-		if err := tree.CheckPath(e.Path); err != nil {
-			return err
-		}
-		switch e.Kind {
-		case tree.Dir:
-			if err := in.putDir(e); err != nil {
-				return err
-			}
-		case tree.Char, tree.Block:
-			in.devices[e.Path] = *e
-		case tree.File, tree.Symlink, tree.Hardlink, tree.Fifo:
-		}
+	if err := confined(func() error { return in.putSkeleton(entries) }); err != nil {
+		return err
 	}
 	if err := in.putFiles(entries, packs); err != nil {
 		return err
 	}
+	return confined(func() error { return in.putRest(entries) })
+}
+
+// putSkeleton makes directories and symbolic links, in order, and turns the path
+// of each entry into its canonical one.
+func (in *box) putSkeleton(entries []tree.Entry) error {
+	links := resolver{}
+	for i := range entries {
+		e := &entries[i]
+		err := tree.CheckPath(e.Path)
+		if err == nil {
+			e.Path, err = links.resolve(e.Path)
+		}
+		if err != nil {
+			return err
+		}
+		switch e.Kind {
+		case tree.Dir:
+			err = in.putDir(e)
+		case tree.Symlink:
+			err = putSymlink(e)
+		case tree.Hardlink:
+			e.Link, err = links.resolve(e.Link)
+		case tree.Char, tree.Block:
+			in.devices[e.Path] = *e
+		case tree.File, tree.Fifo:
+		}
+		if err != nil {
+			return err
+		}
+		in.note(e)
+	}
+	return nil
+}
+
+// putRest makes what needs the files to be there: hard links, and the times of
+// directories.
+func (in *box) putRest(entries []tree.Entry) error {
 	for i := range entries {
 		if e := &entries[i]; e.Kind == tree.Hardlink {
-			if err := in.replace(e.Path, func(full string) error { return os.Link(treeDir+"/"+e.Link, full) }); err != nil {
+			if err := replace(e.Path, func(full string) error { return os.Link("/"+e.Link, full) }); err != nil {
 				return fmt.Errorf("cannot make hard link /%s: %w", e.Path, err)
 			}
 		}
 	}
 	for i := range entries {
 		if e := &entries[i]; e.Kind == tree.Dir {
-			if err := setTime(treeDir+"/"+e.Path, e.Mtime); err != nil {
+			if err := setTime("/"+e.Path, e.Mtime); err != nil {
 				return err
 			}
 		}
-		in.note(&entries[i])
 	}
 	return nil
 }
@@ -68,7 +92,7 @@ func (in *box) put(p *putRequest, files []*os.File) error {
 // putDir makes a directory, or gives an existing one the entry's metadata. A
 // symbolic link to a directory stays, as dpkg leaves it: merged /usr rests on it.
 func (in *box) putDir(e *tree.Entry) error {
-	full := treeDir + "/" + e.Path
+	full := "/" + e.Path
 	err := unix.Mkdir(full, e.Mode)
 	if errors.Is(err, unix.EEXIST) {
 		info, statErr := os.Lstat(full)
@@ -76,7 +100,7 @@ func (in *box) putDir(e *tree.Entry) error {
 			return statErr
 		}
 		if info.Mode()&fs.ModeSymlink != 0 {
-			if target, err := in.root.Stat(e.Path); err == nil && target.IsDir() {
+			if target, err := os.Stat(full); err == nil && target.IsDir() {
 				return nil
 			}
 		}
@@ -112,81 +136,78 @@ func meta(full string, e *tree.Entry) error {
 func setTime(full string, t tree.Time) error {
 	at := unix.Timespec{Sec: t.Sec, Nsec: int64(t.Nsec)}
 	if err := unix.UtimesNanoAt(unix.AT_FDCWD, full, []unix.Timespec{at, at}, unix.AT_SYMLINK_NOFOLLOW); err != nil {
-		return fmt.Errorf("cannot set the time of %s: %w", strings.TrimPrefix(full, treeDir), err)
+		return fmt.Errorf("cannot set the time of %s: %w", full, err)
 	}
 	return nil
 }
 
-// putFiles makes regular files, symbolic links and pipes, split over the cores
-// in runs of neighbours so that two of them seldom want the same directory.
+// putSymlink makes a link. A directory in its place stays, as dpkg leaves it.
+func putSymlink(e *tree.Entry) error {
+	err := replace(e.Path, func(full string) error { return unix.Symlink(e.Link, full) })
+	if errors.Is(err, unix.EISDIR) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("cannot make symbolic link /%s: %w", e.Path, err)
+	}
+	if err := meta("/"+e.Path, e); err != nil {
+		return err
+	}
+	return setTime("/"+e.Path, e.Mtime)
+}
+
+// putFiles makes regular files and pipes, split over the cores in runs of
+// neighbours so that two of them seldom want the same directory.
 func (in *box) putFiles(entries []tree.Entry, packs map[string]*os.File) error {
 	workers := max(runtime.GOMAXPROCS(0), 1)
 	const run = 64
-	jobs := make(chan []tree.Entry)
-	errs := make([]error, workers)
-	var wg sync.WaitGroup
-	for w := range workers {
-		wg.Go(func() {
-			buf := make([]byte, 1<<20)
-			for chunk := range jobs {
-				for i := range chunk {
-					if errs[w] == nil {
-						errs[w] = in.putFile(&chunk[i], packs, buf)
-					}
-				}
-			}
-		})
-	}
+	jobs := make(chan []tree.Entry, len(entries)/run+1)
 	for i := 0; i < len(entries); i += run {
 		jobs <- entries[i:min(i+run, len(entries))]
 	}
 	close(jobs)
+	errs := make([]error, workers)
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			errs[w] = confined(func() error {
+				buf := make([]byte, 1<<20)
+				for chunk := range jobs {
+					for i := range chunk {
+						if err := putFile(&chunk[i], packs, buf); err != nil {
+							return err
+						}
+					}
+				}
+				return nil
+			})
+		})
+	}
 	wg.Wait()
 	return errors.Join(errs...)
 }
 
-func (in *box) putFile(e *tree.Entry, packs map[string]*os.File, buf []byte) error {
+func putFile(e *tree.Entry, packs map[string]*os.File, buf []byte) error {
 	switch e.Kind {
 	case tree.File:
-		return in.putRegular(e, packs, buf)
-	case tree.Symlink:
-		err := in.replace(e.Path, func(full string) error { return unix.Symlink(e.Link, full) })
-		if err != nil {
-			return fmt.Errorf("cannot make symbolic link /%s: %w", e.Path, err)
-		}
+		return putRegular(e, packs, buf)
 	case tree.Fifo:
-		err := in.replace(e.Path, func(full string) error { return unix.Mkfifo(full, e.Mode) })
-		if err != nil {
+		if err := replace(e.Path, func(full string) error { return unix.Mkfifo(full, e.Mode) }); err != nil {
 			return fmt.Errorf("cannot make pipe /%s: %w", e.Path, err)
 		}
-	default:
-		return nil
+		if err := meta("/"+e.Path, e); err != nil {
+			return err
+		}
+		return setTime("/"+e.Path, e.Mtime)
+	case tree.Dir, tree.Symlink, tree.Hardlink, tree.Char, tree.Block:
 	}
-	full := treeDir + "/" + e.Path
-	if err := meta(full, e); err != nil {
-		return err
-	}
-	return setTime(full, e.Mtime)
-}
-
-// replace makes something at a path, in place of what is there already. A
-// directory in the way stays, and that is an error.
-func (in *box) replace(p string, make func(full string) error) error {
-	full := treeDir + "/" + p
-	err := make(full)
-	if !errors.Is(err, unix.EEXIST) {
-		return err
-	}
-	if err := unix.Unlink(full); err != nil {
-		return err
-	}
-	return make(full)
+	return nil
 }
 
 func (in *box) putRegular(e *tree.Entry, packs map[string]*os.File, buf []byte) (err error) {
 	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	var fd int
-	if err := in.replace(e.Path, func(full string) error {
+	if err := replace(e.Path, func(full string) error {
 		var err error
 		fd, err = unix.Open(full, flags, 0o600)
 		return err
@@ -220,7 +241,7 @@ func (in *box) putRegular(e *tree.Entry, packs map[string]*os.File, buf []byte) 
 			return fmt.Errorf("cannot set %s of /%s: %w", x.Name, e.Path, err)
 		}
 	}
-	return setTime(treeDir+"/"+e.Path, e.Mtime)
+	return setTime("/"+e.Path, e.Mtime)
 }
 
 func copyRange(to int, from *os.File, offset, size int64, buf []byte) error {
@@ -251,4 +272,18 @@ func (in *box) note(e *tree.Entry) {
 	if e.Kind == tree.File && !e.Content.Digest.IsZero() {
 		in.puts[e.Path] = original{content: e.Content, owner: e.Owner}
 	}
+}
+
+// replace makes something at a path, in place of what is there already. A
+// directory in the way stays, and that is EISDIR.
+func replace(p string, make func(full string) error) error {
+	full := "/" + p
+	err := make(full)
+	if !errors.Is(err, unix.EEXIST) {
+		return err
+	}
+	if err := unix.Unlink(full); err != nil {
+		return err
+	}
+	return make(full)
 }
