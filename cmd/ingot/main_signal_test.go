@@ -1,0 +1,79 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/spf13/cobra"
+)
+
+// works is an ingot with a verb that works until it is interrupted, and with
+// --stubborn goes on then.
+func works() {
+	root := newRootCommand()
+	stubborn := false
+	verb := &cobra.Command{Use: "work", RunE: func(cmd *cobra.Command, _ []string) error {
+		_, _ = fmt.Fprintln(cmd.OutOrStdout(), "working")
+		<-cmd.Context().Done()
+		if stubborn {
+			_, _ = fmt.Fprintln(cmd.OutOrStdout(), "stubborn")
+			_, _ = cmd.InOrStdin().Read(make([]byte, 1)) // until killed
+		}
+		return fmt.Errorf("cannot work: %w", cmd.Context().Err())
+	}}
+	verb.Flags().BoolVar(&stubborn, "stubborn", false, "")
+	root.AddCommand(verb)
+	os.Exit(execute(root, os.Args, os.Stdin, os.Stdout, os.Stderr))
+}
+
+func TestSignals(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		args    string
+		signals []syscall.Signal // each sent after a line of output
+		want    string
+	}{
+		{"INT", "work", []syscall.Signal{syscall.SIGINT}, "exit status 130\ningot: error: interrupted\n"},
+		{"TERM", "work", []syscall.Signal{syscall.SIGTERM}, "exit status 130\ningot: error: interrupted\n"},
+		{"HUP", "work", []syscall.Signal{syscall.SIGHUP}, "exit status 130\ningot: error: interrupted\n"},
+		{"JSON", "--progress=json work", []syscall.Signal{syscall.SIGINT}, "exit status 130\n" + `{"schema":1,"event":"error","code":130,"message":"interrupted"}` + "\n"},
+		{"twice", "work --stubborn", []syscall.Signal{syscall.SIGINT, syscall.SIGTERM}, "signal: terminated\n"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			cmd := exec.CommandContext(t.Context(), os.Args[0], strings.Fields(c.args)...)
+			cmd.Args[0] = "ingot-works"
+			var stderr bytes.Buffer
+			cmd.Stderr = &stderr
+			stdin, err := cmd.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = stdin.Close() }()
+			stdout, err := cmd.StdoutPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			lines := bufio.NewScanner(stdout)
+			for _, s := range c.signals {
+				if !lines.Scan() {
+					t.Fatalf("it ended early: %v %s", cmd.Wait(), stderr.Bytes())
+				}
+				if err := cmd.Process.Signal(s); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got := fmt.Sprintf("%v\n%s", cmd.Wait(), stderr.Bytes()); got != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}

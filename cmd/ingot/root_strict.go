@@ -1,0 +1,135 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"ingot/internal/fault"
+)
+
+// strict makes every wrong use of a command and of those below it end with exit
+// code 2, a hint and, where a word is nearly right, a "did you mean".
+func strict(cmd *cobra.Command) {
+	for _, c := range cmd.Commands() {
+		strict(c)
+	}
+	cmd.SetFlagErrorFunc(flagError)
+	if cmd.HasSubCommands() && !cmd.Runnable() {
+		cmd.Args = cobra.ArbitraryArgs
+		cmd.RunE = wantVerb
+		return
+	}
+	args := cmd.Args
+	if args == nil {
+		args = cobra.NoArgs
+	}
+	cmd.Args = func(c *cobra.Command, a []string) error {
+		if err := args(c, a); err != nil {
+			return misuse(c, err)
+		}
+		// The rest of what cobra would complain about after this.
+		if err := c.ValidateRequiredFlags(); err != nil {
+			return misuse(c, err)
+		}
+		if err := c.ValidateFlagGroups(); err != nil {
+			return misuse(c, err)
+		}
+		return nil
+	}
+}
+
+func misuse(cmd *cobra.Command, err error) error {
+	return fault.Newf(fault.Usage, "%s%w", verbOf(cmd), err).WithHint("%s", seeHelp(cmd))
+}
+
+// verbOf begins a message about a verb: "store gc: ", or nothing for the program
+// itself.
+func verbOf(cmd *cobra.Command) string {
+	if _, verb, ok := strings.Cut(cmd.CommandPath(), " "); ok {
+		return verb + ": "
+	}
+	return ""
+}
+
+func seeHelp(cmd *cobra.Command) string { return fmt.Sprintf("see %q", cmd.CommandPath()+" --help") }
+
+// wantVerb answers a command that has only verbs below it.
+func wantVerb(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		cmd.InitDefaultHelpFlag()
+		cmd.PrintErrln(cmd.UsageString())
+		return fault.Newf(fault.Usage, "%sa verb is missing", verbOf(cmd)).WithHint("%s", seeHelp(cmd))
+	}
+	var verbs []string
+	for _, c := range cmd.Commands() {
+		if c.IsAvailableCommand() {
+			verbs = append(verbs, c.Name())
+		}
+	}
+	e := fault.Newf(fault.Usage, "%sunknown verb %q", verbOf(cmd), args[0])
+	if n := nearest(args[0], verbs); n != "" {
+		return e.WithHint("did you mean %q?", cmd.CommandPath()+" "+n)
+	}
+	return e.WithHint("%s", seeHelp(cmd))
+}
+
+func flagError(cmd *cobra.Command, err error) error {
+	if words := cmd.Flags().Args(); cmd.HasSubCommands() && len(words) > 0 {
+		return wantVerb(cmd, words) // the flag may well be right: the verb before it is not
+	}
+	word, unknown := strings.CutPrefix(err.Error(), "unknown flag: --")
+	if !unknown {
+		return misuse(cmd, err)
+	}
+	var flags []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if !f.Hidden {
+			flags = append(flags, f.Name)
+		}
+	})
+	e := fault.Newf(fault.Usage, "%sunknown flag --%s", verbOf(cmd), word)
+	if n := nearest(word, flags); n != "" {
+		return e.WithHint("did you mean --%s?", n)
+	}
+	return e.WithHint("%s", seeHelp(cmd))
+}
+
+// nearest is the word that was probably meant: at most two letters, and no more
+// than a third, away.
+func nearest(word string, words []string) string {
+	best, bestDistance := "", min(2, (len(word)+2)/3)+1
+	for _, w := range words {
+		if d := distance(strings.ToLower(word), w); d < bestDistance {
+			best, bestDistance = w, d
+		}
+	}
+	return best
+}
+
+// distance is the number of letters to insert, delete, replace or swap with the
+// next to get from a to b.
+func distance(a, b string) int {
+	var before, prev []int
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		before, prev, row = prev, row, make([]int, len(b)+1)
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(prev[j]+1, row[j-1]+1, prev[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+	}
+	return row[len(b)]
+}
