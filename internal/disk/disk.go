@@ -10,6 +10,7 @@
 package disk
 
 import (
+	"context"
 	"cmp"
 	"fmt"
 	"io"
@@ -32,6 +33,17 @@ type Disk interface {
 	io.WriterAt
 	// Size is the disk's size in bytes as a machine sees it.
 	Size() int64
+}
+
+// An Image is a Disk that is kept in one file of some format.
+type Image interface {
+	Disk
+	// Finish writes what is left once all writes are done; the file is whole
+	// after it.
+	Finish(ctx context.Context) error
+	// Close gives up what an unfinished image holds beside its file. After
+	// Finish it does nothing.
+	Close() error
 }
 
 // A Placer is a Disk whose bytes lie as they are in a file, so that a writer

@@ -1,6 +1,7 @@
 package disk
 
 import (
+	"context"
 	"fmt"
 	"os"
 )
@@ -10,6 +11,8 @@ type Raw struct {
 	f    *os.File
 	size int64
 }
+
+var _ Image = (*Raw)(nil)
 
 // NewRaw makes an empty file the disk: it becomes size bytes of hole.
 func NewRaw(f *os.File, size int64) (*Raw, error) {
@@ -45,4 +48,7 @@ func (r *Raw) Place(off, max int64) (file *os.File, at, n int64) {
 }
 
 // Finish has nothing left to write.
-func (r *Raw) Finish() error { return nil }
+func (r *Raw) Finish(context.Context) error { return nil }
+
+// Close has nothing to give up; the file belongs to the caller.
+func (r *Raw) Close() error { return nil }
