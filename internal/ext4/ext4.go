@@ -27,8 +27,8 @@
 // since 2.02 and e2fsprogs since 1.43 read: has_journal, ext_attr, resize_inode,
 // dir_index, filetype, extent, 64bit, flex_bg, sparse_super, large_file,
 // huge_file, dir_nlink, extra_isize, metadata_csum. The filesystem grows while
-// it is mounted, to a terabyte by the descriptors it has reserved and further by
-// the kernel's meta_bg. Not used: orphan_file and metadata_csum_seed, which older
+// it is mounted, to 1024 times its size or two tebibytes, whichever is more: for
+// so much it has descriptors reserved. Not used: orphan_file and metadata_csum_seed, which older
 // systems refuse, and sparse_super2, which the kernel cannot grow.
 //
 // Facts are from the kernel's Documentation/filesystems/ext4 and from looking

@@ -12,7 +12,7 @@ const (
 	descsInBlock   = blockSize / descSize
 	addrsInBlock   = blockSize / 4 // block numbers in an indirect block
 	maxFlexLog     = 4             // up to 16 groups keep their tables together
-	growTo         = 1 << 40       // bytes for which descriptors are reserved at least
+	growTo         = 2 << 40       // bytes for which descriptors are reserved at least
 	minLastGroup   = 50            // free blocks without which a last group is left out
 )
 
