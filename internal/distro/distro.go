@@ -62,6 +62,20 @@ type ControlFile struct {
 	Data []byte
 }
 
+// An Install is what Configure is asked for.
+type Install struct {
+	// First says that the sandbox is empty; else it holds a tree that
+	// Configure made before, and the packages come on top of it.
+	First    bool
+	Packages []Unpacked
+	Contents *tree.Reader    // reads the packages' packs
+	Arch     string          // Debian's name of the image's architecture
+	Release  string          // code name
+	Asked    map[string]bool // names that somebody asked for; the others are dependencies
+	Epoch    int64           // the image's clock, seconds since 1970
+	Log      func(line string)
+}
+
 // A Description says what a package is, for manifests and SBOMs.
 type Description struct {
 	Purl       string // a package URL, such as pkg:deb/debian/bash@5.2.15-2+b7?arch=amd64
@@ -85,7 +99,7 @@ type Distro interface {
 	// installer's records into the sandbox and runs their scripts there, in
 	// the order that the distribution's installer would. The caller captures
 	// what it left as a delta.
-	Configure(ctx context.Context, box *Box, base tree.Tree, pkgs []Unpacked) error
+	Configure(ctx context.Context, box *Box, in Install) error
 	// Describe says what a package is.
 	Describe(p Unpacked) Description
 }

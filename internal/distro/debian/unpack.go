@@ -83,7 +83,7 @@ func (i interruptible) Read(p []byte) (int, error) {
 }
 
 func readControl(ctx context.Context, m member) (map[string]distro.ControlFile, error) {
-	r, err := decompress(m.name, m.data)
+	r, err := openMember(m)
 	if err != nil {
 		return nil, err
 	}
@@ -102,7 +102,7 @@ func readControl(ctx context.Context, m member) (map[string]distro.ControlFile, 
 // readData unpacks the files. The order is that of the archive: dpkg's list of a
 // package's files keeps it.
 func readData(ctx context.Context, ref distro.Ref, m member, pack distro.Pack) (tree.Tree, []string, error) {
-	r, err := decompress(m.name, m.data)
+	r, err := openMember(m)
 	if err != nil {
 		return tree.Tree{}, nil, err
 	}

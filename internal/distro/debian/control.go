@@ -1,0 +1,134 @@
+package debian
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+
+	"ingot/internal/distro"
+)
+
+// parseControl reads the one stanza of a package's control file; the names of
+// fields keep their case.
+func parseControl(text []byte) (map[string]string, error) {
+	fields := map[string]string{}
+	n := 0
+	for s := range Stanzas(text) {
+		if n++; n > 1 {
+			return nil, fmt.Errorf("%w: control has more than one stanza", errPackage)
+		}
+		if err := s.Fields(func(name, value []byte) error {
+			fields[string(name)] = string(value)
+			return nil
+		}); err != nil {
+			return nil, fmt.Errorf("%w: %w", errPackage, err)
+		}
+	}
+	return fields, nil
+}
+
+// A pkg is an unpacked package with what dpkg's records say of it.
+type pkg struct {
+	distro.Unpacked
+	control   map[string]string
+	essential bool
+	preDeps   [][]Relation
+	deps      [][]Relation
+	provides  [][]Relation
+	replaces  [][]Relation
+	conffiles []string // paths of the tree
+	lost      map[string]bool // paths that another package replaces
+}
+
+func newPkg(u distro.Unpacked) (*pkg, error) {
+	p := &pkg{Unpacked: u, lost: map[string]bool{}}
+	var err error
+	if p.control, err = parseControl(u.Control["control"].Data); err != nil {
+		return nil, fmt.Errorf("%s: %w", u.Ref.Name, err)
+	}
+	p.essential = p.control["Essential"] == "yes"
+	for field, into := range map[string]*[][]Relation{"Pre-Depends": &p.preDeps, "Depends": &p.deps, "Provides": &p.provides, "Replaces": &p.replaces} {
+		if *into, err = ParseRelations(p.control[field]); err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", u.Ref.Name, field, err)
+		}
+	}
+	for line := range strings.Lines(string(u.Control["conffiles"].Data)) {
+		// "remove-on-upgrade /path" (deb-conffiles(5)) names files that are
+		// not in the package.
+		line = strings.TrimSpace(line)
+		path := strings.TrimPrefix(line, "/")
+		if path == line || path == "" {
+			continue
+		}
+		if _, ok := p.Tree.Lookup(path); ok {
+			p.conffiles = append(p.conffiles, path)
+		}
+	}
+	return p, nil
+}
+
+// base is the stem of the package's records: with its architecture where another
+// one of the same name can stand beside it.
+func (p *pkg) base() string {
+	if p.control["Multi-Arch"] == "same" {
+		return p.Ref.Name + ":" + p.Ref.Arch
+	}
+	return p.Ref.Name
+}
+
+func (p *pkg) has(script string) bool { return len(p.Control[script].Data) > 0 }
+
+// satisfies says whether the package is a way to fulfil a relation.
+func (p *pkg) satisfies(r Relation) bool {
+	if r.Name == p.Ref.Name {
+		return r.Satisfied(p.Ref.Version)
+	}
+	for _, group := range p.provides {
+		for _, provided := range group {
+			if provided.Name == r.Name && r.Satisfied(provided.Version) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// statusStanza is the package's record in dpkg's status file: unpacked, with
+// conffiles that dpkg has yet to put in place.
+func (p *pkg) statusStanza() []byte {
+	var b bytes.Buffer
+	text := bytes.TrimRight(p.Control["control"].Data, "\n")
+	for line := range bytes.Lines(text) {
+		b.Write(line)
+		if bytes.HasPrefix(line, []byte("Package:")) {
+			b.WriteString("Status: install ok unpacked\n")
+		}
+	}
+	b.WriteByte('\n')
+	if len(p.conffiles) > 0 {
+		b.WriteString("Conffiles:\n")
+		for _, c := range p.conffiles {
+			fmt.Fprintf(&b, " /%s newconffile\n", c)
+		}
+	}
+	b.WriteByte('\n')
+	return b.Bytes()
+}
+
+// list is the package's list of files as dpkg records it, in the order of the
+// archive, diversions not applied.
+func (p *pkg) list() []byte {
+	var b bytes.Buffer
+	for _, path := range p.Order {
+		if p.lost[path] {
+			continue
+		}
+		b.WriteByte('/')
+		if path == "" {
+			path = "."
+		}
+		b.WriteString(path)
+		b.WriteByte('\n')
+	}
+	return b.Bytes()
+}

@@ -1,0 +1,224 @@
+package debian
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"slices"
+	"strings"
+
+	"ingot/internal/distro"
+	"ingot/internal/sandbox"
+)
+
+// Configure installs packages the way dpkg would, but for the unpacking: files go
+// into the sandbox on all cores at once, dpkg's records are written as dpkg would
+// have left them after "dpkg --unpack", and dpkg itself configures. Scripts that
+// run before unpacking (preinst) run in dpkg's order.
+func (Debian) Configure(ctx context.Context, box *distro.Box, in distro.Install) error {
+	i := installer{box: box, in: in, configured: map[string]bool{}}
+	return i.run(ctx)
+}
+
+type installer struct {
+	box        *sandbox.Box
+	in         distro.Install
+	triggers   triggers
+	configured map[string]bool
+}
+
+func (i *installer) run(ctx context.Context) error {
+	var pkgs []*pkg
+	for _, u := range i.in.Packages {
+		p, err := newPkg(u)
+		if err == nil {
+			err = checkArch(p, i.in.Arch)
+		}
+		if err != nil {
+			return err
+		}
+		pkgs = append(pkgs, p)
+	}
+	if err := i.begin(ctx); err != nil {
+		return err
+	}
+	for n, phase := range phases(pkgs, i.in.First) {
+		if err := i.phase(ctx, phase, i.in.First && n == 0); err != nil {
+			return err
+		}
+	}
+	return i.finish(ctx, pkgs)
+}
+
+// environment is what scripts and dpkg see; nothing of the caller's.
+func (i *installer) environment(more ...string) []string {
+	return append([]string{
+		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+		"HOME=/root",
+		"LC_ALL=C.UTF-8", "LANG=C.UTF-8", "LANGUAGE=C.UTF-8",
+		"TZ=UTC0",
+		"DEBIAN_FRONTEND=noninteractive", "DEBCONF_NONINTERACTIVE_SEEN=true",
+		fmt.Sprintf("SOURCE_DATE_EPOCH=%d", i.in.Epoch),
+	}, more...)
+}
+
+// policyPath holds services back while packages are configured (invoke-rc.d(8)):
+// a build starts nothing.
+const policyPath = "usr/sbin/policy-rc.d"
+
+// begin lays the ground: an empty tree gets its skeleton, one that has packages
+// tells what they are interested in.
+func (i *installer) begin(ctx context.Context) error {
+	if i.in.First {
+		if err := i.box.Put(ctx, skeleton(i.in.Arch, i.in.Epoch), i.in.Contents); err != nil {
+			return err
+		}
+		return i.write(ctx, map[string]record{
+			policyPath:                       {0o755, []byte("#!/bin/sh\nexit 101\n")},
+			"var/lib/dpkg/status":            {0o644, nil},
+			"var/lib/dpkg/arch":              {0o644, []byte(i.in.Arch + "\n")},
+			"var/lib/dpkg/info/format":       {0o644, []byte("1\n")},
+			"var/lib/dpkg/triggers/Unincorp": {0o644, nil},
+		})
+	}
+	return errors.New("packages on top of others: not there yet")
+}
+
+func (i *installer) write(ctx context.Context, files map[string]record) error {
+	var list []sandbox.NewFile
+	for _, path := range slices.Sorted(maps.Keys(files)) {
+		list = append(list, sandbox.NewFile{Path: path, Mode: files[path].mode, Data: files[path].data, Mtime: i.in.Epoch})
+	}
+	return i.box.Write(ctx, list...)
+}
+
+// phase unpacks some packages and configures them. The essential set's files go
+// first, for its own scripts need them; any other preinst script runs before the
+// files of its package are there.
+func (i *installer) phase(ctx context.Context, pkgs []*pkg, essential bool) error {
+	if essential {
+		if err := i.unpack(ctx, pkgs); err != nil {
+			return err
+		}
+	}
+	if err := i.register(ctx, pkgs); err != nil {
+		return err
+	}
+	if err := i.preinst(ctx, pkgs); err != nil {
+		return err
+	}
+	if !essential {
+		if err := i.unpack(ctx, pkgs); err != nil {
+			return err
+		}
+	}
+	if err := i.status(ctx, pkgs); err != nil {
+		return err
+	}
+	if err := i.script(ctx, "dpkg --configure", "dpkg --force-unsafe-io --force-confold --configure --pending"); err != nil {
+		return err
+	}
+	for _, p := range pkgs {
+		i.configured[p.base()] = true
+	}
+	return nil
+}
+
+// unpack puts the files of packages into the sandbox.
+func (i *installer) unpack(ctx context.Context, pkgs []*pkg) error {
+	diverted, err := i.read(ctx, "var/lib/dpkg/diversions")
+	if err != nil {
+		return err
+	}
+	entries, err := merge(pkgs, parseDiversions(diverted))
+	if err != nil {
+		return err
+	}
+	return i.box.Put(ctx, entries, i.in.Contents)
+}
+
+// register writes the records of packages but for their status.
+func (i *installer) register(ctx context.Context, pkgs []*pkg) error {
+	files := records(pkgs)
+	i.triggers.add(pkgs)
+	maps.Copy(files, i.triggers.records())
+	return i.write(ctx, files)
+}
+
+// status adds the packages to dpkg's status file as unpacked, and notes whom that
+// triggers.
+func (i *installer) status(ctx context.Context, pkgs []*pkg) error {
+	text, err := i.read(ctx, "var/lib/dpkg/status")
+	if err != nil {
+		return err
+	}
+	for _, p := range pkgs {
+		text = append(text, p.statusStanza()...)
+	}
+	return i.write(ctx, map[string]record{
+		"var/lib/dpkg/status":            {0o644, text},
+		"var/lib/dpkg/triggers/Unincorp": {0o644, i.triggers.activated(pkgs, i.configured)},
+	})
+}
+
+// preinst runs the scripts that go before unpacking, all by one shell.
+func (i *installer) preinst(ctx context.Context, pkgs []*pkg) error {
+	var b strings.Builder
+	for _, p := range pkgs {
+		if !p.has("preinst") {
+			continue
+		}
+		fmt.Fprintf(&b, "DPKG_MAINTSCRIPT_PACKAGE=%s DPKG_MAINTSCRIPT_ARCH=%s DPKG_MAINTSCRIPT_NAME=preinst DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1 /var/lib/dpkg/info/%s.preinst install || { e=$?; echo \"preinst of %s exited with code $e\" >&2; exit $e; }\n",
+			p.Ref.Name, p.Ref.Arch, p.base(), p.Ref.Name)
+	}
+	if b.Len() == 0 {
+		return nil
+	}
+	return i.script(ctx, "preinst scripts", b.String())
+}
+
+// script runs a shell script in the sandbox; what it says goes to the log.
+func (i *installer) script(ctx context.Context, what, text string) error {
+	out, err := i.box.Output(ctx, sandbox.Command{
+		Argv: []string{"/bin/sh", "-c", text},
+		Env:  i.environment("DPKG_ROOT=", "DPKG_ADMINDIR=/var/lib/dpkg", "DPKG_FORCE=unsafe-io", "DPKG_COLORS=never"),
+	})
+	for line := range strings.Lines(string(out)) {
+		i.in.Log(strings.TrimRight(line, "\n"))
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w%s", what, err, tail(out))
+	}
+	return nil
+}
+
+// tail is the end of a program's output, for an error.
+func tail(out []byte) string {
+	const most = 30
+	lines := bytes.Split(bytes.TrimSpace(out), []byte("\n"))
+	if len(lines) == 1 && len(lines[0]) == 0 {
+		return ""
+	}
+	if len(lines) > most {
+		lines = lines[len(lines)-most:]
+	}
+	return "\n    " + string(bytes.Join(lines, []byte("\n    ")))
+}
+
+// read gives a file of the sandbox, or nothing where there is none.
+func (i *installer) read(ctx context.Context, path string) ([]byte, error) {
+	data, err := i.box.Read(ctx, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	return data, err
+}
+
+// finish removes what only the installation needed or what differs from one run to
+// the next without meaning, as image builders do.
+func (i *installer) finish(ctx context.Context, pkgs []*pkg) error {
+	return i.box.Remove(ctx, policyPath, "var/log/dpkg.log", "var/log/alternatives.log", "var/cache/ldconfig/aux-cache")
+}

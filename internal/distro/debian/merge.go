@@ -1,0 +1,185 @@
+package debian
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"ingot/internal/fault"
+	"ingot/internal/tree"
+)
+
+// newSuffix is what dpkg calls a conffile until the package is configured.
+const newSuffix = ".dpkg-new"
+
+// A diversion is dpkg-divert's: files at from, of any package but one, go to to.
+type diversion struct{ from, to, pkg string }
+
+// parseDiversions reads /var/lib/dpkg/diversions: three lines each; the package
+// ":" is the administrator.
+func parseDiversions(text []byte) []diversion {
+	lines := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	var out []diversion
+	for ; len(lines) >= 3; lines = lines[3:] {
+		out = append(out, diversion{strings.TrimPrefix(lines[0], "/"), strings.TrimPrefix(lines[1], "/"), lines[2]})
+	}
+	return out
+}
+
+// merge is what unpacking packages puts into the tree, sorted by path: conffiles
+// under the name that dpkg gives them before configuration, diversions applied,
+// directories once. Of two packages that bring one file, the one that says
+// Replaces wins; without that dpkg would refuse, and so does merge.
+func merge(pkgs []*pkg, diversions []diversion) ([]tree.Entry, error) {
+	at := map[string]placed{}
+	for _, p := range pkgs {
+		renamed := map[string]string{}
+		for _, c := range p.conffiles {
+			renamed[c] = c + newSuffix
+		}
+		for _, d := range diversions {
+			if d.pkg != p.Ref.Name {
+				renamed[d.from] = d.to
+			}
+		}
+		for e := range p.Tree.All() {
+			original := e.Path
+			if to, ok := renamed[e.Path]; ok && e.Kind != tree.Dir {
+				e.Path = to
+			}
+			if e.Kind == tree.Hardlink {
+				if to, ok := renamed[e.Link]; ok {
+					e.Link = to
+				}
+			}
+			if err := place(at, p, e, original); err != nil {
+				return nil, err
+			}
+		}
+	}
+	out := make([]tree.Entry, 0, len(at))
+	for _, path := range slices.Sorted(maps.Keys(at)) {
+		out = append(out, at[path].entry)
+	}
+	return out, nil
+}
+
+type placed struct {
+	entry tree.Entry
+	by    *pkg
+	path  string // in the package
+}
+
+func place(at map[string]placed, p *pkg, e tree.Entry, original string) error {
+	old, ok := at[e.Path]
+	switch {
+	case !ok:
+	case e.Kind == tree.Dir && (old.entry.Kind == tree.Dir || old.entry.Kind == tree.Symlink):
+		return nil // the first one's metadata count, and a link to a directory stays
+	case e.Kind == tree.Symlink && old.entry.Kind == tree.Dir:
+	case p.Ref.Name == old.by.Ref.Name && e.Content.Digest == old.entry.Content.Digest:
+		return nil // one package for several architectures
+	case p.over(old.by):
+		old.by.lost[old.path] = true
+	case old.by.over(p):
+		p.lost[original] = true
+		return nil
+	default:
+		return fault.Newf(fault.Choice, "packages %s and %s both bring /%s, and neither says that it replaces the other", old.by.Ref.Name, p.Ref.Name, e.Path).
+			WithHint("remove one of the two from the definition")
+	}
+	at[e.Path] = placed{e, p, original}
+	return nil
+}
+
+// over says whether p may overwrite files of q.
+func (p *pkg) over(q *pkg) bool {
+	for _, group := range p.replaces {
+		for _, r := range group {
+			if q.satisfies(r) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// records are the files of dpkg's database for packages that were just unpacked,
+// but for the status file.
+func records(pkgs []*pkg) map[string]record {
+	out := map[string]record{}
+	const info = "var/lib/dpkg/info/"
+	for _, p := range pkgs {
+		for name, f := range p.Control {
+			if name != "control" && name != "" {
+				out[info+p.base()+"."+name] = record{f.Mode, f.Data}
+			}
+		}
+		out[info+p.base()+".list"] = record{0o644, p.list()}
+	}
+	return out
+}
+
+type record struct {
+	mode uint32
+	data []byte
+}
+
+// skeleton is what must be there before the first package: the directories of
+// dpkg's database and, where the release merged /usr, the links that say so.
+func skeleton(arch string, epoch int64) []tree.Entry {
+	at := tree.Time{Sec: epoch}
+	dir := func(path string) tree.Entry {
+		return tree.Entry{Path: path, Kind: tree.Dir, Mode: 0o755, Mtime: at, Owner: "step:install"}
+	}
+	link := func(path string) tree.Entry {
+		return tree.Entry{Path: path, Kind: tree.Symlink, Mode: 0o777, Link: "usr/" + path, Mtime: at, Owner: "step:install"}
+	}
+	out := []tree.Entry{dir(""), dir("dev"), dir("dev/pts"), dir("dev/shm"), dir("etc"), dir("etc/apt"), dir("usr")}
+	for _, merged := range mergedDirs(arch) {
+		out = append(out, dir("usr/"+merged), link(merged))
+	}
+	for _, d := range []string{"var", "var/lib", "var/lib/dpkg", "var/lib/dpkg/info", "var/lib/dpkg/triggers", "var/lib/dpkg/updates"} {
+		out = append(out, dir(d))
+	}
+	for _, n := range devices {
+		out = append(out, tree.Entry{Path: "dev/" + n.name, Kind: tree.Char, Mode: n.mode, Major: n.major, Minor: n.minor, Mtime: at, Owner: "step:install"})
+	}
+	for name, target := range map[string]string{"fd": "/proc/self/fd", "stdin": "/proc/self/fd/0", "stdout": "/proc/self/fd/1", "stderr": "/proc/self/fd/2"} {
+		out = append(out, tree.Entry{Path: "dev/" + name, Kind: tree.Symlink, Mode: 0o777, Link: target, Mtime: at, Owner: "step:install"})
+	}
+	slices.SortFunc(out, func(a, b tree.Entry) int { return strings.Compare(a.Path, b.Path) })
+	return out
+}
+
+// mergedDirs are the top directories that lie in /usr. Every release since
+// bullseye is made that way when it is installed anew (Debian's release notes).
+func mergedDirs(arch string) []string {
+	switch arch {
+	case "amd64":
+		return []string{"bin", "lib", "lib64", "sbin"}
+	default:
+		return []string{"bin", "lib", "sbin"}
+	}
+}
+
+// devices are the nodes of a root file system that no devtmpfs is mounted on
+// (Documentation/admin-guide/devices.txt of the kernel).
+var devices = []struct {
+	name         string
+	mode         uint32
+	major, minor uint32
+}{
+	{"console", 0o666, 5, 1}, {"full", 0o666, 1, 7}, {"null", 0o666, 1, 3}, {"ptmx", 0o666, 5, 2},
+	{"random", 0o666, 1, 8}, {"tty", 0o666, 5, 0}, {"urandom", 0o666, 1, 9}, {"zero", 0o666, 1, 5},
+}
+
+// checkArch refuses what dpkg would: a package of an architecture that is not the
+// image's.
+func checkArch(p *pkg, arch string) error {
+	if p.Ref.Arch != arch && p.Ref.Arch != "all" {
+		return fmt.Errorf("package %s is of architecture %s, the image of %s", p.Ref.Name, p.Ref.Arch, arch)
+	}
+	return nil
+}
