@@ -1,5 +1,40 @@
 // Package lock holds ingot.lock: all inputs of one definition, exact and
 // complete before a byte is unpacked.
+//
+// # The file
+//
+// A lock's file is text that diffs well: one line a package, sorted, so that an
+// update of three packages is a diff of three lines and its sums. It has a form of
+// its own and not YAML's, because everything in it is written and read by ingot
+// alone: a line form needs no rules for types, quotes and indentation that a
+// version such as 1.10 could fall foul of, reads ten thousand packages in
+// milliseconds, and has exactly one text for one lock, which [Decode] insists on.
+//
+//	ingot lock 1
+//	digest DIGEST of the lock: all but this line, the seals and the sum
+//	definition DIGEST
+//	distro NAME
+//	release NAME
+//	epoch SECONDS TIME
+//	archive NAME
+//	  url URL
+//	  suites NAME...
+//	  components NAME...
+//	  key PATH                       if a keyring is given
+//	  expired                        if Valid-Until was waived
+//	index ARCHIVE SUITE COMPONENT ARCH DATE SIZE SHA256 PATH
+//	file SHA256 PATH                 or: program SHA256 PATH, link PATH TARGET, directory PATH
+//	set ARCH PURPOSE
+//	  NAME VERSION ARCH SIZE SHA256 ARCHIVE LOCATION
+//	tools
+//	  NAME VERSION ARCH SIZE SHA256 ARCHIVE LOCATION
+//	seal ARCH PURPOSE SHA256
+//	sum SHA256 of all lines above
+//
+// Words are separated by single spaces; one that holds anything but visible ASCII
+// is quoted as in Go. Empty lines separate the parts. The digest is the lock's
+// identity; the sum finds a file that was cut off, merged or edited by hand.
+// Neither is a signature.
 package lock
 
 import (
@@ -19,10 +54,9 @@ type Lock struct {
 	Archives []Archive
 	Indexes  []Index
 	Sets     []Set
-	Tools    []distro.Ref // the tools tree's packages, unpacked only
-	// Files is the digest of each file that the definition names: scripts,
-	// what they may read, sources of files; by path relative to the
-	// definition's directory.
+	Tools    []distro.Ref // the tools tree's packages, unpacked only; sorted as a Set's
+	// Files is each file that the definition names, as [Files] finds them:
+	// scripts, what they may read, sources of files.
 	Files []File
 	// Seals is written by the first build and is not part of the lock's digest.
 	Seals []Seal
@@ -53,17 +87,21 @@ type Index struct {
 	SHA256    digest.Digest
 }
 
-// A Set is the packages of one variant of the image, in the resolver's order.
+// A Set is the packages of one variant of the image. Their order has no meaning;
+// a lock that was read has them by name, architecture and version.
 type Set struct {
 	Arch    string
 	Purpose string // "container" or "machine"
 	Refs    []distro.Ref
 }
 
-// A File is the digest of something that a build reads beside packages.
+// A File is something that a build reads beside packages.
 type File struct {
-	Path   string
-	SHA256 digest.Digest
+	Path       string        // relative to the definition's directory, with slashes
+	SHA256     digest.Digest // of its bytes; none for links and directories
+	Executable bool
+	Link       string // a symbolic link's target
+	EmptyDir   bool   // an empty directory; others follow from what they hold
 }
 
 // A Seal is the digest of a set's final tree, made by the first build.

@@ -1,0 +1,218 @@
+package lock
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"ingot/internal/digest"
+	"ingot/internal/distro"
+	"ingot/internal/fault"
+)
+
+// maxFile bounds a lock's file, in bytes: some 250 bytes a package, so a quarter
+// of a million packages.
+const maxFile = 64 << 20
+
+// Decode reads a lock's file. A file that is damaged, cut off, edited by hand or
+// not exactly what [Encode] writes is refused with exit code 5, before anything
+// in it is believed; one of a newer ingot with exit code 1.
+func Decode(b []byte) (*Lock, error) {
+	if v, ok := strings.CutPrefix(string(b[:min(len(b), 64)]), "ingot lock "); ok {
+		v, _, _ = strings.Cut(v, "\n")
+		if n, err := strconv.Atoi(v); err == nil && n > 1 {
+			return nil, fault.Newf(fault.Failed, "lock is of form %d, and this ingot reads form 1", n).WithHint("use a newer ingot")
+		}
+	}
+	l, err := decode(b)
+	if err != nil {
+		return nil, fault.Newf(fault.Verification, "lock %w", err).
+			WithHint("take it back from version control, or make it anew with ingot lock")
+	}
+	return l, nil
+}
+
+func decode(b []byte) (*Lock, error) {
+	if len(b) > maxFile {
+		return nil, fmt.Errorf("is larger than %d MiB", maxFile>>20)
+	}
+	if !bytes.HasPrefix(b, []byte(firstLine)) {
+		return nil, fmt.Errorf("does not begin with %q", strings.TrimSpace(firstLine))
+	}
+	if bytes.Contains(b, []byte("\n<<<<<<< ")) {
+		return nil, fmt.Errorf("has the marks of a merge conflict")
+	}
+	const sumLine = len("sum ") + 2*len(digest.Digest{}) + 1
+	body := b[:max(0, len(b)-sumLine)]
+	if last := b[len(body):]; !bytes.HasPrefix(last, []byte("sum ")) || last[len(last)-1] != '\n' {
+		return nil, fmt.Errorf("is cut off: its last line is no sum")
+	} else if sum := digest.Of(body).String(); string(last[4:len(last)-1]) != sum {
+		return nil, fmt.Errorf("is damaged or was edited by hand: its sum is %s, not %s", sum[:12], bounded(string(last[4:16])))
+	}
+	p := parser{rest: string(body), l: &Lock{}}
+	for p.next() {
+		if err := p.line(); err != nil {
+			return nil, fmt.Errorf("is wrong on line %d: %w", p.number, err)
+		}
+	}
+	if err := p.l.Check(); err != nil {
+		return nil, err
+	}
+	if d := p.l.Digest(); d != p.digest {
+		return nil, fmt.Errorf("is damaged or was edited by hand: its digest is %s, not %s", d.Short(), p.digest.Short())
+	}
+	if !bytes.Equal(Encode(*p.l), b) {
+		return nil, fmt.Errorf("is not written as ingot writes it")
+	}
+	return p.l, nil
+}
+
+// A parser takes a lock's lines one by one. What may stand where is not its
+// business: a text that is not just what Encode gives is refused afterwards.
+type parser struct {
+	rest   string
+	number int
+	key    string
+	words  []string
+	raw    string
+	l      *Lock
+	digest digest.Digest
+	refs   *[]distro.Ref // where lines of packages go
+	within string        // "archive", "set" or "tools"
+}
+
+func (p *parser) next() bool {
+	if p.rest == "" {
+		return false
+	}
+	p.raw, p.rest, _ = strings.Cut(p.rest, "\n")
+	p.number++
+	return true
+}
+
+func (p *parser) line() error {
+	if p.raw == "" || p.number == 1 {
+		return nil
+	}
+	text, indented := strings.CutPrefix(p.raw, "  ")
+	w, err := words(text)
+	if err != nil {
+		return err
+	}
+	p.key, p.words = w[0], w[1:]
+	if indented {
+		switch p.within {
+		case "archive":
+			return p.archive()
+		case "set", "tools":
+			return p.ref(w)
+		}
+		return fmt.Errorf("%q belongs to nothing", bounded(p.raw))
+	}
+	p.within = ""
+	return p.top()
+}
+
+func (p *parser) top() error {
+	l, w := p.l, p.words
+	want, known := map[string]int{
+		"digest": 1, "definition": 1, "distro": 1, "release": 1, "epoch": 2, "archive": 1, "index": 8,
+		"file": 2, "program": 2, "link": 2, "directory": 1, "set": 2, "tools": 0, "seal": 3,
+	}[p.key]
+	if !known {
+		return fmt.Errorf("unknown word %q", bounded(p.key))
+	}
+	if len(w) != want {
+		return fmt.Errorf("%s has %d words, want %d", p.key, len(w), want)
+	}
+	var err error
+	switch p.key {
+	case "digest":
+		p.digest, err = digest.Parse(w[0])
+	case "definition":
+		l.Definition, err = digest.Parse(w[0])
+	case "distro":
+		l.Distro = w[0]
+	case "release":
+		l.Release = w[0]
+	case "epoch":
+		l.Epoch, err = parseNumber(w[0])
+	case "archive":
+		l.Archives = append(l.Archives, Archive{Name: w[0]})
+		p.within = "archive"
+	case "index":
+		i := Index{Archive: w[0], Suite: w[1], Component: w[2], Arch: w[3], Path: w[7]}
+		if i.Date, err = parseNumber(w[4]); err != nil {
+			return err
+		}
+		if i.Size, err = parseNumber(w[5]); err != nil {
+			return err
+		}
+		i.SHA256, err = digest.Parse(w[6])
+		l.Indexes = append(l.Indexes, i)
+	case "file", "program":
+		f := File{Path: w[1], Executable: p.key == "program"}
+		f.SHA256, err = digest.Parse(w[0])
+		l.Files = append(l.Files, f)
+	case "link":
+		l.Files = append(l.Files, File{Path: w[0], Link: w[1]})
+	case "directory":
+		l.Files = append(l.Files, File{Path: w[0], EmptyDir: true})
+	case "set":
+		l.Sets = append(l.Sets, Set{Arch: w[0], Purpose: w[1]})
+		p.refs, p.within = &l.Sets[len(l.Sets)-1].Refs, "set"
+	case "tools":
+		p.refs, p.within = &l.Tools, "tools"
+	case "seal":
+		s := Seal{Arch: w[0], Purpose: w[1]}
+		s.SHA256, err = digest.Parse(w[2])
+		l.Seals = append(l.Seals, s)
+	}
+	return err
+}
+
+func (p *parser) archive() error {
+	a := &p.l.Archives[len(p.l.Archives)-1]
+	switch {
+	case p.key == "url" && len(p.words) == 1:
+		a.URL = p.words[0]
+	case p.key == "suites":
+		a.Suites = p.words
+	case p.key == "components":
+		if len(p.words) > 0 {
+			a.Components = p.words
+		}
+	case p.key == "key" && len(p.words) == 1:
+		a.Key = p.words[0]
+	case p.key == "expired" && len(p.words) == 0:
+		a.Expired = true
+	default:
+		return fmt.Errorf("archive %s has a line %q", bounded(a.Name), bounded(p.raw))
+	}
+	return nil
+}
+
+func (p *parser) ref(w []string) error {
+	if len(w) != 7 {
+		return fmt.Errorf("a package has %d words, want 7", len(w))
+	}
+	r := distro.Ref{Name: w[0], Version: w[1], Arch: w[2], Archive: w[5], Location: w[6]}
+	var err error
+	if r.Size, err = parseNumber(w[3]); err != nil {
+		return err
+	}
+	if r.SHA256, err = digest.Parse(w[4]); err != nil {
+		return err
+	}
+	*p.refs = append(*p.refs, r)
+	return nil
+}
+
+func parseNumber(s string) (int64, error) {
+	n, err := strconv.ParseInt(s, 10, 64)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a number", bounded(s))
+	}
+	return n, nil
+}

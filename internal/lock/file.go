@@ -1,0 +1,106 @@
+package lock
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"ingot/internal/definition"
+	"ingot/internal/digest"
+	"ingot/internal/fault"
+)
+
+// FileName is what a lock's file is called, beside its definition.
+const FileName = "ingot.lock"
+
+// Read reads a lock's file. A file that is not there is fs.ErrNotExist; one that
+// [Decode] refuses is named in the error, with Decode's exit code.
+func Read(path string) (*Lock, error) {
+	f, err := os.Open(path) //nolint:gosec // the user names it
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // only read from
+	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	l, err := Decode(b)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return l, nil
+}
+
+// Write writes a lock's file, whole or not at all. A lock that would not be read
+// again is refused and the old file stays.
+func Write(path string, l Lock) error {
+	if err := l.Check(); err != nil {
+		return fmt.Errorf("cannot write %s: the lock %w", path, err)
+	}
+	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	err = writeThrough(f, Encode(l))
+	if err == nil {
+		err = os.Rename(f.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(f.Name())
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func writeThrough(f *os.File, b []byte) error {
+	_, err := f.Write(b)
+	return errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir) //nolint:gosec // the directory just written to
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Files reads and hashes all that a definition names beside packages. A file
+// that has changed its kind since the definition was loaded is an error.
+func Files(def *definition.Definition) ([]File, error) {
+	root, err := os.OpenRoot(def.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the definition's directory: %w", err)
+	}
+	defer root.Close() //nolint:errcheck // only read from
+	var out []File
+	for _, s := range def.SourceEntries() {
+		f := File{Path: s.Path, Executable: s.Executable, Link: s.Link, EmptyDir: s.EmptyDir}
+		if s.Link == "" && !s.EmptyDir {
+			if f.SHA256, err = hash(root, s.Path); err != nil {
+				return nil, fault.Newf(fault.Definition, "cannot read %s, which the definition names: %w", s.Path, err)
+			}
+		}
+		out = append(out, f)
+	}
+	return out, nil
+}
+
+func hash(root *os.Root, path string) (digest.Digest, error) {
+	if info, err := root.Stat(path); err != nil {
+		return digest.Digest{}, err
+	} else if info.Mode()&fs.ModeType != 0 {
+		return digest.Digest{}, errors.New("not a regular file")
+	}
+	f, err := root.Open(path)
+	if err != nil {
+		return digest.Digest{}, err
+	}
+	defer f.Close() //nolint:errcheck // only read from
+	d, _, err := digest.Reader(f)
+	return d, err
+}
