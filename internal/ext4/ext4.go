@@ -27,9 +27,10 @@
 // since 2.02 and e2fsprogs since 1.43 read: has_journal, ext_attr, resize_inode,
 // dir_index, filetype, extent, 64bit, flex_bg, sparse_super, large_file,
 // huge_file, dir_nlink, extra_isize, metadata_csum. The filesystem grows while
-// it is mounted, to 1024 times its size or two tebibytes, whichever is more: for
-// so much it has descriptors reserved. Not used: orphan_file and metadata_csum_seed, which older
-// systems refuse, and sparse_super2, which the kernel cannot grow.
+// it is mounted, to 1024 times its size or two tebibytes, whichever is more (with
+// the journal of 4 MiB of a filesystem below 128 MiB 1.7 tebibytes). Not used:
+// orphan_file and metadata_csum_seed, which older systems refuse, and
+// sparse_super2, which the kernel cannot grow while mounted.
 //
 // Facts are from the kernel's Documentation/filesystems/ext4 and from looking
 // at what mke2fs 1.47 writes.

@@ -13,6 +13,7 @@ const (
 	addrsInBlock   = blockSize / 4 // block numbers in an indirect block
 	maxFlexLog     = 4             // up to 16 groups keep their tables together
 	growTo         = 2 << 40       // bytes for which descriptors are reserved at least
+	journalSlack   = 32            // blocks of such a transaction besides them, with room
 	minLastGroup   = 50            // free blocks without which a last group is left out
 )
 
@@ -31,13 +32,14 @@ type geometry struct {
 	tableBlocks    int // of one group's inode table
 	descBlocks     int
 	reserved       int // blocks kept for more descriptors
+	journal        int64
 	flexLog        int
 }
 
 // newGeometry lays out a filesystem of about the given number of blocks with at
 // least so many inodes. A last group too small for its tables is rounded away:
 // up if grow is set, else down.
-func newGeometry(blocks, inodes, bytesPerInode int64, grow bool) geometry {
+func newGeometry(blocks, inodes, bytesPerInode, journal int64, grow bool) geometry {
 	if grow {
 		blocks = max(blocks, (ceilDiv(inodes, maxGroupInodes)-1)*blocksPerGroup+1)
 	}
@@ -47,10 +49,8 @@ func newGeometry(blocks, inodes, bytesPerInode int64, grow bool) geometry {
 		g.inodesPerGroup = int(min(ceilDiv(perGroup, inodesInBlock)*inodesInBlock, maxGroupInodes))
 		g.tableBlocks = g.inodesPerGroup / inodesInBlock
 		g.descBlocks = int(ceilDiv(int64(g.groups), descsInBlock))
-		// As mke2fs: room for 1024 times the size.
-		limit := max(min(blocks*1024, 1<<32-1), growTo/blockSize)
-		g.reserved = int(ceilDiv(ceilDiv(limit, blocksPerGroup), descsInBlock)) - g.descBlocks
-		g.reserved = max(0, min(g.reserved, addrsInBlock-g.descBlocks))
+		g.journal = journalBlocks(journal, blocks)
+		g.reserve()
 		for g.flexLog = maxFlexLog; g.flexLog > 0 && (2+g.tableBlocks)<<g.flexLog > blocksPerGroup/2; {
 			g.flexLog--
 		}
@@ -67,6 +67,16 @@ func newGeometry(blocks, inodes, bytesPerInode int64, grow bool) geometry {
 			return g // too small for anything; the caller finds no free block
 		}
 	}
+}
+
+// reserve sets how many blocks are reserved for descriptors: enough to grow to
+// growTo or, as with mke2fs, to 1024 times the size. When it adds groups, the
+// kernel may write all of them in one transaction, which takes at most a quarter
+// of the journal; if they are more, it refuses to grow at all.
+func (g *geometry) reserve() {
+	limit := max(min(g.blocks*1024, 1<<32-1), growTo/blockSize)
+	all := int(ceilDiv(ceilDiv(limit, blocksPerGroup), descsInBlock))
+	g.reserved = max(0, min(all, addrsInBlock, int(g.journal/4)-journalSlack)-g.descBlocks)
 }
 
 func ceilDiv(a, b int64) int64 { return (a + b - 1) / b }

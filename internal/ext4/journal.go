@@ -13,12 +13,12 @@ func newJournal(o *Options) *node {
 	return &node{ino: journalIno, kind: tree.File, mode: 0o600, links: 1, mtime: tree.Time{Sec: o.Epoch}}
 }
 
-// journalBlocks is the journal's size. Other than mke2fs it does not stay below
+// journalBlocks is the journal's size, asked for in bytes or 0. Other than mke2fs it does not stay below
 // 64 MiB in a filesystem of 512 MiB to 4 GiB: an image grows, its journal does not.
-func journalBlocks(o *Options, blocks int64) int64 {
+func journalBlocks(asked, blocks int64) int64 {
 	switch {
-	case o.Journal > 0:
-		return o.Journal / blockSize
+	case asked > 0:
+		return asked / blockSize
 	case blocks < 128<<20/blockSize:
 		return minJournal
 	case blocks < 512<<20/blockSize:

@@ -100,12 +100,12 @@ func (fs *FS) wantedInodes() int64 {
 }
 
 func (fs *FS) newGeometry(blocks int64, grow bool) geometry {
-	return newGeometry(blocks, fs.wantedInodes(), fs.bytesPerInode(), grow)
+	return newGeometry(blocks, fs.wantedInodes(), fs.bytesPerInode(), fs.o.Journal, grow)
 }
 
 // try places all in a geometry and says how many blocks are missing at least.
 func (fs *FS) try(g geometry) (missing int64) {
-	fs.journal.size = journalBlocks(&fs.o, g.blocks) * blockSize
+	fs.journal.size = g.journal * blockSize
 	used, end := fs.place(&g)
 	fs.geo, fs.end = g, end
 	fs.free = g.blocks - g.overhead() - used
