@@ -85,8 +85,8 @@ func (in *box) setup(s setup) error {
 	if err := errors.Join(unix.Setgroups(nil), unix.Setresgid(0, 0, 0), unix.Setresuid(0, 0, 0)); err != nil {
 		return fmt.Errorf("cannot become root inside: %w", err)
 	}
-	// Files are made with the modes that are asked for.
-	unix.Umask(0)
+	// What programs inherit; files that are put get their modes explicitly.
+	unix.Umask(0o022)
 	_ = unix.Sethostname([]byte("localhost"))
 	if err := mountRoot(s); err != nil {
 		return err

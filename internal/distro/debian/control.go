@@ -36,7 +36,7 @@ type pkg struct {
 	deps      [][]Relation
 	provides  [][]Relation
 	replaces  [][]Relation
-	conffiles []string // paths of the tree
+	conffiles []string        // paths of the tree
 	lost      map[string]bool // paths that another package replaces
 }
 

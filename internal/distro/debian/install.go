@@ -12,6 +12,7 @@ import (
 
 	"ingot/internal/distro"
 	"ingot/internal/sandbox"
+	"ingot/internal/tree"
 )
 
 // Configure installs packages the way dpkg would, but for the unpacking: files go
@@ -164,20 +165,47 @@ func (i *installer) status(ctx context.Context, pkgs []*pkg) error {
 	})
 }
 
-// preinst runs the scripts that go before unpacking, all by one shell.
+// preinst runs the scripts that go before unpacking, all by one shell. As under
+// dpkg, a script finds its package's control members beside it in tmp.ci: debconf
+// tells from there whose questions it asks.
 func (i *installer) preinst(ctx context.Context, pkgs []*pkg) error {
+	const admin = "var/lib/dpkg/"
 	var b strings.Builder
+	files := map[string]record{}
+	var dirs []tree.Entry
 	for _, p := range pkgs {
 		if !p.has("preinst") {
 			continue
 		}
-		fmt.Fprintf(&b, "DPKG_MAINTSCRIPT_PACKAGE=%s DPKG_MAINTSCRIPT_ARCH=%s DPKG_MAINTSCRIPT_NAME=preinst DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1 /var/lib/dpkg/info/%s.preinst install || { e=$?; echo \"preinst of %s exited with code $e\" >&2; exit $e; }\n",
-			p.Ref.Name, p.Ref.Arch, p.base(), p.Ref.Name)
+		dirs = append(dirs, tree.Entry{Path: admin + "ci." + p.base(), Kind: tree.Dir, Mode: 0o755})
+		for name, f := range p.Control {
+			if name != "" {
+				files[admin+"ci."+p.base()+"/"+name] = record{f.Mode, f.Data}
+			}
+		}
+		fmt.Fprintf(&b, `mv ci.%[1]s tmp.ci
+DPKG_MAINTSCRIPT_PACKAGE=%[2]s DPKG_MAINTSCRIPT_ARCH=%[3]s DPKG_MAINTSCRIPT_NAME=preinst DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1 /var/lib/dpkg/tmp.ci/preinst install || {
+	e=$?; echo "preinst of %[2]s exited with code $e" >&2; exit $e; }
+mv tmp.ci ci.%[1]s
+`, p.base(), p.Ref.Name, p.Ref.Arch)
 	}
-	if b.Len() == 0 {
+	if len(dirs) == 0 {
 		return nil
 	}
-	return i.script(ctx, "preinst scripts", b.String())
+	if err := i.box.Put(ctx, dirs, i.in.Contents); err != nil {
+		return err
+	}
+	if err := i.write(ctx, files); err != nil {
+		return err
+	}
+	if err := i.script(ctx, "preinst scripts", "cd /var/lib/dpkg\n"+b.String()); err != nil {
+		return err
+	}
+	var gone []string
+	for _, d := range dirs {
+		gone = append(gone, d.Path)
+	}
+	return i.box.Remove(ctx, gone...)
 }
 
 // script runs a shell script in the sandbox; what it says goes to the log.
