@@ -2,7 +2,6 @@ package lock
 
 import (
 	"fmt"
-	"regexp"
 	"strings"
 
 	"ingot/internal/digest"
@@ -10,16 +9,70 @@ import (
 	"ingot/internal/tree"
 )
 
-// Texts that any distribution's packages may have, and Debian's own stricter
+// A form is what a word may look like. Checked by hand, as a lock has ten words a
+// package and regular expressions took most of the time of reading one.
+type form struct {
+	first, rest string // characters beside a-z and 0-9
+	upper       bool   // also A-Z
+	max         int
+}
+
+func (f form) takes(s string) bool {
+	if s == "" || len(s) > f.max {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		extra := f.rest
+		if i == 0 {
+			extra = f.first
+		}
+		switch {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', f.upper && c >= 'A' && c <= 'Z', strings.IndexByte(extra, c) >= 0:
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// Words that any distribution's packages may have, and Debian's own stricter
 // rules (Debian policy 5.6.1 and 5.6.12, deb-version(7)).
 var (
-	anyName    = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9+._-]{0,254}$`)
-	anyVersion = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.+~:^_-]{0,254}$`)
-	anyArch    = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,31}$`)
-	debName    = regexp.MustCompile(`^[a-z0-9][a-z0-9+.-]+$`)
-	debVersion = regexp.MustCompile(`^([0-9]{1,10}:)?[0-9][A-Za-z0-9.+~:]*(-[A-Za-z0-9.+~:-]*[A-Za-z0-9.+~])?$`)
-	plainWord  = regexp.MustCompile(`^[!-~]{1,1000}$`)
+	anyName    = form{rest: "+._-", upper: true, max: 255}
+	anyVersion = form{rest: ".+~:^_-", upper: true, max: 255}
+	anyArch    = form{rest: "_-", max: 32}
+	debName    = form{rest: "+.-", max: 255}
+	debVersion = form{rest: ".+~:-", upper: true, max: 255}
 )
+
+// isDebVersion takes [epoch:]upstream[-revision], where the upstream part begins
+// with a digit.
+func isDebVersion(s string) bool {
+	epoch, rest, ok := strings.Cut(s, ":")
+	if ok {
+		for i := range len(epoch) {
+			if epoch[i] < '0' || epoch[i] > '9' {
+				return false
+			}
+		}
+		if epoch == "" || len(epoch) > 10 {
+			return false
+		}
+		s = rest
+	}
+	return debVersion.takes(s) && s[0] >= '0' && s[0] <= '9' && s[len(s)-1] != '-'
+}
+
+// isPlain takes visible ASCII without spaces.
+func isPlain(s string) bool {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] >= 0x7f {
+			return false
+		}
+	}
+	return s != "" && len(s) <= 4096
+}
 
 // maxEpoch is the end of the year 9999, the last that dates are written for.
 const maxEpoch = 253402300799
@@ -34,7 +87,7 @@ func (l *Lock) Check() error {
 	if l.Definition.IsZero() {
 		return fmt.Errorf("has no digest of its definition")
 	}
-	if !anyName.MatchString(l.Distro) || !anyName.MatchString(l.Release) {
+	if !anyName.takes(l.Distro) || !anyName.takes(l.Release) {
 		return fmt.Errorf("has no proper distribution and release: %q %q", bounded(l.Distro), bounded(l.Release))
 	}
 	if l.Epoch < 0 || l.Epoch > maxEpoch {
@@ -67,7 +120,7 @@ func (l *Lock) Check() error {
 	sets := map[string]bool{}
 	for _, s := range l.Sets {
 		name := s.Arch + " " + s.Purpose
-		if !anyArch.MatchString(s.Arch) || s.Purpose != "container" && s.Purpose != "machine" {
+		if !anyArch.takes(s.Arch) || s.Purpose != "container" && s.Purpose != "machine" {
 			return fmt.Errorf("has a set of unknown kind: %q", bounded(name))
 		}
 		if sets[name] {
@@ -98,17 +151,17 @@ func (l *Lock) Check() error {
 }
 
 func (a *Archive) check() error {
-	if !anyName.MatchString(a.Name) {
+	if !anyName.takes(a.Name) {
 		return fmt.Errorf("has an archive with the name %q", bounded(a.Name))
 	}
-	if !plainWord.MatchString(a.URL) {
+	if !isPlain(a.URL) {
 		return fmt.Errorf("has archive %s with the address %q", a.Name, bounded(a.URL))
 	}
 	if len(a.Suites) == 0 {
 		return fmt.Errorf("has archive %s without suites", a.Name)
 	}
 	for _, w := range append(append([]string{}, a.Suites...), a.Components...) {
-		if !plainWord.MatchString(w) {
+		if !isPlain(w) {
 			return fmt.Errorf("has archive %s with a suite or component %q", a.Name, bounded(w))
 		}
 	}
@@ -122,7 +175,7 @@ func (i *Index) check(archives map[string]bool) error {
 	switch {
 	case !archives[i.Archive]:
 		return fmt.Errorf("has an index of archive %q, which it does not have", bounded(i.Archive))
-	case !plainWord.MatchString(i.Suite) || i.Component != "" && !plainWord.MatchString(i.Component) || i.Arch != "" && !anyArch.MatchString(i.Arch):
+	case !isPlain(i.Suite) || i.Component != "" && !isPlain(i.Component) || i.Arch != "" && !anyArch.takes(i.Arch):
 		return fmt.Errorf("has an index of %s with a bad suite, component or architecture: %q %q %q", i.Archive, bounded(i.Suite), bounded(i.Component), bounded(i.Arch))
 	case i.Date < 0 || i.Date > maxEpoch || i.Size < 0 || i.Size > maxSize || i.SHA256.IsZero():
 		return fmt.Errorf("has index %q of %s without a proper date, size and digest", bounded(i.Path), i.Archive)
@@ -136,7 +189,7 @@ func (i *Index) check(archives map[string]bool) error {
 // checkPlace checks a path below an archive's root: it becomes part of an
 // address and of a file's name.
 func checkPlace(p string) error {
-	if !plainWord.MatchString(p) || strings.ContainsAny(p, `\"`) {
+	if !isPlain(p) || strings.ContainsAny(p, `\"`) {
 		return fmt.Errorf("path %q is not one of visible ASCII characters", bounded(p))
 	}
 	return tree.CheckPath(p)
@@ -162,18 +215,15 @@ func checkFiles(files []File) error {
 
 func (l *Lock) checkRefs(where string, list []distro.Ref, archives map[string]bool) error {
 	seen := make(map[[2]string]bool, len(list))
-	name, version := anyName, anyVersion
-	if l.Distro == "debian" || l.Distro == "ubuntu" {
-		name, version = debName, debVersion
-	}
+	debian := l.Distro == "debian" || l.Distro == "ubuntu"
 	for i := range list {
 		r := &list[i]
 		switch {
-		case !anyName.MatchString(r.Name) || !name.MatchString(r.Name):
+		case !anyName.takes(r.Name) || debian && (!debName.takes(r.Name) || len(r.Name) < 2):
 			return fmt.Errorf("has a package with the name %q in %s", bounded(r.Name), where)
-		case !anyVersion.MatchString(r.Version) || !version.MatchString(r.Version):
+		case !anyVersion.takes(r.Version) || debian && !isDebVersion(r.Version):
 			return fmt.Errorf("has package %s with the version %q in %s", r.Name, bounded(r.Version), where)
-		case !anyArch.MatchString(r.Arch):
+		case !anyArch.takes(r.Arch):
 			return fmt.Errorf("has package %s of architecture %q in %s", r.Name, bounded(r.Arch), where)
 		case !archives[r.Archive]:
 			return fmt.Errorf("has package %s of archive %q, which it does not have", r.Name, bounded(r.Archive))

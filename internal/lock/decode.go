@@ -50,7 +50,7 @@ func decode(b []byte) (*Lock, error) {
 	} else if sum := digest.Of(body).String(); string(last[4:len(last)-1]) != sum {
 		return nil, fmt.Errorf("is damaged or was edited by hand: its sum is %s, not %s", sum[:12], bounded(string(last[4:16])))
 	}
-	p := parser{rest: string(body), l: &Lock{}}
+	p := newParser(string(body))
 	for p.next() {
 		if err := p.line(); err != nil {
 			return nil, fmt.Errorf("is wrong on line %d: %w", p.number, err)
@@ -59,10 +59,11 @@ func decode(b []byte) (*Lock, error) {
 	if err := p.l.Check(); err != nil {
 		return nil, err
 	}
-	if d := p.l.Digest(); d != p.digest {
-		return nil, fmt.Errorf("is damaged or was edited by hand: its digest is %s, not %s", d.Short(), p.digest.Short())
+	text, id := encode(p.l)
+	if id != p.digest {
+		return nil, fmt.Errorf("is damaged or was edited by hand: its digest is %s, not %s", id.Short(), p.digest.Short())
 	}
-	if !bytes.Equal(Encode(*p.l), b) {
+	if !bytes.Equal(text, b) {
 		return nil, fmt.Errorf("is not written as ingot writes it")
 	}
 	return p.l, nil
@@ -80,6 +81,14 @@ type parser struct {
 	digest digest.Digest
 	refs   *[]distro.Ref // where lines of packages go
 	within string        // "archive", "set" or "tools"
+	arity  map[string]int
+}
+
+func newParser(text string) *parser {
+	return &parser{rest: text, l: &Lock{}, arity: map[string]int{
+		"digest": 1, "definition": 1, "distro": 1, "release": 1, "epoch": 2, "archive": 1, "index": 8,
+		"file": 2, "program": 2, "link": 2, "directory": 1, "set": 2, "tools": 0, "seal": 3,
+	}}
 }
 
 func (p *parser) next() bool {
@@ -116,10 +125,7 @@ func (p *parser) line() error {
 
 func (p *parser) top() error {
 	l, w := p.l, p.words
-	want, known := map[string]int{
-		"digest": 1, "definition": 1, "distro": 1, "release": 1, "epoch": 2, "archive": 1, "index": 8,
-		"file": 2, "program": 2, "link": 2, "directory": 1, "set": 2, "tools": 0, "seal": 3,
-	}[p.key]
+	want, known := p.arity[p.key]
 	if !known {
 		return fmt.Errorf("unknown word %q", bounded(p.key))
 	}

@@ -3,6 +3,7 @@ package lock
 import (
 	"bytes"
 	"cmp"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"strconv"
@@ -18,16 +19,29 @@ const firstLine = "ingot lock 1\n"
 // Digest is the lock's identity: of all that it says but the seals, whatever the
 // order of sets, packages, indexes and files. The order of archives counts.
 func (l *Lock) Digest() digest.Digest {
-	return digest.Of(append([]byte(firstLine), l.body()...))
+	_, id := encode(l)
+	return id
 }
 
 // Encode writes a lock's file. Locks that differ only in an order without
 // meaning give the same bytes. It checks nothing: see [Lock.Check].
 func Encode(l Lock) []byte {
+	b, _ := encode(&l)
+	return b
+}
+
+// encode gives the file and the lock's digest.
+func encode(l *Lock) ([]byte, digest.Digest) {
+	body := l.body()
+	h := sha256.New()
+	h.Write([]byte(firstLine))
+	h.Write(body)
+	id := digest.From(h)
 	var b bytes.Buffer
+	b.Grow(len(body) + 1024)
 	b.WriteString(firstLine)
-	fmt.Fprintf(&b, "digest %s\n", l.Digest())
-	b.Write(l.body())
+	line(&b, "digest", id.String())
+	b.Write(body)
 	seals := slices.Clone(l.Seals)
 	slices.SortFunc(seals, func(x, y Seal) int {
 		return cmp.Or(cmp.Compare(x.Arch, y.Arch), cmp.Compare(x.Purpose, y.Purpose), bytes.Compare(x.SHA256[:], y.SHA256[:]))
@@ -39,8 +53,8 @@ func Encode(l Lock) []byte {
 		line(&b, "seal", s.Arch, s.Purpose, s.SHA256.String())
 	}
 	b.WriteByte('\n')
-	fmt.Fprintf(&b, "sum %s\n", digest.Of(b.Bytes()))
-	return b.Bytes()
+	line(&b, "sum", digest.Of(b.Bytes()).String())
+	return b.Bytes(), id
 }
 
 // body is the part of the file that the digest covers.
@@ -108,8 +122,10 @@ func separate(b *bytes.Buffer, n int) {
 }
 
 func refs(b *bytes.Buffer, list []distro.Ref) {
-	list = slices.Clone(list)
-	slices.SortFunc(list, compareRefs)
+	if !slices.IsSortedFunc(list, compareRefs) {
+		list = slices.Clone(list)
+		slices.SortFunc(list, compareRefs)
+	}
 	for _, r := range list {
 		line(b, " ", r.Name, r.Version, r.Arch, number(r.Size), r.SHA256.String(), r.Archive, r.Location)
 	}
@@ -141,7 +157,7 @@ func line(b *bytes.Buffer, key string, words ...string) {
 
 // word writes a text so that words finds it again.
 func word(s string) string {
-	if s == "" || strings.ContainsFunc(s, func(r rune) bool { return r <= ' ' || r == '"' || r >= 0x7f }) {
+	if !isPlain(s) || strings.IndexByte(s, '"') >= 0 {
 		return strconv.QuoteToASCII(s)
 	}
 	return s
@@ -149,7 +165,7 @@ func word(s string) string {
 
 // words splits a line that is made of words with single spaces between.
 func words(s string) ([]string, error) {
-	var out []string
+	out := make([]string, 0, 8)
 	for {
 		if strings.HasPrefix(s, `"`) {
 			q, err := strconv.QuotedPrefix(s)

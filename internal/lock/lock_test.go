@@ -148,7 +148,7 @@ func TestDamageIsFound(t *testing.T) {
 		{"conflict", replace("distro debian\n", "<<<<<<< HEAD\ndistro debian\n"), "lock has the marks of a merge conflict"},
 		{"unknown word", reseal(replace("distro debian", "distrx debian")), `lock is wrong on line 4: unknown word "distrx"`},
 		{"word missing", reseal(replace("epoch 1731000000 2024-11-07T17:20:00Z", "epoch 1731000000")), "lock is wrong on line 6: epoch has 1 words, want 2"},
-		{"bad digest", reseal(replace("definition ", "definition x")), `lock is wrong on line 3: digest "x#########": want 64 hexadecimal digits`},
+		{"bad digest", reseal(replace("definition ", "definition x")), `lock is wrong on line 3: digest "x#": want 64 hexadecimal digits`},
 		{"climbing location", reseal(replace("pool/main/b/bash", "pool/../../bash")), `lock has package bash in a bad place: path "pool/../../bash/bash_5.2.15-2+b7_amd64.deb" has a part ".."`},
 		{"climbing file", reseal(replace("site/index.html", "../index.html")), `lock has a bad file: path "../index.html" has a part ".."`},
 		{"bad version", reseal(replace("bash 5.2.15-2+b7", "bash five")), `lock has package bash with the version "five" in set amd64 container`},
@@ -216,7 +216,10 @@ func TestCheck(t *testing.T) {
 		{`has file "site/index.html" twice or without a name`, func(l *Lock) { l.Files[0].Path = "site/index.html" }},
 		{`has file "setup.sh", which is not one kind of thing`, func(l *Lock) { l.Files[0].Link = "x" }},
 		{`has a seal of "arm64 machine", but no such set`, func(l *Lock) { l.Seals[0].Arch = "arm64" }},
-		{"", func(l *Lock) { l.Distro = "fedora"; l.Sets[1].Refs[0].Name, l.Sets[1].Refs[0].Version = "NetworkManager", "1:1.50.0^git1-1.fc41" }},
+		{"", func(l *Lock) {
+			l.Distro = "fedora"
+			l.Sets[1].Refs[0].Name, l.Sets[1].Refs[0].Version = "NetworkManager", "1:1.50.0^git1-1.fc41"
+		}},
 	} {
 		l := sample()
 		c.change(&l)
@@ -378,7 +381,7 @@ func FuzzDecode(f *testing.F) {
 		}
 		// Behind the sum, which no fuzzer guesses: what the parser and Check
 		// take comes back as it was.
-		p := parser{rest: string(b), l: &Lock{}}
+		p := newParser(string(b))
 		for p.next() {
 			if p.line() != nil {
 				return
