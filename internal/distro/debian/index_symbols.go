@@ -69,3 +69,19 @@ func hashName(b []byte) uint32 {
 	h = (h ^ w) * 0xc4ceb9fe1a85ec53
 	return uint32(h ^ h>>29 ^ h>>47)
 }
+
+// find is the number of a name, if it has one.
+func (t *symbols) find(chunks [][]byte, name []byte) (uint32, bool) {
+	if len(t.table) == 0 {
+		return 0, false
+	}
+	h := hashName(name)
+	mask := uint32(len(t.table) - 1)
+	for i := h & mask; t.table[i] != 0; i = (i + 1) & mask {
+		n := t.table[i] - 1
+		if s := &t.at[n]; s.hash == h && int(s.len) == len(name) && bytes.Equal(s.text(chunks), name) {
+			return n, true
+		}
+	}
+	return 0, false
+}
