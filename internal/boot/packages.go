@@ -1,0 +1,73 @@
+package boot
+
+import (
+	"slices"
+)
+
+// A PackageRequest is what [Packages] goes by.
+type PackageRequest struct {
+	Arch     string // Debian's name
+	Release  string // "bookworm"
+	Firmware []string
+	Kernel   string // package; "" is the smallest that drives virtual machines
+}
+
+// Packages lists Debian packages that make a minbase tree boot by itself and
+// look after its kernel and boot configuration: the least. A machine of metal
+// may need a kernel package with more drivers (linux-image-amd64) and firmware.
+//
+//	kernel, initramfs-tools, zstd    zstd makes and unpacks an initramfs fastest
+//	systemd-sysv, udev, dbus         init; without a bus logind fails
+//	systemd-resolved                 DHCP's name servers; systemd-networkd is in systemd
+//	systemd-repart                   grows the partition; before trixie it is in systemd
+//	e2fsprogs, login, passwd         not essential any more since trixie
+//	grub2-common, grub-*-bin         update-grub after kernel updates; grub-install by hand
+func Packages(r PackageRequest) ([]string, error) {
+	a, err := lookupArch(r.Arch)
+	if err != nil {
+		return nil, err
+	}
+	kernel := r.Kernel
+	if kernel == "" {
+		kernel = a.kernel
+	}
+	out := []string{
+		kernel, "initramfs-tools", "zstd", "systemd-sysv", "udev", "dbus",
+		"e2fsprogs", "login", "passwd", "grub2-common",
+	}
+	if !slices.Contains([]string{"buster", "bullseye"}, r.Release) {
+		out = append(out, "systemd-resolved")
+		if r.Release != "bookworm" {
+			out = append(out, "systemd-repart")
+		}
+	}
+	if a.bios && wants(r.Firmware, "bios") {
+		out = append(out, "grub-pc-bin")
+	}
+	if wants(r.Firmware, "uefi") {
+		out = append(out, a.efiPackage)
+	}
+	return out, nil
+}
+
+// wants says whether a firmware is among the chosen; none chosen is all.
+func wants(firmware []string, one string) bool {
+	return len(firmware) == 0 || slices.Contains(firmware, one)
+}
+
+// ToolPackages lists the Debian packages that [MakeLoader] needs in the tools
+// tree, with what they depend on, unpacked only.
+func ToolPackages(arch string, firmware []string) ([]string, error) {
+	a, err := lookupArch(arch)
+	if err != nil {
+		return nil, err
+	}
+	out := []string{"grub-common"} // grub-mkimage
+	if a.bios && wants(firmware, "bios") {
+		out = append(out, "grub-pc-bin")
+	}
+	if wants(firmware, "uefi") {
+		out = append(out, a.efiPackage)
+	}
+	return out, nil
+}

@@ -1,0 +1,168 @@
+package layout_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"ingot/internal/boot"
+	"ingot/internal/digest"
+	"ingot/internal/ext4"
+	"ingot/internal/layout"
+	"ingot/internal/qcow2"
+	"ingot/internal/tree"
+)
+
+// debianTar gives a tar of a Debian tree that mmdebstrap made with the packages
+// that boot asks for, from the host's own mirror.
+func debianTar(t *testing.T, release string) string {
+	t.Helper()
+	if dir := os.Getenv("INGOT_TEST_TREES"); dir != "" {
+		return filepath.Join(dir, release+".tar")
+	}
+	mirror := ""
+	sources, _ := filepath.Glob("/etc/apt/sources.list.d/debian.sources")
+	for _, path := range append(sources, "/etc/apt/sources.list") {
+		b, _ := os.ReadFile(path)
+		for line := range strings.Lines(string(b)) {
+			f := strings.Fields(line)
+			for _, word := range f {
+				if mirror == "" && len(f) > 1 && (f[0] == "URIs:" || f[0] == "deb") && strings.Contains(word, "://") && !strings.Contains(word, "security") {
+					mirror = word
+				}
+			}
+		}
+	}
+	if mirror == "" {
+		t.Skip("needs a host whose apt sources name a Debian mirror")
+	}
+	packages, err := boot.Packages(boot.PackageRequest{Arch: "amd64", Release: release})
+	if err != nil {
+		t.Fatal(err)
+	}
+	tar := filepath.Join(t.TempDir(), release+".tar")
+	run(t, "mmdebstrap", "--quiet", "--variant=minbase", "--keyring=/usr/share/keyrings/debian-archive-keyring.gpg",
+		"--include="+strings.Join(packages, ","), release, tar, "deb "+mirror+" "+release+" main")
+	return tar
+}
+
+// probe is a unit of the test's image that says how the machine is, has Debian
+// write the boot configuration anew, and ends the machine.
+var probe = []boot.File{
+	{Path: "etc/systemd/system/probe.service", Kind: tree.File, Mode: 0o644, Data: []byte(`[Unit]
+Wants=network-online.target
+After=network-online.target
+[Service]
+Type=exec
+ExecStart=/bin/sh /etc/probe
+[Install]
+WantedBy=multi-user.target
+`)},
+	{Path: "etc/systemd/system/multi-user.target.wants/probe.service", Kind: tree.Symlink, Mode: 0o777, Link: "/etc/systemd/system/probe.service"},
+	{Path: "etc/probe", Kind: tree.File, Mode: 0o755, Data: []byte(`exec >/dev/ttyS0 2>&1
+systemctl is-system-running --wait
+systemctl --failed --no-legend
+echo "PROBE state $(systemctl is-system-running)"
+echo "PROBE cmdline $(cat /proc/cmdline)"
+echo "PROBE firmware $([ -d /sys/firmware/efi ] && echo uefi || echo bios)"
+echo "PROBE disk $(cat /sys/block/vda/size) root $(cat /sys/block/vda/vda3/size) fs $(df --output=size -B1M / | tail -n 1)"
+echo "PROBE esp $(findmnt -no FSTYPE /boot/efi) $(ls /boot/efi/EFI/BOOT)"
+echo "PROBE machine-id $(cat /etc/machine-id)"
+echo "PROBE address $(networkctl --no-legend list | tr -s ' ' | tail -n 1) $(resolvectl dns | tail -n 1)"
+echo "PROBE unit $(systemctl is-active serial-getty@ttyS0 systemd-networkd systemd-resolved systemd-logind dbus | tr '\n' ' ')"
+update-grub && echo "PROBE update-grub done"
+[ -e /boot/grub/i386-pc ] || { grub-install --target=i386-pc /dev/vda && echo "PROBE grub-install done"; }
+sleep 3
+systemctl poweroff
+`)},
+}
+
+// makeImage is the way that an artifact goes.
+func makeImage(t *testing.T, release string) *layout.Image {
+	t.Helper()
+	p := newPack(t)
+	base := p.readTar(t, debianTar(t, release))
+	const epoch = 1700000000
+	r, err := layout.Resolve(layout.Params{Arch: "amd64", Identity: digest.Of([]byte(release))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := boot.Files(boot.Params{
+		Arch: "amd64", RootUUID: r.Root().UUID(), Kernels: boot.Kernels(base), Title: "Debian GNU/Linux " + release,
+		Arguments: []string{"systemd.show_status=1", "ingot.test=a b's"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	full := p.put(t, base, epoch, append(append(r.Files(), files...), probe...))
+	loader, err := boot.MakeLoader(t.Context(), hostTools{t}, boot.LoaderOptions{Arch: "amd64", RootPartition: r.Root().Number})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fs, err := ext4.Plan(full, ext4.Options{UUID: r.Root().FSID, HashSeed: r.Derive("hash seed"), Label: r.Root().Label, Epoch: epoch, Free: 256 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	im, err := r.Bootable(layout.Ext4(fs, p.reader(t)), loader, epoch)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return im
+}
+
+// A Debian image boots by BIOS and by UEFI to a login, with network, grows when
+// its disk has grown, and does so again with the boot configuration and loader
+// that Debian's own tools wrote.
+func TestBoot(t *testing.T) {
+	if os.Getenv("INGOT_TEST") != "full" {
+		t.Skip("boots machines for minutes: set INGOT_TEST=full")
+	}
+	for _, release := range []string{"bookworm", "trixie"} {
+		t.Run(release, func(t *testing.T) {
+			im := makeImage(t, release)
+			t.Logf("\n%s", im.Show())
+			f, err := os.Create(filepath.Join(t.TempDir(), "disk.qcow2"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			q, err := qcow2.Create(f, im.Size(), im.Extents(), qcow2.Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, err := range []error{im.Write(t.Context(), q), q.Finish(t.Context()), f.Close()} {
+				if err != nil {
+					t.Fatal(err)
+				}
+			}
+			run(t, "qemu-img", "check", f.Name())
+			for _, firmware := range []string{"bios", "uefi"} {
+				copied := filepath.Join(t.TempDir(), firmware+".qcow2")
+				run(t, "qemu-img", "create", "-q", "-f", "qcow2", "-b", f.Name(), "-F", "qcow2", copied)
+				always := []string{
+					`login: `, `PROBE state running`, `PROBE firmware ` + firmware, `PROBE esp vfat BOOTX64.EFI`,
+					`PROBE cmdline BOOT_IMAGE=/boot/vmlinuz-\S+ root=UUID=` + im.Root().UUID() + ` ro console=tty0 console=ttyS0,115200 systemd.show_status=1 "ingot.test=a b's"`,
+					`PROBE machine-id [0-9a-f]{32}`, `PROBE address .* ether routable configured.* 10\.0\.2\.3`,
+					`PROBE unit active active active active active`, `PROBE update-grub done`,
+				}
+				first := bootMachine(t, copied, "qcow2", firmware, append(always, `PROBE grub-install done`)...)
+				run(t, "qemu-img", "resize", copied, "10G")
+				again := bootMachine(t, copied, "qcow2", firmware, append(always, `PROBE disk 20971520 root 208[0-9]{5} fs (99|10)[0-9]{3}`)...)
+				for i, said := range []string{first, again} {
+					for _, bad := range []string{"error: ", "Failed to ", "EXT4-fs error", "EXT4-fs warning"} {
+						for line := range strings.Lines(said) {
+							if strings.Contains(line, bad) {
+								t.Errorf("%s, boot %d: %s", firmware, i+1, line)
+							}
+						}
+					}
+				}
+				raw := filepath.Join(t.TempDir(), "raw")
+				run(t, "qemu-img", "convert", "-O", "raw", copied, raw)
+				if out := run(t, "sgdisk", "-v", raw); !strings.Contains(out, "No problems found.") {
+					t.Errorf("sgdisk after growth: %s", out)
+				}
+			}
+		})
+	}
+}

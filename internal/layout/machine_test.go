@@ -1,0 +1,221 @@
+package layout_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"ingot/internal/boot"
+	"ingot/internal/digest"
+	"ingot/internal/tree"
+)
+
+// judge finds an outside program.
+func judge(t testing.TB, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		path = "/usr/sbin/" + name
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Skipf("needs %s: put Debian's gdisk, fdisk, qemu-utils, dosfstools, e2fsprogs, grub-common, grub-pc-bin and grub-efi-amd64-bin on the PATH", name)
+	}
+	return path
+}
+
+func run(t testing.TB, name string, args ...string) string {
+	t.Helper()
+	out, err := exec.CommandContext(t.Context(), judge(t, name), args...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+// hostTools runs the host's programs where ingot runs those of the tools tree.
+type hostTools struct{ t testing.TB }
+
+func (h hostTools) ReadFile(path string) ([]byte, error) {
+	if _, err := os.Stat(path); err != nil {
+		h.t.Skipf("needs %s: install Debian's grub-pc-bin and grub-efi-amd64-bin", path)
+	}
+	return os.ReadFile(path)
+}
+
+func (h hostTools) Run(ctx context.Context, argv []string, stdin []byte, inputs map[string][]byte, outputs []string) (map[string][]byte, error) {
+	dir := h.t.TempDir()
+	for name, data := range inputs {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			return nil, err
+		}
+	}
+	cmd := exec.CommandContext(ctx, judge(h.t, argv[0]), argv[1:]...)
+	cmd.Dir, cmd.Stdin = dir, bytes.NewReader(stdin)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, out)
+	}
+	got := map[string][]byte{}
+	for _, name := range outputs {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			return nil, err
+		}
+		got[name] = b
+	}
+	return got, nil
+}
+
+// packs keeps contents in one file.
+type packs string
+
+func (p packs) Open(string) (*os.File, error) { return os.Open(string(p)) }
+
+// pack collects contents while a tree is made.
+type pack struct {
+	f   *os.File
+	end int64
+}
+
+func newPack(t testing.TB) *pack {
+	t.Helper()
+	f, err := os.Create(filepath.Join(t.TempDir(), "pack"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = f.Close() })
+	return &pack{f: f}
+}
+
+func (p *pack) add(r io.Reader) (tree.Content, error) {
+	d, n, err := digest.Reader(io.TeeReader(r, io.NewOffsetWriter(p.f, p.end)))
+	c := tree.Content{Digest: d, Size: n, Pack: "pack", Offset: p.end}
+	p.end += n
+	return c, err
+}
+
+func (p *pack) reader(t testing.TB) *tree.Reader {
+	t.Helper()
+	r := tree.NewReader(packs(p.f.Name()))
+	t.Cleanup(func() { _ = r.Close() })
+	return r
+}
+
+// readTar makes a tree of a tar file.
+func (p *pack) readTar(t testing.TB, path string) tree.Tree {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close() //nolint:errcheck // only read
+	entries, err := tree.ReadTar(f, tree.Limits{Devices: true}, func(_ tree.Entry, r io.Reader) (tree.Content, error) { return p.add(r) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := tree.New(entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+// put adds files to a tree, as the artifact's step does: directories that are
+// there stay as they are, and a parent that is a link is followed.
+func (p *pack) put(t testing.TB, base tree.Tree, epoch int64, files []boot.File) tree.Tree {
+	t.Helper()
+	var d tree.Delta
+	for _, f := range files {
+		if old, ok := base.Lookup(f.Path); ok && old.Kind == tree.Dir && f.Kind == tree.Dir {
+			continue
+		}
+		e := tree.Entry{Path: f.Path, Kind: f.Kind, Mode: f.Mode, Link: f.Link, Mtime: tree.Time{Sec: epoch}}
+		if f.Kind == tree.File {
+			c, err := p.add(bytes.NewReader(f.Data))
+			if err != nil {
+				t.Fatal(err)
+			}
+			e.Content = c
+		}
+		d.Set = append(d.Set, e)
+	}
+	out, err := base.Apply(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+// A console collects what a machine says.
+type console struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (c *console) Write(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.buf.Write(p)
+}
+
+func (c *console) String() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.buf.String()
+}
+
+// bootMachine starts a disk, which the machine may change, until it powers
+// itself off, and gives what it said. It fails unless all of want were said.
+func bootMachine(t *testing.T, diskPath, format, firmware string, want ...string) string {
+	t.Helper()
+	args := []string{
+		"-accel", "tcg,thread=multi", "-m", "1024", "-smp", "2", "-nodefaults", "-nographic", "-no-reboot",
+		"-drive", "file=" + diskPath + ",format=" + format + ",if=virtio,cache=unsafe",
+		"-netdev", "user,id=n", "-device", "virtio-net-pci,netdev=n", "-device", "virtio-rng-pci", "-serial", "stdio",
+	}
+	if firmware == "uefi" {
+		const code, vars = "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"
+		b, err := os.ReadFile(vars)
+		if err != nil {
+			t.Skip("needs OVMF: install Debian's ovmf")
+		}
+		mine := filepath.Join(t.TempDir(), "vars")
+		if err := os.WriteFile(mine, b, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		args = append(args, "-drive", "if=pflash,format=raw,readonly=on,file="+code, "-drive", "if=pflash,format=raw,file="+mine)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	var out console
+	cmd := exec.CommandContext(ctx, judge(t, "qemu-system-x86_64"), args...)
+	cmd.Stdout, cmd.Stderr = &out, &out
+	start := time.Now()
+	err := cmd.Run()
+	said := out.String()
+	if save := os.Getenv("INGOT_TEST_CONSOLES"); save != "" {
+		name := strings.NewReplacer("/", "-").Replace(t.Name()) + time.Now().Format("-150405.log")
+		_ = os.WriteFile(filepath.Join(save, name), []byte(said), 0o600)
+	}
+	t.Logf("%s, %s: %.1f s", filepath.Base(diskPath), firmware, time.Since(start).Seconds())
+	if err != nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		t.Fatalf("machine: %v\n%s", err, last(said))
+	}
+	for _, w := range want {
+		if !regexp.MustCompile(w).MatchString(said) {
+			t.Errorf("%s: the console does not say %q:\n%s", firmware, w, last(said))
+		}
+	}
+	return said
+}
+
+func last(s string) string { return s[max(0, len(s)-6000):] }
