@@ -34,7 +34,8 @@ var TarEnd = string(make([]byte, 1024))
 // names, great numbers, attributes (as SCHILY.xattr). Names begin with "./",
 // directories end with "/", owners are numbers.
 //
-// When w is an *os.File, big contents go from the pack to it inside the kernel.
+// When w is an *os.File or a [FileCopier], big contents go from the pack to it
+// inside the kernel.
 func WriteTar(ctx context.Context, w io.Writer, t Tree, r *Reader, o TarOptions) error {
 	out := newTarOutput(w)
 	for _, m := range Members(t, o) {
@@ -126,14 +127,29 @@ const (
 
 // tarOutput gathers what is small and passes on what is big.
 type tarOutput struct {
-	w    io.Writer
-	file *os.File // w when the kernel can copy into it
-	buf  []byte
+	w      io.Writer
+	copier FileCopier // w when the kernel can copy into it
+	buf    []byte
+}
+
+// A FileCopier is a writer that can take bytes of a file without bringing them
+// through memory: see [CopyFile].
+type FileCopier interface {
+	CopyFile(from *os.File, offset, size int64) (int64, error)
+}
+
+type fileWriter struct{ *os.File }
+
+func (f fileWriter) CopyFile(from *os.File, offset, size int64) (int64, error) {
+	return CopyFile(f.File, from, offset, size)
 }
 
 func newTarOutput(w io.Writer) *tarOutput {
 	o := &tarOutput{w: w, buf: make([]byte, 0, tarBuffer+tarSmall)}
-	o.file, _ = w.(*os.File)
+	if f, ok := w.(*os.File); ok {
+		w = fileWriter{f}
+	}
+	o.copier, _ = w.(FileCopier)
 	return o
 }
 
@@ -157,12 +173,12 @@ func (o *tarOutput) content(c Content, r *Reader) error {
 	if err := o.flush(); err != nil {
 		return err
 	}
-	if o.file != nil {
+	if o.copier != nil {
 		pack, err := r.Pack(c.Pack)
 		if err != nil {
 			return err
 		}
-		done, err := kernelCopy(o.file, pack, c)
+		done, err := o.copier.CopyFile(pack, c.Offset, c.Size)
 		if err != nil {
 			return err
 		}
@@ -189,14 +205,14 @@ func (o *tarOutput) content(c Content, r *Reader) error {
 	return nil
 }
 
-// kernelCopy copies as much of a content as the kernel is willing to move by
-// itself, and says how much that was; the rest is for the caller. Only a failure
-// to write or read is an error.
-func kernelCopy(to, pack *os.File, c Content) (int64, error) {
+// CopyFile copies as much of a part of a file to the end of another as the kernel
+// is willing to move by itself, and says how much that was; the rest is for the
+// caller. Only a failure to write or read is an error.
+func CopyFile(to, from *os.File, offset, size int64) (int64, error) {
 	var done int64
-	for done < c.Size {
-		offset := c.Offset + done
-		n, err := unix.CopyFileRange(int(pack.Fd()), &offset, int(to.Fd()), nil, int(min(c.Size-done, 1<<30)), 0)
+	for done < size {
+		at := offset + done
+		n, err := unix.CopyFileRange(int(from.Fd()), &at, int(to.Fd()), nil, int(min(size-done, 1<<30)), 0)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
