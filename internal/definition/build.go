@@ -2,6 +2,7 @@ package definition
 
 import (
 	"cmp"
+	"fmt"
 	"path"
 	"reflect"
 	"slices"
@@ -141,13 +142,14 @@ func (l *loading) twice(n, first *yaml.Node, key, value string) {
 			where = ", first"
 		}
 	}
-	l.problem(n, "%s %s is there twice%s on line %d", key, quote(value), where, first.Line)
+	l.problem(n, "%s %s is there twice%s on line %d", key, printable(value), where, first.Line)
 }
 
 // release checks the name against what the distribution has. With archives of
 // one's own any name may be right.
 func (l *loading) release(doc *document) {
-	if doc.Release.Value == "" || doc.Distro.Value != "debian" || len(doc.Archives) > 0 || slices.Contains(debianReleases, doc.Release.Value) {
+	_, misspelt := nearest(nodeText(doc.Distro.At), distroRule.values) // debian was meant
+	if doc.Release.Value == "" || doc.Distro.Value != "debian" && !misspelt || len(doc.Archives) > 0 || slices.Contains(debianReleases, doc.Release.Value) {
 		return
 	}
 	if strings.HasSuffix(doc.Release.Value, "-backports") || strings.HasSuffix(doc.Release.Value, "-security") || strings.HasSuffix(doc.Release.Value, "-updates") {
@@ -163,6 +165,13 @@ func (l *loading) release(doc *document) {
 	}
 	hint, word := didYouMean(doc.Release.Value, debianReleases)
 	l.suggest(doc.Release.At, word, "release %s is unknown%s", quote(doc.Release.Value), hint)
+}
+
+func nodeText(n *yaml.Node) string {
+	if n == nil {
+		return ""
+	}
+	return n.Value
 }
 
 // packages drops what is said twice in the same words, as includes do, and notes
@@ -217,7 +226,7 @@ func (l *loading) archive(doc *document, a archiveDoc) Archive {
 	if a.Components == nil {
 		out.Components = []string{"main"}
 	}
-	out.Key, _ = l.named("key", a.Key, true, false)
+	out.Key, _ = l.named("key", a.Key, false)
 	return out
 }
 
@@ -264,7 +273,7 @@ func (l *loading) onceID(seen map[uint32]*yaml.Node, id unixID, what string) {
 		return
 	}
 	if first := seen[id.Value]; first != nil {
-		l.problem(id.At, "%s %d is there twice, first on line %d", what, id.Value, first.Line)
+		l.twice(id.At, first, what, fmt.Sprint(id.Value))
 		return
 	}
 	seen[id.Value] = id.At
@@ -284,15 +293,15 @@ func (l *loading) files(doc *document, def *Definition) {
 			plain[f.Path.Value] = f.Path.At
 		case f.Source.set():
 			var dir bool
-			out.Source, dir = l.named("source", f.Source, true, true)
+			out.Source, dir = l.named("source", f.Source, true)
 			if dir && f.Mode.At != nil {
 				l.problem(f.Mode.At, "mode is for a single file, and source %s is a directory, whose files keep whether they are executable", quote(f.Source.Value))
 			}
 			if out.Source != "" && !dir {
 				plain[f.Path.Value] = f.Path.At
 			}
-		default:
-			l.problem(f.At, "file %s has neither content nor source", quote(f.Path.Value))
+		case f.At != nil && f.At.Kind == yaml.MappingNode:
+			l.problem(f.At, "%s has neither content nor source", strings.TrimSpace("file "+f.Path.Value))
 		}
 		if f.Mode.At != nil {
 			m := f.Mode.Value
@@ -351,15 +360,15 @@ func (l *loading) scripts(doc *document, def *Definition) {
 			if i := strings.LastIndexByte(base, '.'); i > 0 {
 				name = base[:i]
 			}
-			if why, _ := scriptNameRule.refuse(name); why != "" {
-				l.problem(at, "run %s makes no good name for the step: give one with name", quote(s.Run.Value))
-			}
 		}
 		l.once(seen, name, at, "script")
 		out := Script{Name: name, Network: s.Network.Value, After: s.After.or("packages")}
-		out.Run, _ = l.named("run", s.Run, true, false)
+		out.Run, _ = l.named("run", s.Run, false)
+		if why, _ := scriptNameRule.refuse(name); why != "" && out.Run != "" && s.Name.At == nil {
+			l.problem(at, "run %s makes no good name for the step: give one with name", quote(s.Run.Value))
+		}
 		for _, r := range s.Reads {
-			if p, _ := l.named("reads", r, true, true); p != "" {
+			if p, _ := l.named("reads", r, true); p != "" {
 				out.Reads = append(out.Reads, p)
 			}
 		}

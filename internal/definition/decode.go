@@ -114,7 +114,7 @@ func described(n *yaml.Node) string {
 	case n.Tag == "!!null":
 		return "nothing"
 	case n.Tag == "!!int" || n.Tag == "!!float":
-		return "the number " + quote(n.Value)
+		return "the number " + printable(n.Value)
 	case n.Tag == "!!bool":
 		return n.Value
 	}
@@ -236,7 +236,11 @@ func (d *decoder) inside() string {
 func (d *decoder) unknown(v reflect.Value, k *yaml.Node, fields fieldList) {
 	if a, ok := v.Addr().Interface().(advisor); ok {
 		if s := a.advise(k.Value); s != "" {
-			d.hidden(k, "unknown key %s%s; %s", quote(k.Value), d.inside(), s)
+			note := d.problem
+			if strings.Contains(k.Value, "pass") {
+				note = d.hidden
+			}
+			note(k, "unknown key %s%s; %s", quote(k.Value), d.inside(), s)
 			return
 		}
 	}
@@ -383,6 +387,9 @@ func (d *decoder) syntax(src *source, err error) {
 	message := e.Message
 	if e.ContextMsg != "" {
 		message = e.ContextMsg + ": " + message
+	}
+	if e.ContextMark.Line > 0 && e.ContextMark.Line != line {
+		message += fmt.Sprintf(", begun on line %d", e.ContextMark.Line)
 	}
 	if line >= 1 && line <= len(src.lines) && strings.HasPrefix(strings.TrimLeft(src.lines[line-1], " "), "\t") {
 		message = "indent with spaces, not tabs (" + message + ")"

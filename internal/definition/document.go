@@ -15,7 +15,7 @@ type document struct {
 	Version formVersion     `yaml:"version" jsonschema:"required" title:"What it is" doc:"The version of this form, the number 1." example:"version: 1"`
 	Name    text[imageName] `yaml:"name" jsonschema:"required" doc:"The image's name. Artifacts are called NAME-ARCH.EXT." example:"name: web"`
 	Distro  text[distro]    `yaml:"distro" jsonschema:"required" doc:"The distribution that packages come from." example:"distro: debian"`
-	Release text[release]   `yaml:"release" jsonschema:"required" doc:"A code name or a suite of the distribution. Beside an archives key of your own any name is fine." example:"release: bookworm"`
+	Release text[release]   `yaml:"release" jsonschema:"required" doc:"A code name or a suite of the distribution. With archives of your own any name is fine." example:"release: bookworm"`
 	Arch    []text[arch]    `yaml:"arch" jsonschema:"minItems=1" default:"the architecture of the machine that builds" doc:"The architectures to build for, by Debian's names." example:"arch: [amd64, arm64]"`
 	Include []text[include] `yaml:"include" doc:"Other files of the definition, relative to the file that names them and below the definition's directory. They are read first, in order, then the file that names them: its texts, numbers and flags win, its lists are appended, its maps are merged key by key. A file that is included twice is read once; a circle is an error. Paths in an included file are relative to that file." example:"include: [./common.yaml]"`
 
@@ -23,7 +23,7 @@ type document struct {
 	Archives   []archiveDoc    `yaml:"archives" default:"the distribution's own archives of the release" doc:"Where packages come from. If given, these are all the archives there are, and they are what the image's own package sources say." example:"archives: [{url: \"http://archive.example/debian\", suites: [bookworm, bookworm-backports], components: [main]}]"`
 	Packages   []text[pkg]     `yaml:"packages" doc:"Packages to install: a name, name=version for exactly that version, name/suite for the version of a suite, name:arch for another architecture." example:"packages: [nginx, \"curl=7.88.1-10\"]"`
 	Remove     []text[pkgName] `yaml:"remove" doc:"Packages that must not be installed, though something recommends them or the starting set has them." example:"remove: [nano]"`
-	Recommends flag            `yaml:"recommends" default:"false" doc:"Whether to install also what packages recommend." example:"recommends: true"`
+	Recommends toggle          `yaml:"recommends" default:"false" doc:"Whether to install also what packages recommend." example:"recommends: true"`
 	Hostname   text[hostname]  `yaml:"hostname" title:"How it is set up" default:"the name" doc:"The machine's name, with or without a domain." example:"hostname: web.example.org"`
 	Locale     text[locale]    `yaml:"locale" default:"C.UTF-8" doc:"The system's locale." example:"locale: de_DE.UTF-8"`
 	Timezone   text[timezone]  `yaml:"timezone" default:"Etc/UTC" doc:"The system's time zone." example:"timezone: Europe/Paris"`
@@ -67,7 +67,7 @@ type archiveDoc struct {
 	Suites          []text[suite]     `yaml:"suites" jsonschema:"minItems=1" default:"the release" doc:"The suites to take packages from."`
 	Components      []text[component] `yaml:"components" jsonschema:"minItems=1" default:"[main]" doc:"The components of the suites."`
 	Key             text[localPath]   `yaml:"key" default:"the distribution's own keys" doc:"An OpenPGP keyring that the archive is signed by, armored or not."`
-	CheckValidUntil flag              `yaml:"check-valid-until" default:"true" doc:"Whether an index past its Valid-Until is refused. Saying false is recorded in the lock and the provenance."`
+	CheckValidUntil toggle            `yaml:"check-valid-until" default:"true" doc:"Whether an index past its Valid-Until is refused. Saying false is recorded in the lock and the provenance."`
 	At              *yaml.Node        `yaml:"-"`
 }
 
@@ -79,7 +79,7 @@ type userDoc struct {
 	Home         text[imagePath]     `yaml:"home" default:"/home/NAME" doc:"The home directory."`
 	SSHKeys      []text[sshKey]      `yaml:"ssh-keys" doc:"Public keys that may log in, as lines of authorized_keys."`
 	PasswordHash text[passwordHash]  `yaml:"password-hash" default:"no password" doc:"A hash as crypt(5) describes them, such as mkpasswd or openssl passwd -6 prints."`
-	Sudo         flag                `yaml:"sudo" default:"false" doc:"Whether the user may become root by sudo without a password. The package sudo is not added by this."`
+	Sudo         toggle              `yaml:"sudo" default:"false" doc:"Whether the user may become root by sudo without a password. The package sudo is not added by this."`
 	At           *yaml.Node          `yaml:"-"`
 }
 
@@ -118,8 +118,8 @@ type servicesDoc struct {
 type scriptDoc struct {
 	Name    text[scriptName]  `yaml:"name" default:"the script's file name without its suffix" doc:"What the step is called."`
 	Run     text[localPath]   `yaml:"run" jsonschema:"required" doc:"The script, relative to the file that names it."`
-	Reads   []text[localPath] `yaml:"reads" doc:"Files and directories that the script may read."`
-	Network flag              `yaml:"network" default:"false" doc:"Whether the script may use the network. What it fetches is then not locked."`
+	Reads   []text[localPath] `yaml:"reads" doc:"Files and directories that the script may read. It runs in a directory that holds them, read-only, at their paths below the definition's directory."`
+	Network toggle            `yaml:"network" default:"false" doc:"Whether the script may use the network. What it fetches is then not locked."`
 	After   text[after]       `yaml:"after" default:"packages" doc:"Which part the script follows: packages, files or services."`
 	At      *yaml.Node        `yaml:"-"`
 }

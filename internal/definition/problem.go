@@ -72,7 +72,7 @@ func sorted(list []Problem, main string) ([]Problem, int) {
 			return 1
 		}
 		return cmp.Or(cmp.Compare(a.File, b.File), cmp.Compare(a.Line, b.Line),
-			cmp.Compare(a.Column, b.Column), cmp.Compare(a.Message, b.Message))
+			cmp.Compare(a.Column, b.Column))
 	})
 	type place struct {
 		file string
@@ -89,7 +89,12 @@ func sorted(list []Problem, main string) ([]Problem, int) {
 			list[i].Excerpt = ""
 		}
 	}
-	list = slices.Compact(list)
+	said := map[Problem]bool{}
+	list = slices.DeleteFunc(list, func(p Problem) bool {
+		again := said[p]
+		said[p] = true
+		return again
+	})
 	if len(list) > maxProblems {
 		return list[:maxProblems], len(list) - maxProblems
 	}
@@ -124,6 +129,6 @@ func excerpt(lines []string, line, column, width int) string {
 	to := min(len(text), from+excerptWidth)
 	width = max(1, min(width, to-column+1))
 	number := fmt.Sprintf("%5d", line)
-	return fmt.Sprintf("%s | %s\n%s | %s%s", number, string(text[from:to]),
+	return fmt.Sprintf("%s | %s\n%s | %s%s", number, strings.TrimRight(string(text[from:to]), " "),
 		strings.Repeat(" ", len(number)), strings.Repeat(" ", column-1-from), strings.Repeat("^", width))
 }

@@ -18,7 +18,7 @@ func (text[R]) words() string {
 	return strings.TrimPrefix(strings.TrimPrefix(r.what, "an "), "a ")
 }
 
-func (flag) words() string        { return "`true` or `false`" }
+func (toggle) words() string      { return "`true` or `false`" }
 func (formVersion) words() string { return "the number `1`" }
 func (unixID) words() string      { return "number" }
 func (size) words() string        { return "size, such as `1GiB`" }

@@ -64,7 +64,8 @@ var componentRule = rule{
 }
 
 var archiveURLRule = rule{
-	what: "an archive's address", form: "http://, https:// or file:/// and no spaces",
+	secret: func(s string) bool { return strings.Contains(s, "@") },
+	what:   "an archive's address", form: "http://, https:// or file:/// and no spaces",
 	pattern: regexp.MustCompile(`^(https?://[^\s/?#]+|file://)(/[^\s?#]*)?$`), max: 1024,
 	check: func(s string) string {
 		u, err := url.Parse(s)
@@ -189,7 +190,7 @@ var localPathRule = rule{
 var contentRule = rule{what: "text", max: maxFile}
 
 var sshKeyRule = rule{
-	secret: true, // people paste the wrong half of the pair
+	secret: func(string) bool { return true }, // people paste the wrong half of the pair
 	what:   "a public SSH key", form: "a line such as \"ssh-ed25519 AAAA… comment\"",
 	pattern: regexp.MustCompile(`^[^\x00-\x1f\x7f]*(ssh-|ecdsa-sha2-|sk-)[a-z0-9@.-]+ +AAAA[A-Za-z0-9+/]+={0,2}( [^\x00-\x1f\x7f]*)?$`), max: 16384,
 	check: checkSSHKey,
@@ -216,7 +217,8 @@ func checkSSHKey(s string) string {
 		if err != nil {
 			return "is not a public SSH key: its base64 text is damaged or cut off"
 		}
-		if len(blob) < 4+len(f)+16 || binary.BigEndian.Uint32(blob) != uint32(len(f)) || string(blob[4:4+len(f)]) != f {
+		if len(blob) < 4+len(f)+16 || binary.BigEndian.Uint32(blob) != uint32(len(f)) || string(blob[4:4+len(f)]) != f ||
+			!strings.Contains(f, "-cert-") && !isStrings(blob) {
 			return "is not a public SSH key: what it holds is not of type " + f + ", or cut off"
 		}
 		return ""
@@ -224,10 +226,23 @@ func checkSSHKey(s string) string {
 	return "is not a public SSH key"
 }
 
+// isStrings says whether a key's blob is whole: RFC 4251's strings, one behind the
+// other, to its end. Certificates hold other things too.
+func isStrings(blob []byte) bool {
+	for len(blob) >= 4 {
+		n := binary.BigEndian.Uint32(blob)
+		if uint64(n) > uint64(len(blob)-4) {
+			return false
+		}
+		blob = blob[4+n:]
+	}
+	return len(blob) == 0
+}
+
 // The forms of crypt(5) that glibc's and Debian's libcrypt read, without the
 // ones that are broken (DES, BSDi).
 var passwordHashRule = rule{
-	secret: true, // people write the password itself
+	secret: func(string) bool { return true }, // people write the password itself
 	what:   "a password hash", form: "one of crypt(5): $y$…, $6$…, $5$…, $2b$…",
 	pattern: regexp.MustCompile(`^(` +
 		`\$(y|gy)\$[./A-Za-z0-9]+\$[./A-Za-z0-9]{1,86}\$[./A-Za-z0-9]{43}|` +
@@ -301,7 +316,7 @@ var commandRule = rule{what: "a command", form: "at least one character that is 
 var expectRule = rule{
 	what: "a regular expression", max: 4096,
 	check: func(s string) string {
-		if _, err := regexp.Compile("(?m)" + s); err != nil {
+		if _, err := regexp.Compile(s); err != nil {
 			return "is not a regular expression: " + strings.TrimPrefix(err.Error(), "error parsing regexp: ")
 		}
 		return ""

@@ -24,7 +24,8 @@ type rule struct {
 	later   []string          // values that a later version takes
 	other   map[string]string // other systems' words and ours
 	numbers bool              // a plain number is taken by its letters: 1.10 stays 1.10
-	secret  bool              // what was refused may be a secret and is not shown
+	// secret says whether a refused text may hold a secret: it is not shown then.
+	secret func(string) bool
 	// check judges what a pattern cannot; it gives a reason or "".
 	check func(string) string
 	// advise may add to the message about a text that was refused.
@@ -60,7 +61,7 @@ func (t *text[R]) decode(d *decoder, n *yaml.Node) {
 		return
 	}
 	why, suggestion := r.refuse(n.Value)
-	if why != "" && r.secret {
+	if why != "" && r.secret != nil && r.secret(n.Value) {
 		d.hidden(n, "%s %s", d.key(), why)
 		return
 	}
@@ -118,13 +119,13 @@ func quote(s string) string {
 	return strconv.Quote(s)
 }
 
-// flag is true or false.
-type flag struct {
+// toggle is true or false.
+type toggle struct {
 	Value bool
 	At    *yaml.Node
 }
 
-func (f *flag) decode(d *decoder, n *yaml.Node) {
+func (f *toggle) decode(d *decoder, n *yaml.Node) {
 	f.At = n
 	switch {
 	case n.Kind == yaml.ScalarNode && n.Tag == "!!bool" && (n.Value == "true" || n.Value == "false"):
@@ -150,7 +151,7 @@ func (v *formVersion) decode(d *decoder, n *yaml.Node) {
 	case n.Kind != yaml.ScalarNode || n.Tag != "!!int":
 		d.wrongType(n, "the number 1")
 	case n.Value != "1":
-		d.problem(n, "version %s is unknown; this ingot reads version 1", quote(n.Value))
+		d.problem(n, "version %s is unknown; this ingot reads version 1", printable(n.Value))
 	default:
 		v.Value = 1
 	}
@@ -160,14 +161,14 @@ func (v *formVersion) decode(d *decoder, n *yaml.Node) {
 // to 65535 into their sandbox, of which 65534 is "nobody" and 65535 is not an id.
 const maxUnixID = 65533
 
-// unixID is a user's or a group's number.
+// unixID is a user's or a group's number. Here and below At stays nil when the
+// value was refused, so that nothing more is said of it.
 type unixID struct {
 	Value uint32
 	At    *yaml.Node
 }
 
 func (i *unixID) decode(d *decoder, n *yaml.Node) {
-	i.At = n
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!int" {
 		d.wrongType(n, "a number")
 		return
@@ -177,7 +178,7 @@ func (i *unixID) decode(d *decoder, n *yaml.Node) {
 		d.problem(n, "%s %s is not a decimal number from 0 to %d", d.key(), n.Value, maxUnixID)
 		return
 	}
-	i.Value = uint32(v)
+	i.Value, i.At = uint32(v), n
 }
 
 // pointer is the number, or nil when it was not given.
@@ -201,7 +202,6 @@ var sizePattern = regexp.MustCompile(`^([0-9]{1,18})(B|kB|MB|GB|TB|KiB|MiB|GiB|T
 const maxSize = 16 << 40
 
 func (s *size) decode(d *decoder, n *yaml.Node) {
-	s.At = n
 	if n.Kind != yaml.ScalarNode || n.Tag != "!!int" && n.Tag != "!!str" {
 		d.wrongType(n, "a size such as 512MiB")
 		return
@@ -211,7 +211,7 @@ func (s *size) decode(d *decoder, n *yaml.Node) {
 		d.problem(n, "%s %s %s", d.key(), quote(n.Value), why)
 		return
 	}
-	s.Value = v
+	s.Value, s.At = v, n
 }
 
 // parseSize reads a number of bytes with a decimal or binary unit; it gives a
@@ -253,7 +253,7 @@ func (s *span) decode(d *decoder, n *yaml.Node) {
 		return
 	}
 	if n.Tag == "!!int" {
-		d.suggest(n, n.Value+"s", "%s %s has no unit; did you mean %ss?", d.key(), quote(n.Value), n.Value)
+		d.suggest(n, n.Value+"s", "%s %s has no unit; did you mean %ss?", d.key(), n.Value, n.Value)
 		return
 	}
 	v, err := time.ParseDuration(n.Value)
@@ -276,7 +276,6 @@ type mode struct {
 var modePattern = regexp.MustCompile(`^0?[0-7]{3,4}$`)
 
 func (m *mode) decode(d *decoder, n *yaml.Node) {
-	m.At = n
 	if n.Kind == yaml.ScalarNode && n.Tag == "!!int" {
 		// Whether 0644 is octal depends on who reads it; quotes end the doubt.
 		d.suggest(n, strconv.Quote(n.Value), "%s %s must stand in quotes: %q", d.key(), n.Value, n.Value)
@@ -291,7 +290,7 @@ func (m *mode) decode(d *decoder, n *yaml.Node) {
 		d.problem(n, "%s %s is not an octal mode such as \"0644\"", d.key(), quote(n.Value))
 		return
 	}
-	m.Value = uint32(v)
+	m.Value, m.At = uint32(v), n
 }
 
 // later is a key that a later version of ingot takes.

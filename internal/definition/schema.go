@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"reflect"
-	"strings"
 
 	"github.com/invopop/jsonschema"
 )
@@ -71,7 +70,7 @@ func (t text[R]) schema() *jsonschema.Schema {
 		}
 		return s
 	case r.pattern != nil:
-		s.Pattern = portable(r.pattern.String())
+		s.Pattern = r.pattern.String()
 	}
 	limit := uint64(4096)
 	if r.max > 0 {
@@ -84,13 +83,7 @@ func (t text[R]) schema() *jsonschema.Schema {
 	return s
 }
 
-// portable writes a pattern so that RE2 and ECMA 262, which editors use, read it
-// alike.
-func portable(p string) string {
-	return strings.NewReplacer(`\x00`, `\u0000`, `\x1f`, `\u001f`, `\x7f`, `\u007f`).Replace(p)
-}
-
-func (flag) schema() *jsonschema.Schema        { return &jsonschema.Schema{Type: "boolean"} }
+func (toggle) schema() *jsonschema.Schema      { return &jsonschema.Schema{Type: "boolean"} }
 func (formVersion) schema() *jsonschema.Schema { return &jsonschema.Schema{Const: 1} }
 
 func (unixID) schema() *jsonschema.Schema {

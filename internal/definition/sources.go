@@ -41,8 +41,8 @@ func (d *Definition) Sources() []string {
 func (d *Definition) SourceEntries() []Source { return slices.Clone(d.entries) }
 
 // named resolves a path that a file of the definition names, notes what there is
-// for Sources and gives the absolute path. dirs and files say what is taken.
-func (l *loading) named(key string, t text[localPath], files, dirs bool) (abs string, isDir bool) {
+// for Sources and gives the absolute path. dirs says whether it may be a directory.
+func (l *loading) named(key string, t text[localPath], dirs bool) (abs string, isDir bool) {
 	if t.Value == "" {
 		return "", false
 	}
@@ -69,8 +69,6 @@ func (l *loading) named(key string, t text[localPath], files, dirs bool) (abs st
 		l.problem(t.At, "%s %s is a directory, not a file", key, quote(t.Value))
 	case !info.Mode().IsRegular():
 		l.problem(t.At, "%s %s is neither a file nor a directory", key, quote(t.Value))
-	case !files:
-		l.problem(t.At, "%s %s is not a directory", key, quote(t.Value))
 	case strings.HasSuffix(t.Value, "/"):
 		l.problem(t.At, "%s %s is a file, not a directory", key, quote(t.Value))
 	default:
