@@ -119,10 +119,11 @@ func (n *node) ownBlocks() int64 {
 }
 
 // putTime writes a time in two parts: 32 bits of seconds, and 2 more bits of
-// seconds below 30 bits of nanoseconds. What lies outside of 1901 to 2446 is
-// moved to the nearest end, as the kernel does.
+// seconds below 30 bits of nanoseconds. What lies outside of 1901 to 2310 is
+// moved to the nearest end, as the kernel does, for which it is 2446: later times
+// e2fsck takes for a mistake that kernels once made with those before 1970.
 func putTime(out []byte, at, extra int, t tree.Time) {
-	const first, last = -1 << 31, 1<<34 - 1<<31 - 1
+	const first, last = -1 << 31, 3<<32 - 1<<31 - 1
 	switch {
 	case t.Sec < first:
 		t = tree.Time{Sec: first}

@@ -93,6 +93,30 @@ func (m *maker) text(path, content string) *maker {
 	return m.file(tree.Entry{Path: path, Mode: 0o644}, strings.NewReader(content))
 }
 
+// zeros adds a file of that many zeros, which takes no room on this host.
+func (m *maker) zeros(path string, size int64) *maker {
+	m.t.Helper()
+	if err := m.pack.Flush(); err != nil {
+		m.t.Fatal(err)
+	}
+	e := tree.Entry{Path: path, Kind: tree.File, Mode: 0o644, Content: tree.Content{Size: size, Pack: "p", Offset: m.at}}
+	if size <= 1<<28 {
+		h := sha256.New()
+		for left := size; left > 0; left -= 1 << 20 {
+			h.Write(make([]byte, min(left, 1<<20)))
+		}
+		e.Content.Digest = digest.From(h)
+	}
+	m.at += size
+	if _, err := m.out.Seek(m.at, io.SeekStart); err != nil {
+		m.t.Fatal(err)
+	}
+	if err := m.out.Truncate(m.at); err != nil {
+		m.t.Fatal(err)
+	}
+	return m.add(e)
+}
+
 func (m *maker) done() (tree.Tree, packs) {
 	m.t.Helper()
 	if err := errors.Join(m.pack.Flush(), m.out.Close()); err != nil {

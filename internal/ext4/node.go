@@ -53,6 +53,10 @@ type node struct {
 	reserved int64
 }
 
+// noID is the number that the kernel gives to nobody: it would open such a file
+// to no one, not even root.
+const noID = 1<<32 - 1
+
 // fastSymlink is how long a target may be to fit into the inode.
 const fastSymlink = 59
 
@@ -193,6 +197,9 @@ func (n *node) fill(e *tree.Entry) error {
 	}
 	if e.Mode > 0o7777 {
 		return fmt.Errorf("mode %#o is not from 0 to 07777", e.Mode)
+	}
+	if e.UID == noID || e.GID == noID {
+		return fmt.Errorf("owner %d:%d is none", e.UID, e.GID)
 	}
 	if e.Mtime.Nsec < 0 || e.Mtime.Nsec > 999_999_999 {
 		return fmt.Errorf("modification time has %d nanoseconds", e.Mtime.Nsec)

@@ -72,7 +72,7 @@ func (fs *FS) fit() error {
 	if blocks := fs.o.Size / blockSize; blocks > 0 && fs.try(fs.newGeometry(blocks, false)) <= 0 {
 		return nil
 	}
-	for blocks := int64(1 << 11); blocks <= MaxSize/blockSize; {
+	for blocks := int64(1); blocks <= MaxSize/blockSize; {
 		g := fs.newGeometry(blocks, true)
 		if missing := fs.try(g); missing > 0 {
 			blocks = g.blocks + missing
