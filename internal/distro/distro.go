@@ -68,11 +68,12 @@ type Install struct {
 	// Configure made before, and the packages come on top of it.
 	First    bool
 	Packages []Unpacked
-	Contents *tree.Reader    // reads the packages' packs
-	Arch     string          // Debian's name of the image's architecture
-	Release  string          // code name
-	Asked    map[string]bool // names that somebody asked for; the others are dependencies
-	Epoch    int64           // the image's clock, seconds since 1970
+	Contents *tree.Reader      // reads the packages' packs
+	Arch     string            // Debian's name of the image's architecture
+	Release  string            // code name
+	Asked    map[string]bool   // names that somebody asked for; the others are dependencies
+	Early    map[string]string // files that must be there before any script runs, by path
+	Epoch    int64             // the image's clock, seconds since 1970
 	Log      func(line string)
 }
 
@@ -100,6 +101,9 @@ type Distro interface {
 	// the order that the distribution's installer would. The caller captures
 	// what it left as a delta.
 	Configure(ctx context.Context, box *Box, in Install) error
+	// Lay is the files of packages, one tree, as they are after unpacking and
+	// without any script: what a tools tree is.
+	Lay(pkgs []Unpacked, arch string, epoch int64) ([]tree.Entry, error)
 	// Describe says what a package is.
 	Describe(p Unpacked) Description
 }

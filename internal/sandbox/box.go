@@ -219,6 +219,15 @@ func (b *Box) Read(ctx context.Context, path string) ([]byte, error) {
 	return a.Data, err
 }
 
+// Exists says whether a path of the root is there, symbolic links followed.
+func (b *Box) Exists(ctx context.Context, path string) (bool, error) {
+	a, err := b.call(ctx, request{Stat: path}, nil)
+	if a.Missing {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // Remove takes paths away, with all below them. What is not there is fine.
 func (b *Box) Remove(ctx context.Context, paths ...string) error {
 	_, err := b.call(ctx, request{Remove: paths}, nil)

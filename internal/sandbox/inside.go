@@ -64,6 +64,11 @@ func (in *box) serve(r request, files []*os.File) (reply, error) {
 		return in.capture(r.Capture, files[0])
 	case r.Remove != nil:
 		return reply{}, in.remove(r.Remove)
+	case r.Stat != "":
+		err := confined(func() error { _, err := os.Stat("/" + r.Stat); return err })
+		return reply{Missing: errors.Is(err, fs.ErrNotExist)}, err
+	case r.Empty:
+		return reply{}, in.empty()
 	case r.Read != nil:
 		return in.read(r.Read.Path)
 	}

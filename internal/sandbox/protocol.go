@@ -20,7 +20,9 @@ type request struct {
 	Capture *captureRequest
 	Read    *readRequest
 	Remove  []string
-	Files   int // how many open files follow on the file socket
+	Stat    string
+	Empty   bool // remove everything
+	Files   int  // how many open files follow on the file socket
 }
 
 // setup is the first request: it builds the private root.

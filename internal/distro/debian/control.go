@@ -27,8 +27,8 @@ func parseControl(text []byte) (map[string]string, error) {
 	return fields, nil
 }
 
-// A pkg is an unpacked package with what dpkg's records say of it.
-type pkg struct {
+// A deb is an unpacked package with what dpkg's records say of it.
+type deb struct {
 	distro.Unpacked
 	control   map[string]string
 	essential bool
@@ -40,8 +40,8 @@ type pkg struct {
 	lost      map[string]bool // paths that another package replaces
 }
 
-func newPkg(u distro.Unpacked) (*pkg, error) {
-	p := &pkg{Unpacked: u, lost: map[string]bool{}}
+func newDeb(u distro.Unpacked) (*deb, error) {
+	p := &deb{Unpacked: u, lost: map[string]bool{}}
 	var err error
 	if p.control, err = parseControl(u.Control["control"].Data); err != nil {
 		return nil, fmt.Errorf("%s: %w", u.Ref.Name, err)
@@ -69,17 +69,17 @@ func newPkg(u distro.Unpacked) (*pkg, error) {
 
 // base is the stem of the package's records: with its architecture where another
 // one of the same name can stand beside it.
-func (p *pkg) base() string {
+func (p *deb) base() string {
 	if p.control["Multi-Arch"] == "same" {
 		return p.Ref.Name + ":" + p.Ref.Arch
 	}
 	return p.Ref.Name
 }
 
-func (p *pkg) has(script string) bool { return len(p.Control[script].Data) > 0 }
+func (p *deb) has(script string) bool { return len(p.Control[script].Data) > 0 }
 
 // satisfies says whether the package is a way to fulfil a relation.
-func (p *pkg) satisfies(r Relation) bool {
+func (p *deb) satisfies(r Relation) bool {
 	if r.Name == p.Ref.Name {
 		return r.Satisfied(p.Ref.Version)
 	}
@@ -95,7 +95,7 @@ func (p *pkg) satisfies(r Relation) bool {
 
 // statusStanza is the package's record in dpkg's status file: unpacked, with
 // conffiles that dpkg has yet to put in place.
-func (p *pkg) statusStanza() []byte {
+func (p *deb) statusStanza() []byte {
 	var b bytes.Buffer
 	text := bytes.TrimRight(p.Control["control"].Data, "\n")
 	for line := range bytes.Lines(text) {
@@ -117,7 +117,7 @@ func (p *pkg) statusStanza() []byte {
 
 // list is the package's list of files as dpkg records it, in the order of the
 // archive, diversions not applied.
-func (p *pkg) list() []byte {
+func (p *deb) list() []byte {
 	var b bytes.Buffer
 	for _, path := range p.Order {
 		if p.lost[path] {

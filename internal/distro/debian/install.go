@@ -32,9 +32,9 @@ type installer struct {
 }
 
 func (i *installer) run(ctx context.Context) error {
-	var pkgs []*pkg
+	var pkgs []*deb
 	for _, u := range i.in.Packages {
-		p, err := newPkg(u)
+		p, err := newDeb(u)
 		if err == nil {
 			err = checkArch(p, i.in.Arch)
 		}
@@ -43,6 +43,7 @@ func (i *installer) run(ctx context.Context) error {
 		}
 		pkgs = append(pkgs, p)
 	}
+	slices.SortFunc(pkgs, func(a, b *deb) int { return strings.Compare(a.Ref.Name, b.Ref.Name) })
 	if err := i.begin(ctx); err != nil {
 		return err
 	}
@@ -73,19 +74,23 @@ const policyPath = "usr/sbin/policy-rc.d"
 // begin lays the ground: an empty tree gets its skeleton, one that has packages
 // tells what they are interested in.
 func (i *installer) begin(ctx context.Context) error {
-	if i.in.First {
-		if err := i.box.Put(ctx, skeleton(i.in.Arch, i.in.Epoch), i.in.Contents); err != nil {
-			return err
-		}
-		return i.write(ctx, map[string]record{
-			policyPath:                       {0o755, []byte("#!/bin/sh\nexit 101\n")},
-			"var/lib/dpkg/status":            {0o644, nil},
-			"var/lib/dpkg/arch":              {0o644, []byte(i.in.Arch + "\n")},
-			"var/lib/dpkg/info/format":       {0o644, []byte("1\n")},
-			"var/lib/dpkg/triggers/Unincorp": {0o644, nil},
-		})
+	if !i.in.First {
+		return errors.New("packages on top of a tree that has some already: not known here")
 	}
-	return errors.New("packages on top of others: not there yet")
+	if err := i.box.Put(ctx, skeleton(i.in.Arch, i.in.Epoch), i.in.Contents); err != nil {
+		return err
+	}
+	files := map[string]record{
+		policyPath:                       {0o755, []byte("#!/bin/sh\nexit 101\n")},
+		"var/lib/dpkg/status":            {0o644, nil},
+		"var/lib/dpkg/arch":              {0o644, []byte(i.in.Arch + "\n")},
+		"var/lib/dpkg/info/format":       {0o644, []byte("1\n")},
+		"var/lib/dpkg/triggers/Unincorp": {0o644, nil},
+	}
+	for path, text := range i.in.Early {
+		files[path] = record{0o644, []byte(text)}
+	}
+	return i.write(ctx, files)
 }
 
 func (i *installer) write(ctx context.Context, files map[string]record) error {
@@ -99,7 +104,7 @@ func (i *installer) write(ctx context.Context, files map[string]record) error {
 // phase unpacks some packages and configures them. The essential set's files go
 // first, for its own scripts need them; any other preinst script runs before the
 // files of its package are there.
-func (i *installer) phase(ctx context.Context, pkgs []*pkg, essential bool) error {
+func (i *installer) phase(ctx context.Context, pkgs []*deb, essential bool) error {
 	if essential {
 		if err := i.unpack(ctx, pkgs); err != nil {
 			return err
@@ -129,7 +134,7 @@ func (i *installer) phase(ctx context.Context, pkgs []*pkg, essential bool) erro
 }
 
 // unpack puts the files of packages into the sandbox.
-func (i *installer) unpack(ctx context.Context, pkgs []*pkg) error {
+func (i *installer) unpack(ctx context.Context, pkgs []*deb) error {
 	diverted, err := i.read(ctx, "var/lib/dpkg/diversions")
 	if err != nil {
 		return err
@@ -142,7 +147,7 @@ func (i *installer) unpack(ctx context.Context, pkgs []*pkg) error {
 }
 
 // register writes the records of packages but for their status.
-func (i *installer) register(ctx context.Context, pkgs []*pkg) error {
+func (i *installer) register(ctx context.Context, pkgs []*deb) error {
 	files := records(pkgs)
 	i.triggers.add(pkgs)
 	maps.Copy(files, i.triggers.records())
@@ -151,7 +156,7 @@ func (i *installer) register(ctx context.Context, pkgs []*pkg) error {
 
 // status adds the packages to dpkg's status file as unpacked, and notes whom that
 // triggers.
-func (i *installer) status(ctx context.Context, pkgs []*pkg) error {
+func (i *installer) status(ctx context.Context, pkgs []*deb) error {
 	text, err := i.read(ctx, "var/lib/dpkg/status")
 	if err != nil {
 		return err
@@ -168,7 +173,7 @@ func (i *installer) status(ctx context.Context, pkgs []*pkg) error {
 // preinst runs the scripts that go before unpacking, all by one shell. As under
 // dpkg, a script finds its package's control members beside it in tmp.ci: debconf
 // tells from there whose questions it asks.
-func (i *installer) preinst(ctx context.Context, pkgs []*pkg) error {
+func (i *installer) preinst(ctx context.Context, pkgs []*deb) error {
 	const admin = "var/lib/dpkg/"
 	var b strings.Builder
 	files := map[string]record{}
@@ -245,8 +250,29 @@ func (i *installer) read(ctx context.Context, path string) ([]byte, error) {
 	return data, err
 }
 
-// finish removes what only the installation needed or what differs from one run to
-// the next without meaning, as image builders do.
-func (i *installer) finish(ctx context.Context, pkgs []*pkg) error {
-	return i.box.Remove(ctx, policyPath, "var/log/dpkg.log", "var/log/alternatives.log", "var/cache/ldconfig/aux-cache")
+// finish writes which packages nobody asked for, so that apt can say later which
+// are not needed any more, and removes what only the installation needed or what
+// differs from one run to the next without meaning.
+func (i *installer) finish(ctx context.Context, pkgs []*deb) error {
+	if err := i.write(ctx, map[string]record{"var/lib/apt/extended_states": {0o644, extendedStates(pkgs, i.in.Asked, i.in.Arch)}}); err != nil {
+		return err
+	}
+	return i.box.Remove(ctx, policyPath, "var/log/dpkg.log", "var/log/alternatives.log", "var/log/apt/term.log", "var/log/apt/history.log", "var/cache/ldconfig/aux-cache")
+}
+
+// extendedStates is apt's record of packages that were installed only because
+// another one needs them (apt-mark(8)). The start set counts as asked for.
+func extendedStates(pkgs []*deb, asked map[string]bool, native string) []byte {
+	var b bytes.Buffer
+	for _, p := range pkgs {
+		if asked[p.Ref.Name] || p.essential || p.control["Priority"] == "required" || p.Ref.Name == "apt" {
+			continue
+		}
+		arch := p.Ref.Arch
+		if arch == "all" {
+			arch = native
+		}
+		fmt.Fprintf(&b, "Package: %s\nArchitecture: %s\nAuto-Installed: 1\n\n", p.Ref.Name, arch)
+	}
+	return b.Bytes()
 }

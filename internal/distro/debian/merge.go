@@ -31,7 +31,7 @@ func parseDiversions(text []byte) []diversion {
 // under the name that dpkg gives them before configuration, diversions applied,
 // directories once. Of two packages that bring one file, the one that says
 // Replaces wins; without that dpkg would refuse, and so does merge.
-func merge(pkgs []*pkg, diversions []diversion) ([]tree.Entry, error) {
+func merge(pkgs []*deb, diversions []diversion) ([]tree.Entry, error) {
 	at := map[string]placed{}
 	for _, p := range pkgs {
 		renamed := map[string]string{}
@@ -67,11 +67,11 @@ func merge(pkgs []*pkg, diversions []diversion) ([]tree.Entry, error) {
 
 type placed struct {
 	entry tree.Entry
-	by    *pkg
+	by    *deb
 	path  string // in the package
 }
 
-func place(at map[string]placed, p *pkg, e tree.Entry, original string) error {
+func place(at map[string]placed, p *deb, e tree.Entry, original string) error {
 	old, ok := at[e.Path]
 	switch {
 	case !ok:
@@ -94,7 +94,7 @@ func place(at map[string]placed, p *pkg, e tree.Entry, original string) error {
 }
 
 // over says whether p may overwrite files of q.
-func (p *pkg) over(q *pkg) bool {
+func (p *deb) over(q *deb) bool {
 	for _, group := range p.replaces {
 		for _, r := range group {
 			if q.satisfies(r) {
@@ -107,7 +107,7 @@ func (p *pkg) over(q *pkg) bool {
 
 // records are the files of dpkg's database for packages that were just unpacked,
 // but for the status file.
-func records(pkgs []*pkg) map[string]record {
+func records(pkgs []*deb) map[string]record {
 	out := map[string]record{}
 	const info = "var/lib/dpkg/info/"
 	for _, p := range pkgs {
@@ -177,7 +177,7 @@ var devices = []struct {
 
 // checkArch refuses what dpkg would: a package of an architecture that is not the
 // image's.
-func checkArch(p *pkg, arch string) error {
+func checkArch(p *deb, arch string) error {
 	if p.Ref.Arch != arch && p.Ref.Arch != "all" {
 		return fmt.Errorf("package %s is of architecture %s, the image of %s", p.Ref.Name, p.Ref.Arch, arch)
 	}

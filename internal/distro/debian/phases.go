@@ -10,13 +10,13 @@ import (
 // that matters to packages with a preinst script alone, since unpacking by itself
 // runs nothing. So the essential set comes first, as every script may count on
 // it, then what preinst scripts need, then everything else in one pass.
-func phases(pkgs []*pkg, first bool) [][]*pkg {
+func phases(pkgs []*deb, first bool) [][]*deb {
 	if !first {
 		return split(pkgs)
 	}
-	essential := closure(pkgs, func(p *pkg) bool { return p.essential })
+	essential := closure(pkgs, func(p *deb) bool { return p.essential })
 	rest := without(pkgs, essential)
-	out := [][]*pkg{sorted(essential)}
+	out := [][]*deb{sorted(essential)}
 	if len(rest) > 0 {
 		out = append(out, split(rest)...)
 	}
@@ -24,8 +24,8 @@ func phases(pkgs []*pkg, first bool) [][]*pkg {
 }
 
 // split takes out, again and again, what the preinst scripts of the others need.
-func split(pkgs []*pkg) [][]*pkg {
-	needed := map[*pkg]bool{}
+func split(pkgs []*deb) [][]*deb {
+	needed := map[*deb]bool{}
 	all := newDirectory(pkgs)
 	for _, p := range pkgs {
 		if !p.has("preinst") {
@@ -35,11 +35,11 @@ func split(pkgs []*pkg) [][]*pkg {
 			needed[q] = true
 		}
 	}
-	early := closure(pkgs, func(p *pkg) bool { return needed[p] })
+	early := closure(pkgs, func(p *deb) bool { return needed[p] })
 	if len(early) == 0 || len(early) == len(pkgs) {
-		return [][]*pkg{sorted(set(pkgs))}
+		return [][]*deb{sorted(set(pkgs))}
 	}
-	var list []*pkg
+	var list []*deb
 	for _, p := range pkgs {
 		if early[p] {
 			list = append(list, p)
@@ -48,24 +48,24 @@ func split(pkgs []*pkg) [][]*pkg {
 	return append(split(list), sorted(set(without(pkgs, early))))
 }
 
-func set(pkgs []*pkg) map[*pkg]bool {
-	out := make(map[*pkg]bool, len(pkgs))
+func set(pkgs []*deb) map[*deb]bool {
+	out := make(map[*deb]bool, len(pkgs))
 	for _, p := range pkgs {
 		out[p] = true
 	}
 	return out
 }
 
-func without(pkgs []*pkg, gone map[*pkg]bool) []*pkg {
-	return slices.DeleteFunc(slices.Clone(pkgs), func(p *pkg) bool { return gone[p] })
+func without(pkgs []*deb, gone map[*deb]bool) []*deb {
+	return slices.DeleteFunc(slices.Clone(pkgs), func(p *deb) bool { return gone[p] })
 }
 
 // closure is the chosen packages with all that they depend on, among pkgs.
-func closure(pkgs []*pkg, choose func(*pkg) bool) map[*pkg]bool {
-	out := map[*pkg]bool{}
+func closure(pkgs []*deb, choose func(*deb) bool) map[*deb]bool {
+	out := map[*deb]bool{}
 	all := newDirectory(pkgs)
-	var add func(p *pkg)
-	add = func(p *pkg) {
+	var add func(p *deb)
+	add = func(p *deb) {
 		if out[p] {
 			return
 		}
@@ -86,9 +86,9 @@ func closure(pkgs []*pkg, choose func(*pkg) bool) map[*pkg]bool {
 }
 
 // A directory finds packages by the names that they have or provide.
-type directory map[string][]*pkg
+type directory map[string][]*deb
 
-func newDirectory(pkgs []*pkg) directory {
+func newDirectory(pkgs []*deb) directory {
 	d := directory{}
 	for _, p := range pkgs {
 		d[p.Ref.Name] = append(d[p.Ref.Name], p)
@@ -104,8 +104,8 @@ func newDirectory(pkgs []*pkg) directory {
 }
 
 // targets are the packages that fulfil relations, every alternative that is there.
-func (d directory) targets(relations [][]Relation) []*pkg {
-	var out []*pkg
+func (d directory) targets(relations [][]Relation) []*deb {
+	var out []*deb
 	for _, group := range relations {
 		for _, r := range group {
 			for _, p := range d[r.Name] {
@@ -121,12 +121,12 @@ func (d directory) targets(relations [][]Relation) []*pkg {
 // sorted puts packages after what they pre-depend and depend on, as far as there
 // are no cycles; base-files, whose directories and links all others rest on, and
 // base-passwd, which knows the users, come first.
-func sorted(pkgs map[*pkg]bool) []*pkg {
-	var list []*pkg
+func sorted(pkgs map[*deb]bool) []*deb {
+	var list []*deb
 	for p := range pkgs {
 		list = append(list, p)
 	}
-	rank := func(p *pkg) int {
+	rank := func(p *deb) int {
 		switch p.Ref.Name {
 		case "base-files":
 			return 0
@@ -135,17 +135,17 @@ func sorted(pkgs map[*pkg]bool) []*pkg {
 		}
 		return 2
 	}
-	slices.SortFunc(list, func(a, b *pkg) int {
+	slices.SortFunc(list, func(a, b *deb) int {
 		if d := rank(a) - rank(b); d != 0 {
 			return d
 		}
 		return strings.Compare(a.Ref.Name+":"+a.Ref.Arch, b.Ref.Name+":"+b.Ref.Arch)
 	})
-	var out []*pkg
-	seen := map[*pkg]bool{}
+	var out []*deb
+	seen := map[*deb]bool{}
 	all := newDirectory(list)
-	var visit func(p *pkg)
-	visit = func(p *pkg) {
+	var visit func(p *deb)
+	visit = func(p *deb) {
 		if seen[p] {
 			return
 		}

@@ -29,7 +29,7 @@ func (i interest) String() string {
 }
 
 // add registers the interests of packages that were just unpacked.
-func (t *triggers) add(pkgs []*pkg) {
+func (t *triggers) add(pkgs []*deb) {
 	if t.names == nil {
 		t.names = map[string][]interest{}
 	}
@@ -51,7 +51,7 @@ func (t *triggers) add(pkgs []*pkg) {
 
 // triggerLines gives the directives of a package's triggers file: word and
 // trigger.
-func (p *pkg) triggerLines() func(func(string, string) bool) {
+func (p *deb) triggerLines() func(func(string, string) bool) {
 	return func(yield func(string, string) bool) {
 		for line := range bytes.Lines(p.Control["triggers"].Data) {
 			if at := bytes.IndexByte(line, '#'); at >= 0 {
@@ -90,7 +90,7 @@ func (t *triggers) records() map[string]record {
 // packages were unpacked: what their files touch and what they activate by name.
 // Only interests of packages that were there before count; the others are
 // configured anyway.
-func (t *triggers) activated(unpacked []*pkg, configured map[string]bool) []byte {
+func (t *triggers) activated(unpacked []*deb, configured map[string]bool) []byte {
 	hit := map[string]bool{}
 	for _, p := range unpacked {
 		for _, i := range t.files {
@@ -118,7 +118,7 @@ func (t *triggers) activated(unpacked []*pkg, configured map[string]bool) []byte
 }
 
 // touches says whether the package has a file at a path or below it.
-func (p *pkg) touches(path string) bool {
+func (p *deb) touches(path string) bool {
 	_, ok := p.Tree.Lookup(path)
 	return ok
 }

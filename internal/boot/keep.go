@@ -1,0 +1,29 @@
+package boot
+
+import (
+	"bytes"
+	"encoding/gob"
+)
+
+// kept is a Loader in the form that a cache keeps.
+type kept struct {
+	BootImage, Core, EFI []byte
+	EFIFile              string
+}
+
+// GobEncode lets a cache keep a Loader.
+func (l Loader) GobEncode() ([]byte, error) {
+	var b bytes.Buffer
+	err := gob.NewEncoder(&b).Encode(kept{l.bootImage, l.core, l.efi, l.efiFile})
+	return b.Bytes(), err
+}
+
+// GobDecode reads what GobEncode wrote.
+func (l *Loader) GobDecode(data []byte) error {
+	var k kept
+	if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&k); err != nil {
+		return err
+	}
+	*l = Loader{k.BootImage, k.Core, k.EFI, k.EFIFile}
+	return nil
+}

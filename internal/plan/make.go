@@ -1,0 +1,147 @@
+package plan
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"ingot/internal/boot"
+	"ingot/internal/definition"
+	"ingot/internal/digest"
+	"ingot/internal/fault"
+	"ingot/internal/layout"
+	"ingot/internal/lock"
+)
+
+// A Wish says which part of a definition to build.
+type Wish struct {
+	Arch    []string // none is all of the definition's
+	Formats []string // none is all of the definition's
+}
+
+// Make plans a build of what a lock holds. It reads nothing but its arguments.
+func Make(def *definition.Definition, l *lock.Lock, wish Wish) (*Plan, error) {
+	p := &Plan{Definition: def, Lock: l}
+	for _, f := range wish.Formats {
+		if !slices.ContainsFunc(def.Outputs, func(o definition.Output) bool { return o.Format == f }) {
+			return nil, fault.Newf(fault.Usage, "the definition has no output %q", f).
+				WithHint("its outputs are %s", strings.Join(formats(def.Outputs), ", "))
+		}
+	}
+	for _, a := range wish.Arch {
+		if !slices.Contains(def.Arch, a) {
+			return nil, fault.Newf(fault.Usage, "the definition has no architecture %q", a).
+				WithHint("its architectures are %s", strings.Join(def.Arch, ", "))
+		}
+	}
+	for _, arch := range def.Arch {
+		if len(wish.Arch) > 0 && !slices.Contains(wish.Arch, arch) {
+			continue
+		}
+		for _, purpose := range Purposes(def) {
+			c, err := p.chain(arch, purpose, wish)
+			if err != nil {
+				return nil, err
+			}
+			if len(c.Outputs) > 0 {
+				p.Chains = append(p.Chains, c)
+			}
+		}
+	}
+	return p, nil
+}
+
+func formats(outputs []definition.Output) []string {
+	var out []string
+	for _, o := range outputs {
+		out = append(out, o.Format)
+	}
+	return out
+}
+
+// purpose is what kind of tree an output is made of.
+func purpose(def *definition.Definition, o definition.Output) string {
+	if o.Bootable() && !def.Kernel.None {
+		return Machine
+	}
+	return Container
+}
+
+// Purposes are the kinds of trees that a definition's outputs need.
+func Purposes(def *definition.Definition) []string {
+	var out []string
+	for _, p := range []string{Container, Machine} {
+		if slices.ContainsFunc(def.Outputs, func(o definition.Output) bool { return purpose(def, o) == p }) {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func (p *Plan) chain(arch, purp string, wish Wish) (Chain, error) {
+	c := Chain{Arch: arch, Purpose: purp}
+	i := slices.IndexFunc(p.Lock.Sets, func(s lock.Set) bool { return s.Arch == arch && s.Purpose == purp })
+	if i < 0 {
+		return c, fault.Newf(fault.Verification, "the lock has no packages for a %s of %s", purp, arch).
+			WithHint("run 'ingot lock' to write it anew")
+	}
+	c.Set = p.Lock.Sets[i]
+	var key digest.Digest
+	for _, s := range p.steps(c) {
+		s.Key = keyOf(s.kind, key, s.reads)
+		key = s.Key
+		c.Steps = append(c.Steps, s.Step)
+	}
+	for _, o := range p.Definition.Outputs {
+		if purpose(p.Definition, o) != purp || len(wish.Formats) > 0 && !slices.Contains(wish.Formats, o.Format) {
+			continue
+		}
+		out := Output{Output: o, Name: fmt.Sprintf("%s-%s.%s", p.Definition.Name, arch, o.Format)}
+		if o.Format == "dir" {
+			out.Name = fmt.Sprintf("%s-%s", p.Definition.Name, arch)
+		}
+		out.Key = keyOf("output", key, struct {
+			Output   definition.Output
+			Identity digest.Digest
+			Tools    []string
+		}{o, p.identity(c), refIDs(p.Lock.Tools)})
+		c.Outputs = append(c.Outputs, out)
+	}
+	return c, nil
+}
+
+// identity is what the UUIDs of a chain's disks are derived from.
+func (p *Plan) identity(c Chain) digest.Digest {
+	return keyOf("identity", p.Lock.Digest(), []string{p.Definition.Name, c.Arch, c.Purpose})
+}
+
+// layout is how the disks of a chain are divided.
+func (p *Plan) layout(c Chain) (layout.Resolved, error) {
+	return layout.Resolve(layout.Params{Arch: c.Arch, Firmware: p.Definition.Boot.Firmware, Identity: p.identity(c)})
+}
+
+// MachinePackages are what a machine gets beside the definition's own packages.
+func MachinePackages(def *definition.Definition, arch string) ([]string, error) {
+	return boot.Packages(boot.PackageRequest{Arch: arch, Release: def.Release, Firmware: def.Boot.Firmware, Kernel: def.Kernel.On(arch).Package})
+}
+
+// ToolPackages are what the tools tree of a definition needs.
+func ToolPackages(def *definition.Definition) ([]string, error) {
+	var out []string
+	for _, o := range def.Outputs {
+		switch {
+		case purpose(def, o) == Machine:
+			for _, arch := range def.Arch {
+				tools, err := boot.ToolPackages(arch, def.Boot.Firmware)
+				if err != nil {
+					return nil, err
+				}
+				out = append(out, tools...)
+			}
+		case o.Format == "tar.xz":
+			out = append(out, "xz-utils")
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out), nil
+}

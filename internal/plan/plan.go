@@ -1,0 +1,95 @@
+// Package plan turns a definition and its lock into steps, and runs them.
+//
+// A [Plan] is complete before anything runs: each step has a key, the digest of
+// all that it reads, and the key of the step before is one of these. A step whose
+// key the cache knows does not run; its result, a tree delta, is applied instead.
+// So a change of one script runs that script and what follows it, and nothing
+// else.
+//
+// The steps of one image stand in a chain: install, system, users, files,
+// services, scripts, settle. All but the last work in a sandbox; settle is pure
+// data and the only one that knows the lock's identity (UUIDs, boot
+// configuration), so that what does not concern a step does not run it again.
+// Outputs hang on the end of a chain and share everything before.
+package plan
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"ingot/internal/definition"
+	"ingot/internal/digest"
+	"ingot/internal/distro"
+	"ingot/internal/lock"
+)
+
+// The purposes of a chain: what its tree is for.
+const (
+	Container = "container" // no kernel, no boot loader
+	Machine   = "machine"   // boots by itself
+)
+
+// A Plan is what a build will do.
+type Plan struct {
+	Definition *definition.Definition
+	Lock       *lock.Lock
+	Chains     []Chain
+}
+
+// A Chain makes one tree and the outputs of it.
+type Chain struct {
+	Arch    string
+	Purpose string
+	Set     lock.Set
+	Steps   []Step
+	Outputs []Output
+}
+
+// A Step is one part of a chain.
+type Step struct {
+	Name string        // for people and programs: "install", "script setup"
+	Key  digest.Digest // of all that the step reads
+	// Exactly one of these is set. work changes the tree in the sandbox; data
+	// changes it as a value.
+	work func(ctx context.Context, w *worker) error
+	data func(e *edit) error
+}
+
+// An Output is one artifact of a chain.
+type Output struct {
+	definition.Output
+	Name string        // of the file: "web-amd64.qcow2"
+	Key  digest.Digest // of the chain's last step and the output's own options
+}
+
+// generation enters every key: raise it when a change of ingot changes what steps
+// do.
+const generation = 1
+
+// keyOf is the key of a step: its kind, the key before and what it reads, as JSON.
+func keyOf(kind string, before digest.Digest, reads any) digest.Digest {
+	data, err := json.Marshal(struct {
+		Generation int
+		Kind       string
+		Before     digest.Digest
+		Reads      any
+	}{generation, kind, before, reads})
+	if err != nil {
+		panic(fmt.Sprintf("plan: the inputs of step %s have no JSON form: %v", kind, err)) // a mistake in this package
+	}
+	return digest.Of(data)
+}
+
+// last is the key of a chain's last step.
+func (c Chain) last() digest.Digest { return c.Steps[len(c.Steps)-1].Key }
+
+// refIDs is what an install step reads of packages: who they are, not where they
+// lie.
+func refIDs(refs []distro.Ref) []string {
+	out := make([]string, len(refs))
+	for i, r := range refs {
+		out[i] = r.Name + " " + r.Version + " " + r.Arch + " " + r.SHA256.String()
+	}
+	return out
+}

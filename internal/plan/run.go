@@ -1,0 +1,218 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"ingot/internal/cache"
+	"ingot/internal/digest"
+	"ingot/internal/distro"
+	"ingot/internal/fault"
+	"ingot/internal/lock"
+	"ingot/internal/sandbox"
+	"ingot/internal/supply"
+	"ingot/internal/tree"
+	"ingot/internal/ui"
+)
+
+// A Runner runs plans.
+type Runner struct {
+	Supply   *supply.Supply
+	Distro   distro.Distro
+	Progress *ui.Progress
+	To       string // directory of the artifacts
+	NoCache  bool   // runs every step again
+	// Shell, if set, is called with the sandbox of a script that failed.
+	Shell func(ctx context.Context, box *sandbox.Box, failure error) error
+	// Verify takes a chain's final tree before any output is made of it.
+	Verify func(c Chain, t tree.Tree) error
+}
+
+// A Result says what a run did.
+type Result struct {
+	Artifacts []Artifact
+	Seals     []lock.Seal
+	Run       int // steps and outputs that ran
+	Cached    int // and those that did not
+}
+
+// An Artifact is one that was made, or is there already.
+type Artifact struct {
+	Output
+	Chain  Chain
+	Path   string
+	Size   int64
+	SHA256 digest.Digest
+}
+
+// Known says of each step and output of a chain whether it would not run.
+func (r *Runner) Known(c Chain) (steps []bool, outputs []bool) {
+	// A step that runs makes everything after it unknown, whatever the cache
+	// has: keys contain the keys before.
+	all := !r.NoCache
+	for _, s := range c.Steps {
+		all = all && r.known(s)
+		steps = append(steps, all)
+	}
+	for _, o := range c.Outputs {
+		_, ok := r.fresh(o)
+		outputs = append(outputs, ok && !r.NoCache)
+	}
+	return steps, outputs
+}
+
+// Run makes all of a plan's outputs.
+func (r *Runner) Run(ctx context.Context, p *Plan) (*Result, error) {
+	var out Result
+	for _, c := range p.Chains {
+		if err := r.runChain(ctx, p, c, &out); err != nil {
+			return &out, err
+		}
+	}
+	return &out, nil
+}
+
+func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) error {
+	todo := c.Outputs
+	if !r.NoCache {
+		todo = nil
+		for _, o := range c.Outputs {
+			a, ok := r.fresh(o)
+			if !ok {
+				todo = append(todo, o)
+				continue
+			}
+			a.Chain = c
+			out.Artifacts = append(out.Artifacts, a)
+			out.Cached++
+			r.Progress.Cached(ui.Step{ID: "output:" + o.Format, Name: o.Name})
+		}
+	}
+	if len(todo) == 0 {
+		out.Cached += len(c.Steps)
+		return nil
+	}
+	w := &worker{Runner: r, plan: p, chain: c, reader: tree.NewReader(r.Supply.Cache)}
+	defer w.close()
+	if err := w.runSteps(ctx, out); err != nil {
+		return err
+	}
+	out.Seals = append(out.Seals, lock.Seal{Arch: c.Arch, Purpose: c.Purpose, SHA256: w.tree.Seal()})
+	if r.Verify != nil {
+		if err := r.Verify(c, w.tree); err != nil {
+			return err
+		}
+	}
+	w.dropBox() // its memory is better used for what follows
+	for _, o := range todo {
+		t := r.Progress.Start(ui.Step{ID: "output:" + o.Format, Name: o.Name, Unit: ui.Bytes})
+		a, err := w.write(ctx, o, t)
+		t.Done(err)
+		if err != nil {
+			return fmt.Errorf("cannot write %s: %w", o.Name, err)
+		}
+		out.Artifacts = append(out.Artifacts, a)
+		out.Run++
+	}
+	return nil
+}
+
+// runSteps brings the worker's tree to the end of the chain.
+func (w *worker) runSteps(ctx context.Context, out *Result) error {
+	start := w.applyKnown(out)
+	if start < len(w.chain.Steps) || !w.packsThere() {
+		if err := w.supply(ctx); err != nil {
+			return err
+		}
+	}
+	for _, s := range w.chain.Steps[start:] {
+		t := w.Progress.Start(ui.Step{ID: s.Name, Name: s.Name})
+		w.log = func(line string) { t.Notef("%s", line) }
+		err := w.perform(ctx, s)
+		t.Done(err)
+		if err != nil {
+			if full := noSpace(err); full != nil {
+				return full
+			}
+			return fmt.Errorf("step %s: %w", s.Name, err)
+		}
+		out.Run++
+	}
+	return nil
+}
+
+// applyKnown applies the results that the cache has, as far as they reach without
+// a gap, and says which step is next.
+func (w *worker) applyKnown(out *Result) int {
+	if w.NoCache {
+		return 0
+	}
+	for i, s := range w.chain.Steps {
+		d, err := w.result(s)
+		if err == nil {
+			var t tree.Tree
+			if t, err = w.tree.Apply(d); err == nil {
+				w.tree = t
+				out.Cached++
+				w.Progress.Cached(ui.Step{ID: s.Name, Name: s.Name})
+			}
+		}
+		if err != nil {
+			if !errors.Is(err, cache.ErrMissing) {
+				w.Progress.Warnf("cannot use the cached result of step %s: %v", s.Name, err)
+			}
+			return i
+		}
+	}
+	return len(w.chain.Steps)
+}
+
+// packsThere says whether the cache still has what the tree points into.
+func (w *worker) packsThere() bool {
+	seen := map[string]bool{}
+	for e := range w.tree.All() {
+		if p := e.Content.Pack; p != "" && !seen[p] {
+			seen[p] = true
+			if _, err := w.reader.Pack(p); err != nil {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// supply fetches and unpacks the chain's packages.
+func (w *worker) supply(ctx context.Context) error {
+	refs := w.chain.Set.Refs
+	var bytes int64
+	missing := w.Supply.Missing(refs)
+	for _, ref := range missing {
+		bytes += ref.Size
+	}
+	var fetch *ui.Task
+	if len(missing) > 0 {
+		fetch = w.Progress.Start(ui.Step{ID: "fetch", Name: fmt.Sprintf("fetch %d packages", len(missing)), Unit: ui.Bytes, Total: bytes})
+	}
+	unpack := w.Progress.Start(ui.Step{ID: "unpack", Name: fmt.Sprintf("unpack %d packages", len(refs)), Unit: ui.Items, Total: int64(len(refs))})
+	var err error
+	w.packages, err = w.Supply.Unpacked(ctx, refs, supply.Meter{
+		Fetched:  fetch.Add,
+		Unpacked: func(distro.Ref, bool) { unpack.Add(1) },
+	})
+	fetch.Done(err)
+	unpack.Done(err)
+	if full := noSpace(err); full != nil {
+		return full
+	}
+	return err
+}
+
+// noSpace gives a full disk its own words.
+func noSpace(err error) error {
+	if !errors.Is(err, errNoSpace) && !saysNoSpace(err) {
+		return nil
+	}
+	return fault.Newf(fault.Preflight, "no space left: %w", err).
+		WithHint("free some, run 'ingot store gc', or choose other places with INGOT_HOME and INGOT_CACHE")
+}

@@ -1,0 +1,138 @@
+package plan
+
+import (
+	"path"
+	"strings"
+
+	"ingot/internal/boot"
+	"ingot/internal/digest"
+	"ingot/internal/fault"
+	"ingot/internal/tree"
+)
+
+// settle makes the tree the image's: it removes what only one machine may have,
+// and gives a machine its mounts and boot configuration, whose identities come
+// from the lock.
+func (p *Plan) settle(c Chain) keyed {
+	var identity digest.Digest
+	if c.Purpose == Machine {
+		identity = p.identity(c)
+	}
+	return keyed{
+		kind: "settle",
+		reads: struct {
+			Purpose  string
+			Identity digest.Digest
+			Kernel   any
+			Boot     any
+		}{c.Purpose, identity, p.Definition.Kernel, p.Definition.Boot},
+		Step: Step{Name: "settle", data: func(e *edit) error {
+			if err := e.forget(); err != nil {
+				return err
+			}
+			if c.Purpose == Machine {
+				return e.machine(c)
+			}
+			return nil
+		}},
+	}
+}
+
+// forget removes secrets and identities that must be made anew on each machine.
+func (e *edit) forget() error {
+	var gone []string
+	for n := range e.tree.All() {
+		if m, _ := path.Match("etc/ssh/ssh_host_*_key*", n.Path); m {
+			gone = append(gone, n.Path)
+		}
+	}
+	unwanted := append([]string{".dockerenv"}, boot.Unwanted()...)
+	for _, u := range unwanted {
+		if _, ok := e.tree.Lookup(u); ok {
+			gone = append(gone, u)
+		}
+	}
+	if err := e.apply(nil, gone...); err != nil {
+		return err
+	}
+	if n, ok := e.tree.Lookup("etc/machine-id"); ok && n.Kind == tree.File {
+		empty, err := e.file("etc/machine-id", 0o444, nil)
+		if err != nil {
+			return err
+		}
+		return e.apply([]tree.Entry{empty})
+	}
+	return nil
+}
+
+// machine adds what makes the tree start and run by itself.
+func (e *edit) machine(c Chain) error {
+	l, err := e.plan.layout(c)
+	if err != nil {
+		return err
+	}
+	kernels := boot.Kernels(e.tree)
+	if len(kernels) == 0 {
+		return fault.Newf(fault.Failed, "the image has no kernel in /boot").
+			WithHint("name one with 'kernel: {package: …}', or say 'kernel: none' for an image that does not boot by itself")
+	}
+	k := e.plan.Definition.Kernel.On(c.Arch)
+	files, err := boot.Files(boot.Params{
+		Arch: c.Arch, RootUUID: l.Root().UUID(), Kernels: kernels, Console: k.Console, Arguments: k.Arguments, Title: e.prettyName(),
+	})
+	if err != nil {
+		return err
+	}
+	files = append(files, l.Files()...)
+	if _, ok := e.tree.Lookup("usr/sbin/sshd"); ok {
+		files = append(files, hostKeys()...)
+	}
+	var set []tree.Entry
+	for _, f := range files {
+		n := e.entry(f.Path, f.Kind, f.Mode)
+		n.Link = f.Link
+		if f.Kind == tree.File {
+			if n, err = e.file(f.Path, f.Mode, f.Data); err != nil {
+				return err
+			}
+		}
+		set = append(set, n)
+	}
+	return e.apply(set)
+}
+
+// prettyName is what the distribution calls itself (os-release(5)).
+func (e *edit) prettyName() string {
+	data, err := e.read(e.tree, "usr/lib/os-release")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(data)) {
+		if v, ok := strings.CutPrefix(line, "PRETTY_NAME="); ok {
+			return strings.Trim(strings.TrimSpace(v), `"'`)
+		}
+	}
+	return ""
+}
+
+// hostKeys make a machine's SSH host keys at its first start: an image must not
+// carry any.
+func hostKeys() []boot.File {
+	const unit = "etc/systemd/system/ssh-host-keys.service"
+	return []boot.File{
+		{Path: unit, Kind: tree.File, Mode: 0o644, Data: []byte(`[Unit]
+Description=Make SSH host keys
+ConditionPathExistsGlob=!/etc/ssh/ssh_host_*_key
+Before=ssh.service ssh.socket
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/ssh-keygen -A
+
+[Install]
+WantedBy=multi-user.target
+`)},
+		{Path: "etc/systemd/system/multi-user.target.wants/ssh-host-keys.service", Kind: tree.Symlink, Mode: 0o777, Link: "/" + unit},
+	}
+}
+

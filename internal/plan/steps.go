@@ -1,0 +1,164 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"ingot/internal/definition"
+	"ingot/internal/distro"
+	"ingot/internal/lock"
+)
+
+// A keyed step says what it reads; the chain makes the key of it.
+type keyed struct {
+	Step
+	kind  string
+	reads any
+}
+
+// steps lists a chain's steps in order. What a definition does not ask for makes
+// no step.
+func (p *Plan) steps(c Chain) []keyed {
+	def := p.Definition
+	out := []keyed{p.install(c), p.system()}
+	if len(def.Users)+len(def.UnixGroups) > 0 {
+		out = append(out, p.users())
+	}
+	out = append(out, p.scripts("packages")...)
+	if len(def.Files) > 0 {
+		out = append(out, p.files())
+	}
+	out = append(out, p.scripts("files")...)
+	if s := def.Services; len(s.Enable)+len(s.Disable)+len(s.Mask) > 0 {
+		out = append(out, p.services())
+	}
+	out = append(out, p.scripts("services")...)
+	return append(out, p.settle(c))
+}
+
+// install puts the packages in.
+func (p *Plan) install(c Chain) keyed {
+	asked := map[string]bool{}
+	for _, token := range p.Definition.Packages {
+		asked[packageName(token)] = true
+	}
+	if c.Purpose == Machine {
+		if more, err := MachinePackages(p.Definition, c.Arch); err == nil {
+			for _, name := range more {
+				asked[name] = true
+			}
+		}
+	}
+	names := slices.Sorted(func(yield func(string) bool) {
+		for n := range asked {
+			if !yield(n) {
+				return
+			}
+		}
+	})
+	var early map[string]string
+	if c.Purpose == Machine {
+		// mkinitramfs looks here for the root file system's type; settle
+		// writes the real one.
+		early = map[string]string{"etc/fstab": "LABEL=root / ext4 defaults 0 1\n"}
+	}
+	return keyed{
+		kind: "install",
+		reads: struct {
+			Arch, Release string
+			Epoch         int64
+			Packages      []string
+			Asked         []string
+			Early         map[string]string
+		}{c.Arch, p.Lock.Release, p.Lock.Epoch, refIDs(c.Set.Refs), names, early},
+		Step: Step{Name: "install", work: func(ctx context.Context, w *worker) error {
+			box, err := w.emptyBox(ctx)
+			if err != nil {
+				return err
+			}
+			return w.Distro.Configure(ctx, box, distro.Install{
+				First: true, Packages: w.packages, Contents: w.reader, Arch: c.Arch, Release: p.Lock.Release,
+				Asked: asked, Epoch: p.Lock.Epoch, Early: early, Log: w.log,
+			})
+		}},
+	}
+}
+
+// packageName is the name in a token of apt's: "curl=7.88", "nginx/stable",
+// "libc6:i386".
+func packageName(token string) string {
+	if i := strings.IndexAny(token, "=/:"); i >= 0 {
+		return token[:i]
+	}
+	return token
+}
+
+// files copies what the definition brings.
+func (p *Plan) files() keyed {
+	def := p.Definition
+	type read struct {
+		definition.File
+		Source string // relative: where the definition lies does not matter
+		Data   []lock.File
+	}
+	var reads []read
+	for _, f := range def.Files {
+		r := read{File: f}
+		if f.Source != "" {
+			r.Source = relative(def.Dir, f.Source)
+			r.Data = p.below(r.Source)
+		}
+		r.File.Source = ""
+		reads = append(reads, r)
+	}
+	return keyed{kind: "files", reads: reads, Step: Step{Name: "files", work: func(ctx context.Context, w *worker) error {
+		return w.putFiles(ctx, p)
+	}}}
+}
+
+// below is what the lock says of a path of the definition's directory and of all
+// in it.
+func (p *Plan) below(path string) []lock.File {
+	var out []lock.File
+	for _, f := range p.Lock.Files {
+		if f.Path == path || strings.HasPrefix(f.Path, path+"/") {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// scripts are the steps of the scripts that follow a part of the definition.
+func (p *Plan) scripts(after string) []keyed {
+	var out []keyed
+	for _, s := range p.Definition.Scripts {
+		if s.After != after && (s.After != "" || after != "packages") {
+			continue
+		}
+		run := relative(p.Definition.Dir, s.Run)
+		files := p.below(run)
+		for _, r := range s.Reads {
+			files = append(files, p.below(relative(p.Definition.Dir, r))...)
+		}
+		slices.SortFunc(files, func(a, b lock.File) int { return strings.Compare(a.Path, b.Path) })
+		files = slices.CompactFunc(files, func(a, b lock.File) bool { return a.Path == b.Path })
+		out = append(out, keyed{
+			kind: "script",
+			reads: struct {
+				Name, Run, Image string
+				Network          bool
+				Files            []lock.File
+			}{s.Name, run, p.Definition.Name, s.Network, files},
+			Step: Step{Name: "script " + s.Name, work: func(ctx context.Context, w *worker) error {
+				return w.runScript(ctx, p, s, run, files)
+			}},
+		})
+	}
+	return out
+}
+
+// missing says whether an error means that something is not there.
+func missing(err error) bool { return errors.Is(err, fs.ErrNotExist) }

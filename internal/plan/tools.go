@@ -1,0 +1,148 @@
+package plan
+
+import (
+	"bytes"
+	"context"
+	"encoding/gob"
+	"fmt"
+	"strings"
+
+	"ingot/internal/boot"
+	"ingot/internal/distro"
+	"ingot/internal/sandbox"
+	"ingot/internal/supply"
+	"ingot/internal/tree"
+)
+
+// A toolbox runs programs of the locked tools tree: packages that were unpacked
+// and nothing more, in a sandbox that starts at the first use.
+type toolbox struct {
+	runner *Runner
+	refs   []distro.Ref
+	arch   string
+	epoch  int64
+	box    *sandbox.Box
+}
+
+var _ boot.Tools = (*toolbox)(nil)
+
+func (t *toolbox) close() {
+	if t.box != nil {
+		_ = t.box.Close()
+	}
+}
+
+func (t *toolbox) start(ctx context.Context) (*sandbox.Box, error) {
+	if t.box != nil {
+		return t.box, nil
+	}
+	pkgs, err := t.runner.Supply.Unpacked(ctx, t.refs, supply.Meter{})
+	if err != nil {
+		return nil, fmt.Errorf("tools tree: %w", err)
+	}
+	entries, err := t.runner.Distro.Lay(pkgs, t.arch, t.epoch)
+	if err != nil {
+		return nil, fmt.Errorf("tools tree: %w", err)
+	}
+	box, err := sandbox.New(ctx, sandbox.Options{})
+	if err != nil {
+		return nil, err
+	}
+	r := tree.NewReader(t.runner.Supply.Cache)
+	defer func() { _ = r.Close() }()
+	if err := box.Put(ctx, entries, r); err != nil {
+		_ = box.Close()
+		return nil, fmt.Errorf("tools tree: %w", err)
+	}
+	t.box = box
+	return box, nil
+}
+
+// Run runs a program in an empty directory that holds the inputs, and gives the
+// files that it left under the names of outputs.
+func (t *toolbox) Run(ctx context.Context, argv []string, stdin []byte, inputs map[string][]byte, outputs []string) (map[string][]byte, error) {
+	box, err := t.start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	const dir = "ingot"
+	if err := box.Put(ctx, []tree.Entry{{Path: dir, Kind: tree.Dir, Mode: 0o755}}, nil); err != nil {
+		return nil, err
+	}
+	for name, data := range inputs {
+		if err := box.Write(ctx, sandbox.NewFile{Path: dir + "/" + name, Mode: 0o644, Data: data}); err != nil {
+			return nil, err
+		}
+	}
+	in, err := sandbox.Memory("stdin", stdin)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = in.Close() }()
+	if _, err := in.Seek(0, 0); err != nil {
+		return nil, err
+	}
+	program, err := find(ctx, box, argv[0])
+	if err != nil {
+		return nil, err
+	}
+	out, err := box.Output(ctx, sandbox.Command{
+		Argv: append([]string{program}, argv[1:]...), Dir: "/" + dir, Stdin: in,
+		Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC0", fmt.Sprintf("SOURCE_DATE_EPOCH=%d", t.epoch)},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
+	}
+	result := map[string][]byte{}
+	for _, name := range outputs {
+		if result[name], err = box.Read(ctx, dir+"/"+name); err != nil {
+			return nil, err
+		}
+	}
+	return result, box.Remove(ctx, dir)
+}
+
+// ReadFile reads a file of the tools tree, by absolute path.
+func (t *toolbox) ReadFile(path string) ([]byte, error) {
+	ctx := context.Background()
+	box, err := t.start(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return box.Read(ctx, strings.TrimPrefix(path, "/"))
+}
+
+func find(ctx context.Context, box *sandbox.Box, name string) (string, error) {
+	if strings.HasPrefix(name, "/") {
+		return name, nil
+	}
+	for _, dir := range []string{"usr/bin/", "usr/sbin/"} {
+		if ok, err := box.Exists(ctx, dir+name); err != nil || ok {
+			return "/" + dir + name, err
+		}
+	}
+	return "", fmt.Errorf("the tools tree has no program %s", name)
+}
+
+// loader makes the boot loader of a chain, or takes it from the cache.
+func (w *worker) loader(ctx context.Context, rootPartition int) (boot.Loader, error) {
+	o := boot.LoaderOptions{Arch: w.chain.Arch, Firmware: w.plan.Definition.Boot.Firmware, RootPartition: rootPartition}
+	name := "loaders/" + keyOf("loader", keyOf("tools", [32]byte{}, refIDs(w.plan.Lock.Tools)), o).String()
+	var l boot.Loader
+	if data, err := w.Supply.Cache.Get(name); err == nil {
+		if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&l); err == nil {
+			return l, nil
+		}
+	}
+	t := toolbox{runner: w.Runner, refs: w.plan.Lock.Tools, arch: w.chain.Arch, epoch: w.plan.Lock.Epoch}
+	defer t.close()
+	l, err := boot.MakeLoader(ctx, &t, o)
+	if err != nil {
+		return l, err
+	}
+	var b bytes.Buffer
+	if err := gob.NewEncoder(&b).Encode(&l); err != nil {
+		return l, fmt.Errorf("cannot encode the boot loader: %w", err)
+	}
+	return l, w.Supply.Cache.Put(name, b.Bytes())
+}

@@ -1,0 +1,106 @@
+package plan
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+
+	"ingot/internal/cache"
+	"ingot/internal/distro"
+	"ingot/internal/sandbox"
+	"ingot/internal/tree"
+)
+
+// A worker runs the steps of one chain. Its tree is what the steps so far made;
+// the box, where there is one, holds the same tree made real.
+type worker struct {
+	*Runner
+	plan     *Plan
+	chain    Chain
+	packages []distro.Unpacked
+	reader   *tree.Reader
+	tree     tree.Tree
+	box      *sandbox.Box
+	dir      *cache.Work // of a box on disk
+	log      func(line string)
+}
+
+func (w *worker) close() {
+	w.dropBox()
+	_ = w.reader.Close()
+}
+
+func (w *worker) dropBox() {
+	if w.box != nil {
+		_ = w.box.Close()
+		w.box = nil
+	}
+	if w.dir != nil {
+		w.dir.Remove()
+		w.dir = nil
+	}
+}
+
+// emptyBox starts a sandbox with nothing in it.
+func (w *worker) emptyBox(ctx context.Context) (*sandbox.Box, error) {
+	w.dropBox()
+	var o sandbox.Options
+	if !fitsMemory(w.expected()) {
+		dir, err := w.Supply.Cache.Work()
+		if err != nil {
+			return nil, err
+		}
+		w.dir, o.Dir = dir, dir.Path
+	}
+	box, err := sandbox.New(ctx, o)
+	if err != nil {
+		w.dropBox()
+		return nil, err
+	}
+	w.box = box
+	return box, nil
+}
+
+// Box is a sandbox with the tree as it is now.
+func (w *worker) Box(ctx context.Context) (*sandbox.Box, error) {
+	if w.box != nil {
+		return w.box, nil
+	}
+	box, err := w.emptyBox(ctx)
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]tree.Entry, 0, w.tree.Len())
+	for e := range w.tree.All() {
+		entries = append(entries, e)
+	}
+	return box, box.Put(ctx, entries, w.reader)
+}
+
+// expected is about how many bytes the tree will have.
+func (w *worker) expected() int64 {
+	n := w.tree.Size()
+	if n == 0 {
+		for _, p := range w.packages {
+			n += p.Tree.Size()
+		}
+	}
+	return n
+}
+
+// fitsMemory says whether a tree of that many bytes may be held in a tmpfs: in
+// half of what the kernel says is available, with room for what scripts add.
+func fitsMemory(size int64) bool {
+	data, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return false
+	}
+	for line := range strings.Lines(string(data)) {
+		var kib int64
+		if _, err := fmt.Sscanf(line, "MemAvailable: %d kB", &kib); err == nil {
+			return size*3/2+(64<<20) < kib<<10/2
+		}
+	}
+	return false
+}
