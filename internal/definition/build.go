@@ -99,7 +99,7 @@ func (l *loading) required(top *yaml.Node) {
 	}
 	for _, f := range fieldsOf(documentType) {
 		if f.required && !present(top, f.name) {
-			l.problems = append(l.problems, Problem{File: l.main.show, Line: 1, Column: 1, Message: f.name + " is missing: write " + advice[f.name]})
+			l.note(Problem{File: l.main.show, Message: f.name + " is missing: write " + advice[f.name]})
 		}
 	}
 }
@@ -178,11 +178,14 @@ func nodeText(n *yaml.Node) string {
 // contradictions.
 func (l *loading) packages(doc *document) []string {
 	var out []string
+	seen, names := map[string]bool{}, map[string]bool{}
 	pins := map[string]text[pkg]{}
 	for _, p := range doc.Packages {
-		if p.Value == "" || slices.Contains(out, p.Value) {
+		if p.Value == "" || seen[p.Value] {
 			continue
 		}
+		seen[p.Value] = true
+		names[packageName(p.Value)] = true
 		out = append(out, p.Value)
 		name, _, pinned := strings.Cut(p.Value, "=")
 		if !pinned {
@@ -195,11 +198,8 @@ func (l *loading) packages(doc *document) []string {
 		pins[name] = p
 	}
 	for _, r := range doc.Remove {
-		for _, p := range doc.Packages {
-			if name := packageName(p.Value); r.Value != "" && name == r.Value {
-				l.problem(r.At, "package %s is both in packages and in remove", quote(r.Value))
-				break
-			}
+		if r.Value != "" && names[r.Value] {
+			l.problem(r.At, "package %s is both in packages and in remove", quote(r.Value))
 		}
 	}
 	return out

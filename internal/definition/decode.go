@@ -76,17 +76,19 @@ func (d *decoder) suggest(n *yaml.Node, suggestion, format string, args ...any) 
 // hidden notes a problem with what may be a secret: the text is not shown.
 func (d *decoder) hidden(n *yaml.Node, format string, args ...any) {
 	if src := d.origin[n]; src != nil {
-		d.problems = append(d.problems, Problem{
-			File: src.show, Line: max(n.Line, 1), Column: max(n.Column, 1), Message: fmt.Sprintf(format, args...), hidden: true,
-		})
+		d.note(Problem{File: src.show, Line: n.Line, Column: n.Column, Message: fmt.Sprintf(format, args...), hidden: true})
 	}
 }
 
 func (d *decoder) at(src *source, line, column, width int, suggestion, message string) {
-	d.problems = append(d.problems, Problem{
-		File: src.show, Line: max(line, 1), Column: max(column, 1), Message: message,
-		Suggestion: suggestion, Excerpt: excerpt(src.lines, line, column, width),
-	})
+	d.note(Problem{File: src.show, Line: line, Column: column, Message: message, Suggestion: suggestion, src: src, width: width})
+}
+
+func (d *decoder) note(p Problem) {
+	if len(d.problems) < maxNoted {
+		p.Line, p.Column = max(p.Line, 1), max(p.Column, 1)
+		d.problems = append(d.problems, p)
+	}
 }
 
 // widthOf is how many characters a node takes in its line.

@@ -25,6 +25,7 @@ const FileName = "ingot.yaml"
 const (
 	maxFile  = 1 << 20 // bytes of one file of a definition
 	maxFiles = 64      // files of one definition
+	maxTotal = 4 << 20 // bytes of all of them
 )
 
 // Options are what Load needs to know of the world.
@@ -60,15 +61,22 @@ func Load(file string, opts Options) (*Definition, error) {
 		return nil, fault.Newf(fault.Definition, "cannot open the definition's directory: %w", err)
 	}
 	defer root.Close() //nolint:errcheck // only read from
+	return load(root, filepath.Dir(abs), &source{
+		show: filepath.ToSlash(filepath.Clean(file)), rel: filepath.Base(abs), data: data,
+	}, opts)
+}
+
+// load makes the definition of a file's bytes; what it names is read from root,
+// which is dir.
+func load(root *os.Root, dir string, main *source, opts Options) (*Definition, error) {
 	l := &loading{
 		decoder: decoder{origin: map[*yaml.Node]*source{}},
-		root:    root, dir: filepath.Dir(abs), state: map[string]progress{}, host: opts.HostArch,
+		root:    root, dir: dir, main: main, state: map[string]progress{}, host: opts.HostArch,
 	}
-	l.main = &source{show: filepath.ToSlash(filepath.Clean(file)), rel: filepath.Base(abs), data: data}
 	def := l.definition()
 	if len(l.problems) > 0 {
-		p := &Problems{File: l.main.show}
-		p.List, p.More = sorted(l.problems, l.main.show)
+		p := &Problems{File: main.show}
+		p.List, p.More = sorted(l.problems, main.show)
 		return nil, &fault.Error{Code: fault.Definition, Err: p}
 	}
 	return def, nil
@@ -112,6 +120,7 @@ type loading struct {
 	host   string
 	main   *source
 	inputs []Input
+	total  int                 // bytes of inputs
 	state  map[string]progress // of files, by path relative to dir
 	// incomplete says that a file could not be read, so that what seems missing
 	// may stand there.
@@ -135,6 +144,7 @@ func (l *loading) definition() *Definition {
 // in src already.
 func (l *loading) file(src *source) *yaml.Node {
 	l.state[src.rel] = reading
+	l.total += len(src.data)
 	l.inputs = append(l.inputs, Input{Path: filepath.Join(l.dir, filepath.FromSlash(src.rel)), Data: src.data})
 	l.parse(src)
 	if src.root == nil {
@@ -171,6 +181,9 @@ func (l *loading) include(from *source, inc text[include]) *yaml.Node {
 		return nil
 	}
 	data, err := l.read(rel)
+	if err == nil && l.total+len(data) > maxTotal {
+		err = fmt.Errorf("with it the definition's files are larger than %d MiB", maxTotal>>20)
+	}
 	if err != nil {
 		l.incomplete = true
 		l.state[rel] = read

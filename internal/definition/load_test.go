@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +21,7 @@ const publicKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINUUE3uOEvU9UrzhAN6eAM1ie
 
 const hash = "$6$saltsalt$" + "0123456789012345678901234567890123456789012345678901234567890123456789012345678901234."
 
-func load(t *testing.T, files map[string]string) *Definition {
+func loaded(t *testing.T, files map[string]string) *Definition {
 	t.Helper()
 	d, err := Load(filepath.Join(lay(t, files), FileName), Options{HostArch: "amd64"})
 	if err != nil {
@@ -44,7 +45,7 @@ func TestFiveLinesAndTheirDefaults(t *testing.T) {
 		Kernel:  Kernel{Package: "linux-image-cloud-amd64", Console: "ttyS0"},
 		Boot:    Boot{Firmware: []string{"bios", "uefi"}, Loader: "grub"},
 		Outputs: []Output{{Format: "qcow2", Free: 512 << 20}},
-	}, load(t, map[string]string{FileName: five}))
+	}, loaded(t, map[string]string{FileName: five}))
 }
 
 // The block under "The definition" in the design, letter by letter, but for what
@@ -68,7 +69,7 @@ func TestShapesOfTheDesign(t *testing.T) {
 		`, secure: true`, ``,
 		`, lxc]`, `]`,
 	).Replace(text)
-	d := load(t, map[string]string{
+	d := loaded(t, map[string]string{
 		FileName: text, "key.asc": "", "site/index.html": "", "setup.sh": "", "data/a": "", "common.yaml": "packages: [curl]\n",
 	})
 	uid, gid, mode, motd := uint32(1000), uint32(2000), uint32(0o644), "hi\n"
@@ -99,7 +100,7 @@ func TestShapesOfTheDesign(t *testing.T) {
 }
 
 func TestTextsAreTakenByTheirLetters(t *testing.T) {
-	d := load(t, map[string]string{FileName: `version: 1
+	d := loaded(t, map[string]string{FileName: `version: 1
 name: web
 distro: debian
 release: 1.10
@@ -120,7 +121,7 @@ outputs: [tar]
 }
 
 func TestIncludesAreMergedInOrder(t *testing.T) {
-	d := load(t, map[string]string{
+	d := loaded(t, map[string]string{
 		FileName: "include: [a.yaml, sub/b.yaml]\nversion: 1\nname: web\nhostname: main\npackages: [pm]\nkernel: {console: ttyS1}\nfiles: [{path: /m, source: m}]\noutputs: [tar]\n",
 		"a.yaml": "include: [sub/c.yaml]\ndistro: debian\nrelease: sid\nhostname: a\ntimezone: Etc/A\npackages: [pa, px]\nkernel: {package: linux-a, console: ttyS9, arguments: [a]}\nservices: {enable: [sa]}\n",
 		// Below a directory, paths are relative to that directory; c was read already.
@@ -154,7 +155,7 @@ func TestIncludesAreMergedInOrder(t *testing.T) {
 }
 
 func TestKernelOfEachArchitecture(t *testing.T) {
-	d := load(t, map[string]string{FileName: five + "arch: [amd64, arm64]\n"})
+	d := loaded(t, map[string]string{FileName: five + "arch: [amd64, arm64]\n"})
 	if d.Kernel.Package != "" {
 		t.Errorf("with two architectures the kernel is %q", d.Kernel.Package)
 	}
@@ -174,16 +175,16 @@ func TestKernelOfEachArchitecture(t *testing.T) {
 
 func TestDigest(t *testing.T) {
 	files := map[string]string{FileName: five + "include: [a.yaml]\nfiles: [{path: /x, source: x}]\n", "a.yaml": "packages: [aa]\n", "x": "1"}
-	base := load(t, files).Digest()
-	if load(t, files).Digest() != base {
+	base := loaded(t, files).Digest()
+	if loaded(t, files).Digest() != base {
 		t.Error("the digest depends on where the definition lies")
 	}
 	files["x"] = "2"
-	if load(t, files).Digest() != base {
+	if loaded(t, files).Digest() != base {
 		t.Error("the digest covers a source's content, which is the lock's to list")
 	}
 	files["a.yaml"] = "packages: [bb]\n"
-	if load(t, files).Digest() == base {
+	if loaded(t, files).Digest() == base {
 		t.Error("the digest does not cover an include")
 	}
 }
@@ -231,10 +232,15 @@ func TestBounds(t *testing.T) {
 	many[FileName] = five + "include: [" + list + "]\n"
 	deep := map[string]string{FileName: five + "files: [{path: /x, source: d}]\n", "d/" + strings.Repeat("e/", 70) + "f": ""}
 	wrong := five + strings.Repeat("x: 1\n", 5000)
+	large := map[string]string{FileName: five + "include: [a, b, c, d, e]\n"}
+	for _, name := range []string{"a", "b", "c", "d", "e"} {
+		large[name] = "recommends: true\n# " + strings.Repeat("x", 1<<20-100)
+	}
 	for name, c := range map[string]struct {
 		files map[string]string
 		want  string
 	}{
+		"much in all":    {large, "with it the definition's files are larger than 4 MiB"},
 		"large file":     {map[string]string{FileName: big}, "is larger than 1 MiB"},
 		"large include":  {map[string]string{FileName: five + "include: [a]\n", "a": big}, "include \"a\" cannot be read:"},
 		"many files":     {many, "is one too many: a definition has at most 64 files"},
@@ -320,6 +326,32 @@ func TestNearest(t *testing.T) {
 	}
 }
 
+// A large file that is wrong everywhere is told of in time.
+func TestLargeAndWrong(t *testing.T) {
+	for name, text := range map[string]string{
+		"keys on one line": "{" + strings.Repeat("pakages: 1, ", 40_000) + "}",
+		"items":            five + "packages: [" + strings.Repeat("X, ", 100_000) + "]\n",
+		"many packages":    five + "packages: [" + manyNames(140_000) + "]\nremove: [" + manyNames(10) + "]\n",
+	} {
+		start := time.Now()
+		_, err := Load(filepath.Join(lay(t, map[string]string{FileName: text}), FileName), Options{HostArch: "amd64"})
+		if err == nil || fault.CodeOf(err) != fault.Definition {
+			t.Errorf("%s: %.100v", name, err)
+		}
+		if took := time.Since(start); took > 15*time.Second {
+			t.Errorf("%s: took %v", name, took)
+		}
+	}
+}
+
+func manyNames(n int) string {
+	var b strings.Builder
+	for i := range n {
+		b.WriteString(strconv.FormatInt(int64(i)+36*36, 36) + ", ")
+	}
+	return "\"" + strings.ReplaceAll(strings.TrimSuffix(b.String(), ", "), ", ", "\", \"") + "\""
+}
+
 // What is printed of a hostile file must not command a terminal.
 func TestMessagesHoldNoControlCharacters(t *testing.T) {
 	_, err := Load(filepath.Join(lay(t, map[string]string{FileName: five + "\"\\e]0;x\\a\": 1\nhostname: \"\u009b31m\u202e\"\n"}), FileName), Options{HostArch: "amd64"})
@@ -343,15 +375,19 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte("? [a]\n: b\n<<: {c: d}\ne: !!x &y z\n"))
 	f.Add([]byte("users: [{ssh-keys: [ssh-rsa AAAA]}, x, [], {uid: 0x10}]\nkernel: none\noutputs: [raw, {free: 1}]\n"))
 	f.Add([]byte("include: [a.yaml, ingot.yaml, ..]\n---\n"))
+	dir := f.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "a.yaml"), []byte("packages: [nginx]\nusers: [{name: ops}]\n"), 0o600); err != nil {
+		f.Fatal(err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		f.Fatal(err)
+	}
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if len(b) > 1<<14 {
 			return
 		}
-		d := t.TempDir()
-		if err := os.WriteFile(filepath.Join(d, FileName), b, 0o600); err != nil {
-			t.Fatal(err)
-		}
-		def, err := Load(d, Options{HostArch: "amd64"})
+		def, err := load(root, dir, &source{show: FileName, rel: FileName, data: b}, Options{HostArch: "amd64"})
 		if err == nil {
 			if def.Name == "" || len(def.Outputs) == 0 || len(def.Arch) == 0 || def.Digest().IsZero() {
 				t.Fatalf("taken, and not whole: %+v", def)

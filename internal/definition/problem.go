@@ -18,6 +18,8 @@ type Problem struct {
 	Excerpt    string `json:"excerpt,omitempty"`    // the line and a caret below it
 
 	hidden bool // the line may hold a secret: no problem on it shows an excerpt
+	src    *source
+	width  int // characters to mark
 }
 
 // String is "file:line:column: message".
@@ -33,8 +35,10 @@ type Problems struct {
 	More int       `json:"more,omitempty"` // how many are not in List, which is bounded
 }
 
-// maxProblems bounds what is kept of a definition that is wrong all over.
-const maxProblems = 200
+const (
+	maxProblems = 200    // are told of a definition that is wrong all over
+	maxNoted    = 20_000 // are noted at all
+)
 
 // Error is a line that counts the problems and then each of them with its line
 // of the file.
@@ -62,7 +66,7 @@ func plural(n int, word string) string {
 }
 
 // sorted puts the problems in order, drops those said twice (a file is checked
-// alone and again when merged) and bounds the list.
+// alone and again when merged), bounds the list and adds the excerpts.
 func sorted(list []Problem, main string) ([]Problem, int) {
 	slices.SortStableFunc(list, func(a, b Problem) int {
 		if (a.File == main) != (b.File == main) {
@@ -84,21 +88,19 @@ func sorted(list []Problem, main string) ([]Problem, int) {
 			hidden[place{p.File, p.Line}] = true
 		}
 	}
-	for i := range list {
-		if hidden[place{list[i].File, list[i].Line}] {
-			list[i].Excerpt = ""
-		}
-	}
 	said := map[Problem]bool{}
 	list = slices.DeleteFunc(list, func(p Problem) bool {
 		again := said[p]
 		said[p] = true
 		return again
 	})
-	if len(list) > maxProblems {
-		return list[:maxProblems], len(list) - maxProblems
+	kept := list[:min(len(list), maxProblems)]
+	for i := range kept {
+		if p := &kept[i]; p.src != nil && !hidden[place{p.File, p.Line}] {
+			p.Excerpt = excerpt(p.src.lines, p.Line, p.Column, p.width)
+		}
 	}
-	return list, 0
+	return kept, len(list) - len(kept)
 }
 
 // excerptWidth is how many characters of a line an excerpt shows.
@@ -110,25 +112,34 @@ func excerpt(lines []string, line, column, width int) string {
 	if line < 1 || line > len(lines) {
 		return ""
 	}
-	text := []rune(strings.TrimRight(lines[line-1], "\r\n"))
-	for i, r := range text {
-		if r == '\t' {
-			text[i] = ' '
-		} else if !unicode.IsPrint(r) {
-			text[i] = '\ufffd' // a terminal must not obey what a file says
-		}
-	}
-	if len(text) == 0 || column < 1 {
+	if column < 1 {
 		return ""
 	}
-	column = min(column, len(text)+1)
 	from := 0
 	if column > excerptWidth-16 {
 		from = column - 32
 	}
-	to := min(len(text), from+excerptWidth)
-	width = max(1, min(width, to-column+1))
+	var text []rune // of the line, from the character at from on
+	n := 0
+	for _, r := range strings.TrimRight(lines[line-1], "\r\n") {
+		if n++; n <= from {
+			continue
+		}
+		if r == '\t' {
+			r = ' '
+		} else if !unicode.IsPrint(r) {
+			r = '\ufffd' // a terminal must not obey what a file says
+		}
+		if text = append(text, r); len(text) == excerptWidth {
+			break
+		}
+	}
+	if len(text) == 0 && column > 1 || n == 0 {
+		return ""
+	}
+	column = min(column-from, len(text)+1)
+	width = max(1, min(width, len(text)-column+1))
 	number := fmt.Sprintf("%5d", line)
-	return fmt.Sprintf("%s | %s\n%s | %s%s", number, strings.TrimRight(string(text[from:to]), " "),
-		strings.Repeat(" ", len(number)), strings.Repeat(" ", column-1-from), strings.Repeat("^", width))
+	return fmt.Sprintf("%s | %s\n%s | %s%s", number, strings.TrimRight(string(text), " "),
+		strings.Repeat(" ", len(number)), strings.Repeat(" ", column-1), strings.Repeat("^", width))
 }

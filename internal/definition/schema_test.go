@@ -235,7 +235,7 @@ func TestExamplesOfTheReference(t *testing.T) {
 func TestStarter(t *testing.T) {
 	for dir, want := range map[string]string{"web": "web", "My Project_2": "my-project-2", "": "image", "日本": "image", strings.Repeat("ab-", 40): strings.Repeat("ab-", 20) + "ab-"} {
 		want = strings.TrimSuffix(want, "-")
-		d := load(t, map[string]string{FileName: string(Starter(dir))})
+		d := loaded(t, map[string]string{FileName: string(Starter(dir))})
 		if d.Name != want {
 			t.Errorf("%q: the name is %q, want %q", dir, d.Name, want)
 		}
@@ -249,7 +249,7 @@ func TestStarter(t *testing.T) {
 		text = append(text, line)
 	}
 	all := strings.Replace(strings.Join(text[4:], ""), "ssh-ed25519 AAAA...", publicKey, 1)
-	d := load(t, map[string]string{FileName: all, "site/index.html": "", "setup.sh": "", "data/x": ""})
+	d := loaded(t, map[string]string{FileName: all, "site/index.html": "", "setup.sh": "", "data/x": ""})
 	if len(d.Packages) != 2 || len(d.Users) != 1 || len(d.Files) != 2 || len(d.Scripts) != 1 || len(d.Tests) != 1 || len(d.Services.Enable) != 1 {
 		t.Errorf("got %+v", d)
 	}

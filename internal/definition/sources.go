@@ -72,13 +72,13 @@ func (l *loading) named(key string, t text[localPath], dirs bool) (abs string, i
 	case strings.HasSuffix(t.Value, "/"):
 		l.problem(t.At, "%s %s is a file, not a directory", key, quote(t.Value))
 	default:
-		l.note(key, t.At, Source{Path: rel, Executable: info.Mode()&0o100 != 0})
+		l.keep(key, t.At, Source{Path: rel, Executable: info.Mode()&0o100 != 0})
 		return abs, false
 	}
 	return "", false
 }
 
-func (l *loading) note(key string, n *yaml.Node, s Source) {
+func (l *loading) keep(key string, n *yaml.Node, s Source) {
 	if l.entries == nil {
 		l.entries = map[string]Source{}
 	}
@@ -105,7 +105,7 @@ func (l *loading) walk(key string, n *yaml.Node, dir string, depth int) {
 		return
 	}
 	if len(list) == 0 {
-		l.note(key, n, Source{Path: dir, EmptyDir: true})
+		l.keep(key, n, Source{Path: dir, EmptyDir: true})
 	}
 	for _, e := range list {
 		p := path.Join(dir, e.Name())
@@ -120,7 +120,7 @@ func (l *loading) walk(key string, n *yaml.Node, dir string, depth int) {
 				l.problem(n, "%s leads to %s, which cannot be read: %v", key, quote(p), reason(err))
 				continue
 			}
-			l.note(key, n, Source{Path: p, Executable: info.Mode()&0o100 != 0})
+			l.keep(key, n, Source{Path: p, Executable: info.Mode()&0o100 != 0})
 		default:
 			l.problem(n, "%s leads to %s, which is neither a file, a directory nor a link", key, quote(p))
 		}
@@ -143,7 +143,7 @@ func (l *loading) link(key string, n *yaml.Node, p string) {
 		l.problem(n, "%s leads to %s, a symbolic link to %s that %s", key, quote(p), quote(target), why)
 		return
 	}
-	l.note(key, n, Source{Path: p, Link: target})
+	l.keep(key, n, Source{Path: p, Link: target})
 }
 
 // reason is an error without the path that the message names already.
