@@ -1,7 +1,7 @@
 package definition
 
 import (
-	"fmt"
+	"errors"
 	"io/fs"
 	"path"
 	"path/filepath"
@@ -148,8 +148,8 @@ func (l *loading) link(key string, n *yaml.Node, p string) {
 
 // reason is an error without the path that the message names already.
 func reason(err error) string {
-	if pe, ok := err.(*fs.PathError); ok { //nolint:errorlint // only the outermost names the path
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Err.Error()
 	}
-	return fmt.Sprint(err)
+	return err.Error()
 }

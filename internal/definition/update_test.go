@@ -11,20 +11,12 @@ import (
 
 //go:generate go test -run "^(TestSchemaIsShipped|TestReferenceIsShipped)$" -update .
 
-// update writes files that are made from the types, and golden texts, instead of
-// comparing with them.
-func update(t *testing.T) bool {
-	t.Helper()
-	f := flag.Lookup("update")
-	return f != nil && f.Value.String() == "true"
-}
-
-var _ = flag.Bool("update", false, "write golden and generated files anew")
+var updating = flag.Bool("update", false, "write golden and generated files anew instead of comparing with them")
 
 // held compares a shipped file with what it is made from.
 func held(t *testing.T, path string, want []byte) {
 	t.Helper()
-	if update(t) {
+	if *updating {
 		if err := os.WriteFile(path, want, 0o644); err != nil { //nolint:gosec // a file of the repository
 			t.Fatal(err)
 		}

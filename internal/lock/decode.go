@@ -86,7 +86,7 @@ type parser struct {
 
 func newParser(text string) *parser {
 	return &parser{rest: text, l: &Lock{}, arity: map[string]int{
-		"digest": 1, "definition": 1, "distro": 1, "release": 1, "epoch": 2, "archive": 1, "index": 8,
+		"digest": 1, "definition": 1, "request": 1, "distro": 1, "release": 1, "epoch": 2, "archive": 1, "index": 8,
 		"file": 2, "program": 2, "link": 2, "directory": 1, "set": 2, "tools": 0, "seal": 3,
 	}}
 }
@@ -138,6 +138,8 @@ func (p *parser) top() error {
 		p.digest, err = digest.Parse(w[0])
 	case "definition":
 		l.Definition, err = digest.Parse(w[0])
+	case "request":
+		l.Request, err = digest.Parse(w[0])
 	case "distro":
 		l.Distro = w[0]
 	case "release":

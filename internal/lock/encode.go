@@ -61,6 +61,7 @@ func encode(l *Lock) ([]byte, digest.Digest) {
 func (l *Lock) body() []byte {
 	var b bytes.Buffer
 	line(&b, "definition", l.Definition.String())
+	line(&b, "request", l.Request.String())
 	line(&b, "distro", l.Distro)
 	line(&b, "release", l.Release)
 	line(&b, "epoch", number(l.Epoch), clock(l.Epoch))

@@ -13,6 +13,7 @@
 //	ingot lock 1
 //	digest DIGEST of the lock: all but this line, the seals and the sum
 //	definition DIGEST
+//	request DIGEST                   of what chooses packages in it
 //	distro NAME
 //	release NAME
 //	epoch SECONDS TIME
@@ -45,8 +46,11 @@ import (
 // A Lock is the content of an ingot.lock.
 type Lock struct {
 	Definition digest.Digest // of the definition and all that it includes
-	Distro     string
-	Release    string
+	// Request is the digest of the part of the definition that chooses packages:
+	// while it stays, packages need not be chosen anew.
+	Request digest.Digest
+	Distro  string
+	Release string
 	// Epoch is the image's clock, seconds since 1970: the newest Date of the
 	// indexes. It is SOURCE_DATE_EPOCH for all that runs and the newest time
 	// stamp in an artifact.

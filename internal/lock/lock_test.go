@@ -32,7 +32,7 @@ func ref(name, version, arch string) distro.Ref {
 // sample is a lock with something of everything.
 func sample() Lock {
 	return Lock{
-		Definition: of("definition"), Distro: "debian", Release: "bookworm", Epoch: 1731000000,
+		Definition: of("definition"), Request: of("request"), Distro: "debian", Release: "bookworm", Epoch: 1731000000,
 		Archives: []Archive{
 			{Name: "debian", URL: "http://archive.example/debian", Suites: []string{"bookworm", "bookworm-updates"}, Components: []string{"main"}},
 			{Name: "own", URL: "https://own.example/", Suites: []string{"stable"}, Components: []string{"main", "extra"}, Key: "keys/own key.asc", Expired: true},
@@ -77,6 +77,25 @@ func TestFileForm(t *testing.T) {
 	}
 }
 
+// The lines that docs/reference/lock.md shows are lines of a real lock.
+func TestReferenceShowsRealLines(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/reference/lock.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, _ := strings.Cut(string(doc), "```text\n")
+	block, _, ok := strings.Cut(block, "```")
+	real := "\n" + string(Encode(sample()))
+	for line := range strings.Lines(block) {
+		if !strings.Contains(real, "\n"+line) {
+			t.Errorf("no lock has the line %q", line)
+		}
+	}
+	if !ok || len(block) < 500 {
+		t.Error("the reference shows no lock")
+	}
+}
+
 func TestDigestIsOfTheMeaning(t *testing.T) {
 	a := sample()
 	same := map[string]func(l *Lock){
@@ -93,6 +112,7 @@ func TestDigestIsOfTheMeaning(t *testing.T) {
 		}
 	}
 	other := map[string]func(l *Lock){
+		"request":       func(l *Lock) { l.Request = of("x") },
 		"definition":    func(l *Lock) { l.Definition = of("x") },
 		"epoch":         func(l *Lock) { l.Epoch++ },
 		"archive order": func(l *Lock) { slices.Reverse(l.Archives) },
@@ -146,8 +166,8 @@ func TestDamageIsFound(t *testing.T) {
 		{"number not plain, sum right", reseal(replace(" 1234 ", " +1234 ")), "lock is not written as ingot writes it"},
 		{"time wrong, sum right", reseal(replace("2024-11-07T17:20:00Z", "2024-11-07T17:20:01Z")), "lock is not written as ingot writes it"},
 		{"conflict", replace("distro debian\n", "<<<<<<< HEAD\ndistro debian\n"), "lock has the marks of a merge conflict"},
-		{"unknown word", reseal(replace("distro debian", "distrx debian")), `lock is wrong on line 4: unknown word "distrx"`},
-		{"word missing", reseal(replace("epoch 1731000000 2024-11-07T17:20:00Z", "epoch 1731000000")), "lock is wrong on line 6: epoch has 1 words, want 2"},
+		{"unknown word", reseal(replace("distro debian", "distrx debian")), `lock is wrong on line 5: unknown word "distrx"`},
+		{"word missing", reseal(replace("epoch 1731000000 2024-11-07T17:20:00Z", "epoch 1731000000")), "lock is wrong on line 7: epoch has 1 words, want 2"},
 		{"bad digest", reseal(replace("definition ", "definition x")), `lock is wrong on line 3: digest "x#": want 64 hexadecimal digits`},
 		{"climbing location", reseal(replace("pool/main/b/bash", "pool/../../bash")), `lock has package bash in a bad place: path "pool/../../bash/bash_5.2.15-2+b7_amd64.deb" has a part ".."`},
 		{"climbing file", reseal(replace("site/index.html", "../index.html")), `lock has a bad file: path "../index.html" has a part ".."`},
