@@ -22,6 +22,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -195,21 +196,21 @@ func (k *Keyring) judge(text []byte, sig *packet.Signature, hashes map[crypto.Ha
 	}, "", nil
 }
 
+// strong are the digests that are believed.
+var strong = []crypto.Hash{crypto.SHA256, crypto.SHA384, crypto.SHA512, crypto.SHA3_256, crypto.SHA3_512}
+
 // weak says why a signature's algorithms are not believed, or "".
 func weak(key *packet.PublicKey, sig *packet.Signature) string {
-	switch sig.Hash {
-	case crypto.SHA256, crypto.SHA384, crypto.SHA512, crypto.SHA3_256, crypto.SHA3_512:
-	default:
+	if !slices.Contains(strong, sig.Hash) {
 		return fmt.Sprintf("signed with the weak digest %v", sig.Hash)
 	}
-	switch key.PubKeyAlgo {
-	case packet.PubKeyAlgoRSA, packet.PubKeyAlgoRSASignOnly:
+	if key.PubKeyAlgo == packet.PubKeyAlgoDSA {
+		return "is a weak DSA key"
+	}
+	if key.PubKeyAlgo == packet.PubKeyAlgoRSA || key.PubKeyAlgo == packet.PubKeyAlgoRSASignOnly {
 		if bits, err := key.BitLength(); err != nil || bits < 2048 {
 			return fmt.Sprintf("is a weak RSA key of %d bits", bits)
 		}
-	case packet.PubKeyAlgoDSA:
-		return "is a weak DSA key"
-	default:
 	}
 	return ""
 }
