@@ -84,7 +84,7 @@ func (s *attrSet) add(xs []tree.Xattr) (inline []byte, block *attrBlock, err err
 		return nil, nil, nil
 	}
 	var in, out []attr
-	free, key := inlineSpace-4-attrEnd, []byte(nil)
+	free := inlineSpace - 4 - attrEnd
 	space := blockSize - attrBlockHead - attrEnd
 	for _, x := range xs {
 		a, err := newAttr(x)
@@ -117,11 +117,12 @@ func (s *attrSet) add(xs []tree.Xattr) (inline []byte, block *attrBlock, err err
 	if len(in) > 0 {
 		inline = make([]byte, inlineSpace)
 		binary.LittleEndian.PutUint32(inline, attrMagic)
-		putAttrs(inline[4:], 0, 0, in, false)
+		putAttrs(inline[4:], 0, in, false)
 	}
 	if len(out) == 0 {
 		return inline, nil, nil
 	}
+	var key []byte
 	for i := range out {
 		key = fmt.Appendf(key, "%d %q %q ", out[i].index, out[i].name, out[i].value)
 	}
@@ -139,8 +140,8 @@ func (s *attrSet) add(xs []tree.Xattr) (inline []byte, block *attrBlock, err err
 }
 
 // putAttrs writes entries from at on and their values from the end of out
-// backwards. Value offsets count from base. The sum of hashes is for a block's header.
-func putAttrs(out []byte, at, base int, attrs []attr, hashed bool) (sum uint32) {
+// backwards; both count from the start of out. The sum of hashes is for a block's header.
+func putAttrs(out []byte, at int, attrs []attr, hashed bool) (sum uint32) {
 	le := binary.LittleEndian
 	end := len(out)
 	for i := range attrs {
@@ -149,7 +150,7 @@ func putAttrs(out []byte, at, base int, attrs []attr, hashed bool) (sum uint32) 
 		e[0], e[1] = uint8(len(a.name)), a.index
 		if len(a.value) > 0 {
 			end -= a.valueSpace()
-			le.PutUint16(e[2:], uint16(end-base))
+			le.PutUint16(e[2:], uint16(end))
 			copy(out[end:], a.value)
 		}
 		le.PutUint32(e[8:], uint32(len(a.value)))
@@ -186,6 +187,6 @@ func (b *attrBlock) encode(sum checksum, out []byte) {
 	le.PutUint32(out, attrMagic)
 	le.PutUint32(out[4:], b.refs)
 	le.PutUint32(out[8:], 1) // blocks
-	le.PutUint32(out[12:], putAttrs(out, attrBlockHead, 0, b.attrs, true))
+	le.PutUint32(out[12:], putAttrs(out, attrBlockHead, b.attrs, true))
 	le.PutUint32(out[16:], uint32(sum.add64(uint64(b.at)).add(out)))
 }

@@ -8,7 +8,7 @@ import (
 const (
 	inodesUnused = 0x1 // the inode bitmap is not written
 	blocksUnused = 0x2 // the block bitmap is not written
-	tableZeroed  = 0x4 // unwritten inodes are zero
+	tableZeroed  = 0x4 // the kernel need not zero the table: see FS.WriteTo
 )
 
 // usedInodes is how many inodes of a group are in use: its first ones.

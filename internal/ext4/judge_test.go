@@ -222,6 +222,7 @@ func expect(t testing.TB, tr tree.Tree) listing {
 			s += fmt.Sprintf(" -> %q", first.Link)
 		case tree.Char, tree.Block:
 			s += fmt.Sprintf(" dev=%d:%d", first.Major, first.Minor)
+		case tree.Dir, tree.Hardlink, tree.Fifo:
 		}
 		for _, x := range first.Xattrs {
 			s += fmt.Sprintf(" %s=%x", x.Name, x.Value)
@@ -289,6 +290,7 @@ func mounted(t testing.TB, dir string) listing {
 			s += fmt.Sprintf(" -> %q", link)
 		case tree.Char, tree.Block:
 			s += fmt.Sprintf(" dev=%d:%d", unix.Major(st.Rdev), unix.Minor(st.Rdev))
+		case tree.Dir, tree.Hardlink, tree.Fifo:
 		}
 		for _, x := range xattrs(t, path) {
 			s += fmt.Sprintf(" %s=%x", x.Name, x.Value)

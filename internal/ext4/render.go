@@ -2,6 +2,7 @@ package ext4
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -159,7 +160,7 @@ func (n *node) read(r *tree.Reader, offset int64, out []byte) error {
 		return fmt.Errorf("ext4: cannot open pack %s: %w", n.pack, err)
 	}
 	if got, err := pack.ReadAt(out[:k], n.offset+offset); int64(got) < k {
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
 		return fmt.Errorf("ext4: pack %s: cannot read %d bytes at %d: %w", n.pack, k, n.offset+offset, err)

@@ -16,7 +16,6 @@ import (
 )
 
 func TestFree(t *testing.T) {
-	t.Parallel()
 	for _, free := range []int64{0, 1, 1 << 20, 1 << 30} {
 		for _, content := range []int64{0, 1 << 20, 127 << 20, 130 << 20} {
 			t.Run(fmt.Sprintf("content %d free %d", content, free), func(t *testing.T) {
@@ -41,17 +40,16 @@ func TestFree(t *testing.T) {
 
 // Sizes around the edges of groups and of flexible groups are all whole.
 func TestSizes(t *testing.T) {
-	t.Parallel()
 	const group, flex = 128 << 20, 16 * 128 << 20
 	tr, p := newMaker(t).text("f", "content").done()
 	for _, edge := range []int64{group, 2 * group, 3 * group, flex, flex + group} {
-		for _, off := range []int64{-2 << 20, -4096, -1, 0, 1, 4096, 60 * 4096, 3 << 20, 20 << 20, 34 << 20, 70 << 20} {
+		for _, off := range []int64{-4096, -1, 0, 4096, 60 * 4096, 3 << 20, 34 << 20} {
 			t.Run(fmt.Sprint(edge+off), func(t *testing.T) {
 				o := options()
 				o.Size = edge + off
 				img, f := write(t, tr, p, o)
 				fsck(t, img)
-				if got := f.Size(); got > o.Size || got < o.Size-40<<20 {
+				if got := f.Size(); got > o.Size || got < o.Size-5<<20 {
 					t.Errorf("made %d bytes of %d", got, o.Size)
 				}
 			})
@@ -61,7 +59,6 @@ func TestSizes(t *testing.T) {
 
 // What just fits is made, and the hint names the least size when it does not.
 func TestJustFits(t *testing.T) {
-	t.Parallel()
 	for _, content := range []int64{0, 1, 100 << 20, 118 << 20, 2 << 30, 2040 << 20} {
 		t.Run(fmt.Sprint(content), func(t *testing.T) {
 			tr, p := newMaker(t).zeros("f", content).done()
@@ -87,8 +84,11 @@ func TestJustFits(t *testing.T) {
 
 // Huge files have extent trees of several levels.
 func TestHugeFiles(t *testing.T) {
-	t.Parallel()
-	for _, size := range []int64{2<<30 + 1, 5 << 30, 60 << 30, 700 << 30} {
+	sizes := []int64{2<<30 + 1, 60 << 30}
+	if os.Getenv("INGOT_TEST") == "full" {
+		sizes = append(sizes, 700<<30, 3<<40)
+	}
+	for _, size := range sizes {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
 			tr, _ := newMaker(t).zeros("f", size).done()
 			o := options()
@@ -131,7 +131,6 @@ func TestClampedTimes(t *testing.T) {
 }
 
 func TestManyInodes(t *testing.T) {
-	t.Parallel()
 	m := newMaker(t)
 	for d := range 40 {
 		m.dir(fmt.Sprintf("d%d", d))
@@ -146,7 +145,7 @@ func TestManyInodes(t *testing.T) {
 		{0, 0, 5000, 0, 5000},
 		{0, 0, 100_000, 0, 100_000},
 		{0, 1 << 30, 0, 0, 1 << 16},
-		{0, 0, 0, 4096, 0},
+		{0, 0, 0, 1024, 0},
 		{0, 100 << 20, 0, 64 << 20, 0},
 	} {
 		t.Run(fmt.Sprint(tt), func(t *testing.T) {

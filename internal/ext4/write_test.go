@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -148,7 +149,6 @@ func TestOptions(t *testing.T) {
 // The kernel fills the filesystem, changes and removes what it holds, and the
 // overhead it counts is the one written.
 func TestReadWrite(t *testing.T) {
-	t.Parallel()
 	tr, p := mixed(newMaker(t)).done()
 	o := options()
 	o.Free = 20 << 20
@@ -183,7 +183,6 @@ func TestReadWrite(t *testing.T) {
 
 // GRUB reads directories, files and long symlinks.
 func TestGrub(t *testing.T) {
-	t.Parallel()
 	tr, p := mixed(newMaker(t).dir("x").text("x/target", "reached").add(tree.Entry{
 		Path: "x/link", Kind: tree.Symlink, Mode: 0o777, Link: strings.Repeat("./", 60) + "target",
 	})).done()
@@ -238,13 +237,17 @@ func TestShortPack(t *testing.T) {
 
 // Whatever the tree, e2fsck finds nothing and all of it is there.
 func TestRandomTrees(t *testing.T) {
-	t.Parallel()
+	if os.Getenv("INGOT_TEST") != "full" {
+		if err := flag.Set("rapid.checks", "40"); err != nil {
+			t.Fatal(err)
+		}
+	}
 	rapid.Check(t, func(rt *rapid.T) {
 		m := newMaker(t)
 		dirs, files := []string{""}, []string{}
 		name := rapid.StringMatching(`[a-zA-Z0-9._+~-]{1,40}`)
 		used := map[string]bool{"": true, "lost+found": true}
-		for range rapid.IntRange(0, 200).Draw(rt, "entries") {
+		for range rapid.IntRange(0, 100).Draw(rt, "entries") {
 			dir := rapid.SampledFrom(dirs).Draw(rt, "dir")
 			e := tree.Entry{
 				Path:  strings.TrimPrefix(dir+"/"+name.Draw(rt, "name"), "/"),
