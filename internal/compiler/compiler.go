@@ -1,0 +1,339 @@
+// Package compiler makes locks: from a definition and the archives as they are
+// now, to all inputs of a build, exact and complete.
+//
+// A [Compiler] reads indexes only when it must. [Compiler.Settle] decides: a lock
+// that fits its definition stays; one whose definition changed in nothing that
+// chooses packages is brought up to date from the definition alone; any other is
+// resolved anew, keeping the versions it has wherever the archives still offer
+// them.
+package compiler
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"ingot/internal/definition"
+	"ingot/internal/digest"
+	"ingot/internal/distro"
+	"ingot/internal/distro/debian"
+	"ingot/internal/fault"
+	"ingot/internal/fetch"
+	"ingot/internal/lock"
+	"ingot/internal/plan"
+	"ingot/internal/sign"
+	"ingot/internal/ui"
+)
+
+// A Compiler makes locks.
+type Compiler struct {
+	Client        *fetch.Client
+	Mirrors       debian.Mirrors
+	Indexes       string // directory of the cache that keeps indexes
+	Seen          string // directory below $INGOT_HOME that remembers dates
+	Now           time.Time
+	HostArch      string // whose programs the tools tree holds
+	AcceptExpired bool   // for all archives
+	Progress      *ui.Progress
+}
+
+// A Move says which packages may change their versions.
+type Move struct {
+	All      bool
+	Packages []string // or these alone
+}
+
+// Request is the digest of all that chooses packages in a definition: two
+// definitions with one request have the same lock but for their files.
+func Request(def *definition.Definition) digest.Digest {
+	type kernel struct {
+		None    bool
+		Package string
+	}
+	data, err := json.Marshal(struct {
+		Distro, Release string
+		Arch            []string
+		Archives        []definition.Archive
+		Start           string
+		Packages        []string
+		Remove          []string
+		Recommends      bool
+		Purposes        []string
+		Formats         []string
+		Kernel          kernel
+		Boot            definition.Boot
+		Implied         []string
+	}{
+		def.Distro, def.Release, def.Arch, relativeKeys(def), def.Start, def.Packages, def.Remove, def.Recommends, plan.Purposes(def), toolFormats(def),
+		kernel{def.Kernel.None, def.Kernel.Package}, def.Boot, implied(def),
+	})
+	if err != nil {
+		panic(err) // plain data
+	}
+	return digest.Of(data)
+}
+
+// relativeKeys are the archives with keys named relative to the definition: where
+// it lies does not matter.
+func relativeKeys(def *definition.Definition) []definition.Archive {
+	out := slices.Clone(def.Archives)
+	for i := range out {
+		if out[i].Key != "" {
+			out[i].Key = relative(def.Dir, out[i].Key)
+		}
+	}
+	return out
+}
+
+func relative(dir, path string) string {
+	rel, err := filepath.Rel(dir, path)
+	if err != nil {
+		return path
+	}
+	return filepath.ToSlash(rel)
+}
+
+// toolFormats are the outputs that need tools of their own.
+func toolFormats(def *definition.Definition) []string {
+	var out []string
+	for _, o := range def.Outputs {
+		if o.Format == "tar.xz" {
+			out = append(out, o.Format)
+		}
+	}
+	return out
+}
+
+// implied are packages that other keys of a definition need.
+func implied(def *definition.Definition) []string {
+	var out []string
+	switch def.Locale {
+	case "", "C", "POSIX", "C.UTF-8", "C.utf8":
+	default:
+		out = append(out, "locales")
+	}
+	if def.Timezone != "" && def.Timezone != "Etc/UTC" && def.Timezone != "UTC" {
+		out = append(out, "tzdata")
+	}
+	if slices.ContainsFunc(def.Users, func(u definition.User) bool { return u.Sudo }) {
+		out = append(out, "sudo")
+	}
+	return out
+}
+
+// Compile makes a lock. Old, if not nil, is the lock to stay close to.
+func (c *Compiler) Compile(ctx context.Context, def *definition.Definition, old *lock.Lock, move Move) (*lock.Lock, error) {
+	files, err := lock.Files(def)
+	if err != nil {
+		return nil, err
+	}
+	l := &lock.Lock{Definition: def.Digest(), Request: Request(def), Distro: def.Distro, Release: def.Release, Files: files}
+	archives, err := c.archives(def)
+	if err != nil {
+		return nil, err
+	}
+	task := c.Progress.Start(ui.Step{ID: "indexes", Name: "read package indexes"})
+	updater := debian.Updater{Client: c.Client, Cache: c.Indexes, Seen: c.Seen, Now: c.Now, Note: func(s string) { task.Notef("%s", s) }}
+	arches := append(slices.Clone(def.Arch), c.HostArch)
+	slices.Sort(arches)
+	indexes, err := updater.Update(ctx, archives, slices.Compact(arches))
+	var read map[string]*debian.Index
+	if err == nil {
+		read, err = readAll(indexes)
+	}
+	task.Done(err)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range archives {
+		for _, x := range indexes {
+			if x.Expired && x.Archive == a.Name {
+				a.Expired = true
+				c.Progress.Warnf("%s %s is past its Valid-Until, which was accepted", a.Name, x.Asked)
+			}
+		}
+		l.Archives = append(l.Archives, a.Archive)
+	}
+	for _, x := range indexes {
+		l.Indexes = append(l.Indexes, x.Lock())
+		l.Epoch = max(l.Epoch, x.Date.Unix())
+	}
+	task = c.Progress.Start(ui.Step{ID: "resolve", Name: "choose packages"})
+	err = c.resolve(def, l, indexes, read, old, move)
+	task.Done(err)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// archives are the definition's, or the release's own, with the places to fetch
+// them from and the keys to trust.
+func (c *Compiler) archives(def *definition.Definition) ([]debian.Archive, error) {
+	builtIn, err := debian.ArchiveKeys()
+	if err != nil {
+		return nil, err
+	}
+	var out []debian.Archive
+	if len(def.Archives) == 0 {
+		for _, a := range debian.DefaultArchives(def.Release) {
+			roots := c.Mirrors.Roots(a)
+			a.URL = roots[0] // what is in force when the lock is written
+			out = append(out, debian.Archive{Archive: a, Roots: roots, Keys: builtIn, AcceptExpired: c.AcceptExpired})
+		}
+		return out, nil
+	}
+	for i, d := range def.Archives {
+		a := lock.Archive{Name: archiveName(def.Archives, i), URL: d.URL, Suites: d.Suites, Components: d.Components}
+		keys := builtIn
+		if d.Key != "" {
+			a.Key = relative(def.Dir, d.Key)
+			data, err := os.ReadFile(d.Key)
+			if err != nil {
+				return nil, fault.Newf(fault.Definition, "cannot read the archive's key: %w", err)
+			}
+			if keys, err = sign.ReadKeyring(a.Key, data); err != nil {
+				return nil, fault.Newf(fault.Definition, "archive key %s: %w", a.Key, err)
+			}
+		}
+		out = append(out, debian.Archive{Archive: a, Roots: c.Mirrors.Roots(a), Keys: keys, AcceptExpired: c.AcceptExpired || !d.CheckValidUntil})
+	}
+	return out, nil
+}
+
+// archiveName is the last part of an archive's URL, made unique.
+func archiveName(all []definition.Archive, i int) string {
+	name := func(a definition.Archive) string {
+		n := strings.TrimRight(a.URL, "/")
+		n = strings.ToLower(n[strings.LastIndexByte(n, '/')+1:])
+		n = strings.Map(func(r rune) rune {
+			if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '-' {
+				return r
+			}
+			return '-'
+		}, n)
+		return strings.Trim(n, "-")
+	}
+	n := name(all[i])
+	for j, a := range all {
+		if n == "" || j != i && name(a) == n {
+			return strings.Trim(fmt.Sprintf("%s-%d", n, i+1), "-")
+		}
+	}
+	return n
+}
+
+// readAll reads indexes, each once, by file.
+func readAll(files []debian.IndexFile) (map[string]*debian.Index, error) {
+	out := map[string]*debian.Index{}
+	for _, x := range files {
+		f, err := os.Open(x.File)
+		if err != nil {
+			return nil, fmt.Errorf("cannot open index: %w", err)
+		}
+		out[x.File], err = debian.ReadIndex(io.Reader(f), x.Source)
+		_ = f.Close()
+		if err != nil {
+			return nil, fault.Newf(fault.Verification, "%s of %s: %w", x.Path, x.Archive, err)
+		}
+	}
+	return out, nil
+}
+
+// resolve fills in the lock's sets and tools.
+func (c *Compiler) resolve(def *definition.Definition, l *lock.Lock, files []debian.IndexFile, read map[string]*debian.Index, old *lock.Lock, move Move) error {
+	universe := func(arch string) (*debian.Universe, error) {
+		var indexes []*debian.Index
+		for _, x := range files {
+			if x.Arch == arch || x.Arch == "all" {
+				indexes = append(indexes, read[x.File])
+			}
+		}
+		return debian.NewUniverse(debian.Options{Arch: arch}, indexes...)
+	}
+	for _, arch := range def.Arch {
+		u, err := universe(arch)
+		if err != nil {
+			return err
+		}
+		for _, purpose := range plan.Purposes(def) {
+			req := distro.Request{Arch: arch, Start: def.Start, Packages: append(slices.Clone(def.Packages), implied(def)...), Remove: def.Remove, Recommends: def.Recommends}
+			if purpose == plan.Machine {
+				more, err := plan.MachinePackages(def, arch)
+				if err != nil {
+					return fault.Wrap(fault.Definition, err)
+				}
+				req.Packages = append(req.Packages, more...)
+			}
+			refs, err := u.Resolve(req)
+			if err != nil {
+				return err
+			}
+			if refs, err = hold(u, req, refs, oldSet(old, arch, purpose), move); err != nil {
+				return err
+			}
+			l.Sets = append(l.Sets, lock.Set{Arch: arch, Purpose: purpose, Refs: refs})
+		}
+	}
+	tools, err := plan.ToolPackages(def)
+	if err != nil || len(tools) == 0 {
+		return err
+	}
+	u, err := universe(c.HostArch)
+	if err != nil {
+		return err
+	}
+	if l.Tools, err = u.Resolve(distro.Request{Arch: c.HostArch, Packages: tools}); err != nil {
+		return fmt.Errorf("tools tree: %w", err)
+	}
+	return nil
+}
+
+func oldSet(old *lock.Lock, arch, purpose string) []distro.Ref {
+	if old == nil {
+		return nil
+	}
+	for _, s := range old.Sets {
+		if s.Arch == arch && s.Purpose == purpose {
+			return s.Refs
+		}
+	}
+	return nil
+}
+
+// hold keeps the old lock's versions of packages that are chosen again and that
+// may not move, as far as the archives still offer them.
+func hold(u *debian.Universe, req distro.Request, fresh, old []distro.Ref, move Move) ([]distro.Ref, error) {
+	if move.All || len(old) == 0 {
+		return fresh, nil
+	}
+	versions := map[string]string{}
+	for _, r := range old {
+		versions[r.Name] = r.Version
+	}
+	tokens := slices.Clone(req.Packages)
+	held := false
+	for _, r := range fresh {
+		v, ok := versions[r.Name]
+		if !ok || v == r.Version || slices.Contains(move.Packages, r.Name) || !u.Has(r.Name, v) {
+			continue
+		}
+		held = true
+		tokens = append(tokens, r.Name+"="+v)
+	}
+	if !held {
+		return fresh, nil
+	}
+	req.Packages = tokens
+	refs, err := u.Resolve(req)
+	if err != nil {
+		return fresh, nil //nolint:nilerr // the old versions do not fit together any more: the new ones do
+	}
+	return refs, nil
+}

@@ -1,0 +1,20 @@
+package debian
+
+// Has says whether the indexes offer a version of a package, of the native
+// architecture or for all.
+func (u *Universe) Has(name, version string) bool {
+	g, ok := u.group(name)
+	if !ok {
+		return false
+	}
+	p := u.inGroup(g, native)
+	if p == none {
+		return false
+	}
+	for v := u.pkgs[p].vers; v != none; v = u.vers[v].next {
+		if u.version(v) == version {
+			return true
+		}
+	}
+	return false
+}
