@@ -1,0 +1,150 @@
+package vm
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// probeTime is how long the first guest may take under KVM: its firmware needs a
+// third of a second.
+const probeTime = 4 * time.Second
+
+// bootSector is the guest of the probe: it writes one byte to QEMU's debug port
+// and halts.
+//
+//	mov al, 'I'
+//	out 0xe9, al
+//	hlt
+//	jmp $-1
+func bootSector() []byte {
+	b := make([]byte, 512)
+	copy(b, []byte{0xb0, 'I', 0xe6, 0xe9, 0xf4, 0xeb, 0xfd})
+	b[510], b[511] = 0x55, 0xaa
+	return b
+}
+
+// probeArguments is QEMU's command line for the probe.
+func probeArguments(accel string, disk, debug int) []string {
+	a := []string{"-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-machine", "pc,graphics=off"}
+	a = append(a, acceleration(accel)...)
+	return append(a, "-m", "64M",
+		"-add-fd", fmt.Sprintf("fd=%d,set=%d", disk, disk),
+		"-blockdev", fmt.Sprintf(`{"driver":"file","node-name":"disk","filename":"/dev/fdset/%d","read-only":true}`, disk),
+		"-device", "virtio-blk-pci,drive=disk,bootindex=0",
+		"-chardev", fmt.Sprintf("socket,id=debug,fd=%d", debug), "-device", "isa-debugcon,iobase=0xe9,chardev=debug")
+}
+
+// A choice is an acceleration and why.
+type choice struct{ accel, why string }
+
+// chooseAccel finds what makes a guest go forward. It takes no longer than probeTime,
+// and no time when the answer of this boot of the host lies in the cache.
+func chooseAccel(ctx context.Context, e Emulator, arch, cache string) (choice, error) {
+	if arch != runtime.GOARCH {
+		return choice{TCG, "the guest is of another architecture"}, nil
+	}
+	kvm, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
+	if err != nil {
+		return choice{TCG, err.Error()}, nil
+	}
+	kvm.Close()
+	kept := answerPath(cache, e.Version)
+	if kept != "" {
+		// What is not an answer is asked again.
+		switch b, _ := os.ReadFile(kept); string(b) {
+		case KVM:
+			return choice{KVM, "a guest ran under it since the host started"}, nil
+		case TCG:
+			return choice{TCG, "a guest hung under KVM since the host started"}, nil
+		}
+	}
+	ok, err := progresses(ctx, e, KVM, probeTime)
+	if err != nil {
+		return choice{}, err
+	}
+	c := choice{TCG, fmt.Sprintf("a guest under KVM did not reach its boot sector in %v", probeTime)}
+	if ok {
+		c = choice{KVM, "a guest ran under it"}
+	}
+	if kept != "" {
+		keepAnswer(kept, c.accel)
+	}
+	return c, nil
+}
+
+// answerPath names the file that keeps the probe's answer for this boot of
+// the host and this QEMU, or is empty.
+func answerPath(cache, version string) string {
+	if cache == "" {
+		return ""
+	}
+	id, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	if err != nil {
+		return ""
+	}
+	return filepath.Join(cache, "kvm-"+string(bytes.TrimSpace(id))+"-qemu-"+version)
+}
+
+// keepAnswer writes the answer and forgets those of earlier boots. Failing is no harm:
+// the next run asks again.
+func keepAnswer(path, answer string) {
+	dir := filepath.Dir(path)
+	if os.MkdirAll(dir, 0o777) != nil {
+		return
+	}
+	old, _ := filepath.Glob(filepath.Join(dir, "kvm-*"))
+	boot, _, _ := strings.Cut(path, "-qemu-")
+	for _, o := range old {
+		if !strings.HasPrefix(o, boot) {
+			os.Remove(o)
+		}
+	}
+	tmp, err := os.CreateTemp(dir, ".kvm-")
+	if err != nil {
+		return
+	}
+	_, err = tmp.WriteString(answer)
+	if cerr := tmp.Close(); err != nil || cerr != nil || os.Rename(tmp.Name(), path) != nil {
+		os.Remove(tmp.Name())
+	}
+}
+
+// progresses runs the boot sector and says whether it spoke within a time.
+func progresses(ctx context.Context, e Emulator, accel string, limit time.Duration) (bool, error) {
+	var p passed
+	defer p.close()
+	disk, err := memory("boot-sector", bytes.NewReader(bootSector()))
+	if err != nil {
+		return false, err
+	}
+	ours, theirs, err := socketPair("debug")
+	if err != nil {
+		disk.Close()
+		return false, err
+	}
+	defer ours.Close()
+	args := probeArguments(accel, p.add(disk), p.add(theirs))
+	proc, err := startProcess(e, args, p.files)
+	p.close()
+	if err != nil {
+		return false, err
+	}
+	defer proc.kill()
+	stop := context.AfterFunc(ctx, func() { ours.Close() })
+	defer stop()
+	if err := ours.SetReadDeadline(time.Now().Add(limit)); err != nil {
+		return false, fmt.Errorf("kvm probe: %w", err)
+	}
+	b := make([]byte, 1)
+	n, _ := ours.Read(b) // a QEMU that ends (no KVM for it) closes the socket
+	if ctx.Err() != nil {
+		return false, ctx.Err()
+	}
+	return n == 1 && b[0] == 'I', nil
+}

@@ -1,0 +1,100 @@
+package vm
+
+import (
+	"io"
+	"time"
+
+	"ingot/internal/fault"
+)
+
+// A Firmware is what starts a machine before its disk does.
+type Firmware string
+
+// The firmwares. Secure Boot is not among them yet.
+const (
+	BIOS Firmware = "bios" // SeaBIOS
+	UEFI Firmware = "uefi" // OVMF without Secure Boot
+)
+
+// A Network says what the guest reaches. In each case a network card is there and
+// DHCP answers.
+type Network string
+
+// The kinds of network.
+const (
+	Isolated Network = ""    // DHCP and nothing more
+	NAT      Network = "nat" // whatever the host reaches, as one of its processes
+)
+
+// Defaults of a Spec. A boot under TCG on a busy machine takes a minute.
+const (
+	DefaultMemory  int64 = 1 << 30
+	DefaultCPUs          = 2
+	DefaultTimeout       = 3 * time.Minute
+)
+
+// A Spec says which machine to run.
+type Spec struct {
+	Disk     Disk     // what it boots
+	Drives   []Disk   // further disks, in order; the guest's writes to them vanish too
+	Arch     string   // Debian's name; "" is amd64
+	Firmware Firmware // "" is BIOS
+	Memory   int64    // bytes; 0 is DefaultMemory
+	CPUs     int      // 0 is DefaultCPUs
+	Network  Network
+	Forward  []uint16 // TCP ports of the guest that get a free port of the host's loopback
+	Agent    bool     // commands will be run in the guest
+	Accel    string   // "kvm" or "tcg"; "" probes
+
+	Tools   Toolbox   // where QEMU and firmware come from; nil is the host
+	Scratch string    // directory for the overlays; "" is $TMPDIR or /var/tmp
+	Cache   string    // directory that keeps the probe's answer; "" keeps none
+	Log     io.Writer // gets the console's bytes as they come, or nil
+}
+
+// A Disk is a file that a machine reads as a disk.
+type Disk struct {
+	Path   string
+	Format Format // "" is found by looking
+}
+
+// settled is the spec with its defaults filled in, or why it cannot run.
+func (s Spec) settled() (Spec, error) {
+	if s.Arch == "" {
+		s.Arch = "amd64"
+	}
+	if s.Firmware == "" {
+		s.Firmware = BIOS
+	}
+	if s.Memory == 0 {
+		s.Memory = DefaultMemory
+	}
+	if s.CPUs == 0 {
+		s.CPUs = DefaultCPUs
+	}
+	if s.Tools == nil {
+		s.Tools = Host()
+	}
+	switch {
+	case s.Arch != "amd64":
+		return s, fault.Newf(fault.Usage, "machine of architecture %q: not supported yet", s.Arch).
+			WithHint("machines of amd64 can be booted")
+	case s.Firmware == "secure":
+		return s, fault.Newf(fault.Usage, "firmware %q: not supported yet", s.Firmware).
+			WithHint("use --firmware uefi to boot without Secure Boot")
+	case s.Firmware != BIOS && s.Firmware != UEFI:
+		return s, fault.Newf(fault.Usage, "firmware %q: not known", s.Firmware).
+			WithHint("the firmwares are bios and uefi")
+	case s.Memory < 64<<20:
+		return s, fault.Newf(fault.Usage, "memory of %d bytes: less than 64 MiB", s.Memory)
+	case s.Memory%(1<<20) != 0:
+		return s, fault.Newf(fault.Usage, "memory of %d bytes: not a whole number of MiB", s.Memory)
+	case s.CPUs < 1 || s.CPUs > 255:
+		return s, fault.Newf(fault.Usage, "%d processors: not between 1 and 255", s.CPUs)
+	case s.Network != Isolated && s.Network != NAT:
+		return s, fault.Newf(fault.Usage, "network %q: not known", s.Network)
+	case s.Accel != "" && s.Accel != KVM && s.Accel != TCG:
+		return s, fault.Newf(fault.Usage, "acceleration %q: not known", s.Accel)
+	}
+	return s, nil
+}
