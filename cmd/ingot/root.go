@@ -54,6 +54,7 @@ byte the same anywhere, and boots what it built.`,
 	f.BoolP("verbose", "v", false, "keep on the terminal what steps say")
 
 	commands := []*cobra.Command{
+		newBuildCommand(),
 		newVersionCommand(),
 		newCompletionCommand(),
 		newExitCodesTopic(),

@@ -41,6 +41,7 @@ type Compiler struct {
 	HostArch      string // whose programs the tools tree holds
 	AcceptExpired bool   // for all archives
 	Progress      *ui.Progress
+	Offline       bool // a lock that must read indexes is refused
 }
 
 // A Move says which packages may change their versions.
@@ -137,6 +138,10 @@ func (c *Compiler) Compile(ctx context.Context, def *definition.Definition, old 
 	archives, err := c.archives(def)
 	if err != nil {
 		return nil, err
+	}
+	if c.Offline {
+		return nil, fault.Newf(fault.Unreachable, "choosing packages needs the archives' indexes, and this run is offline").
+			WithHint("run 'ingot lock' once with a network")
 	}
 	task := c.Progress.Start(ui.Step{ID: "indexes", Name: "read package indexes"})
 	updater := debian.Updater{Client: c.Client, Cache: c.Indexes, Seen: c.Seen, Now: c.Now, Note: func(s string) { task.Notef("%s", s) }}

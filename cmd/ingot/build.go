@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ingot/internal/distro/debian"
+	"ingot/internal/fault"
+	"ingot/internal/lock"
+	"ingot/internal/plan"
+	"ingot/internal/tree"
+	"ingot/internal/ui"
+)
+
+// buildFlags are those of "ingot build", and in part of "ingot plan".
+type buildFlags struct {
+	sourceFlags
+	wish    plan.Wish
+	to      string
+	locked  bool
+	noCache bool
+	shell   bool
+	json    bool
+}
+
+func (f *buildFlags) addWish(cmd *cobra.Command) {
+	cmd.Flags().StringArrayVar(&f.wish.Formats, "output", nil, "make only the outputs of this format; may be repeated")
+	cmd.Flags().StringArrayVar(&f.wish.Arch, "arch", nil, "build only for this architecture; may be repeated")
+	cmd.Flags().StringVar(&f.to, "to", ".", "directory of the artifacts")
+	cmd.Flags().BoolVar(&f.locked, "locked", false, "refuse a lock that does not fit the definition")
+	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object")
+}
+
+func newBuildCommand() *cobra.Command {
+	var f buildFlags
+	cmd := &cobra.Command{
+		Use:   "build [FILE]",
+		Short: "Build a definition's outputs from its lock",
+		Long: `build makes the outputs of a definition: ./ingot.yaml, or the file or directory
+given. The lock beside it, ingot.lock, fixes every package; where there is none
+or the definition asks for other packages, it is written first.
+
+What a step reads is its key: a step whose key is known does not run again, and
+an artifact that is in its place untouched is not made again.`,
+		Example: `  ingot build                        every output of ./ingot.yaml
+  ingot build --output qcow2 --to out
+  ingot build --locked --offline     exactly the lock, from the store alone`,
+		GroupID: groupMake,
+		Args:    cobra.MaximumNArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
+	}
+	f.sourceFlags.add(cmd)
+	f.addWish(cmd)
+	cmd.Flags().BoolVar(&f.noCache, "no-cache", false, "run every step again; packages in the store are kept")
+	cmd.Flags().BoolVar(&f.shell, "shell-on-error", false, "open a shell where a script failed")
+	return cmd
+}
+
+func (f *buildFlags) run(cmd *cobra.Command, args []string) (err error) {
+	start := time.Now()
+	progress, err := newProgress(cmd)
+	if err != nil {
+		return err
+	}
+	defer progress.Close()
+	h, err := openHouse(f.sourceFlags, progress)
+	if err != nil {
+		return err
+	}
+	p, lockPath, err := f.plan(cmd.Context(), h, args)
+	if err != nil {
+		return err
+	}
+	r := f.runner(h, p)
+	result, err := r.Run(cmd.Context(), p)
+	if err != nil {
+		return err
+	}
+	if err := keepSeals(p.Lock, lockPath, result.Seals); err != nil {
+		return err
+	}
+	progress.Close()
+	s := ui.Summary{Seconds: time.Since(start).Seconds()}
+	for _, a := range result.Artifacts {
+		s.Artifacts = append(s.Artifacts, ui.Artifact{Format: a.Format, Path: a.Path, Size: a.Size, SHA256: a.SHA256})
+	}
+	if f.json {
+		return printJSON(cmd, buildResult(p, lockPath, result, s))
+	}
+	return summary(cmd, s)
+}
+
+// plan reads definition and lock, and makes the plan; a lock that changed is
+// written.
+func (f *buildFlags) plan(ctx context.Context, h *house, args []string) (*plan.Plan, string, error) {
+	def, lockPath, err := load(args)
+	if err != nil {
+		return nil, "", err
+	}
+	c, err := h.compiler(f.sourceFlags)
+	if err != nil {
+		return nil, "", err
+	}
+	l, changed, err := c.Settle(ctx, def, lockPath, f.locked)
+	if err != nil {
+		return nil, "", err
+	}
+	if changed {
+		if err := lock.Write(lockPath, *l); err != nil {
+			return nil, "", err
+		}
+	}
+	p, err := plan.Make(def, l, f.wish)
+	return p, lockPath, err
+}
+
+func (f *buildFlags) runner(h *house, p *plan.Plan) *plan.Runner {
+	r := &plan.Runner{
+		Supply: h.supply(p.Lock), Distro: debian.Debian{}, Progress: h.progress, To: f.to, NoCache: f.noCache,
+		Verify: func(c plan.Chain, t tree.Tree) error { return checkSeal(p.Lock, c, t) },
+	}
+	return r
+}
+
+// checkSeal holds a tree against the one that the lock's first build made.
+func checkSeal(l *lock.Lock, c plan.Chain, t tree.Tree) error {
+	for _, s := range l.Seals {
+		if s.Arch == c.Arch && s.Purpose == c.Purpose && s.SHA256 != t.Seal() {
+			return fault.Newf(fault.Verification, "the %s tree for %s is not the one that the first build of this lock made", c.Purpose, c.Arch).
+				WithHint("something in the build depends on more than the lock")
+		}
+	}
+	return nil
+}
+
+// keepSeals records the seals of a lock's first build.
+func keepSeals(l *lock.Lock, path string, seals []lock.Seal) error {
+	changed := false
+	for _, s := range seals {
+		if !slices.ContainsFunc(l.Seals, func(o lock.Seal) bool { return o.Arch == s.Arch && o.Purpose == s.Purpose }) {
+			l.Seals = append(l.Seals, s)
+			changed = true
+		}
+	}
+	if !changed {
+		return nil
+	}
+	return lock.Write(path, *l)
+}
+
+// builtJSON is the object that "build --json" prints.
+type builtJSON struct {
+	Schema    int            `json:"schema"` // 1
+	Group     string         `json:"group"`
+	Lock      string         `json:"lock"`
+	Artifacts []artifactJSON `json:"artifacts"`
+	Steps     stepsJSON      `json:"steps"`
+	Seconds   float64        `json:"seconds"`
+}
+
+type artifactJSON struct {
+	Format     string `json:"format"`
+	Path       string `json:"path"`
+	Size       int64  `json:"size"`
+	SHA256     string `json:"sha256"`
+	Manifest   string `json:"manifest"`
+	SBOM       string `json:"sbom"`
+	Provenance string `json:"provenance"`
+}
+
+type stepsJSON struct {
+	Run    int `json:"run"`
+	Cached int `json:"cached"`
+}
+
+func buildResult(p *plan.Plan, lockPath string, r *plan.Result, s ui.Summary) builtJSON {
+	out := builtJSON{Schema: 1, Lock: lockPath, Steps: stepsJSON{r.Run, r.Cached}, Seconds: s.Seconds}
+	if abs, err := filepath.Abs(lockPath); err == nil {
+		out.Lock = abs
+	}
+	out.Group = fmt.Sprintf("%s=%s", p.Definition.Name, p.Lock.Digest())
+	for _, a := range s.Artifacts {
+		out.Artifacts = append(out.Artifacts, artifactJSON{Format: a.Format, Path: a.Path, Size: a.Size, SHA256: a.SHA256.String()})
+	}
+	return out
+}
