@@ -84,7 +84,7 @@ type Event struct {
 // after its first use, and may be used by many goroutines.
 type Client struct {
 	// Transport does the round trips; nil means one with the environment's
-	// proxies, sixteen connections a host and no transparent decompression.
+	// proxies, connections that are kept for the next file, and no transparent decompression.
 	Transport http.RoundTripper
 	// Progress is told of every quarter MiB, of every pause and of the end. Calls
 	// come from many goroutines at once.
@@ -146,7 +146,7 @@ func (c *Client) client() *http.Client {
 		if t == nil {
 			t = &http.Transport{
 				Proxy:               http.ProxyFromEnvironment,
-				MaxIdleConnsPerHost: 16,
+				MaxIdleConnsPerHost: 64, // no fewer than Parallel, or they are opened anew for each file
 				IdleConnTimeout:     30 * time.Second,
 				TLSHandshakeTimeout: 15 * time.Second,
 				DisableCompression:  true, // a .gz is wanted as it is

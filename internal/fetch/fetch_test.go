@@ -34,7 +34,7 @@ func content(n int) []byte {
 func client(pauses *[]time.Duration) *fetch.Client {
 	var mu sync.Mutex
 	return &fetch.Client{
-		Stall:  150 * time.Millisecond,
+		Stall:  time.Minute, // none of these tests waits for it
 		Jitter: func() float64 { return 0.5 },
 		Sleep: func(ctx context.Context, d time.Duration) error {
 			mu.Lock()
@@ -99,8 +99,9 @@ func TestGet(t *testing.T) {
 	for _, test := range []struct {
 		summary  string
 		servers  []behaviour
-		unknown  bool  // neither size nor digest are known
-		requests []int // how many each server saw
+		unknown  bool // neither size nor digest are known
+		stall    time.Duration
+		requests []int // how many each server saw; negative: at least so many
 		code     fault.Code
 		err      string // contained in the message
 		pauses   string
@@ -199,10 +200,10 @@ func TestGet(t *testing.T) {
 			_, _ = w.Write(file[:50000])
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
-		}, good)}, requests: []int{2}},
+		}, good)}, stall: 300 * time.Millisecond, requests: []int{-2}},
 		{summary: "a server that never answers", servers: []behaviour{func(_ http.ResponseWriter, r *http.Request, _ int, _ []byte) {
 			<-r.Context().Done()
-		}}, requests: []int{4}, code: fault.Unreachable, err: "nothing came for 150ms (after 0 of 3145745 bytes) (4 tries)"},
+		}}, stall: 100 * time.Millisecond, requests: []int{-1}, code: fault.Unreachable, err: "nothing came for 100ms (after 0 of 3145745 bytes) (4 tries)"},
 		{summary: "a server that trickles", servers: []behaviour{func(w http.ResponseWriter, r *http.Request, _ int, file []byte) {
 			w.Header().Set("Content-Length", fmt.Sprint(len(file)))
 			for i := 0; r.Context().Err() == nil; i++ {
@@ -210,7 +211,7 @@ func TestGet(t *testing.T) {
 				_ = http.NewResponseController(w).Flush()
 				time.Sleep(10 * time.Millisecond)
 			}
-		}}, requests: []int{4}, code: fault.Unreachable, err: "nothing came for 150ms"},
+		}}, stall: 100 * time.Millisecond, requests: []int{-1}, code: fault.Unreachable, err: "nothing came for 100ms"},
 		{summary: "a captive page", servers: []behaviour{func(w http.ResponseWriter, _ *http.Request, _ int, _ []byte) {
 			_, _ = io.WriteString(w, portal)
 		}}, requests: []int{3}, code: fault.Unreachable, err: "the answer looks like a web page (text/html), not like the file (3 tries)"},
@@ -243,6 +244,16 @@ func TestGet(t *testing.T) {
 			_ = http.NewResponseController(w).Flush()
 			_, _ = w.Write(file[:size-1])
 		}}, requests: []int{2}, code: fault.Verification, err: "the file there is 3145744 bytes long, not 3145745"},
+		{summary: "cut, where nothing but the end of the connection ends a file", servers: []behaviour{then(2, func(w http.ResponseWriter, r *http.Request, _ int, file []byte) {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				panic(err)
+			}
+			at := offset(r)
+			_, _ = fmt.Fprintf(conn, "HTTP/1.0 %s\r\nContent-Range: bytes %d-%d/%d\r\n\r\n%s",
+				map[bool]string{false: "200 OK", true: "206 Partial Content"}[at > 0], at, len(file)-1, len(file), file[at:at+1000])
+			_ = conn.Close()
+		}, good)}, requests: []int{3}},
 		{summary: "too long", servers: []behaviour{func(w http.ResponseWriter, r *http.Request, n int, file []byte) { good(w, r, n, append(file, 0)) }},
 			requests: []int{2}, code: fault.Verification, err: "the file there is 3145746 bytes long, not 3145745"},
 		{summary: "without end", servers: []behaviour{func(w http.ResponseWriter, r *http.Request, _ int, file []byte) {
@@ -292,13 +303,17 @@ func TestGet(t *testing.T) {
 			}
 			var pauses []time.Duration
 			path := filepath.Join(t.TempDir(), "f")
-			got, err := client(&pauses).Save(t.Context(), want, path)
+			c := client(&pauses)
+			if test.stall > 0 {
+				c.Stall = test.stall
+			}
+			got, err := c.Save(t.Context(), want, path)
 			if fault.CodeOf(err) != test.code {
 				t.Fatalf("exit code %d, want %d: %v", fault.CodeOf(err), test.code, err)
 			}
 			for i := range seen {
-				if n := int(seen[i].Load()); n != test.requests[i] {
-					t.Errorf("server %d saw %d requests, want %d", i, n, test.requests[i])
+				if n, want := int(seen[i].Load()), test.requests[i]; n != want && (want >= 0 || n < -want) {
+					t.Errorf("server %d saw %d requests, want %d", i, n, want)
 				}
 			}
 			if test.pauses != "" && fmt.Sprint(pauses) != test.pauses {
@@ -450,7 +465,6 @@ func TestInterrupted(t *testing.T) {
 	}))
 	defer s.Close()
 	c := client(nil)
-	c.Stall = time.Minute
 	_, err := c.Get(ctx, fetch.Want{Name: "f", URLs: []string{s.URL}, Max: 10}, &fetch.Buffer{})
 	if !errors.Is(err, context.Canceled) || fault.CodeOf(err) != fault.Interrupted {
 		t.Errorf("got %v", err)
@@ -495,7 +509,6 @@ func TestMany(t *testing.T) {
 		})
 	}
 	c := client(nil)
-	c.Stall = time.Minute
 	c.Progress = func(e fetch.Event) {
 		if e.Over && e.Done == e.Total {
 			events.Add(1)
@@ -543,7 +556,6 @@ func TestManyFails(t *testing.T) {
 		}
 	}
 	c := client(nil)
-	c.Stall = time.Minute
 	err := c.Many(t.Context(), []fetch.Job{job("slow"), job("bad"), job("slower")})
 	if fault.CodeOf(err) != fault.Unreachable || !strings.Contains(err.Error(), "cannot fetch bad") {
 		t.Errorf("got %v", err)
