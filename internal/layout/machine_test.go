@@ -174,13 +174,14 @@ func (c *console) String() string {
 }
 
 // bootMachine starts a disk, which the machine may change, until it powers
-// itself off, and gives what it said. It fails unless all of want were said.
+// itself off, and gives what it said on its serial ports. It fails unless all of want were said.
 func bootMachine(t *testing.T, diskPath, format, firmware string, want ...string) string {
 	t.Helper()
+	report := filepath.Join(t.TempDir(), "report")
 	args := []string{
-		"-accel", "tcg,thread=multi", "-m", "1024", "-smp", "2", "-nodefaults", "-nographic", "-no-reboot",
+		"-accel", "tcg,thread=multi", "-m", "1024", "-smp", "2", "-nodefaults", "-vga", "std", "-display", "none", "-no-reboot",
 		"-drive", "file=" + diskPath + ",format=" + format + ",if=virtio,cache=unsafe",
-		"-netdev", "user,id=n", "-device", "virtio-net-pci,netdev=n", "-device", "virtio-rng-pci", "-serial", "stdio",
+		"-netdev", "user,id=n", "-device", "virtio-net-pci,netdev=n", "-device", "virtio-rng-pci", "-serial", "stdio", "-serial", "file:" + report,
 	}
 	if firmware == "uefi" {
 		const code, vars = "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"
@@ -194,14 +195,15 @@ func bootMachine(t *testing.T, diskPath, format, firmware string, want ...string
 		}
 		args = append(args, "-drive", "if=pflash,format=raw,readonly=on,file="+code, "-drive", "if=pflash,format=raw,file="+mine)
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	var out console
 	cmd := exec.CommandContext(ctx, judge(t, "qemu-system-x86_64"), args...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	start := time.Now()
 	err := cmd.Run()
-	said := out.String()
+	reported, _ := os.ReadFile(report) // fails where QEMU did
+	said := out.String() + "\n" + strings.ReplaceAll(string(reported), "\r", "")
 	if save := os.Getenv("INGOT_TEST_CONSOLES"); save != "" {
 		name := strings.NewReplacer("/", "-").Replace(t.Name()) + time.Now().Format("-150405.log")
 		_ = os.WriteFile(filepath.Join(save, name), []byte(said), 0o600)
@@ -209,6 +211,13 @@ func bootMachine(t *testing.T, diskPath, format, firmware string, want ...string
 	t.Logf("%s, %s: %.1f s", filepath.Base(diskPath), firmware, time.Since(start).Seconds())
 	if err != nil || errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		t.Fatalf("machine: %v\n%s", err, last(said))
+	}
+	for line := range strings.Lines(said) {
+		for _, bad := range []string{"error: ", "Failed to ", "EXT4-fs error", "EXT4-fs warning", "emergency mode"} {
+			if strings.Contains(line, bad) {
+				t.Errorf("%s: %s", firmware, line)
+			}
+		}
 	}
 	for _, w := range want {
 		if !regexp.MustCompile(w).MatchString(said) {
