@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"ingot/internal/distro"
+	"ingot/internal/fetch"
 	"ingot/internal/lock"
 )
 
@@ -197,4 +199,9 @@ func Locate(roots []string, location string) []string {
 		all[i] = r + escaped
 	}
 	return all
+}
+
+// Want is how to fetch a package of an archive that has these roots.
+func Want(roots []string, ref distro.Ref) fetch.Want {
+	return fetch.Want{Name: ref.Location, URLs: Locate(roots, ref.Location), Size: ref.Size, SHA256: ref.SHA256}
 }

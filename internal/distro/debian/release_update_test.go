@@ -126,7 +126,7 @@ func newSite(t *testing.T, by *signer, fields string) *site {
 }
 
 func quick() *fetch.Client {
-	return &fetch.Client{Stall: 5 * time.Second, Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }}
+	return &fetch.Client{Stall: time.Minute, Sleep: func(ctx context.Context, _ time.Duration) error { return ctx.Err() }}
 }
 
 func TestUpdate(t *testing.T) {

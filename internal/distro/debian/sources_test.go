@@ -6,7 +6,11 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"ingot/internal/distro"
+	"ingot/internal/fault"
+	"ingot/internal/fetch"
 	"ingot/internal/lock"
 )
 
@@ -214,6 +218,20 @@ func TestLocate(t *testing.T) {
 	want := "[http://m.example/debian/pool/main/g/g++/g++_1%253a2~3+b1%20x_amd64.deb file:///srv/pool/main/g/g++/g++_1%253a2~3+b1%20x_amd64.deb]"
 	if fmt.Sprint(got) != want {
 		t.Errorf("got  %v\nwant %s", got, want)
+	}
+}
+
+// TestRealFetch asks a real mirror for what it has and what it has not.
+func TestRealFetch(t *testing.T) {
+	a := located(t, "trixie")[0]
+	ref := distro.Ref{Location: "pool/main/h/hostname/none.deb", Size: 1}
+	_, err := (&fetch.Client{Backoff: time.Millisecond}).Get(t.Context(), Want(a.Roots[:1], ref), &fetch.Buffer{})
+	if !fetch.IsMissing(err) || fault.CodeOf(err) != fault.Unreachable || !strings.Contains(err.Error(), ref.Location) {
+		t.Errorf("a package that is not there: %v", err)
+	}
+	name := "dists/trixie/Release.gpg"
+	if _, err := (&fetch.Client{}).Get(t.Context(), fetch.Want{Name: name, URLs: Locate(a.Roots, name), Max: 1 << 20}, &fetch.Buffer{}); err != nil {
+		t.Error(err)
 	}
 }
 
