@@ -14,7 +14,6 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 )
 
@@ -44,16 +43,6 @@ type Image interface {
 	// Close gives up what an unfinished image holds beside its file. After
 	// Finish it does nothing.
 	Close() error
-}
-
-// A Placer is a Disk whose bytes lie as they are in a file, so that a writer
-// may have the kernel copy contents there (copy_file_range) instead of calling
-// WriteAt.
-type Placer interface {
-	// Place tells where the bytes from off on lie: in file, at offset at, n of
-	// them in a row (at most max). With n of 0 there is no such place and
-	// WriteAt is the only way.
-	Place(off, max int64) (file *os.File, at, n int64)
 }
 
 // Round widens extents to multiples of unit, sorts them, and joins those that
@@ -103,13 +92,4 @@ func (r *Region) WriteAt(p []byte, off int64) (int, error) {
 		return 0, fmt.Errorf("write of %d bytes at %d goes beyond a part of %d bytes", len(p), off, r.at.Len)
 	}
 	return r.disk.WriteAt(p, r.at.Off+off)
-}
-
-// Place tells where bytes of the region lie in a file.
-func (r *Region) Place(off, max int64) (file *os.File, at, n int64) {
-	p, ok := r.disk.(Placer)
-	if !ok || off < 0 || off >= r.at.Len {
-		return nil, 0, 0
-	}
-	return p.Place(r.at.Off+off, min(max, r.at.Len-off))
 }

@@ -39,14 +39,6 @@ func (r *Raw) WriteAt(p []byte, off int64) (int, error) {
 	return r.f.WriteAt(p, off)
 }
 
-// Place is the file itself.
-func (r *Raw) Place(off, max int64) (file *os.File, at, n int64) {
-	if off < 0 || off >= r.size {
-		return nil, 0, 0
-	}
-	return r.f, off, min(max, r.size-off)
-}
-
 // Finish has nothing left to write.
 func (r *Raw) Finish(context.Context) error { return nil }
 

@@ -6,8 +6,7 @@
 // because clusters are given their places in the file before the first byte
 // arrives: in order of their place on the disk, behind all metadata. So the file's
 // bytes depend on the extents and on what was written, never on the order of
-// writing or the number of cores; and an extent lies in the file in one run, so
-// that a writer may have the kernel copy into it.
+// writing or the number of cores.
 //
 // A compressed image cannot be placed before its bytes are known: it is collected
 // in a sparse scratch file and compressed by [Image.Finish], in parallel.
@@ -125,7 +124,7 @@ func (im *Image) WriteAt(p []byte, off int64) (int, error) {
 	}
 	done := 0
 	for done < len(p) {
-		f, at, n := im.Place(off+int64(done), int64(len(p)-done))
+		f, at, n := im.place(off+int64(done), int64(len(p)-done))
 		if n == 0 {
 			return done, fmt.Errorf("qcow2 %s: write at %d is outside the extents that were planned", im.f.Name(), off+int64(done))
 		}
@@ -138,8 +137,9 @@ func (im *Image) WriteAt(p []byte, off int64) (int, error) {
 	return done, nil
 }
 
-// Place tells where bytes of the disk lie in a file.
-func (im *Image) Place(off, max int64) (file *os.File, at, n int64) {
+// place tells where bytes of the disk lie in a file, n of them in a row; 0 is
+// nowhere.
+func (im *Image) place(off, max int64) (file *os.File, at, n int64) {
 	i := sort.Search(len(im.extents), func(i int) bool { return im.extents[i].End() > off })
 	if off < 0 || i == len(im.extents) || im.extents[i].Off > off {
 		return nil, 0, 0

@@ -233,34 +233,6 @@ func TestSameBytes(t *testing.T) {
 	}
 }
 
-// Bytes put straight into the file are the disk's.
-func TestPlace(t *testing.T) {
-	for name, c := range compressions {
-		f := create(t)
-		pieces := []piece{{1000, noise(1, 300000, true)}, {2 << 20, noise(2, 300000, true)}}
-		im, err := Create(f, 4<<20, plan(pieces), Options{Compression: c})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, p := range pieces {
-			file, at, n := im.Place(p.off, int64(len(p.data)))
-			if n != int64(len(p.data)) {
-				t.Fatalf("%s: an extent is not in one run: %d bytes", name, n)
-			}
-			if _, err := file.WriteAt(p.data, at); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if _, _, n := im.Place(1<<20, 10); n != 0 {
-			t.Errorf("%s: a hole has a place", name)
-		}
-		if err := im.Finish(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		accept(t, f.Name(), raw(t, 4<<20, pieces))
-	}
-}
-
 func TestRefusals(t *testing.T) {
 	for _, size := range []int64{0, -512, 511, 1<<50 + 512} {
 		if _, err := Create(create(t), size, nil, Options{}); err == nil {
