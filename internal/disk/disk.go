@@ -10,8 +10,8 @@
 package disk
 
 import (
-	"context"
 	"cmp"
+	"context"
 	"fmt"
 	"io"
 	"slices"
