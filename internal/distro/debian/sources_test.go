@@ -169,7 +169,9 @@ etc/apt/sources.list:
 	deb http://m.example/debian-security bookworm-security main
 `
 	const mainOnly = "etc/apt/sources.list:\n\tdeb http://m.example/pub/debian/ trixie main contrib\n"
-	const own, security = "http://deb.debian.org/debian", "http://deb.debian.org/debian-security"
+	const own, security = mainURL, securityURL
+	frozen := strings.Replace(mainURL, "//deb.", "//snapshot.", 1) + "/20250101T000000Z"
+	old := strings.Replace(strings.TrimSuffix(securityURL, "/debian-security"), "//deb.", "//security.", 1)
 	stable := []string{"bookworm", "bookworm-updates"}
 	for _, test := range []struct {
 		summary   string
@@ -194,14 +196,14 @@ etc/apt/sources.list:
 		{summary: "an archive placed elsewhere", host: host, archive: lock.Archive{URL: "http://corp.example/debian", Suites: stable}, want: "http://corp.example/debian"},
 		{summary: "an archive placed elsewhere, but a flag", flag: "http://f.example/debian", archive: lock.Archive{URL: "http://corp.example/debian", Suites: stable}, want: "http://f.example/debian"},
 		{summary: "a snapshot stays", flag: "http://f.example/debian", host: host,
-			archive: lock.Archive{URL: "http://snapshot.debian.org/archive/debian/20250101T000000Z", Suites: stable}, want: "http://snapshot.debian.org/archive/debian/20250101T000000Z"},
+			archive: lock.Archive{URL: frozen, Suites: stable}, want: frozen},
 		{summary: "a third party's stays", flag: "http://f.example/debian", host: host,
 			archive: lock.Archive{URL: "https://docker.example/linux/debian", Suites: []string{"bookworm"}, Key: "docker.asc"}, want: "https://docker.example/linux/debian"},
 		{summary: "a third party's without suites of Debian", flag: "http://f.example/debian",
 			archive: lock.Archive{URL: "https://x.example/debian", Suites: []string{"nodistro"}}, want: "https://x.example/debian"},
 		{summary: "security at its old place", env: "http://e.example/debian",
-			archive: lock.Archive{URL: "http://security.debian.org", Suites: []string{"bullseye-security"}},
-			want:    "http://e.example/debian-security http://security.debian.org PUBLIC-security"},
+			archive: lock.Archive{URL: old, Suites: []string{"bullseye-security"}},
+			want:    "http://e.example/debian-security " + old + " PUBLIC-security"},
 	} {
 		t.Run(test.summary, func(t *testing.T) {
 			m := Mirrors{Flag: test.flag, Env: test.env, Host: AptSources(machine(t, test.host))}
