@@ -296,7 +296,7 @@ func (h host) Run(ctx context.Context, argv []string, _ []byte, _ map[string][]b
 // That the loader works is what the layout's boots judge; here is what it is
 // made of.
 func TestLoader(t *testing.T) {
-	make := func(o LoaderOptions) Loader {
+	load := func(o LoaderOptions) Loader {
 		t.Helper()
 		l, err := MakeLoader(t.Context(), host{t}, o)
 		if err != nil {
@@ -304,7 +304,7 @@ func TestLoader(t *testing.T) {
 		}
 		return l
 	}
-	both := make(LoaderOptions{Arch: "amd64", RootPartition: 3})
+	both := load(LoaderOptions{Arch: "amd64", RootPartition: 3})
 	code, core := both.At(1 << 20)
 	plain, err := host{t}.ReadFile("/usr/lib/grub/i386-pc/boot.img")
 	if err != nil {
@@ -331,14 +331,14 @@ func TestLoader(t *testing.T) {
 	if !bytes.Contains(both.ESP()[0].Data, []byte("(,gpt3)/boot/grub")) {
 		t.Error("the UEFI program does not look on partition 3")
 	}
-	again := make(LoaderOptions{Arch: "amd64", RootPartition: 3})
+	again := load(LoaderOptions{Arch: "amd64", RootPartition: 3})
 	if !bytes.Equal(again.core, both.core) || !bytes.Equal(again.efi, both.efi) {
 		t.Error("the same tools make another loader")
 	}
-	if uefi := make(LoaderOptions{Arch: "amd64", RootPartition: 2, Firmware: []string{"uefi"}}); uefi.CoreSize() != 0 || len(uefi.ESP()) != 1 {
+	if uefi := load(LoaderOptions{Arch: "amd64", RootPartition: 2, Firmware: []string{"uefi"}}); uefi.CoreSize() != 0 || len(uefi.ESP()) != 1 {
 		t.Error("a loader for UEFI alone has a part for BIOS")
 	}
-	if bios := make(LoaderOptions{Arch: "amd64", RootPartition: 2, Firmware: []string{"bios"}}); bios.CoreSize() == 0 || len(bios.ESP()) != 0 {
+	if bios := load(LoaderOptions{Arch: "amd64", RootPartition: 2, Firmware: []string{"bios"}}); bios.CoreSize() == 0 || len(bios.ESP()) != 0 {
 		t.Error("a loader for BIOS alone has a part for UEFI")
 	}
 	if code, core := (Loader{}).At(0); code != nil || core != nil {

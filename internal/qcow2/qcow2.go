@@ -139,12 +139,12 @@ func (im *Image) WriteAt(p []byte, off int64) (int, error) {
 
 // place tells where bytes of the disk lie in a file, n of them in a row; 0 is
 // nowhere.
-func (im *Image) place(off, max int64) (file *os.File, at, n int64) {
+func (im *Image) place(off, most int64) (file *os.File, at, n int64) {
 	i := sort.Search(len(im.extents), func(i int) bool { return im.extents[i].End() > off })
 	if off < 0 || i == len(im.extents) || im.extents[i].Off > off {
 		return nil, 0, 0
 	}
-	n = min(max, im.extents[i].End()-off, im.size-off)
+	n = min(most, im.extents[i].End()-off, im.size-off)
 	if im.scratch != nil {
 		return im.scratch, off, n
 	}
