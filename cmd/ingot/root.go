@@ -55,6 +55,7 @@ byte the same anywhere, and boots what it built.`,
 
 	commands := []*cobra.Command{
 		newBuildCommand(),
+		newBootCommand(),
 		newVersionCommand(),
 		newCompletionCommand(),
 		newExitCodesTopic(),

@@ -20,7 +20,7 @@ type console struct {
 	log   io.Writer // raw bytes, or nil
 	plain plain
 	lines []string // the last keptLines
-	watch []func(line string)
+	watch []func(line string, whole bool)
 }
 
 // Write takes raw bytes. It never fails; a log that fails is given up.
@@ -33,7 +33,7 @@ func (c *console) Write(p []byte) (int, error) {
 		}
 	}
 	c.plain.feed(p, func(line string) {
-		c.tell(line)
+		c.tell(line, true)
 		if line == "" && (len(c.lines) == 0 || c.lines[len(c.lines)-1] == "") {
 			return
 		}
@@ -44,29 +44,29 @@ func (c *console) Write(p []byte) (int, error) {
 	})
 	// A prompt has no end of line.
 	if line := c.plain.line(); line != "" {
-		c.tell(line)
+		c.tell(line, false)
 	}
 	return len(p), nil
 }
 
-func (c *console) tell(line string) {
+func (c *console) tell(line string, whole bool) {
 	for _, f := range c.watch {
 		if f != nil {
-			f(line)
+			f(line, whole)
 		}
 	}
 }
 
-// Watch calls f with each line, those kept first; a line that grows comes
-// again each time. f must not block. The returned function ends it.
-func (c *console) Watch(f func(line string)) (stop func()) {
+// Watch calls f with each line, those kept first; a line that is not whole yet comes
+// again each time it grows. f must not block. The returned function ends it.
+func (c *console) Watch(f func(line string, whole bool)) (stop func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, line := range c.lines {
-		f(line)
+		f(line, true)
 	}
 	if line := c.plain.line(); line != "" {
-		f(line)
+		f(line, false)
 	}
 	i := len(c.watch)
 	c.watch = append(c.watch, f)

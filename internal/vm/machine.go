@@ -252,6 +252,11 @@ func (m *Machine) Started() time.Time { return m.started }
 // Done is closed when QEMU has ended.
 func (m *Machine) Done() <-chan struct{} { return m.proc.ended }
 
+// Watch calls f with each line of the console, as plain text, those so far first; a
+// line that is not whole yet comes again each time it grows. f must not block. The
+// returned function ends it.
+func (m *Machine) Watch(f func(line string, whole bool)) (stop func()) { return m.out.Watch(f) }
+
 // Last gives up to n of the console's last lines.
 func (m *Machine) Last(n int) []string { return m.out.Last(n) }
 
@@ -285,7 +290,7 @@ type verdict struct{ proof, broken *Proof }
 // judge feeds the console to a judge until it knows.
 func (m *Machine) judge(j *judge, found chan<- verdict) (stop func()) {
 	decided := false
-	return m.out.Watch(func(line string) {
+	return m.out.Watch(func(line string, _ bool) {
 		if decided {
 			return
 		}

@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ingot/internal/fault"
+	"ingot/internal/ui"
+	"ingot/internal/vm"
+)
+
+// bootFlags are those of "ingot boot".
+type bootFlags struct {
+	firmware string
+	timeout  time.Duration
+	expect   []string
+	run      []string
+	console  bool
+	ssh      bool
+	network  bool
+	memory   memorySize
+	cpus     int
+	json     bool
+}
+
+func newBootCommand() *cobra.Command {
+	f := bootFlags{memory: memorySize(vm.DefaultMemory)}
+	cmd := &cobra.Command{
+		Use:   "boot ARTIFACT",
+		Short: "Start an artifact in QEMU and wait until it works",
+		Long: `boot starts a raw or qcow2 artifact in QEMU and waits for evidence that it works:
+a login prompt on its serial console, or what --expect asks for. It exits 0, or 8
+with the console's last lines. The file is opened for reading only; whatever the
+machine writes is gone when it ends.
+
+--run runs a command in the machine as root, without keys, passwords or network,
+in any image with systemd 252 or newer; all of them must exit 0. --console joins
+its serial console with the terminal (Ctrl-A x ends it), --ssh opens a root shell
+by SSH with a key made for this run.`,
+		Example: `  ingot boot web-amd64.qcow2
+  ingot boot web-amd64.qcow2 --firmware uefi --expect 'nginx.*started'
+  ingot boot web-amd64.qcow2 --run 'systemctl is-active nginx'
+  ingot boot web-amd64.qcow2 --console`,
+		GroupID: groupMake,
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return f.boot(cmd, args[0]) },
+	}
+	fl := cmd.Flags()
+	fl.StringVar(&f.firmware, "firmware", "bios", "what starts the machine: bios or uefi")
+	fl.DurationVar(&f.timeout, "timeout", vm.DefaultTimeout, "how long the boot, and each command, may take")
+	fl.StringArrayVar(&f.expect, "expect", nil, "wait for a line of the console that matches; may be repeated")
+	fl.StringArrayVar(&f.run, "run", nil, "run a shell command in the machine; may be repeated")
+	fl.BoolVar(&f.console, "console", false, "join the serial console with this terminal")
+	fl.BoolVar(&f.ssh, "ssh", false, "open a root shell by SSH")
+	fl.BoolVar(&f.network, "network", false, "let the machine reach what this one does (--console and --ssh do)")
+	fl.Var(&f.memory, "memory", "its memory, such as 512MiB")
+	fl.IntVar(&f.cpus, "cpus", vm.DefaultCPUs, "its processors")
+	fl.BoolVar(&f.json, "json", false, "print one JSON object")
+	for _, other := range []string{"ssh", "run", "expect", "json"} {
+		cmd.MarkFlagsMutuallyExclusive("console", other)
+	}
+	cmd.MarkFlagsMutuallyExclusive("ssh", "json")
+	return cmd
+}
+
+func (f *bootFlags) boot(cmd *cobra.Command, path string) (err error) {
+	evidence, err := f.evidence()
+	if err != nil {
+		return err
+	}
+	spec := f.spec(path)
+	progress, err := newProgress(cmd)
+	if err != nil {
+		return err
+	}
+	defer progress.Close()
+	task := progress.Start(ui.Step{ID: "boot", Name: "boot " + filepath.Base(path)})
+	m, err := vm.Start(cmd.Context(), spec)
+	if err != nil {
+		task.Done(err)
+		return err
+	}
+	defer m.Stop()
+	accel, why := m.Accel()
+	progress.Notef("%s runs under %s: %s", filepath.Base(path), accel, why)
+	if f.console {
+		task.Done(nil)
+		progress.Close()
+		return joinConsole(cmd, m)
+	}
+	m.Watch(func(line string, whole bool) {
+		if whole && line != "" {
+			task.Notef("%s", line)
+		}
+	})
+	r := bootResult{Schema: 1, Artifact: path, Firmware: f.firmware, Accel: accel, Commands: []vm.Result{}}
+	err = f.prove(cmd.Context(), m, evidence, &r)
+	r.Seconds = time.Since(m.Started()).Seconds()
+	task.Done(err)
+	if err == nil && f.ssh {
+		return openShell(cmd, m, progress, f.timeout)
+	}
+	progress.Close()
+	if perr := f.print(cmd, m, &r, err); err == nil {
+		err = perr
+	}
+	return err
+}
+
+// bootResult is what boot prints.
+type bootResult struct {
+	Schema   int         `json:"schema"`
+	Artifact string      `json:"artifact"`
+	Firmware string      `json:"firmware"`
+	Accel    string      `json:"accel"`
+	Booted   bool        `json:"booted"`
+	Evidence *vm.Proof   `json:"evidence,omitempty"` // of the console
+	State    string      `json:"state,omitempty"`    // systemd's, where commands were run: "running" or "degraded"
+	Commands []vm.Result `json:"commands"`
+	Console  []string    `json:"console,omitempty"` // its last lines, after a failure
+	Seconds  float64     `json:"seconds"`
+}
+
+// prove waits for evidence and runs the commands, all of them even if one fails.
+func (f *bootFlags) prove(ctx context.Context, m *vm.Machine, e vm.Evidence, r *bootResult) error {
+	wait, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	commands := len(f.run) > 0 || f.ssh
+	if len(f.expect) > 0 || !commands {
+		proof, err := m.Wait(wait, e)
+		if err != nil {
+			return err
+		}
+		r.Evidence = &proof
+	}
+	if commands {
+		state, err := m.Ready(wait)
+		if err != nil {
+			return err
+		}
+		r.State = state
+	}
+	r.Booted = true
+	var failed []string
+	for _, command := range f.run {
+		result, err := m.Run(ctx, command, f.timeout)
+		if err != nil {
+			return err
+		}
+		switch {
+		case result.TimedOut:
+			result.Failure = fmt.Sprintf("took longer than %v", f.timeout)
+		case result.Exit != 0:
+			result.Failure = fmt.Sprintf("exited %d", result.Exit)
+		}
+		if result.Failure != "" {
+			failed = append(failed, fmt.Sprintf("%q %s", command, result.Failure))
+		}
+		r.Commands = append(r.Commands, result)
+	}
+	if len(failed) > 0 {
+		return fault.Newf(fault.Health, "in %s: %s", filepath.Base(r.Artifact), strings.Join(failed, ", "))
+	}
+	return nil
+}
+
+// print says the result: commands' output alone where there are commands.
+func (f *bootFlags) print(cmd *cobra.Command, m *vm.Machine, r *bootResult, failure error) error {
+	if f.json {
+		if failure != nil {
+			r.Console = m.Last(20)
+		}
+		return printJSON(cmd, r)
+	}
+	out := cmd.OutOrStdout()
+	for _, c := range r.Commands {
+		if _, err := fmt.Fprint(out, c.Output); err != nil {
+			return fmt.Errorf("cannot write the result: %w", err)
+		}
+	}
+	if r.Evidence != nil && failure == nil && len(f.run) == 0 {
+		if _, err := fmt.Fprintf(out, "%s booted in %.1f s (%s, %s): %s\n",
+			filepath.Base(r.Artifact), r.Seconds, r.Firmware, r.Accel, r.Evidence.Line); err != nil {
+			return fmt.Errorf("cannot write the result: %w", err)
+		}
+	}
+	return nil
+}
+
+func (f *bootFlags) spec(path string) vm.Spec {
+	s := vm.Spec{
+		Disk: vm.Disk{Path: path}, Firmware: vm.Firmware(f.firmware),
+		Memory: int64(f.memory), CPUs: f.cpus, Agent: len(f.run) > 0 || f.ssh, Tools: bootTools(),
+	}
+	if f.network || f.console || f.ssh {
+		s.Network = vm.NAT
+	}
+	if f.ssh {
+		s.Forward = []uint16{vm.SSHPort}
+	}
+	// Without a cache the probe is made each time.
+	if _, cache, err := dirs(); err == nil {
+		s.Cache = filepath.Join(cache, "vm")
+	}
+	return s
+}
+
+// bootTools is where QEMU and its firmware come from.
+func bootTools() vm.Toolbox { return vm.Host() }
+
+func (f *bootFlags) evidence() (vm.Evidence, error) {
+	if f.timeout <= 0 {
+		return vm.Evidence{}, fault.Newf(fault.Usage, "--timeout %v: not a time to wait", f.timeout)
+	}
+	var e vm.Evidence
+	for _, text := range f.expect {
+		re, err := regexp.Compile(text)
+		if err != nil {
+			return e, fault.Newf(fault.Usage, "--expect %q: %w", text, err)
+		}
+		e.Expect = append(e.Expect, re)
+	}
+	return e, nil
+}
+
+// memorySize is a flag of bytes, written with a binary unit.
+type memorySize int64
+
+var memoryPattern = regexp.MustCompile(`^([0-9]{1,6})(M|G|MiB|GiB)$`)
+
+// Set reads "512MiB", "2G".
+func (s *memorySize) Set(text string) error {
+	m := memoryPattern.FindStringSubmatch(text)
+	if m == nil {
+		return fmt.Errorf("want a whole number and MiB or GiB")
+	}
+	n, err := strconv.ParseInt(m[1], 10, 64)
+	if err != nil {
+		return err
+	}
+	shift := 20
+	if m[2][0] == 'G' {
+		shift = 30
+	}
+	*s = memorySize(n << shift)
+	return nil
+}
+
+func (s *memorySize) String() string { return fmt.Sprintf("%dMiB", int64(*s)>>20) }
+
+// Type is what help calls the value.
+func (s *memorySize) Type() string { return "SIZE" }
