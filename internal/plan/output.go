@@ -157,4 +157,3 @@ func (r *Runner) fresh(o Output) (Artifact, bool) {
 	}
 	return Artifact{Output: o, Path: path, Size: n.Size, SHA256: n.SHA256}, true
 }
-

@@ -135,4 +135,3 @@ WantedBy=multi-user.target
 		{Path: "etc/systemd/system/multi-user.target.wants/ssh-host-keys.service", Kind: tree.Symlink, Mode: 0o777, Link: "/" + unit},
 	}
 }
-

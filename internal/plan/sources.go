@@ -279,10 +279,7 @@ func (w *worker) runScript(ctx context.Context, p *Plan, s definition.Script, ru
 		Argv: []string{"/" + scriptDir + "/" + run}, Dir: "/" + scriptDir, Network: s.Network,
 		Env: w.environment("INGOT_NAME="+p.Definition.Name, "INGOT_DISTRO="+p.Lock.Distro, "INGOT_RELEASE="+p.Lock.Release, "INGOT_ARCH="+w.chain.Arch, "INGOT_PURPOSE="+w.chain.Purpose),
 	}
-	out, err := box.Output(ctx, c)
-	for line := range strings.Lines(string(out)) {
-		w.log(strings.TrimRight(line, "\n"))
-	}
+	out, err := box.Output(ctx, c, w.log)
 	if err != nil {
 		err = scriptError(s, err, out)
 		if w.Shell != nil {

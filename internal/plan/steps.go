@@ -61,9 +61,9 @@ func (p *Plan) install(c Chain) keyed {
 	})
 	var early map[string]string
 	if c.Purpose == Machine {
-		// mkinitramfs looks here for the root file system's type; settle
-		// writes the real one.
-		early = map[string]string{"etc/fstab": "LABEL=root / ext4 defaults 0 1\n"}
+		// Otherwise the initramfs would have no fsck: its hook looks for the
+		// root's device, which is not there yet (initramfs.conf(5)).
+		early = map[string]string{"etc/initramfs-tools/conf.d/root-type": "FSTYPE=ext4\n"}
 	}
 	return keyed{
 		kind: "install",

@@ -35,10 +35,7 @@ func (w *worker) environment(more ...string) []string {
 
 // shell runs a short shell program of ingot's own in the image.
 func (w *worker) shell(ctx context.Context, box *sandbox.Box, text string) error {
-	out, err := box.Output(ctx, sandbox.Command{Argv: []string{"/bin/sh", "-euc", text}, Env: w.environment()})
-	for line := range strings.Lines(string(out)) {
-		w.log(strings.TrimRight(line, "\n"))
-	}
+	out, err := box.Output(ctx, sandbox.Command{Argv: []string{"/bin/sh", "-euc", text}, Env: w.environment()}, w.log)
 	if err != nil {
 		return fmt.Errorf("%w\n    %s", err, strings.ReplaceAll(strings.TrimSpace(string(out)), "\n", "\n    "))
 	}

@@ -89,7 +89,7 @@ func (t *toolbox) Run(ctx context.Context, argv []string, stdin []byte, inputs m
 	out, err := box.Output(ctx, sandbox.Command{
 		Argv: append([]string{program}, argv[1:]...), Dir: "/" + dir, Stdin: in,
 		Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC0", fmt.Sprintf("SOURCE_DATE_EPOCH=%d", t.epoch)},
-	})
+	}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
 	}

@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -301,15 +302,16 @@ func (b *Box) Run(ctx context.Context, c Command) error {
 }
 
 // Output runs a program and gives what it wrote to its standard output and
-// error together, also when it failed.
-func (b *Box) Output(ctx context.Context, c Command) ([]byte, error) {
+// error together, also when it failed. Each line goes to log as it comes, which
+// may be nil.
+func (b *Box) Output(ctx context.Context, c Command, log func(line string)) ([]byte, error) {
 	r, w, err := os.Pipe()
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a pipe: %w", err)
 	}
 	var out bytes.Buffer
 	done := make(chan error, 1)
-	go func() { _, err := io.Copy(&out, r); done <- err }()
+	go func() { done <- readLines(r, &out, log) }()
 	c.Stdout, c.Stderr = w, w
 	err = b.Run(ctx, c)
 	_ = w.Close()
@@ -318,6 +320,28 @@ func (b *Box) Output(ctx context.Context, c Command) ([]byte, error) {
 	}
 	_ = r.Close()
 	return out.Bytes(), err
+}
+
+// outputLimit bounds what is kept of a program's output, in bytes.
+const outputLimit = 16 << 20
+
+func readLines(r io.Reader, out *bytes.Buffer, log func(string)) error {
+	in := bufio.NewReader(r)
+	for {
+		line, err := in.ReadSlice('\n')
+		if out.Len() < outputLimit {
+			out.Write(line)
+		}
+		if text := strings.TrimRight(string(line), "\r\n"); text != "" && log != nil {
+			log(text)
+		}
+		if err != nil && !errors.Is(err, bufio.ErrBufferFull) {
+			if errors.Is(err, io.EOF) {
+				return nil
+			}
+			return err
+		}
+	}
 }
 
 // Capture gives the root as a tree. Files that nobody changed keep their

@@ -123,12 +123,12 @@ func TestBoxCapturesWhatChanged(t *testing.T) {
 		{"remove", "/etc/gone"},
 		{"write", "/dev/null", "swallowed"},
 	} {
-		out, err := b.Output(ctx, Command{Argv: append([]string{"/bin/prog"}, argv...)})
+		out, err := b.Output(ctx, Command{Argv: append([]string{"/bin/prog"}, argv...)}, nil)
 		if err != nil {
 			t.Fatalf("%v: %v\n%s", argv, err, out)
 		}
 	}
-	out, err := b.Output(ctx, Command{Argv: []string{"/bin/prog2", "who"}, Env: []string{"A=b"}})
+	out, err := b.Output(ctx, Command{Argv: []string{"/bin/prog2", "who"}, Env: []string{"A=b"}}, nil)
 	if got, want := string(out), "0 0 true localhost [lo] [A=b] true\n"; err != nil || got != want {
 		t.Errorf("the program saw %q (%v), want %q", got, err, want)
 	}

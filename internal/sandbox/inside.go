@@ -6,7 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -82,7 +81,8 @@ type box struct {
 	known   map[inode]original
 	owners  map[string]string // of everything put, by path
 	devices devices
-	offline chan func()
+	offline starter
+	online  starter
 }
 
 func (in *box) setup(s setup) error {
@@ -97,42 +97,12 @@ func (in *box) setup(s setup) error {
 		return err
 	}
 	in.puts, in.known, in.owners, in.devices = map[string]original{}, map[inode]original{}, map[string]string{}, devices{}
-	in.offline = make(chan func())
-	started := make(chan error)
-	go offlineThread(in.offline, started)
-	return <-started
-}
-
-// offlineThread runs functions on a thread of a network namespace of its own,
-// where only the loopback is up: processes started there have no network.
-func offlineThread(work <-chan func(), started chan<- error) {
-	runtime.LockOSThread() // never unlocked: the thread is not like the others any more
-	err := unix.Unshare(unix.CLONE_NEWNET)
-	if err == nil {
-		err = loopbackUp()
-	}
-	if err != nil {
-		started <- fmt.Errorf("cannot make a private network: %w", err)
-		return
-	}
-	started <- nil
-	for f := range work {
-		f()
-	}
-}
-
-func loopbackUp() error {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
+	var err error
+	if in.offline, err = newStarter(true); err != nil {
 		return err
 	}
-	defer func() { _ = unix.Close(fd) }()
-	ifr, err := unix.NewIfreq("lo")
-	if err != nil {
-		return err
-	}
-	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
-	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
+	in.online, err = newStarter(false)
+	return err
 }
 
 // readLimit bounds a file that is read whole.

@@ -34,13 +34,11 @@ func (in *box) run(r *runRequest, files []*os.File) (reply, error) {
 	if cmd.Env == nil {
 		cmd.Env = []string{}
 	}
+	thread := in.offline
 	if r.Network {
-		err = cmd.Start()
-	} else {
-		done := make(chan struct{})
-		in.offline <- func() { err = cmd.Start(); close(done) }
-		<-done
+		thread = in.online
 	}
+	err = thread.do(cmd.Start)
 	if err != nil {
 		return reply{}, fmt.Errorf("cannot start %s: %w", r.Argv[0], err)
 	}

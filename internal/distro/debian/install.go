@@ -29,6 +29,7 @@ type installer struct {
 	in         distro.Install
 	triggers   triggers
 	configured map[string]bool
+	initramfs  *tree.Entry // the program that a stand-in replaces for now
 }
 
 func (i *installer) run(ctx context.Context) error {
@@ -51,6 +52,9 @@ func (i *installer) run(ctx context.Context) error {
 		if err := i.phase(ctx, phase, i.in.First && n == 0); err != nil {
 			return err
 		}
+	}
+	if err := i.makeInitramfs(ctx); err != nil {
+		return err
 	}
 	return i.finish(ctx, pkgs)
 }
@@ -87,8 +91,16 @@ func (i *installer) begin(ctx context.Context) error {
 		"var/lib/dpkg/info/format":       {0o644, []byte("1\n")},
 		"var/lib/dpkg/triggers/Unincorp": {0o644, nil},
 	}
+	var parents []tree.Entry
 	for path, text := range i.in.Early {
 		files[path] = record{0o644, []byte(text)}
+		for d := tree.Parent(path); d != ""; d = tree.Parent(d) {
+			parents = append(parents, tree.Entry{Path: d, Kind: tree.Dir, Mode: 0o755, Mtime: tree.Time{Sec: i.in.Epoch}})
+		}
+	}
+	slices.SortFunc(parents, func(a, b tree.Entry) int { return strings.Compare(a.Path, b.Path) })
+	if err := i.box.Put(ctx, parents, i.in.Contents); err != nil {
+		return err
 	}
 	return i.write(ctx, files)
 }
@@ -122,6 +134,9 @@ func (i *installer) phase(ctx context.Context, pkgs []*deb, essential bool) erro
 		}
 	}
 	if err := i.status(ctx, pkgs); err != nil {
+		return err
+	}
+	if err := i.holdInitramfs(ctx, pkgs); err != nil {
 		return err
 	}
 	if err := i.script(ctx, "dpkg --configure", "dpkg --force-unsafe-io --force-confold --configure --pending"); err != nil {
@@ -218,10 +233,7 @@ func (i *installer) script(ctx context.Context, what, text string) error {
 	out, err := i.box.Output(ctx, sandbox.Command{
 		Argv: []string{"/bin/sh", "-c", text},
 		Env:  i.environment("DPKG_ROOT=", "DPKG_ADMINDIR=/var/lib/dpkg", "DPKG_FORCE=unsafe-io", "DPKG_COLORS=never"),
-	})
-	for line := range strings.Lines(string(out)) {
-		i.in.Log(strings.TrimRight(line, "\n"))
-	}
+	}, i.in.Log)
 	if err != nil {
 		return fmt.Errorf("%s: %w%s", what, err, tail(out))
 	}
