@@ -61,11 +61,15 @@ func (d *drawer) pick(list []pkgID) string { return d.name(list[d.rnd.IntN(len(l
 
 func (d *drawer) owner(dep depID) string { return d.name(d.vers[d.deps[dep].ver].pkg) }
 
-// several are two to seven tokens of mixed kinds.
+// several are some tokens of mixed kinds; now and then they are many.
 func (d *drawer) several() []string {
 	var out []string
-	for range 1 + d.rnd.IntN(4) {
-		switch d.rnd.IntN(12) {
+	n := 1 + d.rnd.IntN(4)
+	if d.rnd.IntN(8) == 0 {
+		n += 3 + d.rnd.IntN(12)
+	}
+	for range n {
+		switch d.rnd.IntN(13) {
 		case 0: // both sides of a conflict
 			dep := d.conflicts[d.rnd.IntN(len(d.conflicts))]
 			out = append(out, d.owner(dep), d.name(d.deps[dep].target))
@@ -103,6 +107,11 @@ func (d *drawer) several() []string {
 				if d.pkgs[dep.target].arch == native && d.rnd.IntN(2) == 0 {
 					out = append(out, d.name(dep.target)+"-")
 				}
+			}
+		case 8: // many at once by a pattern
+			name := d.pick(d.real)
+			if len(name) > 6 {
+				out = append(out, [...]string{name[:len(name)-1] + "*", "^" + name, "?exact-name(" + name + ")", name + "+"}[d.rnd.IntN(4)])
 			}
 		default:
 			out = append(out, d.pick(d.real))
