@@ -97,24 +97,25 @@ func (v view) ReadAt(p []byte, off int64) (int, error) {
 	if off >= size {
 		return 0, io.EOF
 	}
-	n := int(min(int64(len(p)), size-off))
-	var err error
-	if n < len(p) {
-		err = io.EOF
+	var end error
+	if int64(len(p)) > size-off {
+		p, end = p[:size-off], io.EOF
 	}
-	p = p[:n]
-	if off%blockSize == 0 && n%blockSize == 0 {
-		if rerr := v.fs.render(v.r, off/blockSize, p); rerr != nil {
-			return 0, rerr
+	n := 0
+	for n < len(p) {
+		at := off + int64(n)
+		if whole := (len(p) - n) / blockSize * blockSize; at%blockSize == 0 && whole > 0 {
+			if err := v.fs.render(v.r, at/blockSize, p[n:n+whole]); err != nil {
+				return n, err
+			}
+			n += whole
+			continue
 		}
-		return n, err
-	}
-	for done := 0; done < n; {
 		var block [blockSize]byte
-		if rerr := v.fs.render(v.r, (off+int64(done))/blockSize, block[:]); rerr != nil {
-			return done, rerr
+		if err := v.fs.render(v.r, at/blockSize, block[:]); err != nil {
+			return n, err
 		}
-		done += copy(p[done:], block[(off+int64(done))%blockSize:])
+		n += copy(p[n:], block[at%blockSize:])
 	}
-	return n, err
+	return n, end
 }
