@@ -23,7 +23,7 @@ const probeTime = 4 * time.Second
 //	hlt
 //	jmp $-1
 func bootSector() []byte {
-	b := make([]byte, 512)
+	b := make([]byte, 1<<20) // a disk of fewer sectors than a track has is not booted
 	copy(b, []byte{0xb0, 'I', 0xe6, 0xe9, 0xf4, 0xeb, 0xfd})
 	b[510], b[511] = 0x55, 0xaa
 	return b
@@ -119,9 +119,15 @@ func keepAnswer(path, answer string) {
 func progresses(ctx context.Context, e Emulator, accel string, limit time.Duration) (bool, error) {
 	var p passed
 	defer p.close()
-	disk, err := memory("boot-sector", bytes.NewReader(bootSector()))
+	sector, err := memory("boot-sector", bytes.NewReader(bootSector()))
 	if err != nil {
 		return false, err
+	}
+	defer sector.Close()
+	// QEMU wants a descriptor that is as it uses it: for reading only.
+	disk, err := os.Open(fmt.Sprintf("/proc/self/fd/%d", sector.Fd()))
+	if err != nil {
+		return false, fmt.Errorf("kvm probe: %w", err)
 	}
 	ours, theirs, err := socketPair("debug")
 	if err != nil {

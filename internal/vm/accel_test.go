@@ -1,0 +1,71 @@
+package vm
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func emulatorOrSkip(t *testing.T) Emulator {
+	t.Helper()
+	e, err := Host().Emulator(t.Context(), Need{Arch: "amd64", Firmware: BIOS})
+	if err != nil {
+		t.Skip("probes with a real guest: install qemu-system-x86 to run it")
+	}
+	return e
+}
+
+// Under TCG the probe's guest always goes forward: so a probe that says no means KVM.
+func TestProbeSeesProgress(t *testing.T) {
+	e := emulatorOrSkip(t)
+	ok, err := progresses(t.Context(), e, TCG, 2*time.Minute)
+	if err != nil || !ok {
+		t.Errorf("progress %v, error %v", ok, err)
+	}
+}
+
+// A guest that hangs is a QEMU that says nothing: it is given up in time and gone.
+func TestProbeGivesUp(t *testing.T) {
+	hang := Emulator{Prefix: []string{"/bin/sh", "-c", "exec sleep 600"}, Path: "qemu"}
+	start := time.Now()
+	ok, err := progresses(t.Context(), hang, KVM, 100*time.Millisecond)
+	if err != nil || ok || time.Since(start) > time.Minute {
+		t.Errorf("progress %v, error %v after %v", ok, err, time.Since(start))
+	}
+	ends := Emulator{Prefix: []string{"/bin/sh", "-c", "exit 1"}, Path: "qemu"}
+	if ok, err := progresses(t.Context(), ends, KVM, time.Hour); err != nil || ok {
+		t.Errorf("a QEMU that ends: progress %v, error %v", ok, err)
+	}
+}
+
+func TestChoiceIsKept(t *testing.T) {
+	if f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); err != nil {
+		t.Skip("the choice is made by a probe only where /dev/kvm can be opened")
+	} else {
+		f.Close()
+	}
+	cache := t.TempDir()
+	old := filepath.Join(cache, "kvm-another-boot-qemu-1")
+	if err := os.WriteFile(old, []byte(KVM), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	// Whatever the prober is, it is asked once.
+	asked := filepath.Join(t.TempDir(), "asked")
+	e := Emulator{Prefix: []string{"/bin/sh", "-c", "echo >>" + asked}, Path: "qemu", Version: "9.9"}
+	for range 2 {
+		c, err := chooseAccel(t.Context(), e, "amd64", cache)
+		if err != nil || c.accel != TCG {
+			t.Errorf("choice %+v, error %v", c, err)
+		}
+	}
+	b, err := os.ReadFile(asked)
+	if err != nil || string(b) != "\n" {
+		t.Errorf("probed %d times, %v", len(b), err)
+	}
+	kept, err := os.ReadDir(cache)
+	if err != nil || len(kept) != 1 || !strings.HasSuffix(kept[0].Name(), "-qemu-9.9") {
+		t.Errorf("the cache holds %v, %v", kept, err)
+	}
+}
