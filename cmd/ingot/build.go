@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ingot/internal/artifact"
 	"ingot/internal/distro/debian"
 	"ingot/internal/fault"
 	"ingot/internal/lock"
@@ -122,6 +123,7 @@ func (f *buildFlags) plan(ctx context.Context, h *house, args []string) (*plan.P
 func (f *buildFlags) runner(h *house, p *plan.Plan) *plan.Runner {
 	r := &plan.Runner{
 		Supply: h.supply(p.Lock), Distro: debian.Debian{}, Progress: h.progress, To: f.to, NoCache: f.noCache,
+		HostArch: hostArch(), Version: thisVersion().Version,
 		Verify: func(c plan.Chain, t tree.Tree) error { return checkSeal(p.Lock, c, t) },
 	}
 	return r
@@ -185,7 +187,8 @@ func buildResult(p *plan.Plan, lockPath string, r *plan.Result, s ui.Summary) bu
 	}
 	out.Group = fmt.Sprintf("%s=%s", p.Definition.Name, p.Lock.Digest())
 	for _, a := range s.Artifacts {
-		out.Artifacts = append(out.Artifacts, artifactJSON{Format: a.Format, Path: a.Path, Size: a.Size, SHA256: a.SHA256.String()})
+		out.Artifacts = append(out.Artifacts, artifactJSON{Format: a.Format, Path: a.Path, Size: a.Size, SHA256: a.SHA256.String(),
+			Manifest: a.Path + artifact.ManifestSuffix, SBOM: a.Path + artifact.SBOMSuffix, Provenance: a.Path + artifact.ProvenanceSuffix})
 	}
 	return out
 }

@@ -54,8 +54,12 @@ byte the same anywhere, and boots what it built.`,
 	f.BoolP("verbose", "v", false, "keep on the terminal what steps say")
 
 	commands := []*cobra.Command{
+		newLockCommand(),
+		newPlanCommand(),
 		newBuildCommand(),
 		newBootCommand(),
+		newDiffCommand(),
+		newWhyCommand(),
 		newVersionCommand(),
 		newCompletionCommand(),
 		newExitCodesTopic(),

@@ -2,17 +2,17 @@ package plan
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"syscall"
 
+	"ingot/internal/artifact"
+	"ingot/internal/cache"
 	"ingot/internal/digest"
 	"ingot/internal/disk"
-	"ingot/internal/draft"
+	"ingot/internal/distro"
 	"ingot/internal/ext4"
 	"ingot/internal/layout"
 	"ingot/internal/qcow2"
@@ -20,48 +20,116 @@ import (
 	"ingot/internal/ui"
 )
 
-// write makes one output.
+// write makes one output and its papers.
 func (w *worker) write(ctx context.Context, o Output, t *ui.Task) (Artifact, error) {
 	a := Artifact{Output: o, Chain: w.chain, Path: filepath.Join(w.To, o.Name)}
-	if err := os.MkdirAll(w.To, 0o755); err != nil {
-		return a, fmt.Errorf("cannot make the directory of the artifacts: %w", err)
-	}
-	draft.Sweep(w.To)
-	f, err := draft.Create(w.To)
-	if err != nil {
-		return a, err
-	}
-	defer f.Discard()
-	switch o.Format {
-	case "raw", "qcow2":
-		err = w.writeDisk(ctx, o, f.File)
-	case "tar":
-		h := sha256.New()
-		err = tree.WriteTar(ctx, io.MultiWriter(f, h, t), w.tree, w.reader, tree.TarOptions{})
-		a.SHA256 = digest.From(h)
-	default:
-		err = fmt.Errorf("format %s is not there yet", o.Format)
-	}
-	if err != nil {
-		return a, err
-	}
-	if a.SHA256.IsZero() {
-		if a.SHA256, _, err = digest.Reader(io.NewSectionReader(f.File, 0, 1<<62)); err != nil {
-			return a, fmt.Errorf("cannot read back: %w", err)
+	if o.Format == "dir" {
+		skipped, err := artifact.WriteDir(ctx, a.Path, w.tree, w.reader)
+		if err != nil {
+			return a, err
+		}
+		if skipped > 0 {
+			w.Progress.Warnf("%s belongs to you: owners, and %d devices and attributes that only root can make, are left out", o.Name, skipped)
+		}
+		a.Size, a.SHA256 = w.tree.Size(), w.tree.Seal()
+	} else {
+		f, err := artifact.Create(a.Path)
+		if err != nil {
+			return a, err
+		}
+		defer f.Abort()
+		switch o.Format {
+		case "raw", "qcow2":
+			err = w.writeDisk(ctx, o, f.File())
+		default:
+			err = w.writeTar(ctx, o, f, t)
+		}
+		if err != nil {
+			return a, err
+		}
+		if a.Size, a.SHA256, err = f.Commit(); err != nil {
+			return a, err
 		}
 	}
-	if err := f.Sync(); err != nil {
-		return a, fmt.Errorf("cannot flush: %w", err)
-	}
-	if err := f.Publish(a.Path, 0o644); err != nil {
+	if err := w.writePapers(ctx, a); err != nil {
 		return a, err
 	}
 	info, err := os.Stat(a.Path)
 	if err != nil {
 		return a, err
 	}
-	a.Size = info.Size()
 	return a, w.remember(a, info)
+}
+
+// writePapers puts manifest, SBOM and provenance beside an artifact, and all of
+// them into the directory's checksums.
+func (w *worker) writePapers(ctx context.Context, a Artifact) error {
+	descriptions, err := w.Supply.Describe(ctx, append(append([]distro.Ref{}, w.chain.Set.Refs...), w.plan.Lock.Tools...))
+	if err != nil {
+		return err
+	}
+	image := artifact.Image{
+		Name: w.plan.Definition.Name, Arch: w.chain.Arch, Purpose: w.chain.Purpose, Lock: w.plan.Lock, Tree: w.tree, Version: w.Version,
+		Describe: func(r distro.Ref) distro.Description { return descriptions[r.SHA256] },
+	}
+	papers, err := image.Papers(artifact.Output{Format: a.Format, File: a.Name, Size: a.Size, SHA256: a.SHA256})
+	if err != nil {
+		return err
+	}
+	sums := map[string]digest.Digest{}
+	if a.Format != "dir" {
+		sums[a.Name] = a.SHA256
+	}
+	for _, p := range papers {
+		if err := artifact.WriteFile(filepath.Join(w.To, p.File), p.Data); err != nil {
+			return err
+		}
+		sums[p.File] = digest.Of(p.Data)
+	}
+	return artifact.UpdateSums(w.To, sums)
+}
+
+// writeTar makes an archive, compressed as the format's suffix says.
+func (w *worker) writeTar(ctx context.Context, o Output, f io.Writer, t *ui.Task) error {
+	options := artifact.TarOptions{Cache: pieces{w.Supply.Cache}, Wrote: t.Add}
+	switch o.Format {
+	case "tar":
+	case "tar.gz":
+		options.Compress = artifact.Gzip(0)
+	case "tar.zst":
+		options.Compress = artifact.Zstd(0)
+	case "tar.xz":
+		tools := &toolbox{runner: w.Runner, refs: w.plan.Lock.Tools, arch: w.HostArch, epoch: w.plan.Lock.Epoch}
+		defer tools.close()
+		options.Compress = artifact.XZ(tools.Filter, 0, version(w.plan.Lock.Tools, "xz-utils"))
+	default:
+		return fmt.Errorf("no writer for format %s", o.Format)
+	}
+	if options.Compress != nil {
+		options.Tree.Order = tree.ByOwner
+	}
+	return artifact.WriteTar(ctx, f, w.tree, w.reader, options)
+}
+
+func version(refs []distro.Ref, name string) string {
+	for _, r := range refs {
+		if r.Name == name {
+			return r.Version
+		}
+	}
+	return ""
+}
+
+// pieces keeps compressed pieces in the cache.
+type pieces struct{ cache *cache.Cache }
+
+func (p pieces) Get(key digest.Digest) ([]byte, bool) {
+	data, err := p.cache.Get("pieces/" + key.String())
+	return data, err == nil
+}
+
+func (p pieces) Put(key digest.Digest, piece []byte) {
+	_ = p.cache.Put("pieces/"+key.String(), piece) // losing one costs time only
 }
 
 // writeDisk makes a disk image of the tree.
@@ -94,66 +162,5 @@ func (w *worker) writeDisk(ctx context.Context, o Output, f *os.File) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = d.Close() }()
-	if err := image.Write(ctx, d); err != nil {
-		return err
-	}
-	return d.Finish(ctx)
-}
-
-// A note says what an artifact was when it was written, so that a build that
-// finds it untouched need not make it again.
-type note struct {
-	Path         string
-	Size         int64
-	SHA256       digest.Digest
-	Device       uint64
-	Inode        uint64
-	Mtime, Ctime syscall.Timespec
-}
-
-// noteName is the cache's name of a note: of the artifact at this place.
-func (r *Runner) noteName(o Output) (string, error) {
-	path, err := filepath.Abs(filepath.Join(r.To, o.Name))
-	return "outputs/" + keyOf("note", o.Key, path).String(), err
-}
-
-func (r *Runner) remember(a Artifact, info os.FileInfo) error {
-	name, err := r.noteName(a.Output)
-	if err != nil {
-		return err
-	}
-	st := info.Sys().(*syscall.Stat_t) //nolint:forcetypeassert // on Linux it is
-	data, err := json.Marshal(note{a.Path, a.Size, a.SHA256, st.Dev, st.Ino, st.Mtim, st.Ctim})
-	if err != nil {
-		return err
-	}
-	return r.Supply.Cache.Put(name, data)
-}
-
-// fresh finds an output that is in its place already. The kernel's change time
-// cannot be set, so a file that somebody wrote to does not pass.
-func (r *Runner) fresh(o Output) (Artifact, bool) {
-	name, err := r.noteName(o)
-	if err != nil {
-		return Artifact{}, false
-	}
-	data, err := r.Supply.Cache.Get(name)
-	if err != nil {
-		return Artifact{}, false
-	}
-	var n note
-	if json.Unmarshal(data, &n) != nil {
-		return Artifact{}, false
-	}
-	path := filepath.Join(r.To, o.Name)
-	info, err := os.Stat(path)
-	if err != nil {
-		return Artifact{}, false
-	}
-	st := info.Sys().(*syscall.Stat_t) //nolint:forcetypeassert // on Linux it is
-	if st.Dev != n.Device || st.Ino != n.Inode || st.Size != n.Size || st.Mtim != n.Mtime || st.Ctim != n.Ctime {
-		return Artifact{}, false
-	}
-	return Artifact{Output: o, Path: path, Size: n.Size, SHA256: n.SHA256}, true
+	return errors.Join(image.Write(ctx, d), d.Finish(ctx), d.Close())
 }

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 
+	"ingot/internal/artifact"
 	"ingot/internal/cache"
 	"ingot/internal/digest"
 	"ingot/internal/distro"
@@ -23,6 +25,8 @@ type Runner struct {
 	Progress *ui.Progress
 	To       string // directory of the artifacts
 	NoCache  bool   // runs every step again
+	HostArch string // Debian's name of this machine's architecture: the tools'
+	Version  string // of this ingot, for papers
 	// Shell, if set, is called with the sandbox of a script that failed.
 	Shell func(ctx context.Context, box *sandbox.Box, failure error) error
 	// Verify takes a chain's final tree before any output is made of it.
@@ -65,6 +69,12 @@ func (r *Runner) Known(c Chain) (steps []bool, outputs []bool) {
 // Run makes all of a plan's outputs.
 func (r *Runner) Run(ctx context.Context, p *Plan) (*Result, error) {
 	var out Result
+	if err := os.MkdirAll(r.To, 0o755); err != nil {
+		return nil, fault.Newf(fault.Preflight, "cannot make the directory of the artifacts: %w", err)
+	}
+	if _, err := artifact.Clean(ctx, r.To); err != nil {
+		return nil, err
+	}
 	for _, c := range p.Chains {
 		if err := r.runChain(ctx, p, c, &out); err != nil {
 			return &out, err
@@ -215,4 +225,19 @@ func noSpace(err error) error {
 	}
 	return fault.Newf(fault.Preflight, "no space left: %w", err).
 		WithHint("free some, run 'ingot store gc', or choose other places with INGOT_HOME and INGOT_CACHE")
+}
+
+// Tree gives the tree at the end of a chain if the cache knows every step.
+func (r *Runner) Tree(c Chain) (tree.Tree, bool) {
+	var t tree.Tree
+	for _, s := range c.Steps {
+		d, err := r.result(s)
+		if err != nil {
+			return t, false
+		}
+		if t, err = t.Apply(d); err != nil {
+			return t, false
+		}
+	}
+	return t, true
 }

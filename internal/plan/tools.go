@@ -4,8 +4,14 @@ import (
 	"bytes"
 	"context"
 	"encoding/gob"
+	"errors"
 	"fmt"
+	"io"
+	"os"
 	"strings"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"ingot/internal/boot"
 	"ingot/internal/distro"
@@ -21,6 +27,7 @@ type toolbox struct {
 	refs   []distro.Ref
 	arch   string
 	epoch  int64
+	mu     sync.Mutex // a box runs one program at a time
 	box    *sandbox.Box
 }
 
@@ -102,6 +109,37 @@ func (t *toolbox) Run(ctx context.Context, argv []string, stdin []byte, inputs m
 	return result, box.Remove(ctx, dir)
 }
 
+// Filter runs a program with its standard input and output elsewhere. It may be
+// called by several goroutines; a sandbox runs one program at a time.
+func (t *toolbox) Filter(ctx context.Context, in io.Reader, out io.Writer, argv ...string) error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	box, err := t.start(ctx)
+	if err != nil {
+		return err
+	}
+	program, err := find(ctx, box, argv[0])
+	if err != nil {
+		return err
+	}
+	inR, inW, err := os.Pipe()
+	if err != nil {
+		return err
+	}
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		return errors.Join(err, inR.Close(), inW.Close())
+	}
+	var copies errgroup.Group
+	copies.Go(func() error { _, err := io.Copy(inW, in); return errors.Join(err, inW.Close()) })
+	copies.Go(func() error { _, err := io.Copy(out, outR); return errors.Join(err, outR.Close()) })
+	err = box.Run(ctx, sandbox.Command{
+		Argv: append([]string{program}, argv[1:]...), Stdin: inR, Stdout: outW,
+		Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"},
+	})
+	return errors.Join(err, outW.Close(), inR.Close(), copies.Wait())
+}
+
 // ReadFile reads a file of the tools tree, by absolute path.
 func (t *toolbox) ReadFile(path string) ([]byte, error) {
 	ctx := context.Background()
@@ -134,7 +172,7 @@ func (w *worker) loader(ctx context.Context, rootPartition int) (boot.Loader, er
 			return l, nil
 		}
 	}
-	t := toolbox{runner: w.Runner, refs: w.plan.Lock.Tools, arch: w.chain.Arch, epoch: w.plan.Lock.Epoch}
+	t := toolbox{runner: w.Runner, refs: w.plan.Lock.Tools, arch: w.HostArch, epoch: w.plan.Lock.Epoch}
 	defer t.close()
 	l, err := boot.MakeLoader(ctx, &t, o)
 	if err != nil {

@@ -228,4 +228,3 @@ func (s *Supply) cached(ref distro.Ref) (distro.Unpacked, error) {
 	u.Tree, err = tree.New(entries)
 	return u, err
 }
-

@@ -1,0 +1,152 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/spf13/cobra"
+
+	"ingot/internal/compiler"
+	"ingot/internal/fault"
+	"ingot/internal/lock"
+)
+
+func newLockCommand() *cobra.Command {
+	var f sourceFlags
+	var update, asJSON bool
+	cmd := &cobra.Command{
+		Use:   "lock [FILE] [--update [PACKAGE…]]",
+		Short: "Fix every package of a definition",
+		Long: `lock writes ingot.lock beside the definition: each package with its exact
+version and digest, the indexes they came from, the tools that shape artifacts,
+and every file that the definition names. A build reads nothing else.
+
+Without --update, packages that are locked already keep their versions as far as
+the archives still offer them. --update moves all of them to the newest, or only
+those named.`,
+		Example: `  ingot lock
+  ingot lock --update
+  ingot lock --update openssl libssl3`,
+		GroupID: groupMake,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			move := compiler.Move{}
+			if update {
+				args, move.Packages = splitPackages(args)
+				move.All = len(move.Packages) == 0
+			} else if len(args) > 1 {
+				return fault.Newf(fault.Usage, "lock takes one definition").WithHint("to move packages: ingot lock --update PACKAGE…")
+			}
+			return runLock(cmd, f, args, move, asJSON)
+		},
+	}
+	f.add(cmd)
+	cmd.Flags().BoolVar(&update, "update", false, "move packages to the newest versions: all, or those named")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print what changed as one JSON object")
+	return cmd
+}
+
+// splitPackages tells a definition among the arguments from names of packages.
+func splitPackages(args []string) (file, packages []string) {
+	if len(args) > 0 {
+		if path, err := definitionPath(args[:1]); err == nil && path != "" {
+			return args[:1], args[1:]
+		}
+	}
+	return nil, args
+}
+
+func runLock(cmd *cobra.Command, f sourceFlags, args []string, move compiler.Move, asJSON bool) error {
+	progress, err := newProgress(cmd)
+	if err != nil {
+		return err
+	}
+	defer progress.Close()
+	h, err := openHouse(f, progress)
+	if err != nil {
+		return err
+	}
+	def, path, err := load(args)
+	if err != nil {
+		return err
+	}
+	c, err := h.compiler(f)
+	if err != nil {
+		return err
+	}
+	old, err := lock.Read(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	l, err := c.Compile(cmd.Context(), def, old, move)
+	if err != nil {
+		return err
+	}
+	if old != nil && old.Digest() == l.Digest() {
+		l.Seals = old.Seals
+	}
+	if err := lock.Write(path, *l); err != nil {
+		return err
+	}
+	progress.Close()
+	if old == nil {
+		old = &lock.Lock{}
+		if !asJSON {
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s\n", path, contents(l))
+			return err
+		}
+	}
+	changes := lock.Compare(old, l)
+	if asJSON {
+		return printJSON(cmd, changes)
+	}
+	if len(changes.Changes) == 0 {
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: nothing changed\n", path)
+		return err
+	}
+	_, err = fmt.Fprint(cmd.OutOrStdout(), changes.Text())
+	return err
+}
+
+// contents counts what a lock holds.
+func contents(l *lock.Lock) string {
+	text := ""
+	for _, s := range l.Sets {
+		text += fmt.Sprintf("%d packages for a %s of %s, ", len(s.Refs), s.Purpose, s.Arch)
+	}
+	return text + fmt.Sprintf("%d tools, lock %s", len(l.Tools), l.Digest().Short())
+}
+
+func newDiffCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "diff OLD NEW",
+		Short: "Say what changed between two locks",
+		Long: `diff compares two locks and says in words what changed: packages that moved,
+came or went, tools, archives, files of the definition.`,
+		Example: `  git show HEAD:ingot.lock > old.lock && ingot diff old.lock ingot.lock`,
+		GroupID: groupLook,
+		Args:    cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			var locks [2]*lock.Lock
+			for i, path := range args {
+				l, err := lock.Read(path)
+				if errors.Is(err, fs.ErrNotExist) {
+					return fault.Newf(fault.NotFound, "there is no lock %s", path)
+				}
+				if err != nil {
+					return err
+				}
+				locks[i] = l
+			}
+			c := lock.Compare(locks[0], locks[1])
+			if asJSON {
+				return printJSON(cmd, c)
+			}
+			_, err := fmt.Fprint(cmd.OutOrStdout(), c.Text())
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	return cmd
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"ingot/internal/plan"
+)
+
+// planJSON is the object that "plan --json" prints.
+type planJSON struct {
+	Schema int         `json:"schema"` // 1
+	Lock   string      `json:"lock"`   // its digest
+	Chains []chainJSON `json:"chains"`
+}
+
+type chainJSON struct {
+	Arch     string     `json:"arch"`
+	Purpose  string     `json:"purpose"`
+	Packages int        `json:"packages"`
+	Missing  int        `json:"missing"` // packages that the store does not have
+	Bytes    int64      `json:"bytes"`   // of them, to fetch
+	Steps    []stepJSON `json:"steps"`
+}
+
+type stepJSON struct {
+	Name   string `json:"name"`
+	Key    string `json:"key"`
+	Cached bool   `json:"cached"`
+}
+
+func newPlanCommand() *cobra.Command {
+	var f buildFlags
+	cmd := &cobra.Command{
+		Use:   "plan [FILE]",
+		Short: "Show the steps of a build, and which are cached, without running any",
+		Long: `plan prints what build would do: each step with its key, the digest of all that
+the step reads, and whether its result is known already.`,
+		GroupID: groupMake,
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			progress, err := newProgress(cmd)
+			if err != nil {
+				return err
+			}
+			defer progress.Close()
+			h, err := openHouse(f.sourceFlags, progress)
+			if err != nil {
+				return err
+			}
+			p, _, err := f.plan(cmd.Context(), h, args)
+			if err != nil {
+				return err
+			}
+			out := describePlan(p, f.runner(h, p))
+			progress.Close()
+			if f.json {
+				return printJSON(cmd, out)
+			}
+			return out.print(cmd.OutOrStdout())
+		},
+	}
+	f.sourceFlags.add(cmd)
+	f.addWish(cmd)
+	return cmd
+}
+
+func describePlan(p *plan.Plan, r *plan.Runner) planJSON {
+	out := planJSON{Schema: 1, Lock: p.Lock.Digest().String()}
+	for _, c := range p.Chains {
+		j := chainJSON{Arch: c.Arch, Purpose: c.Purpose, Packages: len(c.Set.Refs)}
+		for _, ref := range r.Supply.Missing(c.Set.Refs) {
+			j.Missing++
+			j.Bytes += ref.Size
+		}
+		steps, outputs := r.Known(c)
+		for i, s := range c.Steps {
+			j.Steps = append(j.Steps, stepJSON{s.Name, s.Key.String(), steps[i]})
+		}
+		for i, o := range c.Outputs {
+			j.Steps = append(j.Steps, stepJSON{"output " + o.Name, o.Key.String(), outputs[i]})
+		}
+		out.Chains = append(out.Chains, j)
+	}
+	return out
+}
+
+func (p planJSON) print(w io.Writer) error {
+	for _, c := range p.Chains {
+		fetch := "all in the store"
+		if c.Missing > 0 {
+			fetch = fmt.Sprintf("%d to fetch, %d bytes", c.Missing, c.Bytes)
+		}
+		if _, err := fmt.Fprintf(w, "%s for %s: %d packages, %s\n", c.Purpose, c.Arch, c.Packages, fetch); err != nil {
+			return err
+		}
+		for _, s := range c.Steps {
+			state := "run"
+			if s.Cached {
+				state = "cached"
+			}
+			if _, err := fmt.Fprintf(w, "  %-6s  %s  %s\n", state, s.Key[:12], s.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,165 @@
+package artifact
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"ingot/internal/tree"
+)
+
+// WriteDir writes a tree as a directory, which appears whole, in place of what is
+// at path. Root gives files their owners and makes device nodes; to an ordinary
+// user all files belong, and what only root can make is left out: skipped counts
+// those.
+func WriteDir(ctx context.Context, path string, t tree.Tree, r *tree.Reader) (skipped int, err error) {
+	parent := filepath.Dir(path)
+	tmp, err := os.MkdirTemp(parent, leftover)
+	if err != nil {
+		return 0, fmt.Errorf("cannot make a directory in %s: %w", parent, err)
+	}
+	defer func() { err = errors.Join(err, removeTree(tmp)) }()
+	lock, err := os.Open(tmp)
+	if err != nil {
+		return 0, fmt.Errorf("cannot open a new directory: %w", err)
+	}
+	defer func() { _ = lock.Close() }()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return 0, fmt.Errorf("cannot lock a new directory: %w", err)
+	}
+	w := dirWriter{top: tmp, r: r, root: os.Geteuid() == 0, buf: make([]byte, 1<<20)}
+	var dirs []tree.Entry
+	for e := range t.All() {
+		if err := ctx.Err(); err != nil {
+			return 0, context.Cause(ctx)
+		}
+		if err := w.entry(e); err != nil {
+			return 0, fmt.Errorf("/%s: %w", e.Path, err)
+		}
+		if e.Kind == tree.Dir {
+			dirs = append(dirs, e)
+		}
+	}
+	// Last, and children first: writing below a directory changes its time and
+	// needs its permission.
+	for i := len(dirs) - 1; i >= 0; i-- {
+		if err := w.meta(dirs[i]); err != nil {
+			return 0, fmt.Errorf("/%s: %w", dirs[i].Path, err)
+		}
+	}
+	err = unix.Renameat2(unix.AT_FDCWD, tmp, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EEXIST) {
+		err = unix.Renameat2(unix.AT_FDCWD, tmp, unix.AT_FDCWD, path, unix.RENAME_EXCHANGE)
+	}
+	if err != nil {
+		return 0, fmt.Errorf("cannot put the directory at %s: %w", path, err)
+	}
+	return w.skipped, nil
+}
+
+// removeTree removes a directory whose own permissions may forbid it.
+func removeTree(path string) error {
+	if err := os.RemoveAll(path); err == nil || !errors.Is(err, os.ErrPermission) {
+		return err
+	}
+	_ = filepath.WalkDir(path, func(p string, d os.DirEntry, _ error) error {
+		if d != nil && d.IsDir() {
+			_ = os.Chmod(p, 0o700)
+		}
+		return nil
+	})
+	return os.RemoveAll(path)
+}
+
+type dirWriter struct {
+	top     string
+	r       *tree.Reader
+	root    bool
+	skipped int
+	buf     []byte
+}
+
+// A tree's parents are directories and never links, so joined paths stay below
+// the new directory, which nobody else can write to.
+func (w *dirWriter) path(p string) string { return w.top + "/" + p }
+
+func (w *dirWriter) entry(e tree.Entry) error {
+	full := w.path(e.Path)
+	switch e.Kind {
+	case tree.Dir:
+		if e.Path == "" {
+			return nil
+		}
+		return os.Mkdir(full, 0o700)
+	case tree.File:
+		if err := w.file(full, e); err != nil {
+			return err
+		}
+	case tree.Symlink:
+		if err := os.Symlink(e.Link, full); err != nil {
+			return err
+		}
+	case tree.Hardlink:
+		return os.Link(w.path(e.Link), full)
+	case tree.Fifo:
+		if err := unix.Mkfifo(full, 0o600); err != nil {
+			return err
+		}
+	case tree.Char, tree.Block:
+		mode := uint32(unix.S_IFCHR)
+		if e.Kind == tree.Block {
+			mode = unix.S_IFBLK
+		}
+		if !w.root {
+			w.skipped++
+			return nil
+		}
+		if err := unix.Mknod(full, mode|0o600, int(unix.Mkdev(e.Major, e.Minor))); err != nil {
+			return err
+		}
+	}
+	return w.meta(e)
+}
+
+func (w *dirWriter) file(full string, e tree.Entry) error {
+	f, err := os.OpenFile(full, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	in, err := w.r.Content(e.Content)
+	if err == nil {
+		_, err = io.CopyBuffer(struct{ io.Writer }{f}, struct{ io.Reader }{in}, w.buf)
+	}
+	return errors.Join(err, f.Close())
+}
+
+func (w *dirWriter) meta(e tree.Entry) error {
+	full := w.path(e.Path)
+	if w.root {
+		if err := os.Lchown(full, int(e.UID), int(e.GID)); err != nil {
+			return err
+		}
+	}
+	if e.Kind != tree.Symlink {
+		if err := unix.Chmod(full, e.Mode); err != nil {
+			return err
+		}
+	}
+	for _, x := range e.Xattrs {
+		if !w.root && !strings.HasPrefix(x.Name, "user.") {
+			w.skipped++
+			continue
+		}
+		if err := unix.Lsetxattr(full, x.Name, []byte(x.Value), 0); err != nil {
+			return fmt.Errorf("attribute %s: %w", x.Name, err)
+		}
+	}
+	at := unix.Timespec{Sec: e.Mtime.Sec, Nsec: int64(e.Mtime.Nsec)}
+	return unix.UtimesNanoAt(unix.AT_FDCWD, full, []unix.Timespec{at, at}, unix.AT_SYMLINK_NOFOLLOW)
+}
