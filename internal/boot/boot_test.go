@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -349,6 +350,35 @@ func TestLoader(t *testing.T) {
 			t.Errorf("%+v makes a loader", o)
 		}
 	}
+}
+
+// A GRUB that has the newest modules gets them built in.
+func TestNewModules(t *testing.T) {
+	for list, want := range map[string]bool{"ext2: fshelp\nbli: efi\n": true, "ext2: fshelp\nlibbli: bli\n": false} {
+		tools := &listed{list: list}
+		if _, err := MakeLoader(t.Context(), tools, LoaderOptions{Arch: "arm64", RootPartition: 2}); err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.Contains(tools.argv, "bli"); got != want {
+			t.Errorf("modules %q: bli is asked for: %t", list, got)
+		}
+		if want := "grub-mkimage --format=arm64-efi --directory=/usr/lib/grub/arm64-efi --prefix=(,gpt2)/boot/grub --output=image"; strings.Join(tools.argv[:5], " ") != want {
+			t.Errorf("it runs %q, want %s", tools.argv[:5], want)
+		}
+	}
+}
+
+// listed is a GRUB with a list of modules.
+type listed struct {
+	list string
+	argv []string
+}
+
+func (l *listed) ReadFile(string) ([]byte, error) { return []byte(l.list), nil }
+
+func (l *listed) Run(_ context.Context, argv []string, _ []byte, _ map[string][]byte, _ []string) (map[string][]byte, error) {
+	l.argv = argv
+	return map[string][]byte{"image": []byte("MZ")}, nil
 }
 
 // bad gives images that no GRUB has.

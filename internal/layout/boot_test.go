@@ -148,7 +148,7 @@ func TestBoot(t *testing.T) {
 				`PROBE cmdline BOOT_IMAGE=/boot/vmlinuz-\S+ root=UUID=` + im.Root().UUID() + ` ro console=tty0 console=ttyS0,115200 systemd.show_status=1 "ingot.test=a b"`,
 				`PROBE address .* ether routable configured.* 10\.0\.2\.3`, `PROBE unit active active active active active`,
 			}
-			const grown = `PROBE disk 20971520 root 208[0-9]{5} fs (99|10)[0-9]{3}`
+			const grown = `PROBE disk 20971520 root 208[0-9]{5} fs +9[0-9]{3}`
 			first, second := overlay("first.qcow2"), overlay("second.qcow2")
 			bootMachine(t, second, "qcow2", "uefi", append(always, `PROBE firmware uefi`, `PROBE loader 0 grub.cfg`)...)
 			bootMachine(t, first, "qcow2", "bios", append(always, `PROBE firmware bios`, `PROBE renewed`)...)
