@@ -354,7 +354,7 @@ func TestLoader(t *testing.T) {
 
 // A GRUB that has the newest modules gets them built in.
 func TestNewModules(t *testing.T) {
-	for list, want := range map[string]bool{"ext2: fshelp\nbli: efi\n": true, "ext2: fshelp\nlibbli: bli\n": false} {
+	for list, want := range map[string]bool{"bli: part_gpt\next2: fshelp\n": true, "ext2: fshelp\nlibbli: bli\n": false} {
 		tools := &listed{list: list}
 		if _, err := MakeLoader(t.Context(), tools, LoaderOptions{Arch: "arm64", RootPartition: 2}); err != nil {
 			t.Fatal(err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"ingot/internal/fat"
 )
@@ -45,7 +46,7 @@ var modules = []string{
 var (
 	biosModules = []string{"biosdisk", "vbe", "vga"}
 	efiModules  = []string{"efi_gop", "efifwsetup"}
-	newModules  = []string{"bli"} // GRUB 2.12's grub.cfg asks for it; 2.06 has none
+	newModules  = []string{"bli"} // on UEFI: GRUB 2.12's grub.cfg asks for it; 2.06 has none
 )
 
 // MakeLoader has grub-mkimage make the images. The same tools and options give
@@ -73,7 +74,15 @@ func MakeLoader(ctx context.Context, tools Tools, o LoaderOptions) (Loader, erro
 		}
 	}
 	if wants(o.Firmware, "uefi") {
-		if l.efi, err = mkimage(ctx, tools, a.efiPlatform, "/usr/lib/grub/"+a.efiPlatform, prefix, efiModules); err != nil {
+		dir := "/usr/lib/grub/" + a.efiPlatform
+		list, err := tools.ReadFile(dir + "/moddep.lst") // a line a module: "bli: part_gpt"
+		if err != nil {
+			return Loader{}, fmt.Errorf("boot: cannot read GRUB's list of modules: %w", err)
+		}
+		more := slices.DeleteFunc(slices.Clone(newModules), func(m string) bool {
+			return !bytes.Contains(append([]byte("\n"), list...), []byte("\n"+m+":"))
+		})
+		if l.efi, err = mkimage(ctx, tools, a.efiPlatform, dir, prefix, append(more, efiModules...)); err != nil {
 			return Loader{}, err
 		}
 		if !bytes.HasPrefix(l.efi, []byte("MZ")) {
@@ -86,15 +95,6 @@ func MakeLoader(ctx context.Context, tools Tools, o LoaderOptions) (Loader, erro
 func mkimage(ctx context.Context, tools Tools, format, dir, prefix string, more []string) ([]byte, error) {
 	argv := []string{"grub-mkimage", "--format=" + format, "--directory=" + dir, "--prefix=" + prefix, "--output=image"}
 	argv = append(append(argv, modules...), more...)
-	list, err := tools.ReadFile(dir + "/moddep.lst") // a line a module: "bli: efi part_gpt …"
-	if err != nil {
-		return nil, fmt.Errorf("boot: cannot read GRUB's list of modules: %w", err)
-	}
-	for _, m := range newModules {
-		if bytes.Contains(list, []byte("\n"+m+":")) {
-			argv = append(argv, m)
-		}
-	}
 	out, err := tools.Run(ctx, argv, nil, nil, []string{"image"})
 	if err != nil {
 		return nil, fmt.Errorf("boot: grub-mkimage for %s: %w", format, err)
