@@ -77,6 +77,7 @@ type court struct {
 	dir      string
 	universe *Universe
 	digest   string // of the index
+	quick    bool   // ask for the choice only, not for the order of installation
 }
 
 // courtDir is where indexes and apt-get's answers are kept between runs.
@@ -225,7 +226,7 @@ type verdict struct {
 // ask has apt-get answer, or its earlier answer to the same.
 func (c *court) ask(r request) (verdict, error) {
 	mode := []string{"-s"}
-	if os.Getenv("INGOT_RESOLVE_QUICK") != "" {
+	if c.quick || os.Getenv("INGOT_RESOLVE_QUICK") != "" {
 		// The same choice without the simulation of its installation, which
 		// takes apt most of the time.
 		mode = []string{"-V", "--print-uris"}
