@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
@@ -94,15 +95,15 @@ func TestCommands(t *testing.T) {
 		for _, s := range c.Commands() {
 			walk(s)
 		}
-		if c.Short == "" || strings.HasSuffix(c.Short, ".") || len(c.Short) > 60 {
+		if c.Short == "" || strings.HasSuffix(c.Short, ".") || len(c.Short) > 72 {
 			t.Errorf("%s: its one line of help is %q", c.CommandPath(), c.Short)
 		}
 		if c.HasParent() && !c.Parent().HasParent() && c.GroupID == "" && c.Runnable() {
 			t.Errorf("%s: it is in no group of the help", c.CommandPath())
 		}
 		for line := range strings.Lines(c.Long + "\n" + c.Example) {
-			if len(line) > 81 {
-				t.Errorf("%s: a line of help is longer than 80 columns: %q", c.CommandPath(), line)
+			if utf8.RuneCountInString(line) > 85 {
+				t.Errorf("%s: a line of help is longer than 84 columns: %q", c.CommandPath(), line)
 			}
 		}
 	}

@@ -54,12 +54,15 @@ byte the same anywhere, and boots what it built.`,
 	f.BoolP("verbose", "v", false, "keep on the terminal what steps say")
 
 	commands := []*cobra.Command{
+		newInitCommand(),
+		newCheckCommand(),
 		newLockCommand(),
 		newPlanCommand(),
 		newBuildCommand(),
 		newBootCommand(),
 		newDiffCommand(),
 		newWhyCommand(),
+		newSchemaCommand(),
 		newVersionCommand(),
 		newCompletionCommand(),
 		newExitCodesTopic(),

@@ -24,7 +24,7 @@ func strict(cmd *cobra.Command) {
 	}
 	args := cmd.Args
 	if args == nil {
-		args = cobra.NoArgs
+		args = cobra.ArbitraryArgs
 	}
 	cmd.Args = func(c *cobra.Command, a []string) error {
 		if err := args(c, a); err != nil {
