@@ -11,10 +11,8 @@ import (
 
 	"ingot/internal/artifact"
 	"ingot/internal/distro/debian"
-	"ingot/internal/fault"
 	"ingot/internal/lock"
 	"ingot/internal/plan"
-	"ingot/internal/tree"
 	"ingot/internal/ui"
 )
 
@@ -124,20 +122,8 @@ func (f *buildFlags) runner(h *house, p *plan.Plan) *plan.Runner {
 	r := &plan.Runner{
 		Supply: h.supply(p.Lock), Distro: debian.Debian{}, Progress: h.progress, To: f.to, NoCache: f.noCache,
 		HostArch: hostArch(), Version: thisVersion().Version,
-		Verify: func(c plan.Chain, t tree.Tree) error { return checkSeal(p.Lock, c, t) },
 	}
 	return r
-}
-
-// checkSeal holds a tree against the one that the lock's first build made.
-func checkSeal(l *lock.Lock, c plan.Chain, t tree.Tree) error {
-	for _, s := range l.Seals {
-		if s.Arch == c.Arch && s.Purpose == c.Purpose && s.SHA256 != t.Seal() {
-			return fault.Newf(fault.Verification, "the %s tree for %s is not the one that the first build of this lock made", c.Purpose, c.Arch).
-				WithHint("something in the build depends on more than the lock")
-		}
-	}
-	return nil
 }
 
 // keepSeals records the seals of a lock's first build.

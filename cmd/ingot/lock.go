@@ -14,7 +14,7 @@ import (
 
 func newLockCommand() *cobra.Command {
 	var f sourceFlags
-	var update, asJSON bool
+	var update, reseal, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "lock [FILE] [--update [PACKAGE…]]",
 		Short: "Fix every package of a definition",
@@ -37,11 +37,15 @@ those named.`,
 			} else if len(args) > 1 {
 				return fault.Newf(fault.Usage, "lock takes one definition").WithHint("to move packages: ingot lock --update PACKAGE…")
 			}
+			if reseal {
+				return runReseal(args)
+			}
 			return runLock(cmd, f, args, move, asJSON)
 		},
 	}
 	f.add(cmd)
 	cmd.Flags().BoolVar(&update, "update", false, "move packages to the newest versions: all, or those named")
+	cmd.Flags().BoolVar(&reseal, "reseal", false, "forget what the first build made; the next build is the first again")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print what changed as one JSON object")
 	return cmd
 }
@@ -106,6 +110,20 @@ func runLock(cmd *cobra.Command, f sourceFlags, args []string, move compiler.Mov
 	}
 	_, err = fmt.Fprint(cmd.OutOrStdout(), changes.Text())
 	return err
+}
+
+// runReseal takes the seals out of a lock and changes nothing else.
+func runReseal(args []string) error {
+	_, path, err := load(args)
+	if err != nil {
+		return err
+	}
+	l, err := lock.Read(path)
+	if err != nil {
+		return err
+	}
+	l.Seals = nil
+	return lock.Write(path, *l)
 }
 
 // contents counts what a lock holds.

@@ -29,8 +29,6 @@ type Runner struct {
 	Version  string // of this ingot, for papers
 	// Shell, if set, is called with the sandbox of a script that failed.
 	Shell func(ctx context.Context, box *sandbox.Box, failure error) error
-	// Verify takes a chain's final tree before any output is made of it.
-	Verify func(c Chain, t tree.Tree) error
 }
 
 // A Result says what a run did.
@@ -108,12 +106,11 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 	if err := w.runSteps(ctx, out); err != nil {
 		return err
 	}
-	out.Seals = append(out.Seals, lock.Seal{Arch: c.Arch, Purpose: c.Purpose, SHA256: w.tree.Seal()})
-	if r.Verify != nil {
-		if err := r.Verify(c, w.tree); err != nil {
-			return err
-		}
+	seal, err := w.seal()
+	if err != nil {
+		return err
 	}
+	out.Seals = append(out.Seals, seal)
 	w.dropBox() // its memory is better used for what follows
 	for _, o := range todo {
 		t := r.Progress.Start(ui.Step{ID: "output:" + o.Format, Name: o.Name, Unit: ui.Bytes})
