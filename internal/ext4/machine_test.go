@@ -121,7 +121,7 @@ func (c *cpio) add(name string, mode int, content []byte) {
 		c.has = map[string]bool{}
 	}
 	c.has[name] = true
-	fmt.Fprintf(c, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00",
+	_, _ = fmt.Fprintf(c, "070701%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%08x%s\x00",
 		len(c.has), mode, 0, 0, 1, 0, len(content), 0, 0, 0, 0, len(name)+1, 0, name)
 	c.pad()
 	c.Write(content)

@@ -71,7 +71,11 @@ func TestDeterministic(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := tree.NewReader(p)
-	defer r.Close()
+	defer func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 
 	t.Run("sink", func(t *testing.T) {
 		s := &sink{t: t, bytes: make([]byte, f.Size()), extents: f.Extents()}
