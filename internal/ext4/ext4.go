@@ -23,8 +23,8 @@
 //	bitmaps, inode tables of groups 0 to 15   files              free
 //	journal, directories, files
 //
-// The features are those of mke2fs in Debian 12, which kernels since 3.18, GRUB
-// since 2.02 and e2fsprogs since 1.43 read: has_journal, ext_attr, resize_inode,
+// The features are those of mke2fs in Debian 12, which its kernel, GRUB 2.06 and
+// e2fsprogs 1.47 and all newer ones read: has_journal, ext_attr, resize_inode,
 // dir_index, filetype, extent, 64bit, flex_bg, sparse_super, large_file,
 // huge_file, dir_nlink, extra_isize, metadata_csum. The filesystem grows while
 // it is mounted, to 1024 times its size or two tebibytes, whichever is more (with
