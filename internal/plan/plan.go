@@ -22,6 +22,7 @@ import (
 	"ingot/internal/digest"
 	"ingot/internal/distro"
 	"ingot/internal/lock"
+	"ingot/internal/supply"
 )
 
 // The purposes of a chain: what its tree is for.
@@ -71,10 +72,11 @@ const generation = 1
 func keyOf(kind string, before digest.Digest, reads any) digest.Digest {
 	data, err := json.Marshal(struct {
 		Generation int
+		Form       int // of unpacked packages, whose packs step results point into
 		Kind       string
 		Before     digest.Digest
 		Reads      any
-	}{generation, kind, before, reads})
+	}{generation, supply.Form, kind, before, reads})
 	if err != nil {
 		panic(fmt.Sprintf("plan: the inputs of step %s have no JSON form: %v", kind, err)) // a mistake in this package
 	}

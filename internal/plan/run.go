@@ -220,6 +220,9 @@ func noSpace(err error) error {
 	if !errors.Is(err, errNoSpace) && !saysNoSpace(err) {
 		return nil
 	}
+	if fault.CodeOf(err) == fault.Preflight { // store and cache say it themselves
+		return err
+	}
 	return fault.Newf(fault.Preflight, "no space left: %w", err).
 		WithHint("free some, run 'ingot store gc', or choose other places with INGOT_HOME and INGOT_CACHE")
 }

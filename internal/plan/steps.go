@@ -33,7 +33,7 @@ func (p *Plan) steps(c Chain) []keyed {
 	}
 	out = append(out, p.scripts("files")...)
 	if s := def.Services; len(s.Enable)+len(s.Disable)+len(s.Mask) > 0 {
-		out = append(out, p.services())
+		out = append(out, p.services(c))
 	}
 	out = append(out, p.scripts("services")...)
 	return append(out, p.settle(c))

@@ -194,15 +194,21 @@ func quoteAll(words []string) string {
 }
 
 // services enables, disables and masks units.
-func (p *Plan) services() keyed {
+func (p *Plan) services(c Chain) keyed {
 	s := p.Definition.Services
-	return keyed{kind: "services", reads: s, Step: Step{Name: "services", work: func(ctx context.Context, w *worker) error {
+	// A container's tree may have no init at all; whoever runs it starts what
+	// it is for.
+	without := "echo 'services need systemd in the image; add the package systemd-sysv' >&2; exit 1"
+	if c.Purpose == Container {
+		without = "echo 'the image has no systemd: its services are not enabled' >&2; exit 0"
+	}
+	return keyed{kind: "services", reads: []any{s, c.Purpose}, Step: Step{Name: "services", work: func(ctx context.Context, w *worker) error {
 		box, err := w.Box(ctx)
 		if err != nil {
 			return err
 		}
 		var b strings.Builder
-		b.WriteString("umask 022\ncommand -v systemctl >/dev/null || { echo 'services need systemd in the image; add the package systemd-sysv' >&2; exit 1; }\n")
+		b.WriteString("umask 022\ncommand -v systemctl >/dev/null || { " + without + "; }\n")
 		for _, v := range []struct {
 			verb  string
 			units []string

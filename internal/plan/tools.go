@@ -47,7 +47,7 @@ func (t *toolbox) start(ctx context.Context) (*sandbox.Box, error) {
 	if err != nil {
 		return nil, fmt.Errorf("tools tree: %w", err)
 	}
-	entries, err := t.runner.Distro.Lay(pkgs, t.arch, t.epoch)
+	laid, err := t.runner.Distro.Lay(pkgs, t.arch, t.epoch)
 	if err != nil {
 		return nil, fmt.Errorf("tools tree: %w", err)
 	}
@@ -57,7 +57,7 @@ func (t *toolbox) start(ctx context.Context) (*sandbox.Box, error) {
 	}
 	r := tree.NewReader(t.runner.Supply.Cache)
 	defer func() { _ = r.Close() }()
-	if err := box.Put(ctx, entries, r); err != nil {
+	if err := box.Put(ctx, laid.Entries(), r); err != nil {
 		_ = box.Close()
 		return nil, fmt.Errorf("tools tree: %w", err)
 	}

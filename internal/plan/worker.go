@@ -71,11 +71,7 @@ func (w *worker) Box(ctx context.Context) (*sandbox.Box, error) {
 	if err != nil {
 		return nil, err
 	}
-	entries := make([]tree.Entry, 0, w.tree.Len())
-	for e := range w.tree.All() {
-		entries = append(entries, e)
-	}
-	return box, box.Put(ctx, entries, w.reader)
+	return box, box.Put(ctx, w.tree.Entries(), w.reader)
 }
 
 // expected is about how many bytes the tree will have.
