@@ -10,6 +10,7 @@ import (
 	"ingot/internal/compiler"
 	"ingot/internal/fault"
 	"ingot/internal/lock"
+	"ingot/internal/supply"
 )
 
 func newLockCommand() *cobra.Command {
@@ -92,6 +93,12 @@ func runLock(cmd *cobra.Command, f sourceFlags, args []string, move compiler.Mov
 	if err := lock.Write(path, *l); err != nil {
 		return err
 	}
+	// From now on 'ingot store gc' keeps what the lock names.
+	release, err := supply.Hold(cmd.Context(), h.store, path, l)
+	if err != nil {
+		return err
+	}
+	release()
 	progress.Close()
 	if old == nil {
 		old = &lock.Lock{}

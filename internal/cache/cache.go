@@ -3,10 +3,14 @@
 // It may be emptied at any time, also while ingot runs, and holds nothing that an
 // ordinary user cannot delete.
 //
-// An entry is one file, written beside and renamed. It is not flushed to disk: a
+// An entry is one file, written beside and then named. It is not flushed to disk: a
 // power cut may leave it short or full of zeros. Therefore each entry's last bytes
-// record the boot in which it was made, and [Cache.Get] verifies an entry's digest
-// once in every other boot.
+// hold its digest and the boot in which it was made, and in every other boot the
+// first who opens it reads it whole. One that is damaged is removed and counts as
+// missing ([ErrMissing]): whoever asked makes it again.
+//
+// An entry's time of modification is the day of its last use; [Cache.Trim] removes
+// those that have not been used for long.
 package cache
 
 import (
@@ -21,33 +25,57 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"ingot/internal/digest"
 	"ingot/internal/draft"
 	"ingot/internal/fault"
 )
 
+// Variable is the environment's name for where the cache lies.
+const Variable = "INGOT_CACHE"
+
 // A Cache is a directory of entries by name. It is safe for several goroutines
 // and processes.
 type Cache struct {
 	dir  string
 	boot string
+	use  *os.File // locked shared: somebody uses the cache; nil where that is impossible
 }
 
-// Open opens the cache at $INGOT_CACHE, and makes it when it is new.
+// Open opens the cache at $INGOT_CACHE, makes it when it is new, and removes what
+// killed builds left. A place that cannot be used is a fault.Preflight.
 func Open(dir string) (*Cache, error) {
 	for _, d := range []string{"entries", "tmp", "work"} {
 		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 			return nil, fault.Newf(fault.Preflight, "cannot make the cache: %w", err).
-				WithHint("choose another place with INGOT_CACHE")
+				WithHint("choose another place with %s", Variable)
 		}
 	}
-	draft.Sweep(filepath.Join(dir, "tmp"))
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell this boot from others: %w", err)
 	}
-	return &Cache{dir: dir, boot: strings.TrimSpace(string(boot))}, nil
+	c := &Cache{dir: dir, boot: strings.TrimSpace(string(boot))}
+	c.use = c.inUse()
+	draft.Sweep(filepath.Join(dir, "tmp"))
+	return c, c.sweepWork()
+}
+
+// inUse marks the cache as used as long as this process lives, for [Cache.Trim].
+// Where that cannot be done, nothing can be trimmed either.
+func (c *Cache) inUse() *os.File {
+	f, err := os.OpenFile(filepath.Join(c.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil
+	}
+	if unix.Flock(int(f.Fd()), unix.LOCK_SH) != nil {
+		_ = f.Close()
+		return nil
+	}
+	return f
 }
 
 // Dir is the cache's directory.
@@ -63,6 +91,13 @@ func (c *Cache) Sub(name string) (string, error) {
 }
 
 func (c *Cache) path(name string) string { return filepath.Join(c.dir, "entries", name) }
+
+// missing is the error for an entry that is not there. When it was there a moment
+// ago, as whoever sees it as an error may think, this is what happened.
+func missing(name string) error {
+	return fault.Newf(fault.Failed, "cache entry %q: %w", name, ErrMissing).
+		WithHint("if the cache was emptied meanwhile, run the command again")
+}
 
 // The trailer of an entry: magic, digest of the content, boot id.
 const (
@@ -82,23 +117,39 @@ func (c *Cache) Open(name string) (*os.File, error) {
 }
 
 func (c *Cache) open(name string) (*os.File, int64, error) {
-	if strings.Contains(name, "..") {
-		return nil, 0, fmt.Errorf("cache entry %q: %w", name, ErrMissing)
+	if !filepath.IsLocal(name) {
+		return nil, 0, missing(name)
 	}
-	f, err := os.Open(c.path(name))
+	f, err := os.OpenFile(c.path(name), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, 0, fmt.Errorf("cache entry %q: %w", name, ErrMissing)
+		return nil, 0, missing(name)
+	}
+	if errors.Is(err, unix.ELOOP) { // a symbolic link, which is none of ours
+		_ = os.Remove(c.path(name))
+		return nil, 0, missing(name)
 	}
 	if err != nil {
-		return nil, 0, fmt.Errorf("cannot open cache entry %q: %w", name, err)
+		return nil, 0, draft.Explain(fmt.Errorf("cannot open cache entry %q: %w", name, err), Variable)
 	}
 	size, err := c.check(f)
 	if err != nil {
+		c.drop(name, f)
 		_ = f.Close()
-		_ = os.Remove(c.path(name)) // whoever asked makes it again
 		return nil, 0, fmt.Errorf("cache entry %q is damaged (%w): %w", name, err, ErrMissing)
 	}
 	return f, size, nil
+}
+
+// drop removes a damaged entry, unless another process has put a new one in its
+// place.
+func (c *Cache) drop(name string, f *os.File) {
+	opened, err := f.Stat()
+	if err != nil {
+		return
+	}
+	if there, err := os.Lstat(c.path(name)); err == nil && os.SameFile(opened, there) {
+		_ = os.Remove(c.path(name)) // one that stays is replaced by the next
+	}
 }
 
 // check reads the trailer, and the whole entry when this boot has not seen it.
@@ -106,6 +157,9 @@ func (c *Cache) check(f *os.File) (size int64, err error) {
 	info, err := f.Stat()
 	if err != nil {
 		return 0, err
+	}
+	if !info.Mode().IsRegular() {
+		return 0, errors.New("not a regular file")
 	}
 	size = info.Size() - int64(trailerSize)
 	if size < 0 {
@@ -120,6 +174,7 @@ func (c *Cache) check(f *os.File) (size int64, err error) {
 		return 0, errors.New("no trailer")
 	}
 	if string(rest[sha256.Size+8:]) == c.boot {
+		c.touch(f, info)
 		return size, nil
 	}
 	got, _, err := digest.Reader(io.NewSectionReader(f, 0, size))
@@ -130,10 +185,23 @@ func (c *Cache) check(f *os.File) (size int64, err error) {
 		return 0, errors.New("wrong digest")
 	}
 	if w, err := os.OpenFile(f.Name(), os.O_WRONLY, 0); err == nil {
-		_, _ = w.WriteAt([]byte(c.boot), info.Size()-bootSize) // only saves the next check
+		// This only saves the next check, and says that the entry is in use.
+		_, _ = w.WriteAt([]byte(c.boot), info.Size()-bootSize)
 		_ = w.Close()
 	}
 	return size, nil
+}
+
+// useStep is how exactly an entry's last use is known.
+const useStep = 24 * time.Hour
+
+// touch says that an entry is in use, once a day.
+func (c *Cache) touch(f *os.File, info fs.FileInfo) {
+	var now unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_REALTIME, &now) != nil || now.Nano()-info.ModTime().UnixNano() < int64(useStep) {
+		return
+	}
+	_ = unix.UtimesNanoAt(unix.AT_FDCWD, f.Name(), []unix.Timespec{now, now}, unix.AT_SYMLINK_NOFOLLOW)
 }
 
 // Get gives a small entry whole.
@@ -152,8 +220,8 @@ func (c *Cache) Get(name string) ([]byte, error) {
 
 // Has says whether an entry is there, without looking into it.
 func (c *Cache) Has(name string) bool {
-	_, err := os.Stat(c.path(name))
-	return err == nil
+	info, err := os.Lstat(c.path(name))
+	return err == nil && info.Mode().IsRegular()
 }
 
 // Put writes a small entry whole.
@@ -180,9 +248,18 @@ type Pending struct {
 
 // Create begins an entry. End it with Commit; Discard after that does nothing.
 func (c *Cache) Create(name string) (*Pending, error) {
-	f, err := draft.Create(filepath.Join(c.dir, "tmp"))
+	if !filepath.IsLocal(name) {
+		return nil, fmt.Errorf("%q is no name of a cache entry", name)
+	}
+	tmp := filepath.Join(c.dir, "tmp")
+	f, err := draft.Create(tmp)
+	if errors.Is(err, fs.ErrNotExist) { // somebody emptied the cache
+		if err = os.MkdirAll(tmp, 0o755); err == nil {
+			f, err = draft.Create(tmp)
+		}
+	}
 	if err != nil {
-		return nil, fmt.Errorf("cannot write to the cache: %w", err)
+		return nil, draft.Explain(fmt.Errorf("cannot write to the cache: %w", err), Variable)
 	}
 	return &Pending{File: f, entry: name, cache: c, hash: sha256.New()}, nil
 }
@@ -192,7 +269,7 @@ func (p *Pending) Write(b []byte) (int, error) {
 	n, err := p.File.Write(b)
 	p.hash.Write(b[:n])
 	p.size += int64(n)
-	return n, err
+	return n, draft.Explain(err, Variable)
 }
 
 // Name is the entry's name.
@@ -217,6 +294,10 @@ func (p *Pending) Filled() error {
 // Commit makes the entry part of the cache.
 func (p *Pending) Commit() error {
 	defer p.Discard()
+	return draft.Explain(p.commit(), Variable)
+}
+
+func (p *Pending) commit() error {
 	t := append([]byte(magic), p.hash.Sum(nil)...)
 	t = binary.LittleEndian.AppendUint64(t, uint64(p.size))
 	t = append(t, fmt.Sprintf("%-*.*s", bootSize, bootSize, p.cache.boot)...)

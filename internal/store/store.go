@@ -4,44 +4,68 @@
 // The store is a plain directory:
 //
 //	blobs/ab/abcd…   one file a blob, named by its SHA-256, mode 0444
-//	refs/NAME        a text: one digest a line, sorted
+//	refs/NAME        one text a reference: a lock and the blobs that it needs
+//	leases/NAME      digests that a living process needs, locked by it
 //	tmp/             drafts of blobs on their way in
+//	lock             held shared to write a reference or a lease, alone to collect
 //
-// A blob is written beside, flushed to disk and renamed, so it is whole or not
-// there. Nothing in the store is ever changed; [Store.Collect] removes what no
-// reference names. A cache may be emptied at any time, the store may not.
+// A blob is written beside, hashed on its way, flushed to disk and then named, so
+// it is whole or not there, after kill -9 and after a power cut. Nothing in the store
+// is ever changed; [Store.Collect] removes what no reference and no lease names. A cache may
+// be emptied at any time, the store may not.
+//
+// Who needs blobs takes a [Lease] on them before he looks whether they are there,
+// and keeps it until he has done: then no collection can come between.
+//
+// A disk may damage what lies on it for years. [Store.OpenVerified] and
+// [Store.Verify] read a blob whole before anybody else does and remove one that
+// is damaged, so that it is fetched again.
 package store
 
 import (
-	"crypto/sha256"
+	"context"
 	"errors"
 	"fmt"
-	"hash"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"ingot/internal/digest"
 	"ingot/internal/draft"
 	"ingot/internal/fault"
 )
 
+// Variable is the environment's name for where the store lies.
+const Variable = "INGOT_HOME"
+
 // A Store is a directory of blobs and references. It is safe for several
 // goroutines and several processes.
 type Store struct {
 	dir string
+
+	mu    sync.Mutex
+	dirty map[string]bool        // directories with names that are not flushed to disk
+	fresh map[digest.Digest]bool // blobs that this process wrote, and so hashed
 }
 
-// Open opens a store below $INGOT_HOME, and makes it when it is new.
+// Open opens a store below $INGOT_HOME, makes it when it is new, and removes what
+// killed writers left. A place that cannot be used is a fault.Preflight.
 func Open(home string) (*Store, error) {
-	s := &Store{dir: filepath.Join(home, "store")}
-	for _, d := range []string{"blobs", "refs", "tmp"} {
+	s := &Store{dir: filepath.Join(home, "store"), dirty: map[string]bool{}, fresh: map[digest.Digest]bool{}}
+	for _, d := range []string{"blobs", "refs", "leases", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(s.dir, d), 0o755); err != nil {
 			return nil, fault.Newf(fault.Preflight, "cannot make the store: %w", err).
-				WithHint("choose another place with INGOT_HOME")
+				WithHint("choose another place with %s", Variable)
 		}
 	}
-	draft.Sweep(filepath.Join(s.dir, "tmp"))
+	for _, d := range []string{"refs", "leases", "tmp"} {
+		draft.Sweep(filepath.Join(s.dir, d))
+	}
 	return s, nil
 }
 
@@ -56,15 +80,37 @@ func (s *Store) Path(d digest.Digest) string {
 
 // Has says whether a blob of that digest and size is there. Size -1 is any.
 func (s *Store) Has(d digest.Digest, size int64) bool {
-	info, err := os.Stat(s.Path(d))
+	info, err := os.Lstat(s.Path(d))
 	return err == nil && info.Mode().IsRegular() && (size < 0 || info.Size() == size)
 }
 
-// Open opens a blob for reading; one that is missing is fs.ErrNotExist.
+// Open opens a blob for reading; one that is missing is fs.ErrNotExist. Its bytes
+// are not looked at: see [Store.OpenVerified].
 func (s *Store) Open(d digest.Digest) (*os.File, error) {
-	f, err := os.Open(s.Path(d))
+	f, err := os.OpenFile(s.Path(d), os.O_RDONLY|unix.O_NOFOLLOW, 0)
 	if err != nil {
 		return nil, fmt.Errorf("cannot open blob %s: %w", d.Short(), err)
+	}
+	return f, nil
+}
+
+// OpenVerified opens a blob for reading at offsets and holds its bytes against its
+// name, unless this Store wrote it. A blob that differs is removed, so
+// that it can be fetched again, and is a fault.Verification.
+func (s *Store) OpenVerified(d digest.Digest) (*os.File, error) {
+	f, err := s.Open(d)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	fresh := s.fresh[d]
+	s.mu.Unlock()
+	if fresh {
+		return f, nil
+	}
+	if err := s.verify(d, f); err != nil {
+		_ = f.Close()
+		return nil, err
 	}
 	return f, nil
 }
@@ -77,68 +123,122 @@ func (s *Store) Verify(d digest.Digest) error {
 		return err
 	}
 	defer func() { _ = f.Close() }()
-	got, _, err := digest.Reader(f)
+	return s.verify(d, f)
+}
+
+func (s *Store) verify(d digest.Digest, f *os.File) error {
+	got, _, err := digest.Reader(io.NewSectionReader(f, 0, 1<<62))
 	if err != nil {
 		return fmt.Errorf("cannot read blob %s: %w", d.Short(), err)
 	}
 	if got == d {
 		return nil
 	}
-	if err := os.Remove(s.Path(d)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := s.drop(d, f); err != nil {
 		return fmt.Errorf("cannot remove the damaged blob %s: %w", d.Short(), err)
 	}
 	return fault.Newf(fault.Verification, "blob %s in the store was damaged (its bytes have digest %s) and has been removed", d, got.Short()).
 		WithHint("run the command again to fetch it anew; look at the disk's health")
 }
 
-// A Pending is a blob on its way in.
-type Pending struct {
-	*draft.File
-	store *Store
-	hash  hash.Hash
-}
-
-// Create begins a blob. End it with Commit; Discard after that does nothing.
-func (s *Store) Create() (*Pending, error) {
-	f, err := draft.Create(filepath.Join(s.dir, "tmp"))
+// drop removes a blob, unless another process has put a new one in its place.
+func (s *Store) drop(d digest.Digest, f *os.File) error {
+	s.mu.Lock()
+	delete(s.fresh, d)
+	s.mu.Unlock()
+	opened, err := f.Stat()
 	if err != nil {
-		return nil, fmt.Errorf("cannot write to the store: %w", err)
+		return err
 	}
-	return &Pending{File: f, store: s, hash: sha256.New()}, nil
+	if there, err := os.Lstat(s.Path(d)); err == nil && !os.SameFile(opened, there) {
+		return nil
+	}
+	if err := os.Remove(s.Path(d)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
-// Write adds to the blob.
-func (p *Pending) Write(b []byte) (int, error) {
-	n, err := p.File.Write(b)
-	p.hash.Write(b[:n])
-	return n, err
+// A Blob is one of the store's.
+type Blob struct {
+	Digest digest.Digest
+	Size   int64 // bytes
 }
 
-// Restart empties the blob, for a transfer that begins again.
-func (p *Pending) Restart() error {
-	p.hash.Reset()
-	if err := p.Truncate(0); err != nil {
-		return fmt.Errorf("cannot empty a file of the store: %w", err)
+// Blobs lists what is in the store, by digest.
+func (s *Store) Blobs() ([]Blob, error) {
+	var out []Blob
+	top := filepath.Join(s.dir, "blobs")
+	dirs, err := os.ReadDir(top)
+	if err != nil {
+		return nil, fmt.Errorf("cannot list the store: %w", err)
 	}
-	_, err := p.Seek(0, 0)
-	return err
+	for _, d := range dirs {
+		files, err := os.ReadDir(filepath.Join(top, d.Name()))
+		if err != nil {
+			return nil, fmt.Errorf("cannot list the store: %w", err)
+		}
+		for _, f := range files {
+			name, err := digest.Parse(f.Name())
+			if err != nil || f.Name()[:2] != d.Name() {
+				continue // nobody's, and none of ours to judge
+			}
+			info, err := f.Info()
+			if errors.Is(err, fs.ErrNotExist) {
+				continue // collected meanwhile
+			}
+			if err != nil {
+				return nil, fmt.Errorf("cannot list the store: %w", err)
+			}
+			out = append(out, Blob{name, info.Size()})
+		}
+	}
+	return out, nil
 }
 
-// Digest is the digest of what was written with Write so far.
-func (p *Pending) Digest() digest.Digest { return digest.From(p.hash) }
+// Flush makes the names of all blobs that this Store committed durable. Their
+// bytes are already.
+func (s *Store) Flush() error {
+	s.mu.Lock()
+	dirty := s.dirty
+	s.dirty = map[string]bool{}
+	s.mu.Unlock()
+	for dir := range dirty {
+		if err := draft.SyncDir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
-// Commit makes the blob part of the store if what was written has the digest.
-func (p *Pending) Commit(want digest.Digest) error {
-	defer p.Discard()
-	if got := p.Digest(); got != want {
-		return fault.Newf(fault.Verification, "blob has digest %s, want %s", got, want)
+// lock takes the store's lock, shared or alone (unix.LOCK_SH, LOCK_EX). A store on
+// a read-only file system is not locked: nobody can collect there.
+func (s *Store) lock(ctx context.Context, how int) (unlock func(), err error) {
+	path := filepath.Join(s.dir, "lock")
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	if errors.Is(err, unix.EROFS) {
+		return func() {}, nil
 	}
-	if err := p.Sync(); err != nil {
-		return fmt.Errorf("cannot flush blob %s: %w", want.Short(), err)
+	if errors.Is(err, fs.ErrPermission) && how == unix.LOCK_SH {
+		f, err = os.Open(path)
 	}
-	to := p.store.Path(want)
-	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
-		return fmt.Errorf("cannot make a directory of the store: %w", err)
+	if err != nil {
+		return nil, draft.Explain(fmt.Errorf("cannot lock the store: %w", err), Variable)
 	}
-	return p.Publish(to, 0o444)
+	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
+		if err == nil {
+			return func() { _ = f.Close() }, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			_ = f.Close()
+			return nil, fmt.Errorf("cannot lock the store: %w", err)
+		}
+		select {
+		case <-ctx.Done():
+			_ = f.Close()
+			return nil, context.Cause(ctx)
+		case <-time.After(pause):
+		}
+	}
 }
