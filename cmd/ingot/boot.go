@@ -33,12 +33,13 @@ type bootFlags struct {
 func newBootCommand() *cobra.Command {
 	f := bootFlags{memory: memorySize(vm.DefaultMemory)}
 	cmd := &cobra.Command{
-		Use:   "boot ARTIFACT",
+		Use:   "boot ARTIFACT|DEFINITION",
 		Short: "Start an artifact in QEMU and wait until it works",
 		Long: `boot starts a raw or qcow2 artifact in QEMU and waits for evidence that it works:
 a login prompt on its serial console, or what --expect asks for. It exits 0, or 8
 with the console's last lines. The file is opened for reading only; whatever the
-machine writes is gone when it ends.
+machine writes is gone when it ends. Of a definition (a directory or an
+ingot.yaml) the first artifact that boots is built first.
 
 --run runs a command in the machine as root, without keys, passwords or network,
 in any image with systemd 252 or newer; all of them must exit 0. --console joins
@@ -75,12 +76,22 @@ func (f *bootFlags) boot(cmd *cobra.Command, path string) (err error) {
 	if err != nil {
 		return err
 	}
+	if isDefinition(path) {
+		if path, err = buildToBoot(cmd, path); err != nil {
+			return err
+		}
+	}
 	spec := f.spec(path)
 	progress, err := newProgress(cmd)
 	if err != nil {
 		return err
 	}
 	defer progress.Close()
+	h, err := openHouse(sourceFlags{}, progress)
+	if err != nil {
+		return err
+	}
+	spec.Tools = h.bootTools()
 	task := progress.Start(ui.Step{ID: "boot", Name: "boot " + filepath.Base(path)})
 	m, err := vm.Start(cmd.Context(), spec)
 	if err != nil {
@@ -197,7 +208,7 @@ func (f *bootFlags) print(cmd *cobra.Command, m *vm.Machine, r *bootResult, fail
 func (f *bootFlags) spec(path string) vm.Spec {
 	s := vm.Spec{
 		Disk: vm.Disk{Path: path}, Firmware: vm.Firmware(f.firmware),
-		Memory: int64(f.memory), CPUs: f.cpus, Agent: len(f.run) > 0 || f.ssh, Tools: bootTools(),
+		Memory: int64(f.memory), CPUs: f.cpus, Agent: len(f.run) > 0 || f.ssh,
 	}
 	if f.network || f.console || f.ssh {
 		s.Network = vm.NAT
@@ -211,9 +222,6 @@ func (f *bootFlags) spec(path string) vm.Spec {
 	}
 	return s
 }
-
-// bootTools is where QEMU and its firmware come from.
-func bootTools() vm.Toolbox { return vm.Host() }
 
 func (f *bootFlags) evidence() (vm.Evidence, error) {
 	if f.timeout <= 0 {

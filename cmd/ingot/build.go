@@ -10,10 +10,14 @@ import (
 	"github.com/spf13/cobra"
 
 	"ingot/internal/artifact"
+	"ingot/internal/digest"
 	"ingot/internal/distro/debian"
 	"ingot/internal/lock"
 	"ingot/internal/plan"
+	"ingot/internal/sandbox"
+	"ingot/internal/supply"
 	"ingot/internal/ui"
+	"ingot/internal/vm"
 )
 
 // buildFlags are those of "ingot build", and in part of "ingot plan".
@@ -24,6 +28,7 @@ type buildFlags struct {
 	locked  bool
 	noCache bool
 	shell   bool
+	test    bool
 	json    bool
 }
 
@@ -56,42 +61,63 @@ an artifact that is in its place untouched is not made again.`,
 	f.sourceFlags.add(cmd)
 	f.addWish(cmd)
 	cmd.Flags().BoolVar(&f.noCache, "no-cache", false, "run every step again; packages in the store are kept")
+	cmd.Flags().BoolVar(&f.test, "test", false, "boot what was built and run the definition's tests in it")
 	cmd.Flags().BoolVar(&f.shell, "shell-on-error", false, "open a shell where a script failed")
 	return cmd
 }
 
-func (f *buildFlags) run(cmd *cobra.Command, args []string) (err error) {
+func (f *buildFlags) run(cmd *cobra.Command, args []string) error {
+	out, err := f.build(cmd, args)
+	if err != nil {
+		return err
+	}
+	if f.json {
+		return printJSON(cmd, out)
+	}
+	s := ui.Summary{Seconds: out.Seconds}
+	for _, a := range out.Artifacts {
+		s.Artifacts = append(s.Artifacts, ui.Artifact{Format: a.Format, Path: a.Path, Size: a.Size, SHA256: a.SHA256})
+	}
+	return summary(cmd, s)
+}
+
+// build is the verb without what it prints.
+func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error) {
 	start := time.Now()
 	progress, err := newProgress(cmd)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer progress.Close()
 	h, err := openHouse(f.sourceFlags, progress)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	p, lockPath, err := f.plan(cmd.Context(), h, args)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	r := f.runner(h, p)
-	result, err := r.Run(cmd.Context(), p)
+	// 'ingot store gc' keeps what the lock names, and all of it while this runs.
+	release, err := supply.Hold(cmd.Context(), h.store, lockPath, p.Lock)
 	if err != nil {
-		return err
+		return nil, err
+	}
+	defer release()
+	result, err := f.runner(h, p).Run(cmd.Context(), p)
+	if err != nil {
+		return nil, err
 	}
 	if err := keepSeals(p.Lock, lockPath, result.Seals); err != nil {
-		return err
+		return nil, err
 	}
-	progress.Close()
-	s := ui.Summary{Seconds: time.Since(start).Seconds()}
-	for _, a := range result.Artifacts {
-		s.Artifacts = append(s.Artifacts, ui.Artifact{Format: a.Format, Path: a.Path, Size: a.Size, SHA256: a.SHA256})
+	out := buildResult(p, lockPath, result)
+	if f.test {
+		if out.Tests, err = f.prove(cmd.Context(), h, p, result); err != nil {
+			return nil, err
+		}
 	}
-	if f.json {
-		return printJSON(cmd, buildResult(p, lockPath, result, s))
-	}
-	return summary(cmd, s)
+	out.Seconds = time.Since(start).Seconds()
+	return out, nil
 }
 
 // plan reads definition and lock, and makes the plan; a lock that changed is
@@ -123,6 +149,11 @@ func (f *buildFlags) runner(h *house, p *plan.Plan) *plan.Runner {
 		Supply: h.supply(p.Lock), Distro: debian.Debian{}, Progress: h.progress, To: f.to, NoCache: f.noCache,
 		HostArch: hostArch(), Version: thisVersion().Version,
 	}
+	if f.shell {
+		r.Shell = func(ctx context.Context, box *sandbox.Box, failure error) error {
+			return openShellIn(ctx, h.progress, box, failure)
+		}
+	}
 	return r
 }
 
@@ -149,16 +180,17 @@ type builtJSON struct {
 	Artifacts []artifactJSON `json:"artifacts"`
 	Steps     stepsJSON      `json:"steps"`
 	Seconds   float64        `json:"seconds"`
+	Tests     []vm.Result    `json:"tests,omitempty"`
 }
 
 type artifactJSON struct {
-	Format     string `json:"format"`
-	Path       string `json:"path"`
-	Size       int64  `json:"size"`
-	SHA256     string `json:"sha256"`
-	Manifest   string `json:"manifest"`
-	SBOM       string `json:"sbom"`
-	Provenance string `json:"provenance"`
+	Format     string        `json:"format"`
+	Path       string        `json:"path"`
+	Size       int64         `json:"size"`
+	SHA256     digest.Digest `json:"sha256"`
+	Manifest   string        `json:"manifest"`
+	SBOM       string        `json:"sbom"`
+	Provenance string        `json:"provenance"`
 }
 
 type stepsJSON struct {
@@ -166,15 +198,17 @@ type stepsJSON struct {
 	Cached int `json:"cached"`
 }
 
-func buildResult(p *plan.Plan, lockPath string, r *plan.Result, s ui.Summary) builtJSON {
-	out := builtJSON{Schema: 1, Lock: lockPath, Steps: stepsJSON{r.Run, r.Cached}, Seconds: s.Seconds}
+func buildResult(p *plan.Plan, lockPath string, r *plan.Result) *builtJSON {
+	out := &builtJSON{Schema: 1, Lock: lockPath, Steps: stepsJSON{r.Run, r.Cached}}
 	if abs, err := filepath.Abs(lockPath); err == nil {
 		out.Lock = abs
 	}
 	out.Group = fmt.Sprintf("%s=%s", p.Definition.Name, p.Lock.Digest())
-	for _, a := range s.Artifacts {
-		out.Artifacts = append(out.Artifacts, artifactJSON{Format: a.Format, Path: a.Path, Size: a.Size, SHA256: a.SHA256.String(),
-			Manifest: a.Path + artifact.ManifestSuffix, SBOM: a.Path + artifact.SBOMSuffix, Provenance: a.Path + artifact.ProvenanceSuffix})
+	for _, a := range r.Artifacts {
+		out.Artifacts = append(out.Artifacts, artifactJSON{
+			Format: a.Format, Path: a.Path, Size: a.Size, SHA256: a.SHA256,
+			Manifest: a.Path + artifact.ManifestSuffix, SBOM: a.Path + artifact.SBOMSuffix, Provenance: a.Path + artifact.ProvenanceSuffix,
+		})
 	}
 	return out
 }

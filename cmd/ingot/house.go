@@ -19,7 +19,9 @@ import (
 	"ingot/internal/lock"
 	"ingot/internal/store"
 	"ingot/internal/supply"
+	"ingot/internal/tools"
 	"ingot/internal/ui"
+	"ingot/internal/vm"
 )
 
 // A house is what verbs that build have in common: where things are kept, how
@@ -115,6 +117,19 @@ func (h *house) supply(l *lock.Lock) *supply.Supply {
 		s.Mirrors = func(archive string) []string { return roots[archive] }
 	}
 	return s
+}
+
+// bootTools is where QEMU and its firmware come from: the host, if it has the
+// right ones, else a tools tree.
+func (h *house) bootTools() vm.Toolbox { return vm.FirstOf(vm.Host(), h.keeper().QEMU()) }
+
+// keeper keeps tools trees.
+func (h *house) keeper() *tools.Keeper {
+	c, err := h.compiler(sourceFlags{})
+	if err != nil {
+		c = nil // only a cache that cannot be written, which the next use will say
+	}
+	return &tools.Keeper{Home: h.home, Cache: h.cache, Compiler: c, Supply: h.supply, Distro: debian.Debian{}, Progress: h.progress}
 }
 
 // hostArch is Debian's name of this machine's architecture.

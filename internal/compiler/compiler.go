@@ -139,13 +139,28 @@ func (c *Compiler) Compile(ctx context.Context, def *definition.Definition, old 
 	if err != nil {
 		return nil, err
 	}
+	indexes, read, err := c.readIndexes(ctx, archives, append(slices.Clone(def.Arch), c.HostArch), l)
+	if err != nil {
+		return nil, err
+	}
+	task := c.Progress.Start(ui.Step{ID: "resolve", Name: "choose packages"})
+	err = c.resolve(def, l, indexes, read, old, move)
+	task.Done(err)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// readIndexes fetches, verifies and reads archives' indexes, and records them in
+// the lock.
+func (c *Compiler) readIndexes(ctx context.Context, archives []debian.Archive, arches []string, l *lock.Lock) ([]debian.IndexFile, map[string]*debian.Index, error) {
 	if c.Offline {
-		return nil, fault.Newf(fault.Unreachable, "choosing packages needs the archives' indexes, and this run is offline").
+		return nil, nil, fault.Newf(fault.Unreachable, "choosing packages needs the archives' indexes, and this run is offline").
 			WithHint("run 'ingot lock' once with a network")
 	}
 	task := c.Progress.Start(ui.Step{ID: "indexes", Name: "read package indexes"})
 	updater := debian.Updater{Client: c.Client, Cache: c.Indexes, Seen: c.Seen, Now: c.Now, Note: func(s string) { task.Notef("%s", s) }}
-	arches := append(slices.Clone(def.Arch), c.HostArch)
 	slices.Sort(arches)
 	indexes, err := updater.Update(ctx, archives, slices.Compact(arches))
 	var read map[string]*debian.Index
@@ -154,7 +169,7 @@ func (c *Compiler) Compile(ctx context.Context, def *definition.Definition, old 
 	}
 	task.Done(err)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, a := range archives {
 		for _, x := range indexes {
@@ -169,13 +184,27 @@ func (c *Compiler) Compile(ctx context.Context, def *definition.Definition, old 
 		l.Indexes = append(l.Indexes, x.Lock())
 		l.Epoch = max(l.Epoch, x.Date.Unix())
 	}
-	task = c.Progress.Start(ui.Step{ID: "resolve", Name: "choose packages"})
-	err = c.resolve(def, l, indexes, read, old, move)
-	task.Done(err)
+	return indexes, read, nil
+}
+
+// Tools makes a lock of a tools tree: packages of a release, for this machine.
+func (c *Compiler) Tools(ctx context.Context, release string, packages []string) (*lock.Lock, error) {
+	def := &definition.Definition{Distro: "debian", Release: release}
+	l := &lock.Lock{Definition: digest.Of([]byte(strings.Join(packages, " "))), Distro: def.Distro, Release: release}
+	archives, err := c.archives(def)
 	if err != nil {
 		return nil, err
 	}
-	return l, nil
+	files, read, err := c.readIndexes(ctx, archives, []string{c.HostArch}, l)
+	if err != nil {
+		return nil, err
+	}
+	u, err := universe(files, read, c.HostArch)
+	if err != nil {
+		return nil, err
+	}
+	l.Tools, err = u.Resolve(distro.Request{Arch: c.HostArch, Packages: packages})
+	return l, err
 }
 
 // archives are the definition's, or the release's own, with the places to fetch
@@ -251,19 +280,22 @@ func readAll(files []debian.IndexFile) (map[string]*debian.Index, error) {
 	return out, nil
 }
 
+// universe is the packages of one architecture, from indexes in the order of the
+// archives.
+func universe(files []debian.IndexFile, read map[string]*debian.Index, arch string) (*debian.Universe, error) {
+	var indexes []*debian.Index
+	for _, x := range files {
+		if x.Arch == arch || x.Arch == "all" {
+			indexes = append(indexes, read[x.File])
+		}
+	}
+	return debian.NewUniverse(debian.Options{Arch: arch}, indexes...)
+}
+
 // resolve fills in the lock's sets and tools.
 func (c *Compiler) resolve(def *definition.Definition, l *lock.Lock, files []debian.IndexFile, read map[string]*debian.Index, old *lock.Lock, move Move) error {
-	universe := func(arch string) (*debian.Universe, error) {
-		var indexes []*debian.Index
-		for _, x := range files {
-			if x.Arch == arch || x.Arch == "all" {
-				indexes = append(indexes, read[x.File])
-			}
-		}
-		return debian.NewUniverse(debian.Options{Arch: arch}, indexes...)
-	}
 	for _, arch := range def.Arch {
-		u, err := universe(arch)
+		u, err := universe(files, read, arch)
 		if err != nil {
 			return err
 		}
@@ -290,7 +322,7 @@ func (c *Compiler) resolve(def *definition.Definition, l *lock.Lock, files []deb
 	if err != nil || len(tools) == 0 {
 		return err
 	}
-	u, err := universe(c.HostArch)
+	u, err := universe(files, read, c.HostArch)
 	if err != nil {
 		return err
 	}

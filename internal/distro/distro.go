@@ -103,7 +103,7 @@ type Distro interface {
 	Configure(ctx context.Context, box *Box, in Install) error
 	// Lay is the files of packages, one tree, as they are after unpacking and
 	// without any script: what a tools tree is.
-	Lay(pkgs []Unpacked, arch string, epoch int64) ([]tree.Entry, error)
+	Lay(pkgs []Unpacked, arch string, epoch int64) (tree.Tree, error)
 	// Describe says what a package is.
 	Describe(p Unpacked) Description
 }

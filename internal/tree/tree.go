@@ -71,6 +71,9 @@ func (t Tree) Len() int { return len(t.entries) }
 // All gives the entries in order, parents before children.
 func (t Tree) All() iter.Seq[Entry] { return slices.Values(t.entries) }
 
+// Entries is a copy of all entries, in order.
+func (t Tree) Entries() []Entry { return slices.Clone(t.entries) }
+
 // Lookup finds the entry at a path.
 func (t Tree) Lookup(path string) (Entry, bool) {
 	i, ok := t.find(path)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -30,7 +31,7 @@ type process struct {
 // this process dies. That signal is sent when the *thread* that started
 // it ends, so one goroutine keeps its thread until QEMU is gone.
 func startProcess(e Emulator, args []string, files []*os.File) (*process, error) {
-	argv := append(append(append([]string{}, e.Prefix...), e.Path), args...)
+	argv := slices.Concat(e.Prefix, []string{e.Path}, e.Args, args)
 	p := &process{cmd: exec.Command(argv[0], argv[1:]...), ended: make(chan struct{})} //nolint:noctx // ended by kill, politely
 	p.cmd.Env = e.Env
 	p.cmd.Stderr = &p.said

@@ -40,7 +40,8 @@ type Need struct {
 // needs no /proc, /sys or network beyond that of the host for [NAT] and forwarded ports.
 type Emulator struct {
 	Prefix  []string
-	Path    string // of QEMU, as it is seen behind Prefix
+	Path    string   // of QEMU, as it is seen behind Prefix
+	Args    []string // before all others: where its data lies, if not in its usual place
 	Env     []string
 	Version string // as QEMU says it, such as "7.2.22"
 	// Open opens a firmware file for reading, by the path that it has behind

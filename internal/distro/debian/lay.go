@@ -9,13 +9,13 @@ import (
 )
 
 // Lay is the files of packages on the ground that every Debian tree has, with
-// conffiles under their own names.
-func (Debian) Lay(us []distro.Unpacked, arch string, epoch int64) ([]tree.Entry, error) {
+// conffiles under their own names and the merged directories in /usr.
+func (Debian) Lay(us []distro.Unpacked, arch string, epoch int64) (tree.Tree, error) {
 	var pkgs []*deb
 	for _, u := range us {
 		p, err := newDeb(u)
 		if err != nil {
-			return nil, err
+			return tree.Tree{}, err
 		}
 		p.conffiles = nil
 		pkgs = append(pkgs, p)
@@ -23,7 +23,34 @@ func (Debian) Lay(us []distro.Unpacked, arch string, epoch int64) ([]tree.Entry,
 	slices.SortFunc(pkgs, func(a, b *deb) int { return strings.Compare(a.Ref.Name, b.Ref.Name) })
 	entries, err := merge(pkgs, nil)
 	if err != nil {
-		return nil, err
+		return tree.Tree{}, err
 	}
-	return append(skeleton(arch, epoch), entries...), nil
+	at := map[string]bool{}
+	var out []tree.Entry
+	for _, e := range append(skeleton(arch, epoch), entries...) {
+		e.Path, e.Link = merged(e.Path, arch), hardlink(e, arch)
+		if at[e.Path] {
+			continue
+		}
+		at[e.Path] = true
+		out = append(out, e)
+	}
+	return tree.New(out)
+}
+
+func hardlink(e tree.Entry, arch string) string {
+	if e.Kind == tree.Hardlink {
+		return merged(e.Link, arch)
+	}
+	return e.Link
+}
+
+// merged is where a path lies when the top directories are in /usr.
+func merged(path, arch string) string {
+	for _, dir := range mergedDirs(arch) {
+		if strings.HasPrefix(path, dir+"/") {
+			return "usr/" + path
+		}
+	}
+	return path
 }

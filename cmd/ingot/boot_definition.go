@@ -1,0 +1,48 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"ingot/internal/fault"
+)
+
+// isDefinition tells a definition from an artifact: a directory, or YAML.
+func isDefinition(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir() || strings.HasSuffix(path, ".yaml") || strings.HasSuffix(path, ".yml")
+}
+
+// buildToBoot builds the first output of a definition that boots by itself, into
+// "out" beside the definition, and gives its path.
+func buildToBoot(cmd *cobra.Command, path string) (string, error) {
+	def, _, err := load([]string{path})
+	if err != nil {
+		return "", err
+	}
+	format := ""
+	for _, o := range def.Outputs {
+		if o.Bootable() && format == "" {
+			format = o.Format
+		}
+	}
+	if format == "" {
+		return "", fault.Newf(fault.Usage, "%s has no output that boots by itself", path).WithHint("add one: outputs: [qcow2]")
+	}
+	var f buildFlags
+	f.to = filepath.Join(def.Dir, "out")
+	f.wish.Formats = []string{format}
+	if !slices.Contains(def.Arch, hostArch()) {
+		return "", fault.Newf(fault.Usage, "%s is not for this machine's architecture, %s", path, hostArch())
+	}
+	f.wish.Arch = []string{hostArch()}
+	result, err := f.build(cmd, []string{path})
+	if err != nil {
+		return "", err
+	}
+	return result.Artifacts[0].Path, nil
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"golang.org/x/term"
+
+	"ingot/internal/fault"
+	"ingot/internal/plan"
+	"ingot/internal/sandbox"
+	"ingot/internal/ui"
+	"ingot/internal/vm"
+)
+
+// prove boots what was built and runs the definition's tests in it: in one
+// artifact of each architecture, since all of them hold the same tree.
+func (f *buildFlags) prove(ctx context.Context, h *house, p *plan.Plan, r *plan.Result) ([]vm.Result, error) {
+	tests := p.Definition.Tests
+	if len(tests) == 0 {
+		return nil, fault.Newf(fault.Usage, "the definition has no tests").WithHint("add some: tests: [{run: \"systemctl is-active nginx\"}]")
+	}
+	var all []vm.Result
+	var done []string
+	for _, a := range r.Artifacts {
+		if !a.Bootable() || slices.Contains(done, a.Chain.Arch) {
+			continue
+		}
+		done = append(done, a.Chain.Arch)
+		task := h.progress.Start(ui.Step{ID: "test", Name: fmt.Sprintf("test %s (%d tests)", a.Name, len(tests))})
+		results, err := vm.RunTests(ctx, vm.Spec{Disk: vm.Disk{Path: a.Path}, Arch: a.Chain.Arch, Tools: h.bootTools(), Cache: filepath.Join(h.cache.Dir(), "vm")}, tests)
+		task.Done(err)
+		all = append(all, results...)
+		if err != nil {
+			return all, err
+		}
+	}
+	if len(done) == 0 {
+		return nil, fault.Newf(fault.Usage, "no output of this build boots by itself, so no test can run").WithHint("add the output qcow2, or leave out --output")
+	}
+	return all, nil
+}
+
+// openShellIn opens a shell in the sandbox of a script that failed, on the
+// terminal. The failure stays one.
+func openShellIn(ctx context.Context, progress *ui.Progress, box *sandbox.Box, failure error) error {
+	if !term.IsTerminal(int(os.Stdin.Fd())) {
+		return failure
+	}
+	progress.Close()
+	fmt.Fprintf(os.Stderr, "ingot: %v\ningot: this is the image as the script left it; 'exit' ends the build\n", failure)
+	shell := "/bin/sh"
+	if ok, err := box.Exists(ctx, "bin/bash"); err == nil && ok {
+		shell = "/bin/bash"
+	}
+	err := box.Run(ctx, sandbox.Command{
+		Argv: []string{shell}, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TERM=" + environ("TERM"), `PS1=(ingot) \w # `},
+	})
+	if err != nil && ctx.Err() != nil {
+		return err
+	}
+	return failure
+}

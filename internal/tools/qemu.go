@@ -1,0 +1,55 @@
+package tools
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+
+	"ingot/internal/fault"
+	"ingot/internal/vm"
+)
+
+// qemu are the packages of the emulator: the program, its BIOS, and firmware for
+// UEFI.
+var qemu = Set{Name: "qemu", Packages: []string{"qemu-system-x86", "seabios", "ovmf"}}
+
+// QEMU makes a Keeper the toolbox of machines.
+func (k *Keeper) QEMU() vm.Toolbox { return toolbox{k} }
+
+type toolbox struct{ *Keeper }
+
+// Emulator gives QEMU from the tools tree.
+func (t toolbox) Emulator(ctx context.Context, need vm.Need) (vm.Emulator, error) {
+	if need.Arch != "amd64" {
+		return vm.Emulator{}, fault.Newf(fault.Preflight, "no emulator for architecture %q", need.Arch)
+	}
+	d, err := t.Dir(ctx, qemu)
+	if err != nil {
+		return vm.Emulator{}, err
+	}
+	argv, err := d.Program("qemu-system-x86_64")
+	if err != nil {
+		return vm.Emulator{}, err
+	}
+	e := vm.Emulator{Prefix: argv[:len(argv)-1], Path: argv[len(argv)-1], Open: func(path string) (*os.File, error) { return os.Open(filepath.Join(d.Path, path)) }}
+	for _, dir := range []string{"usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"} {
+		e.Args = append(e.Args, "-L", filepath.Join(d.Path, dir))
+	}
+	modules, _ := filepath.Glob(filepath.Join(d.Path, "usr/lib/*/qemu"))
+	if len(modules) > 0 {
+		e.Env = []string{"QEMU_MODULE_DIR=" + modules[0]}
+	}
+	cmd := exec.CommandContext(ctx, argv[0], append(argv[1:], "--version")...)
+	cmd.Env = e.Env
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return e, fault.Newf(fault.Failed, "QEMU of the tools tree does not run: %w: %s", err, strings.TrimSpace(string(out)))
+	}
+	if _, err := fmt.Sscanf(string(out), "QEMU emulator version %s", &e.Version); err != nil {
+		return e, fault.Newf(fault.Failed, "QEMU of the tools tree does not say its version: %q", out)
+	}
+	return e, nil
+}
