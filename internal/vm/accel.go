@@ -32,7 +32,7 @@ func bootSector() []byte {
 // probeArguments is QEMU's command line for the probe.
 func probeArguments(accel string, disk, debug int) []string {
 	a := []string{"-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-machine", "pc,graphics=off"}
-	a = append(a, acceleration(accel)...)
+	a = append(a, acceleration(accel, 1)...)
 	return append(a, "-m", "64M",
 		"-add-fd", fmt.Sprintf("fd=%d,set=%d", disk, disk),
 		"-blockdev", fmt.Sprintf(`{"driver":"file","node-name":"disk","filename":"/dev/fdset/%d","read-only":true}`, disk),

@@ -84,7 +84,7 @@ func arguments(s Spec, w wires, accel string) []string {
 		machine += ",pflash0=code,pflash1=vars"
 	}
 	add("-machine", machine)
-	add(acceleration(accel)...)
+	add(acceleration(accel, s.CPUs)...)
 	add("-smp", strconv.Itoa(s.CPUs), "-m", strconv.FormatInt(s.Memory>>20, 10)+"M")
 	add("-chardev", fmt.Sprintf("socket,id=monitor,fd=%d", w.monitor), "-mon", "chardev=monitor,mode=control")
 	add("-chardev", fmt.Sprintf("socket,id=console,fd=%d", w.console), "-serial", "chardev:console")
@@ -127,9 +127,18 @@ func arguments(s Spec, w wires, accel string) []string {
 	return a
 }
 
-func acceleration(accel string) []string {
+// acceleration is QEMU's arguments for a way to run code on a number of processors.
+// Several under TCG share one thread: QEMU 7.2 with a thread for each breaks
+// trixie's kernel 6.12 in its first seconds (a double fault after cmpxchg16b in
+// __kmalloc_noprof, each time), and hiding that instruction from the guest would shut out
+// distributions that need x86-64-v2.
+func acceleration(accel string, cpus int) []string {
 	if accel == KVM {
 		return []string{"-accel", "kvm", "-cpu", "host"}
 	}
-	return []string{"-accel", "tcg,thread=multi,tb-size=256", "-cpu", "max"}
+	thread := "multi"
+	if cpus > 1 {
+		thread = "single"
+	}
+	return []string{"-accel", "tcg,thread=" + thread + ",tb-size=256", "-cpu", "max"}
 }

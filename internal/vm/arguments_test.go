@@ -23,11 +23,12 @@ func TestArguments(t *testing.T) {
 		wires wires
 		accel string
 	}{
-		{"bios-raw", Spec{}, wires{monitor: 3, console: 4, drives: []drive{{Raw, 6, 5}}}, TCG},
+		{"bios-raw", Spec{CPUs: 1}, wires{monitor: 3, console: 4, drives: []drive{{Raw, 6, 5}}}, TCG},
 		{
-			"uefi-qcow2-agent", Spec{Firmware: UEFI, Memory: 512 << 20, CPUs: 1, Network: NAT, Forward: []uint16{22}, Agent: true},
+			"uefi-qcow2-agent", Spec{Firmware: UEFI, Memory: 512 << 20, CPUs: 2, Network: NAT, Forward: []uint16{22}, Agent: true},
 			wires{monitor: 3, console: 4, agent: 5, code: 6, vars: 7, drives: []drive{{Qcow2, 9, 8}, {Raw, 11, 10}}}, KVM,
 		},
+		{"bios-raw-many", Spec{CPUs: 4}, wires{monitor: 3, console: 4, drives: []drive{{Raw, 6, 5}}}, TCG},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			spec, err := row.spec.settled()

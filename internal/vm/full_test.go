@@ -109,6 +109,7 @@ func TestRunsTests(t *testing.T) {
 				{Run: "systemctl is-active systemd-networkd", Expect: "^active"},
 				{Run: "echo one; echo two >&2; exit 3", Expect: "two"},
 				{Run: "printf %s 'many\nlines'; sleep 60 & echo", Expect: "^lines$"},
+				{Run: "kill $$; sleep 1", Timeout: time.Minute},
 				{Run: "sleep 30", Timeout: 2 * time.Second},
 				{Run: "head -c 2000000 /dev/zero | tr '\\0' x"},
 				{Run: "id -u; pwd; echo $HOME", Expect: "^0\n/\n/root$"},
@@ -130,6 +131,7 @@ func TestRunsTests(t *testing.T) {
 				"systemctl is-active systemd-networkd | active\n | ",
 				"echo one; echo two >&2; exit 3 | one\ntwo\n | exited 3",
 				"printf %s 'many\nlines'; sleep 60 & echo | many\nlines\n | ",
+				"kill $$; sleep 1 |  | exited 143",
 				"sleep 30 |  | took longer than 2s",
 				"head -c 2000000 /dev/zero | tr '\\0' x | " + strings.Repeat("x", 40) + "… | ",
 				"id -u; pwd; echo $HOME | 0\n/\n/root\n | ",
@@ -138,7 +140,7 @@ func TestRunsTests(t *testing.T) {
 			if strings.Join(got, "\n") != strings.Join(want, "\n") {
 				t.Errorf("got:\n%s\nwant:\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 			}
-			if r := results[5]; !r.Truncated || len(r.Output) != 1<<20 {
+			if r := results[6]; !r.Truncated || len(r.Output) != 1<<20 {
 				t.Errorf("long output: %d bytes, truncated %v", len(r.Output), r.Truncated)
 			}
 		})
@@ -164,5 +166,44 @@ func TestExpectsLines(t *testing.T) {
 	_, err = m.Wait(soon, vm.Evidence{Expect: []*regexp.Regexp{regexp.MustCompile(`never said`)}})
 	if fault.CodeOf(err) != fault.Health || !strings.Contains(err.Error(), "judge login:") {
 		t.Errorf("error is %v", err)
+	}
+}
+
+// chrooted is a tools tree of the simplest kind: an unpacked Debian with QEMU, entered
+// by chroot, without /proc, /dev or anything of the host.
+type chrooted struct{ root string }
+
+func (c chrooted) Emulator(context.Context, vm.Need) (vm.Emulator, error) {
+	return vm.Emulator{
+		Prefix: []string{"/usr/sbin/chroot", c.root},
+		Path:   "/usr/bin/qemu-system-x86_64", Env: []string{}, Version: "of the tree",
+		Open: func(path string) (*os.File, error) { return os.OpenInRoot(c.root, strings.TrimPrefix(path, "/")) },
+	}, nil
+}
+
+func TestToolsTree(t *testing.T) {
+	image := judgeImage(t, "bookworm", "openssh-server")
+	root := filepath.Join(t.TempDir(), "tools")
+	cmd := exec.CommandContext(t.Context(), "mmdebstrap", "--mode=root", "--variant=extract", "--format=directory",
+		"--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr", "--include=qemu-system-x86,ovmf,seabios", "bookworm", root)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("mmdebstrap: %v\n%s", err, out)
+	}
+	if err := os.RemoveAll(filepath.Join(root, "dev")); err != nil {
+		t.Fatal(err)
+	}
+	for _, firmware := range []vm.Firmware{vm.BIOS, vm.UEFI} {
+		ctx, cancel := context.WithTimeout(t.Context(), bootLimit)
+		defer cancel()
+		m, err := vm.Start(ctx, vm.Spec{Disk: vm.Disk{Path: image}, Firmware: firmware, Tools: chrooted{root}, Accel: vm.TCG})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer m.Stop()
+		// Firmware and boot loader have run by then.
+		if _, err := m.Wait(ctx, vm.Evidence{Expect: []*regexp.Regexp{regexp.MustCompile("Welcome to GRUB|EFI stub|Debian")}}); err != nil {
+			t.Error(err)
+		}
+		m.Stop()
 	}
 }

@@ -71,6 +71,9 @@ func Start(ctx context.Context, spec Spec) (*Machine, error) {
 			return nil, err
 		}
 	}
+	if spec.CPUs == 0 {
+		spec.CPUs = DefaultCPUs(accel.accel)
+	}
 	m := &Machine{spec: spec, accel: accel, drained: make(chan struct{})}
 	if err := m.launch(ctx, emulator, images); err != nil {
 		return nil, err

@@ -230,15 +230,16 @@ func TestKilledParentLeavesNothing(t *testing.T) {
 // firstLine gives the first line that is written to it.
 type firstLine struct {
 	b     bytes.Buffer
+	said  bool
 	found chan string
 }
 
 func (f *firstLine) Write(p []byte) (int, error) {
-	if f.found != nil {
+	if !f.said {
 		f.b.Write(p)
 		if line, err := f.b.ReadString('\n'); err == nil {
 			f.found <- strings.TrimSpace(line)
-			f.found = nil
+			f.said = true
 		}
 	}
 	return len(p), nil

@@ -18,9 +18,9 @@
 // # Acceleration
 //
 // An openable /dev/kvm proves nothing: on some machines a guest then hangs in its
-// firmware. A boot sector of eight bytes is started first; only if it
+// firmware. A boot sector of seven bytes is started first; only if it
 // reports within seconds is KVM used. The answer is kept for the boot id of the
-// host. Otherwise QEMU translates code (TCG), one thread for each processor.
+// host. Otherwise QEMU translates code (TCG) on one processor, if no more are asked for.
 //
 // # Commands in a stock image
 //
