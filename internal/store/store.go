@@ -63,6 +63,10 @@ func Open(home string) (*Store, error) {
 				WithHint("choose another place with %s", Variable)
 		}
 	}
+	// Others who may only read can then lock it as well.
+	if f, err := s.lockFile(); err == nil {
+		_ = f.Close()
+	}
 	for _, d := range []string{"refs", "leases", "tmp"} {
 		draft.Sweep(filepath.Join(s.dir, d))
 	}
@@ -211,16 +215,21 @@ func (s *Store) Flush() error {
 	return nil
 }
 
+func (s *Store) lockFile() (*os.File, error) {
+	return os.OpenFile(filepath.Join(s.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o644)
+}
+
 // lock takes the store's lock, shared or alone (unix.LOCK_SH, LOCK_EX). A store on
 // a read-only file system is not locked: nobody can collect there.
 func (s *Store) lock(ctx context.Context, how int) (unlock func(), err error) {
-	path := filepath.Join(s.dir, "lock")
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := s.lockFile()
 	if errors.Is(err, unix.EROFS) {
 		return func() {}, nil
 	}
 	if errors.Is(err, fs.ErrPermission) && how == unix.LOCK_SH {
-		f, err = os.Open(path)
+		if r, e := os.Open(filepath.Join(s.dir, "lock")); e == nil {
+			f, err = r, nil
+		}
 	}
 	if err != nil {
 		return nil, draft.Explain(fmt.Errorf("cannot lock the store: %w", err), Variable)
