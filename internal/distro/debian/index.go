@@ -262,9 +262,11 @@ func cutChunks(r io.Reader, emit func([]byte) bool) error {
 func (x *Index) parse(b []byte) error {
 	chunk := uint32(len(x.chunks))
 	x.chunks = append(x.chunks, b)
-	if x.stanzas == nil {
+	if x.stanzas == nil && len(b) >= chunkSize/2 {
+		// Room for an archive like Debian's main.
 		x.stanzas = make([]stanza, 0, 1<<16)
 		x.rels = make([]rel, 0, 1<<19)
+		x.symbols.expect(1 << 17)
 	}
 	for pos := 0; ; {
 		for pos < len(b) && (b[pos] == '\n' || b[pos] == '\r') {

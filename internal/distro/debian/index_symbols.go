@@ -1,6 +1,9 @@
 package debian
 
-import "bytes"
+import (
+	"bytes"
+	"math/bits"
+)
 
 // symbols gives names small numbers, in the order in which they are first seen.
 // A name is not copied: its symbol remembers where it lies in the text.
@@ -39,8 +42,15 @@ func (s *symbol) text(chunks [][]byte) []byte {
 	return chunks[s.chunk][s.off : s.off+uint32(s.len)]
 }
 
-func (t *symbols) grow() {
-	size := max(1<<17, 2*len(t.table))
+// expect makes room for n names.
+func (t *symbols) expect(n int) {
+	t.at = make([]symbol, 0, n)
+	t.resize(1 << bits.Len(uint(2*n)))
+}
+
+func (t *symbols) grow() { t.resize(max(1<<10, 4*len(t.table))) }
+
+func (t *symbols) resize(size int) {
 	t.table = make([]uint32, size)
 	mask := uint32(size - 1)
 	for n := range t.at {

@@ -156,12 +156,20 @@ func NewUniverse(o Options, indexes ...*Index) (*Universe, error) {
 	b.any = b.arch("any")
 	// The first chunk holds the names that no index spells out.
 	u.chunks = [][]byte{nil}
-	total := 0
+	var stanzas, rels, names int
 	for _, x := range indexes {
-		total += len(x.stanzas)
+		stanzas, rels, names = stanzas+len(x.stanzas), rels+len(x.rels), max(names, len(x.symbols.at))
 		u.pins = append(u.pins, x.Source.pin(o.TargetRelease))
 	}
-	u.vers = make([]ver, 0, total)
+	u.vers = make([]ver, 0, stanzas)
+	u.files = make([]file, 0, stanzas)
+	u.deps = make([]dep, 0, rels)
+	u.provs = make([]prov, 0, stanzas)
+	names += names / 16
+	u.pkgs = make([]pkg, 0, names)
+	u.groups = make([]group, 0, names)
+	b.colon = make([]bool, 0, names)
+	b.names.expect(names)
 	for i, x := range indexes {
 		if err := b.merge(uint16(i), x); err != nil {
 			return nil, err
@@ -322,6 +330,8 @@ type builder struct {
 	negative map[pkgID][]depID // Conflicts and Breaks on a package, without an architecture
 	sym      []uint32          // of the index at hand: symbol+1 of its names here
 	base     uint32            // of the index at hand: its first chunk
+	colon    []bool            // by symbol: an architecture stands behind the name
+	buf      []byte            // for names that are put together
 }
 
 func (b *builder) arch(name string) archID {
@@ -346,6 +356,7 @@ func (b *builder) intern(name []byte, chunk, off uint32) uint32 {
 	sym := b.names.intern(b.chunks, name, chunk, off)
 	for int(sym) >= len(b.groups) {
 		b.groups = append(b.groups, group{none, none})
+		b.colon = append(b.colon, bytes.IndexByte(name, ':') >= 0)
 	}
 	return sym
 }
@@ -583,7 +594,8 @@ func (b *builder) depend(v verID, name uint32, r *rel) {
 	arch := b.pkgs[b.vers[v].pkg].arch
 	k := r.kind &^ more
 	var spec kind
-	if text := b.nameText(name); strings.IndexByte(text, ':') >= 0 {
+	if b.colon[name] {
+		text := b.nameText(name)
 		arch = b.any
 		if !strings.HasSuffix(text, ":any") {
 			spec = archSpecific
@@ -650,7 +662,7 @@ func (b *builder) provideAll(v verID, x *Index, rels []rel) {
 			}
 			b.provideName(v, name, arch, r.version, 0)
 		}
-		if sym, ok := b.names.find(b.chunks, []byte(text+":"+b.archs[arch])); ok && b.groups[sym].first != none {
+		if sym, ok := b.asked(text, arch); ok {
 			b.provideName(v, sym, b.any, r.version, implicit|archSpecific)
 		}
 	}
@@ -661,12 +673,19 @@ func (b *builder) provideAll(v verID, x *Index, rels []rel) {
 		b.provideEverywhere(v, b.pkgs[p].name, b.own(v), implicit)
 	case multiNo, multiSame:
 	}
-	if sym, ok := b.names.find(b.chunks, []byte(ownName+":"+b.archs[arch])); ok && b.groups[sym].first != none && !already {
+	if sym, ok := b.asked(ownName, arch); ok && !already {
 		b.provideName(v, sym, b.any, b.own(v), implicit|archSpecific)
 	}
 	if isKernel(ownName) {
 		b.provideName(v, b.spell("$kernel"), b.any, b.own(v), implicit)
 	}
+}
+
+// asked finds the package "name:arch", if somebody has asked for it in this form.
+func (b *builder) asked(name string, arch archID) (uint32, bool) {
+	b.buf = append(append(append(b.buf[:0], name...), ':'), b.archs[arch]...)
+	sym, ok := b.names.find(b.chunks, b.buf)
+	return sym, ok && b.groups[sym].first != none
 }
 
 // isKernel says whether a name is that of a kernel: linux-image-6.1.0-9-amd64.

@@ -68,14 +68,29 @@ func (v Version) String() string {
 
 // splitVersion cuts at the first colon and the last hyphen, without judging.
 func splitVersion(s string) Version {
-	var v Version
-	if i := strings.IndexByte(s, ':'); i >= 0 {
-		v.Epoch, s = s[:i], s[i+1:]
+	// One loop: versions are short, and resolving compares a great many.
+	colon, hyphen := -1, len(s)
+	for i := range len(s) {
+		switch s[i] {
+		case ':':
+			if colon < 0 {
+				colon = i
+			}
+		case '-':
+			hyphen = i
+		}
 	}
-	if i := strings.LastIndexByte(s, '-'); i >= 0 {
-		s, v.Revision = s[:i], s[i+1:]
+	// A hyphen before the colon belongs to the epoch.
+	if hyphen < colon {
+		hyphen = len(s)
 	}
-	v.Upstream = s
+	v := Version{Upstream: s[colon+1 : hyphen]}
+	if colon > 0 {
+		v.Epoch = s[:colon]
+	}
+	if hyphen < len(s) {
+		v.Revision = s[hyphen+1:]
+	}
 	return v
 }
 
@@ -134,11 +149,21 @@ func weigh(s string) int {
 
 // compareNumbers compares digits of any length by value.
 func compareNumbers(a, b string) int {
-	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
+	for a != "" && a[0] == '0' {
+		a = a[1:]
+	}
+	for b != "" && b[0] == '0' {
+		b = b[1:]
+	}
 	if len(a) != len(b) {
 		return len(a) - len(b)
 	}
-	return strings.Compare(a, b)
+	for i := range len(a) {
+		if a[i] != b[i] {
+			return int(a[i]) - int(b[i])
+		}
+	}
+	return 0
 }
 
 func digits(s string) int {
