@@ -121,7 +121,7 @@ func (h *house) supply(l *lock.Lock) *supply.Supply {
 
 // bootTools is where QEMU and its firmware come from: the host, if it has the
 // right ones, else a tools tree.
-func (h *house) bootTools() vm.Toolbox { return vm.FirstOf(vm.Host(), h.keeper().QEMU()) }
+func (h *house) bootTools() vm.Toolbox { return vm.FirstOf(vm.Host(), h.keeper().Machines()) }
 
 // keeper keeps tools trees.
 func (h *house) keeper() *tools.Keeper {

@@ -12,12 +12,12 @@ import (
 	"ingot/internal/vm"
 )
 
-// qemu are the packages of the emulator: the program, its BIOS, and firmware for
+// QEMU are the packages of the emulator: the program, its BIOS, and firmware for
 // UEFI.
-var qemu = Set{Name: "qemu", Packages: []string{"qemu-system-x86", "seabios", "ovmf"}}
+var QEMU = Set{Name: "qemu", Packages: []string{"qemu-system-x86", "seabios", "ovmf"}}
 
-// QEMU makes a Keeper the toolbox of machines.
-func (k *Keeper) QEMU() vm.Toolbox { return toolbox{k} }
+// Machines makes a Keeper the toolbox of machines.
+func (k *Keeper) Machines() vm.Toolbox { return toolbox{k} }
 
 type toolbox struct{ *Keeper }
 
@@ -26,7 +26,7 @@ func (t toolbox) Emulator(ctx context.Context, need vm.Need) (vm.Emulator, error
 	if need.Arch != "amd64" {
 		return vm.Emulator{}, fault.Newf(fault.Preflight, "no emulator for architecture %q", need.Arch)
 	}
-	d, err := t.Dir(ctx, qemu)
+	d, err := t.Dir(ctx, QEMU)
 	if err != nil {
 		return vm.Emulator{}, err
 	}

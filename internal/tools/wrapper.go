@@ -1,0 +1,68 @@
+package tools
+
+import (
+	"debug/elf"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Judges are the outside programs that ingot's tests hold its work against.
+var Judges = Set{Name: "judges", Packages: []string{
+	"busybox-static", "dosfstools", "e2fsprogs", "fdisk", "gdisk", "gpgv", "grub-common", "grub-efi-amd64-bin", "grub-pc-bin",
+	"gzip", "mtools", "qemu-system-x86", "qemu-utils", "seabios", "tar", "xz-utils", "zstd",
+}}
+
+// Wrappers makes a directory of small scripts, one for each program of the tree,
+// that run it as the tree's; for PATH. It returns the directory.
+func (d Dir) Wrappers() (string, error) {
+	dir := d.Path + ".bin"
+	if _, err := os.Stat(filepath.Join(dir, ".whole")); err == nil {
+		return dir, nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", fmt.Errorf("cannot make a directory of programs: %w", err)
+	}
+	for _, bin := range []string{"usr/bin", "usr/sbin"} {
+		names, err := os.ReadDir(filepath.Join(d.Path, bin))
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return "", fmt.Errorf("cannot list programs: %w", err)
+		}
+		for _, n := range names {
+			if err := d.wrap(filepath.Join(d.Path, bin, n.Name()), filepath.Join(dir, n.Name())); err != nil {
+				return "", err
+			}
+		}
+	}
+	return dir, os.WriteFile(filepath.Join(dir, ".whole"), nil, 0o644)
+}
+
+// wrap writes the script of one program. What is no program of this machine, such
+// as a shell script, is left out.
+func (d Dir) wrap(program, to string) error {
+	f, err := elf.Open(program)
+	if err != nil {
+		return nil //nolint:nilerr // not an ELF file
+	}
+	static := true
+	for _, p := range f.Progs {
+		static = static && p.Type != elf.PT_INTERP
+	}
+	_ = f.Close()
+	argv := []string{program}
+	if !static {
+		// A program such as mtools goes by the name that it was called with.
+		argv = append(d.Loader(), "--argv0", filepath.Base(program), program)
+	}
+	for i, a := range argv {
+		argv[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+	}
+	script := "#!/bin/sh\nexec " + strings.Join(argv, " ") + " \"$@\"\n"
+	if err := os.WriteFile(to, []byte(script), 0o755); err != nil {
+		return fmt.Errorf("cannot write a program's script: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,17 @@
+#!/bin/sh
+# Runs ingot's tests, with real packages and real boots. The outside programs that
+# judge them come from a tools tree that ingot itself locks and unpacks.
+#
+#   ./test.sh              everything once, a sample where there is much of it
+#   ./test.sh full         all of it: hours
+#   ./test.sh ci ./internal/ext4 -run TestRealTree   some of it
+set -eu
+cd "$(dirname "$0")"
+level=${1:-ci}
+[ $# -gt 0 ] && shift
+judges=$(go run ./cmd/ingot --quiet tools path judges)
+export PATH="$judges:$PATH:/usr/sbin:/sbin"
+export INGOT_TEST="$level"
+[ $# -gt 0 ] || set -- ./...
+# Packages one after the other: the machine is measured and booted on.
+exec go test -p 1 -timeout 85m "$@"
