@@ -64,8 +64,8 @@ func (u *Universe) Resolve(req distro.Request) ([]distro.Ref, error) {
 	return s.refs()
 }
 
-// Starts are the sets that Request.Start names, as tokens: what they stand for is
-// what debootstrap and mmdebstrap call their variants.
+// starts are the sets that Request.Start names, as tokens: what debootstrap and
+// mmdebstrap call their variants. apt takes itself to be essential; the set does not.
 var starts = map[string][]string{
 	"":          nil,
 	"essential": {"?essential"},
@@ -86,7 +86,15 @@ func (s *solver) wish(req distro.Request) (*wish, error) {
 			return nil, err
 		}
 	}
-	for _, token := range slices.Concat(start, req.Packages) {
+	for _, token := range start {
+		if err := s.read(token, w); err != nil {
+			return nil, err
+		}
+	}
+	if req.Start == "essential" {
+		w.install = slices.DeleteFunc(w.install, func(v verID) bool { return !s.essential(v) })
+	}
+	for _, token := range req.Packages {
 		if err := s.read(token, w); err != nil {
 			return nil, err
 		}
@@ -101,6 +109,12 @@ func (s *solver) wish(req distro.Request) (*wish, error) {
 	}
 	w.install, w.remove = unique(w.install), unique(w.remove)
 	return w, nil
+}
+
+// essential says whether a version calls itself so.
+func (u *Universe) essential(v verID) bool {
+	f := u.files[u.vers[v].files]
+	return u.indexes[f.index].stanzas[f.stanza].flags&flagEssential != 0
 }
 
 // refs are the packages chosen.
