@@ -2,6 +2,7 @@ package debian
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 
@@ -193,7 +194,7 @@ func (s Source) label() string {
 func openIndex(r io.Reader) (io.Reader, error) {
 	head := make([]byte, 6)
 	n, err := io.ReadFull(r, head)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, err
 	}
 	head = head[:n]
@@ -225,19 +226,24 @@ func cutChunks(r io.Reader, emit func([]byte) bool) error {
 			}
 			buf = append(make([]byte, 0, 2*cap(buf)), buf...)
 		}
-		n, err := io.ReadFull(r, buf[len(buf):cap(buf)])
-		buf = buf[:len(buf)+n]
-		if total += int64(n); total > indexBound {
-			return fmt.Errorf("the text is larger than %d bytes", indexBound)
+		// Not io.ReadFull: it would take the error of a stream that is cut off
+		// for the end of a shorter one.
+		var err error
+		for len(buf) < cap(buf) && err == nil {
+			var n int
+			n, err = r.Read(buf[len(buf):cap(buf)])
+			buf = buf[:len(buf)+n]
+			total += int64(n)
 		}
-		switch err {
-		case nil:
-		case io.EOF, io.ErrUnexpectedEOF:
+		switch {
+		case total > indexBound:
+			return fmt.Errorf("the text is larger than %d bytes", indexBound)
+		case errors.Is(err, io.EOF):
 			if len(buf) > 0 {
 				emit(buf)
 			}
 			return nil
-		default:
+		case err != nil:
 			return err
 		}
 		cut := bytes.LastIndex(buf, []byte("\n\n"))

@@ -185,7 +185,7 @@ func (s Source) pin(target string) int {
 	switch {
 	case target != "" && (target == s.Suite || target == s.Codename || target == s.Version):
 		return 990
-	case s.ButAutomaticUpgrades && s.NotAutomatic:
+	case s.ButAutomaticUpgrades:
 		return 100
 	case s.NotAutomatic:
 		return 1
