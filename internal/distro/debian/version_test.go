@@ -31,7 +31,7 @@ func TestCompareVersionsAsDpkg(t *testing.T) {
 	rnd.Shuffle(len(pairs), func(i, j int) { pairs[i], pairs[j] = pairs[j], pairs[i] })
 	for _, p := range pairs[:min(len(pairs), 400)] {
 		got := CompareVersions(p[0], p[1])
-		if back := CompareVersions(p[1], p[0]); sign(back) != -sign(got) {
+		if back := CompareVersions(p[1], p[0]); signOf(back) != -signOf(got) {
 			t.Errorf("%s and %s compare %d, and turned round %d", p[0], p[1], got, back)
 		}
 		_, err0 := ParseVersion(p[0])
@@ -39,7 +39,7 @@ func TestCompareVersionsAsDpkg(t *testing.T) {
 		if err0 != nil || err1 != nil {
 			continue // dpkg refuses to order these
 		}
-		op := map[int]string{-1: "lt", 0: "eq", 1: "gt"}[sign(got)]
+		op := map[int]string{-1: "lt", 0: "eq", 1: "gt"}[signOf(got)]
 		if err := exec.CommandContext(context.Background(), dpkg, "--compare-versions", p[0], op, p[1]).Run(); err != nil {
 			t.Errorf("dpkg denies that %s %s %s", p[0], op, p[1])
 		}
@@ -96,7 +96,7 @@ func FuzzCompareVersions(f *testing.F) {
 			return
 		}
 		ab, ba := CompareVersions(a, b), CompareVersions(b, a)
-		if sign(ab) != -sign(ba) {
+		if signOf(ab) != -signOf(ba) {
 			t.Fatalf("%q and %q: %d and %d", a, b, ab, ba)
 		}
 		if bc := CompareVersions(b, c); ab <= 0 && bc <= 0 && CompareVersions(a, c) > 0 {
@@ -108,7 +108,7 @@ func FuzzCompareVersions(f *testing.F) {
 	})
 }
 
-func sign(n int) int {
+func signOf(n int) int {
 	switch {
 	case n < 0:
 		return -1
