@@ -244,6 +244,7 @@ type Pending struct {
 	cache *Cache
 	hash  hash.Hash
 	size  int64
+	err   error // the first of Write
 }
 
 // Create begins an entry. End it with Commit; Discard after that does nothing.
@@ -253,7 +254,9 @@ func (c *Cache) Create(name string) (*Pending, error) {
 	}
 	tmp := filepath.Join(c.dir, "tmp")
 	f, err := draft.Create(tmp)
-	if errors.Is(err, fs.ErrNotExist) { // somebody emptied the cache
+	// Somebody empties the cache. In a directory that is being removed, ext4 permits
+	// nothing rather than to say that it is not there.
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.EPERM) {
 		if err = os.MkdirAll(tmp, 0o755); err == nil {
 			f, err = draft.Create(tmp)
 		}
@@ -269,8 +272,16 @@ func (p *Pending) Write(b []byte) (int, error) {
 	n, err := p.File.Write(b)
 	p.hash.Write(b[:n])
 	p.size += int64(n)
-	return n, draft.Explain(err, Variable)
+	err = draft.Explain(err, Variable)
+	if p.err == nil {
+		p.err = err
+	}
+	return n, err
 }
+
+// Err is the first error of Write: what made whoever was writing fail, whatever he
+// says himself.
+func (p *Pending) Err() error { return p.err }
 
 // Name is the entry's name.
 func (p *Pending) Name() string { return p.entry }

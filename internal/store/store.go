@@ -31,7 +31,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -234,20 +233,29 @@ func (s *Store) lock(ctx context.Context, how int) (unlock func(), err error) {
 	if err != nil {
 		return nil, draft.Explain(fmt.Errorf("cannot lock the store: %w", err), Variable)
 	}
-	for pause := time.Millisecond; ; pause = min(2*pause, 50*time.Millisecond) {
-		err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB)
-		if err == nil {
-			return func() { _ = f.Close() }, nil
-		}
-		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
-			_ = f.Close()
-			return nil, fmt.Errorf("cannot lock the store: %w", err)
-		}
+	err = flock(f, how|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		// The kernel hands it over at once, but cannot be interrupted.
+		got := make(chan error, 1)
+		go func() { got <- flock(f, how) }()
 		select {
+		case err = <-got:
 		case <-ctx.Done():
-			_ = f.Close()
+			go func() { <-got; _ = f.Close() }()
 			return nil, context.Cause(ctx)
-		case <-time.After(pause):
+		}
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("cannot lock the store: %w", err)
+	}
+	return func() { _ = f.Close() }, nil
+}
+
+func flock(f *os.File, how int) error {
+	for {
+		if err := unix.Flock(int(f.Fd()), how); !errors.Is(err, unix.EINTR) {
+			return err
 		}
 	}
 }

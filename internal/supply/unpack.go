@@ -42,6 +42,9 @@ func (s *Supply) unpack(ctx context.Context, ref distro.Ref) (u distro.Unpacked,
 	}
 	defer pack.Discard()
 	if u, err = s.Distro.Unpack(ctx, ref, f, pack); err != nil {
+		if full := pack.Err(); full != nil { // and not the package's fault
+			return u, false, full
+		}
 		return u, false, err
 	}
 	if err := pack.Commit(); err != nil {
