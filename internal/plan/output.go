@@ -61,16 +61,24 @@ func (w *worker) write(ctx context.Context, o Output, t *ui.Task) (Artifact, err
 	return a, w.remember(a, info)
 }
 
+// Image is what papers say of a chain's tree.
+func (r *Runner) Image(ctx context.Context, p *Plan, c Chain, t tree.Tree) (artifact.Image, error) {
+	descriptions, err := r.Supply.Describe(ctx, append(append([]distro.Ref{}, c.Set.Refs...), p.Lock.Tools...))
+	if err != nil {
+		return artifact.Image{}, err
+	}
+	return artifact.Image{
+		Name: p.Definition.Name, Arch: c.Arch, Purpose: c.Purpose, Lock: p.Lock, Tree: t, Version: r.Version,
+		Describe: func(ref distro.Ref) distro.Description { return descriptions[ref.SHA256] },
+	}, nil
+}
+
 // writePapers puts manifest, SBOM and provenance beside an artifact, and all of
 // them into the directory's checksums.
 func (w *worker) writePapers(ctx context.Context, a Artifact) error {
-	descriptions, err := w.Supply.Describe(ctx, append(append([]distro.Ref{}, w.chain.Set.Refs...), w.plan.Lock.Tools...))
+	image, err := w.Image(ctx, w.plan, w.chain, w.tree)
 	if err != nil {
 		return err
-	}
-	image := artifact.Image{
-		Name: w.plan.Definition.Name, Arch: w.chain.Arch, Purpose: w.chain.Purpose, Lock: w.plan.Lock, Tree: w.tree, Version: w.Version,
-		Describe: func(r distro.Ref) distro.Description { return descriptions[r.SHA256] },
 	}
 	papers, err := image.Papers(artifact.Output{Format: a.Format, File: a.Name, Size: a.Size, SHA256: a.SHA256})
 	if err != nil {
@@ -104,9 +112,6 @@ func (w *worker) writeTar(ctx context.Context, o Output, f io.Writer, t *ui.Task
 		options.Compress = artifact.XZ(tools.Filter, 0, version(w.plan.Lock.Tools, "xz-utils"))
 	default:
 		return fmt.Errorf("no writer for format %s", o.Format)
-	}
-	if options.Compress != nil {
-		options.Tree.Order = tree.ByOwner
 	}
 	return artifact.WriteTar(ctx, f, w.tree, w.reader, options)
 }

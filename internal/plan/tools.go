@@ -21,28 +21,48 @@ import (
 )
 
 // A toolbox runs programs of the locked tools tree: packages that were unpacked
-// and nothing more, in a sandbox that starts at the first use.
+// and nothing more, in sandboxes that start at the first use. A sandbox runs one
+// program at a time, so there are as many as programs run at once.
 type toolbox struct {
 	runner *Runner
 	refs   []distro.Ref
 	arch   string
 	epoch  int64
-	mu     sync.Mutex // a box runs one program at a time
-	box    *sandbox.Box
+	mu     sync.Mutex
+	idle   []*sandbox.Box
 }
 
 var _ boot.Tools = (*toolbox)(nil)
 
 func (t *toolbox) close() {
-	if t.box != nil {
-		_ = t.box.Close()
+	for _, box := range t.idle {
+		_ = box.Close()
 	}
+	t.idle = nil
+}
+
+// lend runs f with a sandbox that nobody else uses meanwhile.
+func (t *toolbox) lend(ctx context.Context, f func(*sandbox.Box) error) error {
+	t.mu.Lock()
+	var box *sandbox.Box
+	if n := len(t.idle); n > 0 {
+		box, t.idle = t.idle[n-1], t.idle[:n-1]
+	}
+	t.mu.Unlock()
+	if box == nil {
+		var err error
+		if box, err = t.start(ctx); err != nil {
+			return err
+		}
+	}
+	err := f(box)
+	t.mu.Lock()
+	t.idle = append(t.idle, box)
+	t.mu.Unlock()
+	return err
 }
 
 func (t *toolbox) start(ctx context.Context) (*sandbox.Box, error) {
-	if t.box != nil {
-		return t.box, nil
-	}
 	pkgs, err := t.runner.Supply.Unpacked(ctx, t.refs, supply.Meter{})
 	if err != nil {
 		return nil, fmt.Errorf("tools tree: %w", err)
@@ -61,17 +81,20 @@ func (t *toolbox) start(ctx context.Context) (*sandbox.Box, error) {
 		_ = box.Close()
 		return nil, fmt.Errorf("tools tree: %w", err)
 	}
-	t.box = box
 	return box, nil
 }
 
 // Run runs a program in an empty directory that holds the inputs, and gives the
 // files that it left under the names of outputs.
-func (t *toolbox) Run(ctx context.Context, argv []string, stdin []byte, inputs map[string][]byte, outputs []string) (map[string][]byte, error) {
-	box, err := t.start(ctx)
-	if err != nil {
-		return nil, err
-	}
+func (t *toolbox) Run(ctx context.Context, argv []string, stdin []byte, inputs map[string][]byte, outputs []string) (result map[string][]byte, err error) {
+	err = t.lend(ctx, func(box *sandbox.Box) error {
+		result, err = runIn(ctx, box, t.epoch, argv, stdin, inputs, outputs)
+		return err
+	})
+	return result, err
+}
+
+func runIn(ctx context.Context, box *sandbox.Box, epoch int64, argv []string, stdin []byte, inputs map[string][]byte, outputs []string) (map[string][]byte, error) {
 	const dir = "ingot"
 	if err := box.Put(ctx, []tree.Entry{{Path: dir, Kind: tree.Dir, Mode: 0o755}}, nil); err != nil {
 		return nil, err
@@ -95,7 +118,7 @@ func (t *toolbox) Run(ctx context.Context, argv []string, stdin []byte, inputs m
 	}
 	out, err := box.Output(ctx, sandbox.Command{
 		Argv: append([]string{program}, argv[1:]...), Dir: "/" + dir, Stdin: in,
-		Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC0", fmt.Sprintf("SOURCE_DATE_EPOCH=%d", t.epoch)},
+		Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC0", fmt.Sprintf("SOURCE_DATE_EPOCH=%d", epoch)},
 	}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
@@ -110,14 +133,12 @@ func (t *toolbox) Run(ctx context.Context, argv []string, stdin []byte, inputs m
 }
 
 // Filter runs a program with its standard input and output elsewhere. It may be
-// called by several goroutines; a sandbox runs one program at a time.
+// called by several goroutines.
 func (t *toolbox) Filter(ctx context.Context, in io.Reader, out io.Writer, argv ...string) error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	box, err := t.start(ctx)
-	if err != nil {
-		return err
-	}
+	return t.lend(ctx, func(box *sandbox.Box) error { return filterIn(ctx, box, in, out, argv) })
+}
+
+func filterIn(ctx context.Context, box *sandbox.Box, in io.Reader, out io.Writer, argv []string) error {
 	program, err := find(ctx, box, argv[0])
 	if err != nil {
 		return err
@@ -143,11 +164,12 @@ func (t *toolbox) Filter(ctx context.Context, in io.Reader, out io.Writer, argv 
 // ReadFile reads a file of the tools tree, by absolute path.
 func (t *toolbox) ReadFile(path string) ([]byte, error) {
 	ctx := context.Background()
-	box, err := t.start(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return box.Read(ctx, strings.TrimPrefix(path, "/"))
+	var data []byte
+	err := t.lend(ctx, func(box *sandbox.Box) (err error) {
+		data, err = box.Read(ctx, strings.TrimPrefix(path, "/"))
+		return err
+	})
+	return data, err
 }
 
 func find(ctx context.Context, box *sandbox.Box, name string) (string, error) {
