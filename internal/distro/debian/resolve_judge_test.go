@@ -1,7 +1,6 @@
 package debian
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"crypto/sha256"
@@ -426,11 +425,12 @@ func TestResolveDrawn(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := bufio.NewWriter(f)
+	var text strings.Builder
 	for _, r := range all {
-		fmt.Fprintln(w, r)
+		text.WriteString(r.String() + "\n")
 	}
-	if err := errors.Join(w.Flush(), f.Close()); err != nil {
+	_, err = f.WriteString(text.String())
+	if err := errors.Join(err, f.Close()); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -40,22 +40,13 @@ func (s *solver) drop(p pkgID) {
 	s.changed(p)
 }
 
-// remove is keep, but for what the user asked for.
-func (s *solver) remove(p pkgID, depth int) bool {
-	if depth > deepest || s.pkgs[p].vers == none || s.has(p, protected|held) {
-		return false
-	}
-	if s.pkgs[p].flags&(flagEssential|flagProtected) != 0 {
-		return false
-	}
-	if s.pkg[p].install == none {
-		return true
-	}
-	if !s.has(p, auto) {
-		return false
+// remove is keep, but for what the user asked for and for essential packages.
+func (s *solver) remove(p pkgID, depth int) {
+	if depth > deepest || s.pkgs[p].vers == none || s.has(p, protected|held) ||
+		s.pkgs[p].flags&(flagEssential|flagProtected) != 0 || s.pkg[p].install == none || !s.has(p, auto) {
+		return
 	}
 	s.drop(p)
-	return true
 }
 
 // choose decides to install a package's candidate.

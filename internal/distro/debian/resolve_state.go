@@ -18,7 +18,6 @@ type solver struct {
 	dep          []depState
 	broken       int // packages to be installed with a dependency unmet
 	policyBroken int // the same, with a Recommends unmet
-	notes        []string
 }
 
 // A state is what is decided on a package.
