@@ -67,7 +67,7 @@ echo "PROBE state $(systemctl is-system-running)"
 echo "PROBE cmdline $(cat /proc/cmdline)"
 echo "PROBE firmware $([ -d /sys/firmware/efi ] && echo uefi || echo bios)"
 echo "PROBE disk $(cat /sys/block/vda/size) root $(cat /sys/block/vda/vda3/size) fs $(df --output=size -B1M / | tail -n 1)"
-echo "PROBE esp $(findmnt -no FSTYPE /boot/efi) $(ls /boot/efi/EFI/BOOT)"
+echo "PROBE esp $(ls /boot/efi/EFI/BOOT) $(findmnt -t vfat -no FSTYPE /boot/efi)"
 echo "PROBE machine-id $(cat /etc/machine-id)"
 echo "PROBE address $(networkctl --no-legend list | tr -s ' ' | tail -n 1) $(resolvectl dns | tail -n 1)"
 echo "PROBE unit $(systemctl is-active serial-getty@ttyS0 systemd-networkd systemd-resolved systemd-logind dbus | tr '\n' ' ')"
@@ -144,7 +144,7 @@ func TestBoot(t *testing.T) {
 				return path
 			}
 			always := []string{
-				`login: `, `PROBE state running`, `PROBE esp vfat BOOTX64.EFI`, `PROBE machine-id [0-9a-f]{32}`,
+				`login: `, `PROBE state running`, `PROBE esp BOOTX64.EFI vfat`, `PROBE machine-id [0-9a-f]{32}`,
 				`PROBE cmdline BOOT_IMAGE=/boot/vmlinuz-\S+ root=UUID=` + im.Root().UUID() + ` ro console=tty0 console=ttyS0,115200 systemd.show_status=1 "ingot.test=a b"`,
 				`PROBE address .* ether routable configured.* 10\.0\.2\.3`, `PROBE unit active active active active active`,
 			}

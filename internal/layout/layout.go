@@ -126,8 +126,9 @@ func Resolve(p Params) (Resolved, error) {
 		add(Partition{Role: BIOSBoot, Type: typeBIOSBoot, Least: mib})
 	}
 	if wants("uefi") {
-		// The machine runs without its ESP, so a missing one must not stop it.
-		add(Partition{Role: ESP, Type: typeESP, Format: "vfat", Label: "ESP", Mount: "/boot/efi", Options: "umask=0077,nofail", Least: espLeast})
+		// The machine runs without its ESP: it is mounted while somebody looks,
+		// so that a crash seldom finds it open, and a missing one stops nothing.
+		add(Partition{Role: ESP, Type: typeESP, Format: "vfat", Label: "ESP", Mount: "/boot/efi", Options: "umask=0077,nofail,x-systemd.automount,x-systemd.idle-timeout=1min", Least: espLeast})
 	} else if !bios {
 		return Resolved{}, fault.Newf(fault.Definition, "layout: %s has no firmware of %q", p.Arch, p.Firmware)
 	}

@@ -48,7 +48,7 @@ hybrid  GPT disk  768.0 MiB  4241a48d-050c-89e3-bfac-f35249d886f0
 
 # file system, mount point, type, options, dump, pass
 UUID=9c2b3f30-2ed2-8679-99a3-30743c848fdc / ext4 errors=remount-ro,x-systemd.growfs 0 1
-UUID=2BC3-BFA1 /boot/efi vfat umask=0077,nofail 0 0
+UUID=2BC3-BFA1 /boot/efi vfat umask=0077,nofail,x-systemd.automount,x-systemd.idle-timeout=1min 0 0
 `},
 		{"UEFI alone, a large ESP", "amd64", []string{"uefi"}, map[layout.Role]int64{layout.Root: 20 << 30, layout.ESP: 100 << 20}, `
 hybrid  GPT disk  20.1 GiB  4241a48d-050c-89e3-bfac-f35249d886f0
@@ -57,7 +57,7 @@ hybrid  GPT disk  20.1 GiB  4241a48d-050c-89e3-bfac-f35249d886f0
 
 # file system, mount point, type, options, dump, pass
 UUID=9c2b3f30-2ed2-8679-99a3-30743c848fdc / ext4 errors=remount-ro,x-systemd.growfs 0 1
-UUID=2BC3-BFA1 /boot/efi vfat umask=0077,nofail 0 0
+UUID=2BC3-BFA1 /boot/efi vfat umask=0077,nofail,x-systemd.automount,x-systemd.idle-timeout=1min 0 0
 `},
 		{"BIOS alone", "amd64", []string{"bios"}, map[layout.Role]int64{layout.Root: 1}, `
 hybrid  GPT disk  4.0 MiB  4241a48d-050c-89e3-bfac-f35249d886f0
@@ -74,7 +74,7 @@ hybrid  GPT disk  67.0 MiB  4241a48d-050c-89e3-bfac-f35249d886f0
 
 # file system, mount point, type, options, dump, pass
 UUID=9c2b3f30-2ed2-8679-99a3-30743c848fdc / ext4 errors=remount-ro,x-systemd.growfs 0 1
-UUID=2BC3-BFA1 /boot/efi vfat umask=0077,nofail 0 0
+UUID=2BC3-BFA1 /boot/efi vfat umask=0077,nofail,x-systemd.automount,x-systemd.idle-timeout=1min 0 0
 `},
 	}
 	for _, test := range tests {

@@ -215,7 +215,7 @@ func bootMachine(t *testing.T, diskPath, format, firmware string, want ...string
 		t.Fatalf("machine: %v\n%s", err, last(said))
 	}
 	for line := range strings.Lines(said) {
-		for _, bad := range []string{"error: ", "Failed to ", "EXT4-fs error", "EXT4-fs warning", "emergency mode"} {
+		for _, bad := range []string{"error: ", "Failed to start", "Failed to mount", "Timed out", "EXT4-fs error", "EXT4-fs warning", "emergency mode"} {
 			if strings.Contains(line, bad) {
 				t.Errorf("%s: %s", firmware, line)
 			}
