@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -43,6 +44,7 @@ type Box struct {
 	wire   *wire
 	log    *bytes.Buffer // what the inside itself said
 	closed sync.Once
+	gone   chan struct{} // closed when the process has ended
 }
 
 // New starts a box with an empty root. What forbids it, such as a kernel without
@@ -76,7 +78,7 @@ func New(ctx context.Context, o Options) (*Box, error) {
 			Setpgid:     true, // a ^C at the terminal is ingot's to handle
 		},
 	}
-	err = b.cmd.Start()
+	err = b.start()
 	_, _ = conn[1].Close(), files[1].Close()
 	if err != nil {
 		_, _ = conn[0].Close(), files[0].Close()
@@ -102,6 +104,25 @@ func New(ctx context.Context, o Options) (*Box, error) {
 			WithHint("ingot needs user namespaces with mount, proc and tmpfs inside; in a container allow nesting")
 	}
 	return b, nil
+}
+
+// start starts the process inside. The kernel sends the parent-death signal when
+// the thread that started it ends, so a goroutine keeps that thread until the box
+// is closed.
+func (b *Box) start() error {
+	started := make(chan error)
+	b.gone = make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := b.cmd.Start()
+		started <- err
+		if err == nil {
+			_ = b.cmd.Wait() // its exit code says nothing
+		}
+		close(b.gone)
+	}()
+	return <-started
 }
 
 // ambient is every capability that this kernel knows.
@@ -374,6 +395,6 @@ func (b *Box) kill() {
 			b.wire.close()
 		}
 		_ = b.cmd.Process.Kill()
-		_ = b.cmd.Wait() // its exit code says nothing
+		<-b.gone
 	})
 }
