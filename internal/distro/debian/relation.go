@@ -122,7 +122,7 @@ func nextRelation(s []byte) (rawRelation, []byte, error) {
 	for i < len(s) && !endsName[s[i]] {
 		i++
 	}
-	if i == 0 {
+	if i == 0 || s[0] == ':' {
 		return r, nil, fmt.Errorf("no name at %q", clip(s))
 	}
 	r.name = s[:i]

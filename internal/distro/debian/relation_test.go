@@ -25,6 +25,7 @@ func TestParseRelations(t *testing.T) {
 		{"a (>= 1", "error: no )"},
 		{"a (>= )", "error: no version"},
 		{", a", "error: no name"},
+		{":any", "error: no name"},
 		{"a b", "error: unexpected"},
 		{"a [amd64]", "error: unexpected"},
 		{"a <!nocheck>", "error: unexpected"},
