@@ -2,6 +2,7 @@ package supply
 
 import (
 	"context"
+	"net/url"
 	"strings"
 
 	"ingot/internal/digest"
@@ -68,7 +69,7 @@ func offline(missing []distro.Ref) error {
 func (s *Supply) job(ref distro.Ref, m Meter, done func()) fetch.Job {
 	var urls []string
 	for _, root := range s.Mirrors(ref.Archive) {
-		urls = append(urls, strings.TrimSuffix(root, "/")+"/"+ref.Location)
+		urls = append(urls, strings.TrimSuffix(root, "/")+(&url.URL{Path: "/" + ref.Location}).EscapedPath())
 	}
 	var pending *store.Pending
 	return fetch.Job{

@@ -81,7 +81,7 @@ func newArchive(t *testing.T, n int) *archive {
 		name := fmt.Sprintf("pack%02d", i)
 		deb := makeDeb(name, "1.0-1", strings.Repeat("the content of "+name+"\n", 1+i*100))
 		ref := distro.Ref{
-			Name: name, Version: "1.0-1", Arch: "all", Archive: "debian", Location: "pool/main/p/" + name + "_1.0-1_all.deb",
+			Name: name, Version: "1.0-1", Arch: "all", Archive: "debian", Location: "pool/main/p/" + name + "_1%3a1.0+b1~x_all.deb", // "%" is a letter of the name here
 			Size: int64(len(deb)), SHA256: digest.Of(deb),
 		}
 		a.refs = append(a.refs, ref)
