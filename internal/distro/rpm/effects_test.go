@@ -372,7 +372,7 @@ true
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := `1 base-2:1-3.ARCH 00000000000000000
+	want := `1 base-2:1-3.ARCH 00000000000000
 2 tool-data-1.0-1.noarch 00000
 3 tool-1.0~rc2-1.ARCH 000000000000000
 verified:

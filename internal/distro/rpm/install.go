@@ -225,7 +225,7 @@ func (i *installer) files(ctx context.Context, p *pkg) error {
 
 // there says whether a directory is there or will be.
 func (i *installer) there(ctx context.Context, path string) (bool, error) {
-	if i.placed[path] {
+	if path == "" || i.placed[path] {
 		return true, nil
 	}
 	return i.box.Exists(ctx, path)
