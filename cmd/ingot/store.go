@@ -127,13 +127,13 @@ func (g gcJSON) print(cmd *cobra.Command, withCache bool) error {
 			return err
 		}
 	}
-	text := fmt.Sprintf("store: %s %d packages, %s; kept %d, %s", removed, g.Removed, ui.Size(g.Freed), g.Kept, ui.Size(g.Size))
+	text := fmt.Sprintf("store: %s %s, %s; kept %d, %s", removed, many(g.Removed, "package"), ui.Size(g.Freed), g.Kept, ui.Size(g.Size))
 	if g.Leased > 0 {
 		text += fmt.Sprintf("; %d of them only for builds that are running", g.Leased)
 	}
 	if withCache {
 		n, size := total(g.Cache)
-		text += fmt.Sprintf("\ncache: %s %d entries, %s", removed, n, ui.Size(size))
+		text += fmt.Sprintf("\ncache: %s %s, %s", removed, many(n, "file"), ui.Size(size))
 	}
 	_, err := fmt.Fprintln(w, text)
 	return err
@@ -198,4 +198,12 @@ func total(kinds []kindJSON) (entries int, size int64) {
 		size += k.Size
 	}
 	return entries, size
+}
+
+// many counts things for people.
+func many(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
 }

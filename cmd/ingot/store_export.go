@@ -129,7 +129,7 @@ func (h *house) complete(ctx context.Context, l *lock.Lock) error {
 	for _, r := range missing {
 		bytes += r.Size
 	}
-	t := h.progress.Start(ui.Step{ID: "fetch", Name: fmt.Sprintf("fetch %d packages", len(missing)), Unit: ui.Bytes, Total: bytes})
+	t := h.progress.Start(ui.Step{ID: "fetch", Name: "fetch " + many(len(missing), "package"), Unit: ui.Bytes, Total: bytes})
 	err := s.Fetch(ctx, missing, supply.Meter{Fetched: t.Add})
 	t.Done(err)
 	return err
@@ -221,11 +221,11 @@ func printCargo(cmd *cobra.Command, c supply.Cargo, file string, asJSON bool) er
 	case asJSON:
 		return printJSON(cmd, out)
 	case cmd.Name() == "import":
-		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %d locks, %d packages, %s; %d are new\n", file, len(c.Locks), c.Blobs, ui.Size(c.Size), c.New)
+		_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, %s, %s; %d new\n", file, many(len(c.Locks), "lock"), many(c.Blobs, "package"), ui.Size(c.Size), c.New)
 		return err
 	case file == "-":
 		return nil
 	}
-	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %d locks, %d packages, %s\n", file, len(c.Locks), c.Blobs, ui.Size(c.Size))
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %s, %s, %s\n", file, many(len(c.Locks), "lock"), many(c.Blobs, "package"), ui.Size(c.Size))
 	return err
 }

@@ -75,7 +75,7 @@ is damaged is removed, so that the next build fetches it again.`,
 				err = out.print(cmd.OutOrStdout())
 			}
 			if err == nil && len(out.Damaged) > 0 {
-				err = fault.Newf(fault.Verification, "%d blobs of the store were damaged and have been removed: %s", len(out.Damaged), strings.Join(out.Damaged, ", ")).
+				err = fault.Newf(fault.Verification, "%s of the store, damaged, removed: %s", many(len(out.Damaged), "blob"), strings.Join(out.Damaged, ", ")).
 					WithHint("the next build fetches them again; look at the disk's health")
 			}
 			return err
@@ -178,14 +178,14 @@ func (l *listJSON) print(out io.Writer) error {
 	if len(l.Locks)+len(l.Blobs) > 0 {
 		_, _ = fmt.Fprintln(w)
 	}
-	_, _ = fmt.Fprintf(w, "store\t%d packages\t%s\t%s\n", len(l.Blobs), ui.Size(l.Size), l.Store)
+	_, _ = fmt.Fprintf(w, "store\t%s\t%s\t%s\n", many(len(l.Blobs), "package"), ui.Size(l.Size), l.Store)
 	if l.Free > 0 {
 		_, _ = fmt.Fprintf(w, "\tof no lock\t%s\t'ingot store gc' removes them\n", ui.Size(l.Free))
 	}
 	n, size := total(l.Cache)
-	_, _ = fmt.Fprintf(w, "cache\t%d entries\t%s\t%s\n", n, ui.Size(size), l.Place)
+	_, _ = fmt.Fprintf(w, "cache\t%s\t%s\t%s\n", many(n, "file"), ui.Size(size), l.Place)
 	for _, k := range l.Cache {
-		_, _ = fmt.Fprintf(w, "\t%s\t%s\t%d entries\n", k.Kind, ui.Size(k.Size), k.Entries)
+		_, _ = fmt.Fprintf(w, "\t%s\t%s\t%s\n", k.Kind, ui.Size(k.Size), many(k.Entries, "file"))
 	}
 	return w.Flush()
 }

@@ -60,7 +60,7 @@ func offline(missing []distro.Ref) error {
 	first := missing[0]
 	e := fault.Newf(fault.Unreachable, "package %s %s is not in the store, and this build is offline", first.Name, first.Version)
 	if n := len(missing) - 1; n > 0 {
-		e = fault.Newf(fault.Unreachable, "package %s %s and %d others are not in the store, and this build is offline", first.Name, first.Version, n)
+		e = fault.Newf(fault.Unreachable, "package %s %s and %d more are not in the store, and this build is offline", first.Name, first.Version, n)
 	}
 	return e.WithHint("run the build once without --offline, or bring the packages with 'ingot store export' and 'ingot store import'")
 }

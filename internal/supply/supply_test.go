@@ -239,7 +239,7 @@ func TestOffline(t *testing.T) {
 	a := newArchive(t, 3)
 	s := supplyIn(t, t.TempDir(), nil)
 	_, err := s.Unpacked(t.Context(), a.refs, Meter{})
-	if fault.CodeOf(err) != fault.Unreachable || !strings.Contains(err.Error(), "pack00 1.0-1 and 2 others") || fault.HintOf(err) == "" {
+	if fault.CodeOf(err) != fault.Unreachable || !strings.Contains(err.Error(), "pack00 1.0-1 and 2 more") || fault.HintOf(err) == "" {
 		t.Errorf("%v", err)
 	}
 }
