@@ -223,7 +223,7 @@ func newPacker(c Compression) (packer, error) {
 		if err != nil {
 			return nil, err
 		}
-		return func(b []byte) ([]byte, error) { return e.EncodeAll(b, nil), nil }, nil
+		return func(b []byte) ([]byte, error) { return e.EncodeAll(b, make([]byte, 0, cluster)), nil }, nil
 	case None:
 	}
 	return nil, fmt.Errorf("qcow2: no compression %d", c)
