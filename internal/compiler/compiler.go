@@ -312,9 +312,7 @@ func (c *Compiler) resolve(def *definition.Definition, l *lock.Lock, files []deb
 			if err != nil {
 				return err
 			}
-			if refs, err = hold(u, req, refs, oldSet(old, arch, purpose), move); err != nil {
-				return err
-			}
+			refs = hold(u, req, refs, oldSet(old, arch, purpose), move)
 			l.Sets = append(l.Sets, lock.Set{Arch: arch, Purpose: purpose, Refs: refs})
 		}
 	}
@@ -346,9 +344,9 @@ func oldSet(old *lock.Lock, arch, purpose string) []distro.Ref {
 
 // hold keeps the old lock's versions of packages that are chosen again and that
 // may not move, as far as the archives still offer them.
-func hold(u *debian.Universe, req distro.Request, fresh, old []distro.Ref, move Move) ([]distro.Ref, error) {
+func hold(u *debian.Universe, req distro.Request, fresh, old []distro.Ref, move Move) []distro.Ref {
 	if move.All || len(old) == 0 {
-		return fresh, nil
+		return fresh
 	}
 	versions := map[string]string{}
 	for _, r := range old {
@@ -365,12 +363,12 @@ func hold(u *debian.Universe, req distro.Request, fresh, old []distro.Ref, move 
 		tokens = append(tokens, r.Name+"="+v)
 	}
 	if !held {
-		return fresh, nil
+		return fresh
 	}
 	req.Packages = tokens
 	refs, err := u.Resolve(req)
 	if err != nil {
-		return fresh, nil //nolint:nilerr // the old versions do not fit together any more: the new ones do
+		return fresh // the old versions do not fit together any more: the new ones do
 	}
-	return refs, nil
+	return refs
 }

@@ -79,7 +79,7 @@ func (w *worker) read(t tree.Tree, path string) ([]byte, error) {
 		return nil, err
 	}
 	data := make([]byte, n.Content.Size)
-	if _, err := r.ReadAt(data, 0); err != nil && !(errors.Is(err, io.EOF) && n.Content.Size == 0) {
+	if _, err := r.ReadAt(data, 0); err != nil && (n.Content.Size > 0 || !errors.Is(err, io.EOF)) {
 		return nil, err
 	}
 	return data, nil

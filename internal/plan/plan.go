@@ -83,9 +83,6 @@ func keyOf(kind string, before digest.Digest, reads any) digest.Digest {
 	return digest.Of(data)
 }
 
-// last is the key of a chain's last step.
-func (c Chain) last() digest.Digest { return c.Steps[len(c.Steps)-1].Key }
-
 // refIDs is what an install step reads of packages: who they are, not where they
 // lie.
 func refIDs(refs []distro.Ref) []string {

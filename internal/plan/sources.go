@@ -126,7 +126,6 @@ func (w *worker) putFiles(ctx context.Context, p *Plan) error {
 	for _, f := range p.Definition.Files {
 		var pack memoryPack
 		to := strings.TrimPrefix(path.Clean(f.Path), "/")
-		files := []lock.File{{Path: to}}
 		var entries []tree.Entry
 		if f.Content != nil {
 			mode := uint32(0o644)
@@ -136,8 +135,7 @@ func (w *worker) putFiles(ctx context.Context, p *Plan) error {
 			entries = append(parentsOf(to, p.Lock.Epoch), tree.Entry{Path: to, Kind: tree.File, Mode: mode, Mtime: tree.Time{Sec: p.Lock.Epoch}, Content: pack.add([]byte(*f.Content))})
 		} else {
 			rel := relative(p.Definition.Dir, f.Source)
-			files = p.below(rel)
-			entries, err = p.sourceEntries(files, func(path string) string {
+			entries, err = p.sourceEntries(p.below(rel), func(path string) string {
 				return strings.TrimSuffix(to+"/"+strings.TrimPrefix(strings.TrimPrefix(path, rel), "/"), "/")
 			}, &pack, p.Lock.Epoch)
 			if err != nil {
@@ -147,7 +145,7 @@ func (w *worker) putFiles(ctx context.Context, p *Plan) error {
 		if err := ids.own(f, to, entries); err != nil {
 			return err
 		}
-		if entries, err = existing(ctx, box, entries, to); err != nil {
+		if entries, err = existing(ctx, box, entries); err != nil {
 			return err
 		}
 		if err := pack.put(ctx, box, entries); err != nil {
@@ -167,9 +165,9 @@ func parentsOf(path string, epoch int64) []tree.Entry {
 	return out
 }
 
-// existing leaves out directories above the target that the image has: their
-// metadata is not the definition's affair.
-func existing(ctx context.Context, box *sandbox.Box, entries []tree.Entry, to string) ([]tree.Entry, error) {
+// existing leaves out directories that the image has: their metadata is not the
+// definition's affair.
+func existing(ctx context.Context, box *sandbox.Box, entries []tree.Entry) ([]tree.Entry, error) {
 	var out []tree.Entry
 	for _, e := range entries {
 		if e.Kind == tree.Dir {

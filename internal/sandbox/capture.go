@@ -188,7 +188,7 @@ func (c *capturer) entry(path, full string, st *syscall.Stat_t) (tree.Entry, err
 		}
 		c.links[inodeOf(st)] = path
 		e.Kind = tree.File
-		e.Content, e.Owner, err = c.content(path, full, st)
+		e.Content, e.Owner, err = c.content(full, st)
 	default:
 		return e, fmt.Errorf("/%s is of a type that an image cannot hold (mode %o)", path, st.Mode)
 	}
@@ -204,7 +204,7 @@ func (c *capturer) entry(path, full string, st *syscall.Stat_t) (tree.Entry, err
 
 // content finds where a file's bytes lie: where they lay, if nothing touched
 // the inode; else they are read, and written to the pack if they are new.
-func (c *capturer) content(path, full string, st *syscall.Stat_t) (tree.Content, string, error) {
+func (c *capturer) content(full string, st *syscall.Stat_t) (tree.Content, string, error) {
 	id := inodeOf(st)
 	old, known := c.box.known[id]
 	if known && old.ctime == st.Ctim && old.content.Size == st.Size {

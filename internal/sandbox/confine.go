@@ -69,7 +69,7 @@ func (r resolver) dir(p string, links int) (string, error) {
 	switch {
 	case errors.Is(err, unix.EINVAL): // not a link
 	case err != nil:
-		return full, nil // not there yet
+		return full, nil //nolint:nilerr // not there yet
 	case links == maxLinks:
 		return "", fmt.Errorf("too many symbolic links at /%s", p)
 	default:

@@ -76,7 +76,6 @@ func (in *box) serve(r request, files []*os.File) (reply, error) {
 
 // A box is the inside's state.
 type box struct {
-	root    *os.Root            // of treeDir
 	puts    map[string]original // files put and not yet remembered, by path
 	known   map[inode]original
 	owners  map[string]string // of everything put, by path
