@@ -110,6 +110,11 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 	if err := keepSeals(p.Lock, lockPath, result.Seals); err != nil {
 		return nil, err
 	}
+	sealed, err := supply.Hold(cmd.Context(), h.store, lockPath, p.Lock)
+	if err != nil {
+		return nil, err
+	}
+	sealed() // the list of a seal is held by the lock's reference from now on
 	out := buildResult(p, lockPath, result)
 	if f.test {
 		if out.Tests, err = f.prove(cmd.Context(), h, p, result); err != nil {

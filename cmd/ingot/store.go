@@ -127,7 +127,7 @@ func (g gcJSON) print(cmd *cobra.Command, withCache bool) error {
 			return err
 		}
 	}
-	text := fmt.Sprintf("store: %s %s, %s; kept %d, %s", removed, many(g.Removed, "package"), ui.Size(g.Freed), g.Kept, ui.Size(g.Size))
+	text := fmt.Sprintf("store: %s %s, %s; kept %d, %s", removed, many(g.Removed, "blob"), ui.Size(g.Freed), g.Kept, ui.Size(g.Size))
 	if g.Leased > 0 {
 		text += fmt.Sprintf("; %d of them only for builds that are running", g.Leased)
 	}
@@ -161,7 +161,7 @@ func (l lockJSON) name() string {
 }
 
 func describeLock(s *store.Store, r store.Ref) lockJSON {
-	l := lockJSON{Digest: r.Lock.String(), Path: filepath.Clean(r.Path), Packages: len(r.Needs), Current: supply.Current(r), Used: r.Used.UTC()}
+	l := lockJSON{Digest: r.Lock.String(), Path: filepath.Clean(r.Path), Current: supply.Current(r), Used: r.Used.UTC()}
 	if r.Path == "" {
 		l.Path = ""
 	}
@@ -169,6 +169,10 @@ func describeLock(s *store.Store, r store.Ref) lockJSON {
 		l.KeptUntil = l.Used.AddDate(0, 0, supply.KeepDays)
 	}
 	for _, n := range r.Needs {
+		if n.Size == store.AnySize {
+			continue // the list of a seal
+		}
+		l.Packages++
 		l.Size += n.Size
 		if !s.Has(n.Digest, n.Size) {
 			l.Missing++

@@ -148,7 +148,7 @@ func (l *listJSON) fill(s *store.Store) error {
 func (l *listJSON) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	if len(l.Blobs) > 0 {
-		_, _ = fmt.Fprintln(w, "PACKAGE\tVERSION\tARCH\tSIZE\tHELD BY")
+		_, _ = fmt.Fprintln(w, "BLOB\tVERSION\tARCH\tSIZE\tHELD BY")
 	}
 	for _, b := range l.Blobs {
 		name := b.Name
@@ -178,7 +178,7 @@ func (l *listJSON) print(out io.Writer) error {
 	if len(l.Locks)+len(l.Blobs) > 0 {
 		_, _ = fmt.Fprintln(w)
 	}
-	_, _ = fmt.Fprintf(w, "store\t%s\t%s\t%s\n", many(len(l.Blobs), "package"), ui.Size(l.Size), l.Store)
+	_, _ = fmt.Fprintf(w, "store\t%s\t%s\t%s\n", many(len(l.Blobs), "blob"), ui.Size(l.Size), l.Store)
 	if l.Free > 0 {
 		_, _ = fmt.Fprintf(w, "\tof no lock\t%s\t'ingot store gc' removes them\n", ui.Size(l.Free))
 	}

@@ -81,7 +81,10 @@ func (s *Store) Path(d digest.Digest) string {
 	return filepath.Join(s.dir, "blobs", h[:2], h)
 }
 
-// Has says whether a blob of that digest and size is there. Size -1 is any.
+// AnySize is the size of a blob whose size is not known before.
+const AnySize = -1
+
+// Has says whether a blob of that digest and size, or [AnySize], is there.
 func (s *Store) Has(d digest.Digest, size int64) bool {
 	info, err := os.Lstat(s.Path(d))
 	return err == nil && info.Mode().IsRegular() && (size < 0 || info.Size() == size)

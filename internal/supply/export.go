@@ -58,16 +58,16 @@ func Export(ctx context.Context, s *store.Store, w io.Writer, locks []*lock.Lock
 	if err := putFile(t, exportMark, []byte(exportText)); err != nil {
 		return c, err
 	}
-	var needs []store.Need
+	var all []store.Need
 	for _, l := range locks {
 		if err := putFile(t, lockPlace+l.Digest().String()+lockSuffix, lock.Encode(*l)); err != nil {
 			return c, err
 		}
-		needs = append(needs, Reference("", l).Needs...)
+		all = append(all, needs(l)...)
 	}
-	slices.SortFunc(needs, func(a, b store.Need) int { return compareDigests(a.Digest, b.Digest) })
-	needs = slices.CompactFunc(needs, func(a, b store.Need) bool { return a.Digest == b.Digest })
-	for _, n := range needs {
+	slices.SortFunc(all, func(a, b store.Need) int { return compareDigests(a.Digest, b.Digest) })
+	all = slices.CompactFunc(all, func(a, b store.Need) bool { return a.Digest == b.Digest })
+	for _, n := range all {
 		if err := ctx.Err(); err != nil {
 			return c, err
 		}

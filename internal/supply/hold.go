@@ -36,17 +36,31 @@ func Packages(l *lock.Lock) []distro.Ref {
 	return out
 }
 
+// needs are a lock's packages as a reference names them.
+func needs(l *lock.Lock) []store.Need {
+	var out []store.Need
+	for _, p := range Packages(l) {
+		out = append(out, store.Need{
+			Blob:  store.Blob{Digest: p.SHA256, Size: p.Size},
+			Label: p.Name + " " + p.Version + " " + p.Arch,
+		})
+	}
+	return out
+}
+
 // Reference is what the store records of a lock: the file that it was read from,
-// by absolute path or "", its digest, and its packages. A file has a reference for each
-// lock that it once was, so that a step back in its history finds its packages.
+// by absolute path or "", its digest, its packages, and the lists of its seals, whose
+// size no lock says. A file has a reference for each lock that it once was, so that a
+// step back in its history finds its packages.
 func Reference(path string, l *lock.Lock) store.Ref {
 	r := store.Ref{Path: path, Lock: l.Digest()}
 	at := digest.Of([]byte(path))
 	r.Name = hex.EncodeToString(at[:8]) + "-" + hex.EncodeToString(r.Lock[:8])
-	for _, p := range Packages(l) {
+	r.Needs = needs(l)
+	for _, seal := range l.Seals {
 		r.Needs = append(r.Needs, store.Need{
-			Blob:  store.Blob{Digest: p.SHA256, Size: p.Size},
-			Label: p.Name + " " + p.Version + " " + p.Arch,
+			Blob:  store.Blob{Digest: seal.SHA256, Size: store.AnySize},
+			Label: "seal " + seal.Purpose + " " + seal.Arch,
 		})
 	}
 	return r
@@ -54,7 +68,8 @@ func Reference(path string, l *lock.Lock) store.Ref {
 
 // Hold keeps the packages of a lock from being collected: those of this lock file
 // from now on, by a reference, and while release was not called also when
-// the file changes. Call it before asking what is missing.
+// the file changes. Call it before asking what is missing, and again for a lock
+// that has got its seals.
 func Hold(ctx context.Context, s *store.Store, path string, l *lock.Lock) (release func(), err error) {
 	path, err = filepath.Abs(path)
 	if err != nil {

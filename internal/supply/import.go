@@ -145,7 +145,7 @@ func (in *importer) lock(name string, size int64) error {
 		return refuse("lock %s has digest %s", name, l.Digest())
 	}
 	in.cargo.Locks = append(in.cargo.Locks, l)
-	for _, n := range Reference("", l).Needs {
+	for _, n := range needs(l) {
 		if old, ok := in.needs[n.Digest]; ok && old.Size != n.Size {
 			return refuse("its locks give package %s two sizes", n.Label)
 		}

@@ -508,8 +508,17 @@ func TestHold(t *testing.T) {
 		{"a lock with seals is the same lock", func() error {
 			l := *now
 			l.Seals = []lock.Seal{{Arch: "amd64", Purpose: "machine", SHA256: digest.Of([]byte("tree"))}}
-			return lock.Write(path, l)
+			p, err := s.Store.Create()
+			if err != nil {
+				return err
+			}
+			if _, err := p.Write([]byte("tree")); err != nil {
+				return err
+			}
+			hold(&l)
+			return p.Commit(l.Seals[0].SHA256)
 		}, 1, 4},
+		{"and its list stays with it", func() error { return s.Store.Verify(digest.Of([]byte("tree"))) }, 1, 4},
 		{"a lock that cannot be read is kept for a while", func() error { return os.WriteFile(path, []byte("<<<<<<< HEAD"), 0o600) }, -1, 4},
 		{"one that is gone is as well", func() error { return os.Remove(path) }, -1, 4},
 		{"and no longer", func() error { return nil }, 1, 0},
