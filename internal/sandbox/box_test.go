@@ -2,11 +2,13 @@ package sandbox
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"ingot/internal/digest"
 	"ingot/internal/tree"
@@ -32,6 +34,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"time"
 )
 
 func main() {
@@ -49,6 +52,9 @@ func main() {
 		if err := os.Remove(os.Args[2]); err != nil {
 			panic(err)
 		}
+	case "stay":
+		fmt.Println("running")
+		time.Sleep(time.Hour)
 	case "who":
 		host, _ := os.Hostname()
 		links, _ := net.Interfaces()
@@ -71,6 +77,59 @@ func main() {
 		t.Fatalf("cannot build the test program: %v\n%s", err, msg)
 	}
 	return out
+}
+
+// TestBoxEndsWithItsIngot kills a process with a box in which a program runs, and
+// waits for the program to be gone.
+func TestBoxEndsWithItsIngot(t *testing.T) {
+	if pack := os.Getenv("INGOT_TEST_VICTIM"); pack != "" {
+		victim(t, pack)
+		return
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run", "TestBoxEndsWithItsIngot")
+	cmd.Env = append(os.Environ(), "INGOT_TEST_VICTIM="+program(t))
+	cmd.Stdout = w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = w.Close()
+	line := make([]byte, 8)
+	if _, err := io.ReadFull(r, line); err != nil || string(line) != "running\n" {
+		t.Fatalf("the program said %q: %v", line, err)
+	}
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	// The program holds the pipe's other end as long as it lives.
+	done := make(chan struct{})
+	go func() { _, _ = io.Copy(io.Discard, r); close(done) }()
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Error("the program outlives the ingot that started it")
+	}
+	_ = cmd.Wait()
+}
+
+// victim runs a program in a box until it is killed.
+func victim(t *testing.T, prog string) {
+	data, err := os.ReadFile(prog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := New(t.Context(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Write(t.Context(), NewFile{Path: "prog", Mode: 0o755, Data: data}); err != nil {
+		t.Fatal(err)
+	}
+	err = b.Run(t.Context(), Command{Argv: []string{"/prog", "stay"}, Stdout: os.Stdout})
+	t.Fatalf("the program ended: %v", err)
 }
 
 func TestBoxCapturesWhatChanged(t *testing.T) {

@@ -28,6 +28,7 @@ func inside() int {
 		return 1
 	}
 	unix.CloseOnExec(3)
+	go endWithOutside()
 	var in box
 	for {
 		var r request
@@ -47,6 +48,21 @@ func inside() int {
 		}
 		if err := w.enc.Encode(answer); err != nil {
 			return 0
+		}
+	}
+}
+
+// endWithOutside ends the box when the other side is gone, also while a program
+// runs. This is process 1 of its namespace: everything in it ends too.
+func endWithOutside() {
+	p := []unix.PollFd{{Fd: 3, Events: unix.POLLRDHUP}}
+	for {
+		_, err := unix.Poll(p, -1)
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return
+		}
+		if p[0].Revents != 0 {
+			os.Exit(0)
 		}
 	}
 }
@@ -88,6 +104,11 @@ func (in *box) setup(s setup) error {
 	// The map is written by now: become root of the namespace.
 	if err := errors.Join(unix.Setgroups(nil), unix.Setresgid(0, 0, 0), unix.Setresuid(0, 0, 0)); err != nil {
 		return fmt.Errorf("cannot become root inside: %w", err)
+	}
+	// A change of ids takes back the parent-death signal (prctl(2)), so it is
+	// asked for again: nothing of a box may outlive its ingot.
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot ask for the parent-death signal: %w", err)
 	}
 	// What programs inherit; files that are put get their modes explicitly.
 	unix.Umask(0o022)
