@@ -62,7 +62,7 @@ by SSH with a key made for this run.`,
 	fl.BoolVar(&f.ssh, "ssh", false, "open a root shell by SSH")
 	fl.BoolVar(&f.network, "network", false, "let the machine reach what this one does (--console and --ssh do)")
 	fl.Var(&f.memory, "memory", "its memory, such as 512MiB")
-	fl.IntVar(&f.cpus, "cpus", 0, "its processors; 0 is two under KVM, one otherwise")
+	fl.IntVar(&f.cpus, "cpus", vm.DefaultCPUs, "its processors")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object")
 	for _, other := range []string{"ssh", "run", "expect", "json"} {
 		cmd.MarkFlagsMutuallyExclusive("console", other)

@@ -30,9 +30,9 @@ func bootSector() []byte {
 }
 
 // probeArguments is QEMU's command line for the probe.
-func probeArguments(accel string, disk, debug int) []string {
+func probeArguments(accel, version string, disk, debug int) []string {
 	a := []string{"-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-machine", "pc,graphics=off"}
-	a = append(a, acceleration(accel, 1)...)
+	a = append(a, acceleration(accel, version)...)
 	return append(a, "-m", "64M",
 		"-add-fd", fmt.Sprintf("fd=%d,set=%d", disk, disk),
 		"-blockdev", fmt.Sprintf(`{"driver":"file","node-name":"disk","filename":"/dev/fdset/%d","read-only":true}`, disk),
@@ -135,7 +135,7 @@ func progresses(ctx context.Context, e Emulator, accel string, limit time.Durati
 		return false, err
 	}
 	defer ours.Close()
-	args := probeArguments(accel, p.add(disk), p.add(theirs))
+	args := probeArguments(accel, e.Version, p.add(disk), p.add(theirs))
 	proc, err := startProcess(e, args, p.files)
 	p.close()
 	if err != nil {

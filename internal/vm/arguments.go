@@ -45,9 +45,9 @@ type wires struct {
 	drives           []drive
 }
 
-// arguments is QEMU's command line for a settled spec, without the program. It names no
-// path of the host.
-func arguments(s Spec, w wires, accel string) []string {
+// arguments is QEMU's command line for a settled spec, without the program. It
+// names no path of the host. The version is QEMU's.
+func arguments(s Spec, w wires, accel, version string) []string {
 	var a []string
 	add := func(words ...string) { a = append(a, words...) }
 	fd := func(set, n int) string {
@@ -84,7 +84,7 @@ func arguments(s Spec, w wires, accel string) []string {
 		machine += ",pflash0=code,pflash1=vars"
 	}
 	add("-machine", machine)
-	add(acceleration(accel, s.CPUs)...)
+	add(acceleration(accel, version)...)
 	add("-smp", strconv.Itoa(s.CPUs), "-m", strconv.FormatInt(s.Memory>>20, 10)+"M")
 	add("-chardev", fmt.Sprintf("socket,id=monitor,fd=%d", w.monitor), "-mon", "chardev=monitor,mode=control")
 	add("-chardev", fmt.Sprintf("socket,id=console,fd=%d", w.console), "-serial", "chardev:console")
@@ -127,18 +127,20 @@ func arguments(s Spec, w wires, accel string) []string {
 	return a
 }
 
-// acceleration is QEMU's arguments for a way to run code on a number of processors.
-// Several under TCG share one thread: QEMU 7.2 with a thread for each breaks
-// trixie's kernel 6.12 in its first seconds (a double fault after cmpxchg16b in
-// __kmalloc_noprof, each time), and hiding that instruction from the guest would shut out
-// distributions that need x86-64-v2.
-func acceleration(accel string, cpus int) []string {
+// acceleration is QEMU's arguments for a way to run code.
+//
+// Under TCG, QEMU before 8 leaves wrong flags behind cmpxchg16b: an interrupt right after
+// it then breaks the guest's kernel. Linux 6.12 (trixie) uses it for each allocation and
+// dies in __kmalloc_noprof by a double fault, within seconds or minutes (seen with
+// QEMU 7.2). Such a QEMU hides the instruction from the guest; the price is that
+// distributions that need x86-64-v2 do not start under it.
+func acceleration(accel, version string) []string {
 	if accel == KVM {
 		return []string{"-accel", "kvm", "-cpu", "host"}
 	}
-	thread := "multi"
-	if cpus > 1 {
-		thread = "single"
+	cpu := "max"
+	if major, _, _ := strings.Cut(version, "."); major == "6" || major == "7" {
+		cpu = "max,-cx16"
 	}
-	return []string{"-accel", "tcg,thread=" + thread + ",tb-size=256", "-cpu", "max"}
+	return []string{"-accel", "tcg,thread=multi,tb-size=256", "-cpu", cpu}
 }

@@ -71,9 +71,6 @@ func Start(ctx context.Context, spec Spec) (*Machine, error) {
 			return nil, err
 		}
 	}
-	if spec.CPUs == 0 {
-		spec.CPUs = DefaultCPUs(accel.accel)
-	}
 	m := &Machine{spec: spec, accel: accel, drained: make(chan struct{})}
 	if err := m.launch(ctx, emulator, images); err != nil {
 		return nil, err
@@ -139,7 +136,7 @@ func (m *Machine) launch(ctx context.Context, emulator Emulator, images []image)
 
 	m.out.log = m.spec.Log
 	m.started = time.Now()
-	if m.proc, err = startProcess(emulator, arguments(m.spec, w, m.accel.accel), p.files); err != nil {
+	if m.proc, err = startProcess(emulator, arguments(m.spec, w, m.accel.accel, emulator.Version), p.files); err != nil {
 		return err
 	}
 	p.close() // so that the wires end when QEMU does
@@ -343,7 +340,7 @@ func (m *Machine) unhealthy(format string, args ...any) error {
 
 // agentGrace is how long after a login prompt the agent may take to answer
 // before the image is taken to have no way to run it.
-const agentGrace = 90 * time.Second
+const agentGrace = 2 * time.Minute
 
 // Ready waits until commands can be run and the guest's systemd has finished its start, and gives
 // its state: "running", or "degraded" when a unit failed. The errors are those of [Machine.Wait].

@@ -80,12 +80,12 @@ func TestWait(t *testing.T) {
 		},
 		{
 			"time", guest(t, "\r\nonly this\r\n"), "something else", 10 * time.Second,
-			"boot of guest.raw: time is up after 10s before a line that matches something else appeared…\n  only this",
+			"boot of guest.raw: time is up after …s before a line that matches something else appeared…\n  only this",
 		},
 		{
 			// Through the keyboard controller, as old software does.
 			"resets again and again", guest(t, "again\r\n", 0xb0, 0xfe, 0xe6, 0x64), "never", 10 * time.Second,
-			"time is up after 10s before a line that matches never appeared (the machine reset …",
+			"time is up after …s before a line that matches never appeared (the machine reset …",
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -26,9 +26,11 @@ const (
 	NAT      Network = "nat" // whatever the host reaches, as one of its processes
 )
 
-// Defaults of a Spec. A boot under TCG on a busy machine takes a minute.
+// Defaults of a Spec, and of who waits for a machine. A boot under TCG takes twenty seconds,
+// on a busy machine minutes.
 const (
 	DefaultMemory  int64 = 1 << 30
+	DefaultCPUs          = 2
 	DefaultTimeout       = 3 * time.Minute
 )
 
@@ -39,7 +41,7 @@ type Spec struct {
 	Arch     string   // Debian's name; "" is amd64
 	Firmware Firmware // "" is BIOS
 	Memory   int64    // bytes; 0 is DefaultMemory
-	CPUs     int      // 0 is DefaultCPUs of the acceleration
+	CPUs     int      // 0 is DefaultCPUs
 	Network  Network
 	Forward  []uint16 // TCP ports of the guest that get a free port of the host's loopback
 	Agent    bool     // commands will be run in the guest
@@ -49,15 +51,6 @@ type Spec struct {
 	Scratch string    // directory for the overlays; "" is $TMPDIR or /var/tmp
 	Cache   string    // directory that keeps the probe's answer; "" keeps none
 	Log     io.Writer // gets the console's bytes as they come, or nil
-}
-
-// DefaultCPUs is how many processors a machine gets that is not told. A boot under
-// TCG is no faster with two.
-func DefaultCPUs(accel string) int {
-	if accel == KVM {
-		return 2
-	}
-	return 1
 }
 
 // A Disk is a file that a machine reads as a disk.
@@ -77,6 +70,9 @@ func (s Spec) settled() (Spec, error) {
 	if s.Memory == 0 {
 		s.Memory = DefaultMemory
 	}
+	if s.CPUs == 0 {
+		s.CPUs = DefaultCPUs
+	}
 	if s.Tools == nil {
 		s.Tools = Host()
 	}
@@ -94,7 +90,7 @@ func (s Spec) settled() (Spec, error) {
 		return s, fault.Newf(fault.Usage, "memory of %d bytes: less than 64 MiB", s.Memory)
 	case s.Memory%(1<<20) != 0:
 		return s, fault.Newf(fault.Usage, "memory of %d bytes: not a whole number of MiB", s.Memory)
-	case s.CPUs < 0 || s.CPUs > 255:
+	case s.CPUs < 1 || s.CPUs > 255:
 		return s, fault.Newf(fault.Usage, "%d processors: not between 1 and 255", s.CPUs)
 	case s.Network != Isolated && s.Network != NAT:
 		return s, fault.Newf(fault.Usage, "network %q: not known", s.Network)

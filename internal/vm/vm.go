@@ -20,7 +20,7 @@
 // An openable /dev/kvm proves nothing: on some machines a guest then hangs in its
 // firmware. A boot sector of seven bytes is started first; only if it
 // reports within seconds is KVM used. The answer is kept for the boot id of the
-// host. Otherwise QEMU translates code (TCG) on one processor, if no more are asked for.
+// host. Otherwise QEMU translates code (TCG), one thread for each processor.
 //
 // # Commands in a stock image
 //
