@@ -38,10 +38,8 @@ func (c *Cache) Kinds() ([]Kind, error) {
 // run while others use the cache: it spares then what they may be using, which is all that
 // was used in the last two days. A dry run removes nothing.
 func (c *Cache) Trim(before time.Time, dry bool) ([]Kind, error) {
-	alone := false
-	if c.use != nil && unix.Flock(int(c.use.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
-		alone = true // and nobody can begin meanwhile
-	}
+	// If so, nobody can begin meanwhile.
+	alone := c.use != nil && unix.Flock(int(c.use.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil
 	if c.use != nil {
 		defer func() { _ = unix.Flock(int(c.use.Fd()), unix.LOCK_SH) }()
 	}

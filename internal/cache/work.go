@@ -65,7 +65,7 @@ func (c *Cache) sweepWork() error {
 	}
 	unlock, err := lockDir(dir)
 	if err != nil {
-		return nil // the next run removes them
+		return nil //nolint:nilerr // the next run removes them
 	}
 	var dead []Work
 	for _, n := range names {

@@ -244,7 +244,10 @@ func (s *Store) lock(ctx context.Context, how int) (unlock func(), err error) {
 		select {
 		case err = <-got:
 		case <-ctx.Done():
-			go func() { <-got; _ = f.Close() }()
+			go func() {
+				<-got //nolint:errcheck // whichever it is, the file is closed
+				_ = f.Close()
+			}()
 			return nil, context.Cause(ctx)
 		}
 	}

@@ -82,7 +82,7 @@ func (s *Supply) job(ref distro.Ref, m Meter, done func()) fetch.Job {
 		Done: func(_ fetch.Got, err error) error {
 			if err != nil {
 				pending.Discard()
-				return nil
+				return nil //nolint:nilerr // Many gives it to its caller
 			}
 			if err := pending.Commit(ref.SHA256); err != nil {
 				return err
