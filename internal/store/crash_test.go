@@ -297,7 +297,7 @@ func TestForbidden(t *testing.T) {
 	if os.Geteuid() == 0 {
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 65534, Gid: 65534}}
 	} else {
-		_ = os.WriteFile(filepath.Join(s.dir, "lock"), nil, 0o444)
+		_ = os.Chmod(filepath.Join(s.dir, "lock"), 0o444)
 		for _, d := range []string{"tmp", "refs", "leases", "."} {
 			if err := os.Chmod(filepath.Join(s.dir, d), 0o555); err != nil {
 				t.Fatal(err)
