@@ -65,12 +65,12 @@ func openShell(cmd *cobra.Command, m *vm.Machine, progress *ui.Progress, limit t
 	if err != nil {
 		return err
 	}
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	dir, err := os.MkdirTemp("", "ingot-boot-")
 	if err != nil {
 		return fmt.Errorf("ssh key: %w", err)
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	words, err := key.Save(dir, access)
 	if err != nil {
 		return err

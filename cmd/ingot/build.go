@@ -58,7 +58,7 @@ an artifact that is in its place untouched is not made again.`,
 		Args:    cobra.MaximumNArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 	}
-	f.sourceFlags.add(cmd)
+	f.add(cmd)
 	f.addWish(cmd)
 	cmd.Flags().BoolVar(&f.noCache, "no-cache", false, "run every step again; packages in the store are kept")
 	cmd.Flags().BoolVar(&f.test, "test", false, "boot what was built and run the definition's tests in it")

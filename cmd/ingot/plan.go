@@ -62,7 +62,7 @@ the step reads, and whether its result is known already.`,
 			return out.print(cmd.OutOrStdout())
 		},
 	}
-	f.sourceFlags.add(cmd)
+	f.add(cmd)
 	f.addWish(cmd)
 	return cmd
 }

@@ -56,7 +56,7 @@ before. Of a definition with both kinds of outputs it is the machine's.`,
 			return enc.Encode(image.SBOM(artifact.Output{Format: c.Purpose, File: name, SHA256: t.Seal(), Size: t.Size()}))
 		},
 	}
-	f.sourceFlags.add(cmd)
+	f.add(cmd)
 	cmd.Flags().BoolVar(&container, "container", false, "of the container, where there is a machine too")
 	cmd.Flags().StringArrayVar(&f.wish.Arch, "arch", nil, "of this architecture")
 	return cmd

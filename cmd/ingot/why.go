@@ -72,7 +72,7 @@ version, or a step of the build. The image must have been built before.`,
 			return nil
 		},
 	}
-	f.sourceFlags.add(cmd)
+	f.add(cmd)
 	f.addWish(cmd)
 	return cmd
 }

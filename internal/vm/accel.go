@@ -51,7 +51,7 @@ func chooseAccel(ctx context.Context, e Emulator, arch, cache string) (choice, e
 	}
 	kvm, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0)
 	if err != nil {
-		return choice{TCG, err.Error()}, nil
+		return choice{TCG, err.Error()}, nil //nolint:nilerr // no KVM is an answer
 	}
 	kvm.Close()
 	kept := answerPath(cache, e.Version)
@@ -102,7 +102,7 @@ func keepAnswer(path, answer string) {
 	boot, _, _ := strings.Cut(path, "-qemu-")
 	for _, o := range old {
 		if !strings.HasPrefix(o, boot) {
-			os.Remove(o)
+			_ = os.Remove(o)
 		}
 	}
 	tmp, err := os.CreateTemp(dir, ".kvm-")
@@ -111,7 +111,7 @@ func keepAnswer(path, answer string) {
 	}
 	_, err = tmp.WriteString(answer)
 	if cerr := tmp.Close(); err != nil || cerr != nil || os.Rename(tmp.Name(), path) != nil {
-		os.Remove(tmp.Name())
+		_ = os.Remove(tmp.Name())
 	}
 }
 

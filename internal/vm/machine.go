@@ -450,7 +450,7 @@ func (m *Machine) Stop() {
 		_ = m.mon.Execute(ctx, "quit", nil, nil) //nolint:errcheck // see above
 		m.proc.wait(stopLimit)
 		m.proc.kill()
-		m.mon.Close()
+		_ = m.mon.Close()
 		m.line.Close()
 		if m.agent != nil {
 			m.agent.conn.Close()

@@ -183,7 +183,7 @@ func dialOnce(ctx context.Context, address string, config *ssh.ClientConfig) (*s
 		return nil, err
 	}
 	if err := conn.SetDeadline(time.Time{}); err != nil {
-		c.Close()
+		_ = c.Close()
 		return nil, err
 	}
 	return ssh.NewClient(c, channels, requests), nil

@@ -153,7 +153,7 @@ func (m Mirrors) host(kind archiveKind) []string {
 			continue
 		}
 		for _, root := range s.URIs {
-			switch k := kindOf(root, s.Suites); {
+			switch k := kindOf(root, s.Suites); { //nolint:staticcheck // kind is no constant
 			case k == kind:
 				outright = append(outright, root)
 			case k == mainArchive:

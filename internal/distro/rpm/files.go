@@ -40,7 +40,7 @@ type fileInfo struct {
 func (f fileInfo) ghost() bool { return f.flags&flagGhost != 0 }
 
 // column is one tag of the file list: each has as many values as there are files.
-func column[T any](h header, t tag, n int, need bool, read func(tag) ([]T, error)) ([]T, error) {
+func column[T any](t tag, n int, need bool, read func(tag) ([]T, error)) ([]T, error) {
 	v, err := read(t)
 	if err != nil {
 		return nil, err
@@ -78,14 +78,14 @@ func (h header) files() ([]fileInfo, error) {
 	}
 	var first error
 	num := func(t tag, need bool) []uint64 {
-		v, err := column(h, t, n, need, h.numbers)
+		v, err := column(t, n, need, h.numbers)
 		if err != nil && first == nil {
 			first = err
 		}
 		return v
 	}
 	str := func(t tag, need bool) []string {
-		v, err := column(h, t, n, need, h.words)
+		v, err := column(t, n, need, h.words)
 		if err != nil && first == nil {
 			first = err
 		}
