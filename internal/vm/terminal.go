@@ -23,10 +23,10 @@ func (m *Machine) Console(ctx context.Context, in io.Reader, out io.Writer) erro
 		}
 	}
 	m.out.Tee(out)
-	quit := make(chan error, 1)
+	quit := make(chan struct{})
 	go func() {
 		if err := typed(in, m.line); errors.Is(err, errQuit) {
-			quit <- err
+			close(quit)
 		}
 	}()
 	select {
