@@ -198,30 +198,58 @@ SHA256: 00000000000000000000000000000000000000000000000000000000000000ff
 	}
 }
 
-// TestSortAsApt holds orders that a program with libstdc++'s std::sort printed:
-// pairs (key, place) sorted by key alone, so that the places tell what became of
-// equals.
+// TestSortAsApt holds what a program with libstdc++'s std::sort made of the same
+// pairs (key, place), sorted by key alone: the places, digested, tell what became
+// of equals. The rows without a number of keys are made to drive quicksort to its
+// limit, so that heapsort takes over.
 func TestSortAsApt(t *testing.T) {
 	type pair struct{ key, place int }
-	for _, n := range []int{0, 1, 2, 16, 17, 100, 5000} {
-		for _, keys := range []int{1, 2, 7, 1 << 30} {
-			a := make([]pair, n)
-			h := uint32(n*31 + keys)
-			for i := range a {
-				h = h*1664525 + 1013904223
-				a[i] = pair{int(h>>8) % keys, i}
+	for _, tt := range []struct {
+		n, keys int
+		want    uint32
+	}{
+		{17, 1, 1498360072},
+		{17, 2, 325529230},
+		{17, 7, 2333660510},
+		{17, 1073741824, 1134447668},
+		{100, 1, 4083244630},
+		{100, 2, 1171558954},
+		{100, 7, 3397840304},
+		{100, 1073741824, 19802584},
+		{5000, 1, 240560316},
+		{5000, 2, 1101148376},
+		{5000, 7, 2652702416},
+		{5000, 1073741824, 319180070},
+		{400, 0, 288780318},
+		{4000, 0, 1041086750},
+	} {
+		a := make([]pair, tt.n)
+		h := uint32(tt.n*31 + tt.keys)
+		for i := range a {
+			h = h*1664525 + 1013904223
+			a[i].place = i
+			if tt.keys > 0 {
+				a[i].key = int(h>>8) % tt.keys
 			}
-			seen := map[int]bool{}
-			sortAsApt(a, func(x, y pair) bool { return x.key < y.key })
-			for i := range a {
-				seen[a[i].place] = true
-				if i > 0 && a[i].key < a[i-1].key {
-					t.Fatalf("%d with %d keys: not in order at %d", n, keys, i)
+		}
+		if k := tt.n / 2; tt.keys == 0 {
+			for i := 1; i <= k; i++ {
+				if i%2 == 1 {
+					a[i-1].key, a[i].key = i/4, (k+i)/4
 				}
+				a[k+i-1].key = 2 * i / 4
 			}
-			if len(seen) != n {
-				t.Fatalf("%d with %d keys: %d are left", n, keys, len(seen))
+		}
+		sortAsApt(a, func(x, y pair) bool { return x.key < y.key })
+		got := uint32(0)
+		for i := range a {
+			got = got*31 + uint32(a[i].place)
+			if i > 0 && a[i].key < a[i-1].key {
+				t.Fatalf("%d with %d keys: not in order at %d", tt.n, tt.keys, i)
 			}
+		}
+		if got != tt.want {
+			t.Errorf("%d with %d keys: places digest to %d, want %d", tt.n, tt.keys, got, tt.want)
 		}
 	}
 }
