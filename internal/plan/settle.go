@@ -52,6 +52,11 @@ func (e *edit) forget() error {
 			gone = append(gone, u)
 		}
 	}
+	// D-Bus makes an id of its own where there is no systemd; it takes the
+	// machine's, or makes a new one, when it starts.
+	if n, ok := e.tree.Lookup("var/lib/dbus/machine-id"); ok && n.Kind == tree.File {
+		gone = append(gone, n.Path)
+	}
 	if err := e.apply(nil, gone...); err != nil {
 		return err
 	}
