@@ -1,0 +1,150 @@
+package main_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"syscall"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// failing judges scripts that fail.
+func (c *court) failing(t *testing.T) {
+	definition := minimal + "kernel: none\nscripts: [{name: doomed, run: ./doomed.sh}]\n"
+	files := func(script string) map[string]string {
+		return map[string]string{"ingot.yaml": definition, "doomed.sh": script}
+	}
+	p := c.project(t, files("#!/bin/sh\necho to standard output\necho to standard error >&2\ntouch /root/reached\nexit 23\n"))
+	t.Run("says so", func(t *testing.T) {
+		v := p.refuse(t, 1, []string{"doomed", "23", "to standard output", "to standard error", "hint:", "--shell-on-error"}, "build", "--to", "out")
+		if strings.Contains(v.err, "goroutine") {
+			t.Error(v.err)
+		}
+		p.nothingMade(t)
+	})
+	t.Run("JSON", func(t *testing.T) {
+		v := p.ingot(t, "build", "--to", "out", "--json", "--progress", "json")
+		if v.code != 1 || v.out != "" {
+			t.Errorf("exit code %d, standard output %q", v.code, v.out)
+		}
+		all := lines(v.err)
+		for _, l := range all {
+			var object struct{ Schema int }
+			parse(t, []byte(l), &object)
+		}
+		var last struct {
+			Event, Message string
+			Code           int
+		}
+		parse(t, []byte(all[len(all)-1]), &last)
+		if last.Event != "error" || last.Code != 1 || !strings.Contains(last.Message, "23") {
+			t.Errorf("the last line is %+v", last)
+		}
+	})
+	t.Run("no shell without a terminal", func(t *testing.T) {
+		p.refuse(t, 1, []string{"doomed", "23"}, "build", "--to", "out", "--shell-on-error")
+		// Nor with a pipe that stays open.
+		r, w, err := os.Pipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer w.Close()
+		defer r.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		cmd := p.command(ctx, "build", "--to", "out", "--shell-on-error")
+		cmd.Stdin = r
+		finish(t, cmd).check(t, 1, []string{"doomed", "23"}, "build", "--shell-on-error")
+	})
+	t.Run("shell", func(t *testing.T) {
+		keyboard, terminal := openTerminal(t)
+		// What is typed waits in the terminal until the shell reads it.
+		if _, err := keyboard.WriteString("ls /root/reached; pwd; echo sum $((40+2))\nexit\n"); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		cmd := p.command(ctx, "build", "--to", "out", "--shell-on-error")
+		cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
+		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		_ = terminal.Close()
+		var screen bytes.Buffer
+		_, _ = screen.ReadFrom(keyboard) // ends with EIO when all have closed the terminal
+		err := cmd.Wait()
+		if e, ok := errors.AsType[*exec.ExitError](err); !ok || e.ExitCode() != 1 {
+			t.Errorf("it ended with %v, want exit code 1", err)
+		}
+		for _, want := range []string{"sum 42", "/root/reached\r\n", "doomed"} {
+			if !strings.Contains(screen.String(), want) {
+				t.Errorf("the terminal shows no %q:\n%s", want, tail(screen.String(), 40))
+			}
+		}
+		p.nothingMade(t)
+	})
+	t.Run("long output", func(t *testing.T) {
+		p.write(t, files("#!/bin/sh\nseq -f 'line %g.' 1 100000\nkill -SEGV $$\n"))
+		v := p.refuse(t, 1, []string{"line 100000.", "signal 11"}, "build", "--to", "out")
+		if n := strings.Count(v.complaint(), "\n"); n > 60 {
+			t.Errorf("the complaint has %d lines", n)
+		}
+	})
+	t.Run("not a program", func(t *testing.T) {
+		p.write(t, files("#!/no/such/interpreter\n"))
+		p.refuse(t, 1, []string{"doomed"}, "build", "--to", "out")
+	})
+	t.Run("leaves processes", func(t *testing.T) {
+		// What a script leaves behind ends with it, and its mount never is the host's.
+		p.write(t, files("#!/bin/sh\n(while :; do sleep 1000; done) &\nsetsid sleep 1000 &\nmount -t tmpfs none /mnt 2>/dev/null\ntouch /mnt/x; echo ok >/etc/ok\n"))
+		p.build(t)
+		tree := readTar(t, p.path("out/small-amd64.tar"))
+		if tree["/etc/ok"].content != "ok\n" {
+			t.Error("the script's work is not in the image")
+		}
+	})
+	t.Run("mends", func(t *testing.T) {
+		p.write(t, files("#!/bin/sh\ntest ! -e /root/reached\n"))
+		b := p.build(t)
+		if b.Steps.Run == 0 {
+			t.Errorf("%+v", b.Steps)
+		}
+		if _, ok := readTar(t, p.path("out/small-amd64.tar"))["/root/reached"]; ok {
+			t.Error("what the failed script did is in the image")
+		}
+	})
+	t.Run("unknown owner", func(t *testing.T) {
+		q := c.project(t, map[string]string{"ingot.yaml": minimal + "files: [{path: /x, content: x, owner: nobody-knows}]\n"})
+		q.refuse(t, 3, []string{"/x", "nobody-knows", "hint:"}, "build", "--to", "out")
+	})
+}
+
+// openTerminal makes a pseudo terminal: what a person types and reads, and what
+// programs do.
+func openTerminal(t *testing.T) (person, program *os.File) {
+	t.Helper()
+	person, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = person.Close() })
+	if err := unix.IoctlSetPointerInt(int(person.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(person.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	program, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return person, program
+}
