@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,20 +20,11 @@ import (
 // user all files belong, and what only root can make is left out: skipped counts
 // those.
 func WriteDir(ctx context.Context, path string, t tree.Tree, r *tree.Reader) (skipped int, err error) {
-	parent := filepath.Dir(path)
-	tmp, err := os.MkdirTemp(parent, leftover)
+	tmp, lock, err := newDir(path)
 	if err != nil {
-		return 0, fmt.Errorf("cannot make a directory in %s: %w", parent, err)
+		return 0, err
 	}
-	defer func() { err = errors.Join(err, removeTree(tmp)) }()
-	lock, err := os.Open(tmp)
-	if err != nil {
-		return 0, fmt.Errorf("cannot open a new directory: %w", err)
-	}
-	defer func() { _ = lock.Close() }()
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		return 0, fmt.Errorf("cannot lock a new directory: %w", err)
-	}
+	defer func() { err = errors.Join(err, removeTree(tmp), lock.Close()) }()
 	w := dirWriter{top: tmp, r: r, root: os.Geteuid() == 0, buf: make([]byte, 1<<20)}
 	var dirs []tree.Entry
 	for e := range t.All() {
@@ -61,6 +53,32 @@ func WriteDir(ctx context.Context, path string, t tree.Tree, r *tree.Reader) (sk
 		return 0, fmt.Errorf("cannot put the directory at %s: %w", path, err)
 	}
 	return w.skipped, nil
+}
+
+// newDir makes a directory beside what it will become, locked as long as its
+// writer lives: see [Clean].
+func newDir(path string) (tmp string, lock *os.File, err error) {
+	for {
+		tmp := temporary(path)
+		err := os.Mkdir(tmp, 0o700)
+		if errors.Is(err, fs.ErrExist) {
+			continue
+		}
+		if err != nil {
+			return "", nil, fmt.Errorf("cannot make a directory in %s: %w", filepath.Dir(path), err)
+		}
+		lock, err := os.Open(tmp)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // until it is locked, a run that cleans up takes it for a leftover
+		}
+		if err != nil {
+			return "", nil, errors.Join(fmt.Errorf("cannot open a new directory: %w", err), os.Remove(tmp))
+		}
+		if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil && !gone(lock) {
+			return tmp, lock, nil
+		}
+		_ = lock.Close()
+	}
 }
 
 // removeTree removes a directory whose own permissions may forbid it.

@@ -19,6 +19,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 
@@ -53,7 +54,7 @@ type Pending struct {
 // can be deferred.
 func Create(path string) (*Pending, error) {
 	for {
-		name := filepath.Join(filepath.Dir(path), leftover+strings.ToLower(rand.Text()[:10])+"-"+cutName(filepath.Base(path)))
+		name := temporary(path)
 		f, err := os.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
 		if errors.Is(err, fs.ErrExist) {
 			continue
@@ -72,6 +73,14 @@ func Create(path string) (*Pending, error) {
 		return p, nil
 	}
 }
+
+// temporary is a new name beside a path.
+func temporary(path string) string {
+	return filepath.Join(filepath.Dir(path), leftover+strings.ToLower(rand.Text()[:10])+"-"+cutName(filepath.Base(path)))
+}
+
+// temporaryName is what [temporary] gives: a directory is removed by it alone.
+var temporaryName = regexp.MustCompile(`^\.ingot-[a-z2-7]{10}-`)
 
 // cutName leaves room for what Create puts before a name.
 func cutName(name string) string { return name[:min(len(name), 200)] }
@@ -242,8 +251,8 @@ func Clean(ctx context.Context, dir string) ([]string, error) {
 			continue // gone meanwhile, or not ours
 		}
 		info, err := f.Stat()
-		if err == nil && info.Mode().IsRegular() && unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil && !gone(f) {
-			if os.Remove(name) == nil {
+		if err == nil && (info.Mode().IsRegular() || info.IsDir() && temporaryName.MatchString(filepath.Base(name))) && unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil && !gone(f) {
+			if removeTree(name) == nil {
 				removed = append(removed, name)
 			}
 		}

@@ -75,6 +75,9 @@ func (r *Runner) Run(ctx context.Context, p *Plan) (*Result, error) {
 	}
 	for _, c := range p.Chains {
 		if err := r.runChain(ctx, p, c, &out); err != nil {
+			if full := noSpace(err); full != nil {
+				err = full
+			}
 			return &out, err
 		}
 	}
@@ -139,9 +142,6 @@ func (w *worker) runSteps(ctx context.Context, out *Result) error {
 		err := w.perform(ctx, s)
 		t.Done(err)
 		if err != nil {
-			if full := noSpace(err); full != nil {
-				return full
-			}
 			return fmt.Errorf("step %s: %w", s.Name, err)
 		}
 		out.Run++
@@ -209,13 +209,11 @@ func (w *worker) supply(ctx context.Context) error {
 	})
 	fetch.Done(err)
 	unpack.Done(err)
-	if full := noSpace(err); full != nil {
-		return full
-	}
 	return err
 }
 
-// noSpace gives a full disk its own words.
+// noSpace gives a full disk its own words, wherever it was met; nil for other
+// errors.
 func noSpace(err error) error {
 	if !errors.Is(err, errNoSpace) && !saysNoSpace(err) {
 		return nil
@@ -224,7 +222,7 @@ func noSpace(err error) error {
 		return err
 	}
 	return fault.Newf(fault.Preflight, "no space left: %w", err).
-		WithHint("free some, run 'ingot store gc', or choose other places with INGOT_HOME and INGOT_CACHE")
+		WithHint("free some, run 'ingot store gc --cache', or choose other places with INGOT_HOME, INGOT_CACHE and --to")
 }
 
 // Tree gives the tree at the end of a chain if the cache knows every step.
