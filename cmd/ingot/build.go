@@ -93,6 +93,9 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 	if err != nil {
 		return nil, err
 	}
+	if err := sandbox.Check(); err != nil {
+		return nil, err
+	}
 	p, lockPath, err := f.plan(cmd.Context(), h, args)
 	if err != nil {
 		return nil, err

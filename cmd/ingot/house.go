@@ -170,6 +170,12 @@ func load(args []string) (def *definition.Definition, lockPath string, err error
 	if def, err = definition.Load(path, definition.Options{HostArch: hostArch()}); err != nil {
 		return nil, "", err
 	}
+	for _, arch := range def.Arch {
+		if arch != hostArch() {
+			return nil, "", fault.Newf(fault.Definition, "%s: architecture %s is not supported yet on a machine of %s", path, arch, hostArch()).
+				WithHint("build it on a machine of %s", arch)
+		}
+	}
 	return def, lockName(path), nil
 }
 

@@ -22,6 +22,7 @@ before. Of a definition with both kinds of outputs it is the machine's.`,
 		GroupID: groupLook,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			f.locked = true // this verb changes nothing
 			progress, err := newProgress(cmd)
 			if err != nil {
 				return err

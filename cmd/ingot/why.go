@@ -40,6 +40,7 @@ version, or a step of the build. The image must have been built before.`,
 		GroupID: groupLook,
 		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			f.locked = true // this verb changes nothing
 			progress, err := newProgress(cmd)
 			if err != nil {
 				return err

@@ -72,7 +72,7 @@ func Request(def *definition.Definition) digest.Digest {
 		Implied         []string
 	}{
 		def.Distro, def.Release, def.Arch, relativeKeys(def), def.Start, def.Packages, def.Remove, def.Recommends, plan.Purposes(def), toolFormats(def),
-		kernel{def.Kernel.None, def.Kernel.Package}, def.Boot, implied(def),
+		kernel{def.Kernel.None, def.Kernel.Package}, def.Boot, plan.Implied(def),
 	})
 	if err != nil {
 		panic(err) // plain data
@@ -107,23 +107,6 @@ func toolFormats(def *definition.Definition) []string {
 		if o.Format == "tar.xz" {
 			out = append(out, o.Format)
 		}
-	}
-	return out
-}
-
-// implied are packages that other keys of a definition need.
-func implied(def *definition.Definition) []string {
-	var out []string
-	switch def.Locale {
-	case "", "C", "POSIX", "C.UTF-8", "C.utf8":
-	default:
-		out = append(out, "locales")
-	}
-	if def.Timezone != "" && def.Timezone != "Etc/UTC" && def.Timezone != "UTC" {
-		out = append(out, "tzdata")
-	}
-	if slices.ContainsFunc(def.Users, func(u definition.User) bool { return u.Sudo }) {
-		out = append(out, "sudo")
 	}
 	return out
 }
@@ -300,7 +283,7 @@ func (c *Compiler) resolve(def *definition.Definition, l *lock.Lock, files []deb
 			return err
 		}
 		for _, purpose := range plan.Purposes(def) {
-			req := distro.Request{Arch: arch, Start: def.Start, Packages: append(slices.Clone(def.Packages), implied(def)...), Remove: def.Remove, Recommends: def.Recommends}
+			req := distro.Request{Arch: arch, Start: def.Start, Packages: append(slices.Clone(def.Packages), plan.Implied(def)...), Remove: def.Remove, Recommends: def.Recommends}
 			if purpose == plan.Machine {
 				more, err := plan.MachinePackages(def, arch)
 				if err != nil {
@@ -311,6 +294,12 @@ func (c *Compiler) resolve(def *definition.Definition, l *lock.Lock, files []deb
 			refs, err := u.Resolve(req)
 			if err != nil {
 				return err
+			}
+			for _, r := range refs {
+				if slices.Contains(def.Remove, r.Name) {
+					return fault.Newf(fault.NotFound, "package %s cannot be removed: the starting set %q needs it", r.Name, def.Start).
+						WithHint("take it out of 'remove', or start from 'essential'")
+				}
 			}
 			refs = hold(u, req, refs, oldSet(old, arch, purpose), move)
 			l.Sets = append(l.Sets, lock.Set{Arch: arch, Purpose: purpose, Refs: refs})

@@ -145,3 +145,20 @@ func ToolPackages(def *definition.Definition) ([]string, error) {
 	slices.Sort(out)
 	return slices.Compact(out), nil
 }
+
+// Implied are packages that other keys of a definition need.
+func Implied(def *definition.Definition) []string {
+	var out []string
+	switch def.Locale {
+	case "", "C", "POSIX", "C.UTF-8", "C.utf8":
+	default:
+		out = append(out, "locales")
+	}
+	if def.Timezone != "" && def.Timezone != "Etc/UTC" && def.Timezone != "UTC" {
+		out = append(out, "tzdata")
+	}
+	if slices.ContainsFunc(def.Users, func(u definition.User) bool { return u.Sudo }) {
+		out = append(out, "sudo")
+	}
+	return out
+}

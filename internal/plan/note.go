@@ -16,6 +16,7 @@ type note struct {
 	Path         string
 	Size         int64
 	SHA256       digest.Digest
+	Seal         digest.Digest // of the tree
 	Device       uint64
 	Inode        uint64
 	Mtime, Ctime syscall.Timespec
@@ -33,7 +34,7 @@ func (r *Runner) remember(a Artifact, info os.FileInfo) error {
 		return err
 	}
 	st := info.Sys().(*syscall.Stat_t) //nolint:forcetypeassert // on Linux it is
-	data, err := json.Marshal(note{a.Path, a.Size, a.SHA256, st.Dev, st.Ino, st.Mtim, st.Ctim})
+	data, err := json.Marshal(note{a.Path, a.Size, a.SHA256, a.Seal, st.Dev, st.Ino, st.Mtim, st.Ctim})
 	if err != nil {
 		return err
 	}
@@ -70,5 +71,5 @@ func (r *Runner) fresh(o Output) (Artifact, bool) {
 	if st.Dev != n.Device || st.Ino != n.Inode || st.Mtim != n.Mtime || st.Ctim != n.Ctime || !info.IsDir() && st.Size != n.Size {
 		return Artifact{}, false
 	}
-	return Artifact{Output: o, Path: path, Size: n.Size, SHA256: n.SHA256}, true
+	return Artifact{Output: o, Path: path, Size: n.Size, SHA256: n.SHA256, Seal: n.Seal}, true
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"ingot/internal/artifact"
 	"ingot/internal/cache"
@@ -46,6 +47,7 @@ type Artifact struct {
 	Path   string
 	Size   int64
 	SHA256 digest.Digest
+	Seal   digest.Digest // of the tree that it was made of
 }
 
 // Known says of each step and output of a chain whether it would not run.
@@ -70,6 +72,12 @@ func (r *Runner) Run(ctx context.Context, p *Plan) (*Result, error) {
 	if err := os.MkdirAll(r.To, 0o755); err != nil {
 		return nil, fault.Newf(fault.Preflight, "cannot make the directory of the artifacts: %w", err)
 	}
+	// Better now than after the work.
+	probe, err := artifact.Create(filepath.Join(r.To, "probe"))
+	if err != nil {
+		return nil, fault.Newf(fault.Preflight, "cannot write artifacts: %w", err).WithHint("choose another directory with --to")
+	}
+	probe.Abort()
 	if _, err := artifact.Clean(ctx, r.To); err != nil {
 		return nil, err
 	}
@@ -90,12 +98,13 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 		todo = nil
 		for _, o := range c.Outputs {
 			a, ok := r.fresh(o)
-			if !ok {
+			if !ok || !p.sealed(c, a.Seal) {
 				todo = append(todo, o)
 				continue
 			}
 			a.Chain = c
 			out.Artifacts = append(out.Artifacts, a)
+			out.Seals = append(out.Seals, lock.Seal{Arch: c.Arch, Purpose: c.Purpose, SHA256: a.Seal})
 			out.Cached++
 			r.Progress.Cached(ui.Step{ID: "output:" + o.Format, Name: o.Name})
 		}
@@ -117,7 +126,7 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 	w.dropBox() // its memory is better used for what follows
 	for _, o := range todo {
 		t := r.Progress.Start(ui.Step{ID: "output:" + o.Format, Name: o.Name, Unit: ui.Bytes})
-		a, err := w.write(ctx, o, t)
+		a, err := w.write(ctx, o, seal.SHA256, t)
 		t.Done(err)
 		if err != nil {
 			return fmt.Errorf("cannot write %s: %w", o.Name, err)

@@ -49,6 +49,16 @@ func (w *worker) seal() (lock.Seal, error) {
 	return s, artifact.UpdateSums(w.To, map[string]digest.Digest{name: s.SHA256})
 }
 
+// sealed says whether a tree's seal is the lock's, where that has one.
+func (p *Plan) sealed(c Chain, seal digest.Digest) bool {
+	for _, known := range p.Lock.Seals {
+		if known.Arch == c.Arch && known.Purpose == c.Purpose && known.SHA256 != seal {
+			return false
+		}
+	}
+	return !seal.IsZero()
+}
+
 // differences names paths in which two seals differ, as far as the store has the
 // first one.
 func (w *worker) differences(first digest.Digest, now []byte) string {

@@ -46,6 +46,13 @@ func (e *edit) forget() error {
 			gone = append(gone, n.Path)
 		}
 	}
+	// The package ssl-cert made a key for this one tree; a machine makes its own.
+	const snakeoil = "ssl-cert-snakeoil.pem"
+	for n := range e.tree.All() {
+		if n.Path == "etc/ssl/private/ssl-cert-snakeoil.key" || tree.Parent(n.Path) == "etc/ssl/certs" && (path.Base(n.Path) == snakeoil || path.Base(n.Link) == snakeoil) {
+			gone = append(gone, n.Path)
+		}
+	}
 	unwanted := append([]string{".dockerenv"}, boot.Unwanted()...)
 	for _, u := range unwanted {
 		if _, ok := e.tree.Lookup(u); ok {
@@ -92,6 +99,9 @@ func (e *edit) machine(c Chain) error {
 	if _, ok := e.tree.Lookup("usr/sbin/sshd"); ok {
 		files = append(files, hostKeys()...)
 	}
+	if _, ok := e.tree.Lookup("usr/sbin/make-ssl-cert"); ok {
+		files = append(files, firstBoot("ssl-cert-snakeoil", "Make a self-signed certificate", "!/etc/ssl/private/ssl-cert-snakeoil.key", "/usr/sbin/make-ssl-cert generate-default-snakeoil", "network.target")...)
+	}
 	var set []tree.Entry
 	for _, f := range files {
 		n := e.entry(f.Path, f.Kind, f.Mode)
@@ -123,20 +133,26 @@ func (e *edit) prettyName() string {
 // hostKeys make a machine's SSH host keys at its first start: an image must not
 // carry any.
 func hostKeys() []boot.File {
-	const unit = "etc/systemd/system/ssh-host-keys.service"
+	return firstBoot("ssh-host-keys", "Make SSH host keys", "!/etc/ssh/ssh_host_*_key", "/usr/bin/ssh-keygen -A", "ssh.service ssh.socket")
+}
+
+// firstBoot is a unit that makes something secret, before others need it, where a
+// machine does not have it yet.
+func firstBoot(name, what, missing, command, before string) []boot.File {
+	unit := "etc/systemd/system/" + name + ".service"
 	return []boot.File{
 		{Path: unit, Kind: tree.File, Mode: 0o644, Data: []byte(`[Unit]
-Description=Make SSH host keys
-ConditionPathExistsGlob=!/etc/ssh/ssh_host_*_key
-Before=ssh.service ssh.socket
+Description=` + what + `
+ConditionPathExistsGlob=` + missing + `
+Before=` + before + `
 
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/ssh-keygen -A
+ExecStart=` + command + `
 
 [Install]
 WantedBy=multi-user.target
 `)},
-		{Path: "etc/systemd/system/multi-user.target.wants/ssh-host-keys.service", Kind: tree.Symlink, Mode: 0o777, Link: "/" + unit},
+		{Path: "etc/systemd/system/multi-user.target.wants/" + name + ".service", Kind: tree.Symlink, Mode: 0o777, Link: "/" + unit},
 	}
 }

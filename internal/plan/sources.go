@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -246,7 +247,7 @@ func id(name string, known map[string]uint32, what, path string) (uint32, error)
 }
 
 // scriptDir is where scripts and what they read lie while they run.
-const scriptDir = "ingot"
+const scriptDir = ".ingot-script"
 
 // runScript runs one script of the definition.
 func (w *worker) runScript(ctx context.Context, p *Plan, s definition.Script, run string, files []lock.File) error {
@@ -328,6 +329,9 @@ func (w *worker) lendNames(ctx context.Context, box *sandbox.Box) (restore func(
 		return nil, err
 	}
 	return func() error {
+		if now, err := box.Read(ctx, file); err != nil || !bytes.Equal(now, data) {
+			return nil //nolint:nilerr // the script made its own, or none: its affair
+		}
 		if !had {
 			return box.Remove(ctx, file)
 		}

@@ -45,6 +45,9 @@ func (p *Plan) install(c Chain) keyed {
 	for _, token := range p.Definition.Packages {
 		asked[packageName(token)] = true
 	}
+	for _, name := range Implied(p.Definition) {
+		asked[name] = true
+	}
 	if c.Purpose == Machine {
 		if more, err := MachinePackages(p.Definition, c.Arch); err == nil {
 			for _, name := range more {

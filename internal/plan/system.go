@@ -68,11 +68,19 @@ func (p *Plan) system() keyed {
 				{Path: "etc/hostname", Mode: 0o644, Data: []byte(def.Hostname + "\n")},
 				{Path: "etc/hosts", Mode: 0o644, Data: []byte("127.0.0.1\tlocalhost\n127.0.1.1\t" + def.Hostname + "\n\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n")},
 			}
-			sources, err := p.sources()
-			if err != nil {
+			// Without apt nobody would read them.
+			if apt, err := box.Exists(ctx, "etc/apt/sources.list.d"); err != nil {
 				return err
+			} else if apt {
+				sources, err := p.sources()
+				if err != nil {
+					return err
+				}
+				files = append(files, sources...)
 			}
-			files = append(files, sources...)
+			for i := range files {
+				files[i].Mtime = p.Lock.Epoch
+			}
 			script := "umask 022\n" + timezoneScript(def.Timezone) + localeScript(def.Locale)
 			if err := box.Write(ctx, files...); err != nil {
 				return err

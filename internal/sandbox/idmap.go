@@ -94,9 +94,38 @@ func userExtents(path string, me *user.User, own int64) ([]extent, error) {
 	start, ok := subordinate(data, me.Username, me.Uid)
 	if !ok {
 		return nil, fault.Newf(fault.Preflight, "user %s has no range of %d subordinate ids in %s", me.Username, ids-1, path).
-			WithHint("as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 %s", me.Username)
+			WithHint("as root: usermod --add-subuids %[1]d-%[2]d --add-subgids %[1]d-%[2]d %[3]s", freeRange(), freeRange()+ids-1, me.Username)
 	}
 	return []extent{{0, own, 1}, {1, start, ids - 1}}, nil
+}
+
+// freeRange is where subordinate ids begin that nobody has.
+func freeRange() int64 {
+	free := int64(100000) // as useradd begins (login.defs(5), SUB_UID_MIN)
+	for _, file := range []string{"/etc/subuid", "/etc/subgid"} {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			continue
+		}
+		for line := range strings.Lines(string(data)) {
+			f := strings.Split(strings.TrimSpace(line), ":")
+			if len(f) != 3 {
+				continue
+			}
+			first, err1 := strconv.ParseInt(f[1], 10, 64)
+			count, err2 := strconv.ParseInt(f[2], 10, 64)
+			if err1 == nil && err2 == nil && first < 1<<31 && count < 1<<31 {
+				free = max(free, first+count)
+			}
+		}
+	}
+	return free
+}
+
+// Check says, before any work, whether this user can have boxes at all.
+func Check() error {
+	_, err := chooseIDs()
+	return err
 }
 
 // subordinate finds a large enough range of a user in the text of subuid(5).

@@ -266,7 +266,10 @@ func (i *installer) read(ctx context.Context, path string) ([]byte, error) {
 // are not needed any more, and removes what only the installation needed or what
 // differs from one run to the next without meaning.
 func (i *installer) finish(ctx context.Context, pkgs []*deb) error {
-	if err := i.write(ctx, map[string]record{"var/lib/apt/extended_states": {0o644, extendedStates(pkgs, i.in.Asked, i.in.Arch)}}); err != nil {
+	hasApt := slices.ContainsFunc(pkgs, func(p *deb) bool { return p.Ref.Name == "apt" })
+	if !hasApt {
+		// Nobody would read it.
+	} else if err := i.write(ctx, map[string]record{"var/lib/apt/extended_states": {0o644, extendedStates(pkgs, i.in.Asked, i.in.Arch)}}); err != nil {
 		return err
 	}
 	return i.box.Remove(ctx, policyPath, "var/log/dpkg.log", "var/log/alternatives.log", "var/log/apt/term.log", "var/log/apt/history.log", "var/cache/ldconfig/aux-cache")
