@@ -577,6 +577,7 @@ func judgeInside(t *testing.T, archive string) {
 		{"dpkg --verify", `^$`},
 		{"apt-get check 2>&1", `(?s)^(Reading package lists|Building dependency tree|Reading state information|[^EW\n]*\.\.\.|\s|Done)*$`},
 		{"apt-get -s -f install", `(?m)^0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded\.$`},
+		{"apt-get -s autoremove", `(?m)^0 upgraded, 0 newly installed, 0 to remove and 0 not upgraded\.$`},
 		{"dpkg --configure --pending 2>&1", `^$`},
 		{`dpkg-query -W -f '${db:Status-Abbrev}|${db:Status-Eflag}|${Package}\n' | grep -v '^ii |ok|' || true`, `^$`},
 		{"cat /var/lib/dpkg/triggers/Unincorp; grep -c '^Triggers-\\(Pending\\|Awaited\\):' /var/lib/dpkg/status || true", `^0\n$`},

@@ -35,6 +35,9 @@ func TestHouse(t *testing.T) {
 	t.Run("user", c.user)
 	t.Run("network", c.network)
 	t.Run("failing", c.failing)
+	t.Run("crash", c.crash)
+	t.Run("boot", c.boot)
+	t.Run("mmdebstrap", c.mmdebstrap)
 }
 
 // A court is what all cases share: the program, a mirror on loopback that keeps
