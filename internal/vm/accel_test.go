@@ -51,7 +51,7 @@ func TestChoiceIsKept(t *testing.T) {
 	if err := os.WriteFile(old, []byte(KVM), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// Whatever the prober is, it is asked once.
+	// Whatever the prober is, it is asked once: of TCG and of KVM.
 	asked := filepath.Join(t.TempDir(), "asked")
 	e := Emulator{Prefix: []string{"/bin/sh", "-c", "echo >>" + asked}, Path: "qemu", Version: "9.9"}
 	for range 2 {
@@ -61,11 +61,29 @@ func TestChoiceIsKept(t *testing.T) {
 		}
 	}
 	b, err := os.ReadFile(asked)
-	if err != nil || string(b) != "\n" {
+	if err != nil || string(b) != "\n\n" {
 		t.Errorf("probed %d times, %v", len(b), err)
 	}
 	kept, err := os.ReadDir(cache)
 	if err != nil || len(kept) != 1 || !strings.HasSuffix(kept[0].Name(), "-qemu-9.9") {
 		t.Errorf("the cache holds %v, %v", kept, err)
+	}
+}
+
+// A KVM whose guests go forward, but far slower than TCG's, is not chosen: the fake
+// QEMU speaks at once or after a while.
+func TestChoiceComparesKVM(t *testing.T) {
+	if f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); err != nil {
+		t.Skip("the choice is made by a probe only where /dev/kvm can be opened")
+	} else {
+		f.Close()
+	}
+	for _, c := range []struct{ pause, want string }{{"", KVM}, {"sleep 600;", TCG}} {
+		script := `for a; do case "$a" in socket,id=debug,fd=*) fd=${a##*=};; kvm) ` + c.pause + ` :;; esac; done; eval "printf I >&$fd"; exec sleep 600`
+		e := Emulator{Prefix: []string{"/bin/sh", "-c", script}, Path: "qemu", Version: "9.9"}
+		got, err := chooseAccel(t.Context(), e, "amd64", "")
+		if err != nil || got.accel != c.want {
+			t.Errorf("pause %q: choice %+v, error %v", c.pause, got, err)
+		}
 	}
 }
