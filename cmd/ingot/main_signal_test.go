@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -33,6 +34,10 @@ func works() {
 }
 
 func TestSignals(t *testing.T) {
+	// What is heard here is not ignored there, also when nohup runs the tests.
+	heard := make(chan os.Signal, 1)
+	signal.Notify(heard, syscall.SIGHUP)
+	defer signal.Stop(heard)
 	for _, c := range []struct {
 		name    string
 		args    string
