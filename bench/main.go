@@ -28,6 +28,7 @@ type contestant struct {
 	env    []string
 	target float64 // of ingot: at most this ratio to the base, or seconds if base is ""
 	base   string
+	dir    string // where it runs, if that matters
 }
 
 type bench struct {
@@ -49,41 +50,57 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	times := map[string][]float64{}
-	// One round first that counts for nothing: it fills the mirror and the page
-	// cache.
+	times, memory := map[string][]float64{}, map[string]int64{}
+	// One round first whose times do not count: it fills the mirror and the page
+	// cache, and memory is measured, which costs time.
 	for round := range b.rounds + 1 {
 		for _, c := range list {
-			took, err := c.run()
+			took, peak, err := c.run(round == 0)
 			if err != nil {
 				log.Fatalf("%s: %v", c.name, err)
 			}
 			fmt.Fprintf(os.Stderr, "round %d  %-44s %7.2f s\n", round, c.name, took)
-			if round > 0 {
+			if round == 0 {
+				memory[c.name] = peak
+			} else {
 				times[c.name] = append(times[c.name], took)
 			}
 		}
 	}
-	if err := report(*out, list, times); err != nil {
+	if err := report(*out, list, times, memory); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func (c contestant) run() (float64, error) {
+// run gives the seconds that it took and, if asked, the most memory that it held.
+func (c contestant) run(measure bool) (float64, int64, error) {
 	if c.before != nil {
 		if err := c.before(); err != nil {
-			return 0, err
+			return 0, 0, err
 		}
 	}
 	cmd := exec.Command(c.argv[0], c.argv[1:]...) //nolint:noctx // runs to its end
 	cmd.Env = append(os.Environ(), c.env...)
+	cmd.Dir = c.dir
 	var said strings.Builder
 	cmd.Stdout, cmd.Stderr = &said, &said
 	start := time.Now()
-	if err := cmd.Run(); err != nil {
-		return 0, fmt.Errorf("%w\n%s", err, said.String())
+	if err := cmd.Start(); err != nil {
+		return 0, 0, err
 	}
-	return time.Since(start).Seconds(), nil
+	done, peak := make(chan struct{}), make(chan int64, 1)
+	if measure {
+		go func() { peak <- watch(cmd.Process.Pid, done) }()
+	} else {
+		peak <- 0
+	}
+	err := cmd.Wait()
+	took := time.Since(start).Seconds()
+	close(done)
+	if err != nil {
+		return 0, 0, fmt.Errorf("%w\n%s", err, said.String())
+	}
+	return took, <-peak, nil
 }
 
 // contestants are all that is timed. Peers run at their fastest documented
@@ -168,7 +185,7 @@ func median(v []float64) float64 {
 }
 
 // report writes times.csv, results.md and results.svg.
-func report(dir string, list []contestant, times map[string][]float64) error {
+func report(dir string, list []contestant, times map[string][]float64, memory map[string]int64) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
@@ -178,7 +195,7 @@ func report(dir string, list []contestant, times map[string][]float64) error {
 	}
 	w := csv.NewWriter(raw)
 	var text strings.Builder
-	text.WriteString("| what | median s | least | most | ratio | target |\n|---|---|---|---|---|---|\n")
+	text.WriteString("| what | median s | least | most | ratio | target | memory MiB |\n|---|---|---|---|---|---|---|\n")
 	for _, c := range list {
 		row := []string{c.name}
 		for _, t := range times[c.name] {
@@ -197,7 +214,7 @@ func report(dir string, list []contestant, times map[string][]float64) error {
 		} else if c.target > 0 {
 			target = fmt.Sprintf("≤ %.1f s", c.target)
 		}
-		fmt.Fprintf(&text, "| %s | %.2f | %.2f | %.2f | %s | %s |\n", c.name, m, slices.Min(times[c.name]), slices.Max(times[c.name]), ratio, target)
+		fmt.Fprintf(&text, "| %s | %.2f | %.2f | %.2f | %s | %s | %d |\n", c.name, m, slices.Min(times[c.name]), slices.Max(times[c.name]), ratio, target, memory[c.name]>>20)
 	}
 	w.Flush()
 	if err := raw.Close(); err != nil {
