@@ -37,16 +37,30 @@ type Request struct {
 	Recommends bool
 }
 
-// An Unpacked package: what it holds, as data.
-type Unpacked struct {
-	Ref  Ref
-	Tree tree.Tree // its files, contents in a pack of the cache
-	// Order is the paths in the order of the package: some installers record it.
-	Order []string
+// A Package is what a package says of itself.
+type Package struct {
+	Ref Ref
 	// Control holds what the distribution's own installer needs beside the
 	// files: Debian's control.tar members by name ("control", "postinst",
 	// "triggers", …).
 	Control map[string]ControlFile
+}
+
+// Refs are the references of packages.
+func Refs(pkgs []Package) []Ref {
+	out := make([]Ref, len(pkgs))
+	for i, p := range pkgs {
+		out[i] = p.Ref
+	}
+	return out
+}
+
+// An Unpacked package: what it holds, as data.
+type Unpacked struct {
+	Package
+	Tree tree.Tree // its files, contents in a pack of the cache
+	// Order is the paths in the order of the package: some installers record it.
+	Order []string
 }
 
 // A Pack takes the contents of files, one after the other.
@@ -67,7 +81,10 @@ type Install struct {
 	// First says that the sandbox is empty; else it holds a tree that
 	// Configure made before, and the packages come on top of it.
 	First    bool
-	Packages []Unpacked
+	Packages []Package
+	// Unpacked gives packages with their files, once those are there: while some are
+	// configured already, others are still being unpacked.
+	Unpacked func(ctx context.Context, refs []Ref) ([]Unpacked, error)
 	Contents *tree.Reader      // reads the packages' packs
 	Arch     string            // Debian's name of the image's architecture
 	Release  string            // code name
@@ -93,9 +110,12 @@ type Box = sandbox.Box
 
 // A Distro is a family of distributions that share package format and tools.
 type Distro interface {
-	// Unpack reads one package file, whose digest the caller has verified,
-	// into a tree; the contents of its files go to the pack. It runs nothing.
-	Unpack(ctx context.Context, ref Ref, file io.ReaderAt, pack Pack) (Unpacked, error)
+	// Inspect reads what a package file, whose digest the caller has verified,
+	// says of itself, and none of its files.
+	Inspect(ctx context.Context, ref Ref, file io.ReaderAt) (Package, error)
+	// Unpack reads the files of a package into a tree; their contents go to the
+	// pack. It runs nothing.
+	Unpack(ctx context.Context, p Package, file io.ReaderAt, pack Pack) (Unpacked, error)
 	// Configure makes the packages installed: it puts their files and the
 	// installer's records into the sandbox and runs their scripts there, in
 	// the order that the distribution's installer would. The caller captures
@@ -105,5 +125,5 @@ type Distro interface {
 	// without any script: what a tools tree is.
 	Lay(pkgs []Unpacked, arch string, epoch int64) (tree.Tree, error)
 	// Describe says what a package is.
-	Describe(p Unpacked) Description
+	Describe(p Package) Description
 }

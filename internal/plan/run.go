@@ -141,8 +141,12 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 func (w *worker) runSteps(ctx context.Context, out *Result) error {
 	start := w.applyKnown(out)
 	if start < len(w.chain.Steps) || !w.packsThere() {
-		if err := w.supply(ctx); err != nil {
-			return err
+		w.deliver(ctx)
+		// The first step goes along with what is still on its way.
+		if start > 0 {
+			if err := w.delivery.Finish(); err != nil {
+				return err
+			}
 		}
 	}
 	for _, s := range w.chain.Steps[start:] {
@@ -151,9 +155,12 @@ func (w *worker) runSteps(ctx context.Context, out *Result) error {
 		err := w.perform(ctx, s)
 		t.Done(err)
 		if err != nil {
-			return fmt.Errorf("step %s: %w", s.Name, err)
+			return w.blame(s, err)
 		}
 		out.Run++
+	}
+	if w.delivery != nil {
+		return w.delivery.Finish()
 	}
 	return nil
 }
@@ -198,8 +205,18 @@ func (w *worker) packsThere() bool {
 	return true
 }
 
-// supply fetches and unpacks the chain's packages.
-func (w *worker) supply(ctx context.Context) error {
+// blame says which step failed, unless it was for want of a package.
+func (w *worker) blame(s Step, err error) error {
+	if w.delivery != nil {
+		if failed := w.delivery.Err(); failed != nil && errors.Is(err, failed) {
+			return failed
+		}
+	}
+	return fmt.Errorf("step %s: %w", s.Name, err)
+}
+
+// deliver begins to fetch and unpack the chain's packages.
+func (w *worker) deliver(ctx context.Context) {
 	refs := w.chain.Set.Refs
 	var bytes int64
 	missing := w.Supply.Missing(refs)
@@ -211,14 +228,13 @@ func (w *worker) supply(ctx context.Context) error {
 		fetch = w.Progress.Start(ui.Step{ID: "fetch", Name: fmt.Sprintf("fetch %d packages", len(missing)), Unit: ui.Bytes, Total: bytes})
 	}
 	unpack := w.Progress.Start(ui.Step{ID: "unpack", Name: fmt.Sprintf("unpack %d packages", len(refs)), Unit: ui.Items, Total: int64(len(refs))})
-	var err error
-	w.packages, err = w.Supply.Unpacked(ctx, refs, supply.Meter{
+	d := w.Supply.Deliver(ctx, refs, supply.Meter{
 		Fetched:  fetch.Add,
 		Unpacked: func(distro.Ref, bool) { unpack.Add(1) },
 	})
-	fetch.Done(err)
-	unpack.Done(err)
-	return err
+	w.delivery = d
+	w.told.Go(func() { fetch.Done(d.Fetched()) })
+	w.told.Go(func() { unpack.Done(d.Finish()) })
 }
 
 // noSpace gives a full disk its own words, wherever it was met; nil for other

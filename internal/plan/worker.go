@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 
 	"ingot/internal/cache"
-	"ingot/internal/distro"
 	"ingot/internal/sandbox"
+	"ingot/internal/supply"
 	"ingot/internal/tree"
 )
 
@@ -18,7 +19,8 @@ type worker struct {
 	*Runner
 	plan     *Plan
 	chain    Chain
-	packages []distro.Unpacked
+	delivery *supply.Delivery // of the chain's packages, where some step needs them
+	told     sync.WaitGroup   // of what tells how the delivery goes
 	reader   *tree.Reader
 	tree     tree.Tree
 	box      *sandbox.Box
@@ -28,6 +30,10 @@ type worker struct {
 
 func (w *worker) close() {
 	w.dropBox()
+	if w.delivery != nil {
+		w.delivery.Close()
+		w.told.Wait()
+	}
 	_ = w.reader.Close()
 }
 
@@ -74,12 +80,13 @@ func (w *worker) Box(ctx context.Context) (*sandbox.Box, error) {
 	return box, box.Put(ctx, w.tree.Entries(), w.reader)
 }
 
-// expected is about how many bytes the tree will have.
+// expected is about how many bytes the tree will have: packages unpack to three
+// to five times their size.
 func (w *worker) expected() int64 {
 	n := w.tree.Size()
 	if n == 0 {
-		for _, p := range w.packages {
-			n += p.Tree.Size()
+		for _, ref := range w.chain.Set.Refs {
+			n += 5 * ref.Size
 		}
 	}
 	return n

@@ -18,9 +18,6 @@ package supply
 import (
 	"context"
 	"fmt"
-	"runtime"
-
-	"golang.org/x/sync/errgroup"
 
 	"ingot/internal/cache"
 	"ingot/internal/distro"
@@ -71,34 +68,10 @@ func (s *Supply) Missing(refs []distro.Ref) []distro.Ref {
 // Unpacked gives packages as trees, in the order of refs. What the store lacks is
 // fetched and verified; what the cache lacks is unpacked.
 func (s *Supply) Unpacked(ctx context.Context, refs []distro.Ref, m Meter) ([]distro.Unpacked, error) {
-	out := make([]distro.Unpacked, len(refs))
-	g, inner := errgroup.WithContext(ctx)
-	// Fetching must not wait for unpacking: the queue holds all.
-	ready := make(chan int, len(refs))
-	for range runtime.GOMAXPROCS(0) {
-		g.Go(func() error {
-			for i := range ready {
-				u, cached, err := s.unpack(inner, refs[i])
-				if err != nil {
-					return err
-				}
-				out[i] = u
-				if m.Unpacked != nil {
-					m.Unpacked(refs[i], cached)
-				}
-			}
-			return nil
-		})
-	}
-	g.Go(func() error {
-		defer close(ready)
-		return s.fetch(inner, refs, ready, m)
-	})
-	if err := g.Wait(); err != nil {
-		if ctx.Err() != nil {
-			return nil, context.Cause(ctx)
-		}
+	d := s.Deliver(ctx, refs, m)
+	defer d.Close()
+	if err := d.Finish(); err != nil {
 		return nil, err
 	}
-	return out, nil
+	return d.Unpacked(ctx, refs)
 }

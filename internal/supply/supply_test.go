@@ -212,7 +212,7 @@ func TestUnpacked(t *testing.T) {
 	for _, r := range a.refs {
 		size += r.Size
 	}
-	if a.asked.Load() != 8 || bytes != size || seen[true]+seen[false] != 9 {
+	if a.asked.Load() != 8 || bytes != size || seen[true]+seen[false] != 8 {
 		t.Errorf("%d requests, %d bytes of %d, %v", a.asked.Load(), bytes, size, seen)
 	}
 	// Offline, from the store, and once more from the cache.

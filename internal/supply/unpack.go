@@ -22,33 +22,37 @@ type form struct {
 	Control map[string]distro.ControlFile
 }
 
-// unpack gives one package of the store as a tree.
-func (s *Supply) unpack(ctx context.Context, ref distro.Ref) (u distro.Unpacked, cached bool, err error) {
-	u, err = s.cached(ref)
-	if err == nil {
-		return u, true, nil
-	}
-	if !errors.Is(err, cache.ErrMissing) {
-		return u, false, err
-	}
+// inspect gives what a package of the store says of itself.
+func (s *Supply) inspect(ctx context.Context, ref distro.Ref) (distro.Package, error) {
 	f, err := s.open(ctx, ref)
 	if err != nil {
-		return u, false, fmt.Errorf("package %s %s: %w", ref.Name, ref.Version, err)
+		return distro.Package{}, fmt.Errorf("package %s %s: %w", ref.Name, ref.Version, err)
+	}
+	defer func() { _ = f.Close() }()
+	return s.Distro.Inspect(ctx, ref, f)
+}
+
+// unpack gives one package of the store as a tree, and the cache too.
+func (s *Supply) unpack(ctx context.Context, p distro.Package) (u distro.Unpacked, err error) {
+	ref := p.Ref
+	f, err := s.open(ctx, ref)
+	if err != nil {
+		return u, fmt.Errorf("package %s %s: %w", ref.Name, ref.Version, err)
 	}
 	defer func() { _ = f.Close() }()
 	pack, err := s.Cache.Create(packName(ref))
 	if err != nil {
-		return u, false, err
+		return u, err
 	}
 	defer pack.Discard()
-	if u, err = s.Distro.Unpack(ctx, ref, f, pack); err != nil {
+	if u, err = s.Distro.Unpack(ctx, p, f, pack); err != nil {
 		if full := pack.Err(); full != nil { // and not the package's fault
-			return u, false, full
+			return u, full
 		}
-		return u, false, err
+		return u, err
 	}
 	if err := pack.Commit(); err != nil {
-		return u, false, err
+		return u, err
 	}
 	entries := make([]tree.Entry, 0, u.Tree.Len())
 	for e := range u.Tree.All() {
@@ -56,9 +60,9 @@ func (s *Supply) unpack(ctx context.Context, ref distro.Ref) (u distro.Unpacked,
 	}
 	var b bytes.Buffer
 	if err := gob.NewEncoder(&b).Encode(form{tree.AppendEntries(nil, entries), u.Order, u.Control}); err != nil {
-		return u, false, fmt.Errorf("cannot encode package %s: %w", ref.Name, err)
+		return u, fmt.Errorf("cannot encode package %s: %w", ref.Name, err)
 	}
-	return u, false, s.Cache.Put(treeName(ref), b.Bytes())
+	return u, s.Cache.Put(treeName(ref), b.Bytes())
 }
 
 // open opens a package of the store, verified: whoever put it there may have been
@@ -74,8 +78,9 @@ func (s *Supply) open(ctx context.Context, ref distro.Ref) (*os.File, error) {
 	return s.Store.OpenVerified(ref.SHA256)
 }
 
+// cached gives a package as the cache has it, or cache.ErrMissing.
 func (s *Supply) cached(ref distro.Ref) (distro.Unpacked, error) {
-	u := distro.Unpacked{Ref: ref}
+	u := distro.Unpacked{Package: distro.Package{Ref: ref}}
 	data, err := s.Cache.Get(treeName(ref))
 	if err != nil {
 		return u, err

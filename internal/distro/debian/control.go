@@ -27,7 +27,8 @@ func parseControl(text []byte) (map[string]string, error) {
 	return fields, nil
 }
 
-// A deb is an unpacked package with what dpkg's records say of it.
+// A deb is a package with what dpkg's records say of it. Its files come later,
+// by [deb.unpacked].
 type deb struct {
 	distro.Unpacked
 	control   map[string]string
@@ -40,8 +41,8 @@ type deb struct {
 	lost      map[string]bool // paths that another package replaces
 }
 
-func newDeb(u distro.Unpacked) (*deb, error) {
-	p := &deb{Unpacked: u, lost: map[string]bool{}}
+func newDeb(u distro.Package) (*deb, error) {
+	p := &deb{Unpacked: distro.Unpacked{Package: u}, lost: map[string]bool{}}
 	var err error
 	if p.control, err = parseControl(u.Control["control"].Data); err != nil {
 		return nil, fmt.Errorf("%s: %w", u.Ref.Name, err)
@@ -52,6 +53,12 @@ func newDeb(u distro.Unpacked) (*deb, error) {
 			return nil, fmt.Errorf("%s: %s: %w", u.Ref.Name, field, err)
 		}
 	}
+	return p, nil
+}
+
+// unpacked gives the package its files.
+func (p *deb) unpacked(u distro.Unpacked) {
+	p.Unpacked = u
 	for line := range strings.Lines(string(u.Control["conffiles"].Data)) {
 		// "remove-on-upgrade /path" (deb-conffiles(5)) names files that are
 		// not in the package.
@@ -64,7 +71,6 @@ func newDeb(u distro.Unpacked) (*deb, error) {
 			p.conffiles = append(p.conffiles, path)
 		}
 	}
-	return p, nil
 }
 
 // base is the stem of the package's records: with its architecture where another

@@ -9,7 +9,7 @@ import (
 )
 
 // Describe says what a package is, from its control file (deb-control(5)).
-func (Debian) Describe(u distro.Unpacked) distro.Description {
+func (Debian) Describe(u distro.Package) distro.Description {
 	f, err := parseControl(u.Control["control"].Data)
 	if err != nil {
 		f = map[string]string{}

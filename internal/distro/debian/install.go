@@ -18,7 +18,8 @@ import (
 // Configure installs packages the way dpkg would, but for the unpacking: files go
 // into the sandbox on all cores at once, dpkg's records are written as dpkg would
 // have left them after "dpkg --unpack", and dpkg itself configures. Scripts that
-// run before unpacking (preinst) run in dpkg's order.
+// run before unpacking (preinst) run in dpkg's order. The packages of a phase are
+// asked for when its turn comes.
 func (Debian) Configure(ctx context.Context, box *distro.Box, in distro.Install) error {
 	i := installer{box: box, in: in, configured: map[string]bool{}}
 	return i.run(ctx)
@@ -117,6 +118,17 @@ func (i *installer) write(ctx context.Context, files map[string]record) error {
 // first, for its own scripts need them; any other preinst script runs before the
 // files of its package are there.
 func (i *installer) phase(ctx context.Context, pkgs []*deb, essential bool) error {
+	refs := make([]distro.Ref, len(pkgs))
+	for n, p := range pkgs {
+		refs[n] = p.Ref
+	}
+	us, err := i.in.Unpacked(ctx, refs)
+	if err != nil {
+		return err
+	}
+	for n, p := range pkgs {
+		p.unpacked(us[n])
+	}
 	if essential {
 		if err := i.unpack(ctx, pkgs); err != nil {
 			return err

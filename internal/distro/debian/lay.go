@@ -13,11 +13,11 @@ import (
 func (Debian) Lay(us []distro.Unpacked, arch string, epoch int64) (tree.Tree, error) {
 	var pkgs []*deb
 	for _, u := range us {
-		p, err := newDeb(u)
+		p, err := newDeb(u.Package)
 		if err != nil {
 			return tree.Tree{}, err
 		}
-		p.conffiles = nil
+		p.Unpacked = u // conffiles go by their own names
 		pkgs = append(pkgs, p)
 	}
 	slices.SortFunc(pkgs, func(a, b *deb) int { return strings.Compare(a.Ref.Name, b.Ref.Name) })

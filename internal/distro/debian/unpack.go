@@ -21,52 +21,71 @@ const (
 	maxData    = 64 << 30 // all of data.tar
 )
 
-// Unpack reads a .deb (deb(5)) into a tree. The contents of its files go to the
-// pack; dpkg's control members stay beside. A damaged or hostile package is a
-// fault.Verification that names it.
-func (Debian) Unpack(ctx context.Context, ref distro.Ref, file io.ReaderAt, pack distro.Pack) (distro.Unpacked, error) {
-	u, err := unpack(ctx, ref, file, pack)
-	if err != nil && ctx.Err() == nil {
-		return u, fault.Newf(fault.Verification, "cannot unpack %s %s: %w", ref.Name, ref.Version, err).
-			WithHint("the package's digest is as the index says, so its archive offers a damaged package; look at another mirror or version")
+// Inspect reads a .deb's control members (deb(5)). A damaged or hostile package is
+// a fault.Verification that names it.
+func (Debian) Inspect(ctx context.Context, ref distro.Ref, file io.ReaderAt) (distro.Package, error) {
+	p := distro.Package{Ref: ref}
+	control, _, err := parts(file, ref.Size)
+	if err == nil {
+		if p.Control, err = readControl(ctx, control); err != nil {
+			err = fmt.Errorf("%s: %w", control.name, err)
+		}
 	}
-	return u, err
+	if err == nil {
+		err = checkControl(ref, p.Control)
+	}
+	return p, damaged(ctx, ref, err)
 }
 
-func unpack(ctx context.Context, ref distro.Ref, file io.ReaderAt, pack distro.Pack) (distro.Unpacked, error) {
-	u := distro.Unpacked{Ref: ref}
-	members, err := readAr(file, ref.Size)
+// Unpack reads a .deb's files into a tree; their contents go to the pack. A
+// damaged or hostile package is a fault.Verification that names it.
+func (Debian) Unpack(ctx context.Context, p distro.Package, file io.ReaderAt, pack distro.Pack) (distro.Unpacked, error) {
+	u := distro.Unpacked{Package: p}
+	_, data, err := parts(file, p.Ref.Size)
+	if err == nil {
+		if u.Tree, u.Order, err = readData(ctx, p.Ref, data, pack); err != nil {
+			err = fmt.Errorf("%s: %w", data.name, err)
+		}
+	}
+	return u, damaged(ctx, p.Ref, err)
+}
+
+// damaged says of an error in a package which package it is.
+func damaged(ctx context.Context, ref distro.Ref, err error) error {
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	return fault.Newf(fault.Verification, "cannot unpack %s %s: %w", ref.Name, ref.Version, err).
+		WithHint("the package's digest is as the index says, so its archive offers a damaged package; look at another mirror or version")
+}
+
+// parts finds a package's two members, which stand in this order.
+func parts(file io.ReaderAt, size int64) (control, data member, err error) {
+	members, err := readAr(file, size)
 	if err != nil {
-		return u, err
+		return control, data, err
 	}
 	if len(members) == 0 || members[0].name != "debian-binary" {
-		return u, fmt.Errorf("%w: the first member is not debian-binary", errPackage)
+		return control, data, fmt.Errorf("%w: the first member is not debian-binary", errPackage)
 	}
 	version, err := io.ReadAll(io.LimitReader(members[0].data, 64))
 	if err != nil || !bytes.HasPrefix(version, []byte("2.")) {
-		return u, fmt.Errorf("%w: it has format version %q, not 2", errPackage, bytes.TrimSpace(version))
+		return control, data, fmt.Errorf("%w: it has format version %q, not 2", errPackage, bytes.TrimSpace(version))
 	}
-	var sawControl, sawData bool
 	for _, m := range members[1:] {
 		switch {
 		case strings.HasPrefix(m.name, "_"):
 			// deb(5): such members may stand before data.tar and are ignored.
-		case strings.HasPrefix(m.name, "control.tar") && !sawControl:
-			sawControl = true
-			if u.Control, err = readControl(ctx, m); err != nil {
-				return u, fmt.Errorf("%s: %w", m.name, err)
-			}
-		case strings.HasPrefix(m.name, "data.tar") && sawControl && !sawData:
-			sawData = true
-			if u.Tree, u.Order, err = readData(ctx, ref, m, pack); err != nil {
-				return u, fmt.Errorf("%s: %w", m.name, err)
-			}
+		case strings.HasPrefix(m.name, "control.tar") && control.data == nil:
+			control = m
+		case strings.HasPrefix(m.name, "data.tar") && control.data != nil && data.data == nil:
+			data = m
 		}
 	}
-	if !sawControl || !sawData {
-		return u, fmt.Errorf("%w: it lacks control.tar or data.tar", errPackage)
+	if control.data == nil || data.data == nil {
+		return control, data, fmt.Errorf("%w: it lacks control.tar or data.tar", errPackage)
 	}
-	return u, checkControl(ref, u.Control)
+	return control, data, nil
 }
 
 // interruptible stops a long decompression when the context ends.

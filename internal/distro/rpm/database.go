@@ -88,7 +88,7 @@ func ordered(pkgs []*pkg, listing string) ([]*pkg, error) {
 }
 
 // controlHeader reads a package's header out of its control members.
-func controlHeader(u distro.Unpacked) (header, error) {
+func controlHeader(u distro.Package) (header, error) {
 	raw := u.Control[headerMember].Data
 	h, _, err := readHeaders(strings.NewReader(string(raw)), int64(len(raw)))
 	return h, err

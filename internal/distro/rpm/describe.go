@@ -10,7 +10,7 @@ import (
 )
 
 // Describe says what a package is, from its header.
-func (f Family) Describe(u distro.Unpacked) distro.Description {
+func (f Family) Describe(u distro.Package) distro.Description {
 	h, err := controlHeader(u)
 	if err != nil {
 		h = header{}

@@ -204,7 +204,7 @@ func installed(t *testing.T, dir string, tools Tools, refs []distro.Ref) (tree.T
 		if got, _, err := digest.Reader(f); err != nil || got != ref.SHA256 {
 			t.Fatalf("package %s has digest %s (%v), want %s", ref.Name, got, err, ref.SHA256)
 		}
-		u, err := family.Unpack(t.Context(), ref, f, pack)
+		u, err := readPackage(t, ref, f, pack)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -220,10 +220,10 @@ func installed(t *testing.T, dir string, tools Tools, refs []distro.Ref) (tree.T
 	contents := tree.NewReader(source)
 	defer func() { _ = contents.Close() }()
 	var log strings.Builder
-	if err := family.Configure(t.Context(), box, distro.Install{
-		First: true, Packages: pkgs, Contents: contents, Arch: runtime.GOARCH, Early: early, Epoch: testEpoch,
+	if err := family.Configure(t.Context(), box, asked(distro.Install{
+		First: true, Contents: contents, Arch: runtime.GOARCH, Early: early, Epoch: testEpoch,
 		Log: func(line string) { fmt.Fprintln(&log, line) },
-	}); err != nil {
+	}, pkgs)); err != nil {
 		t.Fatal(err)
 	}
 	step := newPack(t)
@@ -400,7 +400,7 @@ func testDescriptions(t *testing.T, pkgs []distro.Unpacked) {
 	t.Helper()
 	var got strings.Builder
 	for _, u := range pkgs {
-		d := Family{Vendor: "test"}.Describe(u)
+		d := Family{Vendor: "test"}.Describe(u.Package)
 		fmt.Fprintf(&got, "%s | %s | %s | %s | %s | %s | %v\n", d.Purl, d.Source, d.Maintainer, d.Homepage, d.Summary, strings.Join(d.Licences, ","), d.Installed > 0)
 	}
 	want := strings.ReplaceAll(`pkg:rpm/test/base@1-3?arch=ARCH&epoch=2 | base 1-3 |  |  | Directories, users and a shell | GPL-2.0-only | true

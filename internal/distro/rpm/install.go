@@ -35,7 +35,7 @@ type pkg struct {
 }
 
 func newPkg(u distro.Unpacked) (*pkg, error) {
-	h, err := controlHeader(u)
+	h, err := controlHeader(u.Package)
 	if err != nil {
 		return nil, fmt.Errorf("package %s: %w", u.Ref.Name, err)
 	}
@@ -78,7 +78,11 @@ func (i *installer) run(ctx context.Context) error {
 	if i.family.Tools == nil {
 		return fault.Newf(fault.Failed, "no tools tree with rpm is at hand, which must record the packages")
 	}
-	for _, u := range i.in.Packages {
+	us, err := i.in.Unpacked(ctx, distro.Refs(i.in.Packages))
+	if err != nil {
+		return err
+	}
+	for _, u := range us {
 		p, err := newPkg(u)
 		if err != nil {
 			return err

@@ -44,7 +44,7 @@ func configure(t *testing.T, r *recorder, packages ...made) (tree.Tree, string, 
 		if ref.Name, err = h.word(tagName); err != nil {
 			t.Fatal(err)
 		}
-		u, err := Family{}.Unpack(t.Context(), ref, bytes.NewReader(data), p)
+		u, err := readPackage(t, ref, bytes.NewReader(data), p)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,10 +58,10 @@ func configure(t *testing.T, r *recorder, packages ...made) (tree.Tree, string, 
 	contents := tree.NewReader(packs{"pack": p.File.Name()})
 	defer func() { _ = contents.Close() }()
 	var log strings.Builder
-	if err := (Family{Tools: r}).Configure(t.Context(), box, distro.Install{
-		First: true, Packages: us, Contents: contents, Arch: "amd64", Epoch: 2000, Early: map[string]string{"etc/early": "1\n"},
+	if err := (Family{Tools: r}).Configure(t.Context(), box, asked(distro.Install{
+		First: true, Contents: contents, Arch: "amd64", Epoch: 2000, Early: map[string]string{"etc/early": "1\n"},
 		Log: func(line string) { fmt.Fprintln(&log, line) },
-	}); err != nil {
+	}, us)); err != nil {
 		return tree.Tree{}, log.String(), err
 	}
 	made, _, err := box.Capture(t.Context(), newPack(t).File, "step", "step:install", 2000)

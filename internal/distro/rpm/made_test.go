@@ -4,8 +4,10 @@ import (
 	"bytes"
 	"cmp"
 	"compress/gzip"
+	"context"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"testing"
@@ -186,6 +188,33 @@ func unpackMade(t *testing.T, m made) (distro.Unpacked, *memoryPack, error) {
 	t.Helper()
 	data := m.bytes()
 	p := &memoryPack{}
-	u, err := Family{}.Unpack(t.Context(), madeRef(data), bytes.NewReader(data), p)
+	u, err := readPackage(t, madeRef(data), bytes.NewReader(data), p)
 	return u, p, err
+}
+
+// readPackage inspects and unpacks.
+func readPackage(t *testing.T, ref distro.Ref, file io.ReaderAt, pack distro.Pack) (distro.Unpacked, error) {
+	t.Helper()
+	p, err := Family{}.Inspect(t.Context(), ref, file)
+	if err != nil {
+		return distro.Unpacked{}, err
+	}
+	return Family{}.Unpack(t.Context(), p, file, pack)
+}
+
+// asked adds packages to what Configure is asked for.
+func asked(in distro.Install, us []distro.Unpacked) distro.Install {
+	at := map[distro.Ref]distro.Unpacked{}
+	for _, u := range us {
+		in.Packages = append(in.Packages, u.Package)
+		at[u.Ref] = u
+	}
+	in.Unpacked = func(_ context.Context, refs []distro.Ref) ([]distro.Unpacked, error) {
+		var out []distro.Unpacked
+		for _, ref := range refs {
+			out = append(out, at[ref])
+		}
+		return out, nil
+	}
+	return in
 }

@@ -25,55 +25,67 @@ const (
 // payload, as it was signed: what rpm needs to record it.
 const headerMember = "header"
 
-// Unpack reads an .rpm into a tree. The contents of its files go to the pack;
-// headers and scriptlets stay beside, as control members. Owners are names in an
-// rpm, so all entries are root's until Configure looks at the tree's users.
-// Directories that no file of the package says anything about, only lies in, are
-// in the tree and not in the order. A damaged or hostile package is a
+// Inspect reads an .rpm's headers. A damaged or hostile package is a
 // fault.Verification that names it.
-func (Family) Unpack(ctx context.Context, ref distro.Ref, file io.ReaderAt, pack distro.Pack) (distro.Unpacked, error) {
-	u, err := unpack(ctx, ref, file, pack)
-	if err != nil && ctx.Err() == nil {
-		return u, fault.Newf(fault.Verification, "cannot unpack %s %s: %w", ref.Name, ref.Version, err).
-			WithHint("the package's digest is as the index says, so its archive offers a damaged package; look at another mirror or version")
+func (Family) Inspect(ctx context.Context, ref distro.Ref, file io.ReaderAt) (distro.Package, error) {
+	p := distro.Package{Ref: ref}
+	h, at, err := readHeaders(file, ref.Size)
+	if err == nil {
+		err = h.check(ref)
 	}
-	return u, err
+	if err == nil {
+		raw := make([]byte, at)
+		if err = readAt(file, raw, 0); err == nil {
+			p.Control, err = h.control(raw)
+		}
+	}
+	return p, damaged(ctx, ref, err)
 }
 
-func unpack(ctx context.Context, ref distro.Ref, file io.ReaderAt, pack distro.Pack) (distro.Unpacked, error) {
-	u := distro.Unpacked{Ref: ref}
+// Unpack reads an .rpm's files into a tree. Their contents go to the pack. Owners
+// are names in an rpm, so all entries are root's until Configure looks at the tree's
+// users. Directories that no file of the package says anything about, only lies in,
+// are in the tree and not in the order. A damaged or hostile package is a
+// fault.Verification that names it.
+func (Family) Unpack(ctx context.Context, p distro.Package, file io.ReaderAt, pack distro.Pack) (distro.Unpacked, error) {
+	u := distro.Unpacked{Package: p}
+	var err error
+	u.Tree, u.Order, err = readPayload(ctx, p.Ref, file, pack)
+	return u, damaged(ctx, p.Ref, err)
+}
+
+// damaged says of an error in a package which package it is.
+func damaged(ctx context.Context, ref distro.Ref, err error) error {
+	if err == nil || ctx.Err() != nil {
+		return err
+	}
+	return fault.Newf(fault.Verification, "cannot unpack %s %s: %w", ref.Name, ref.Version, err).
+		WithHint("the package's digest is as the index says, so its archive offers a damaged package; look at another mirror or version")
+}
+
+func readPayload(ctx context.Context, ref distro.Ref, file io.ReaderAt, pack distro.Pack) (tree.Tree, []string, error) {
+	var none tree.Tree
 	h, at, err := readHeaders(file, ref.Size)
 	if err != nil {
-		return u, err
-	}
-	if err := h.check(ref); err != nil {
-		return u, err
-	}
-	raw := make([]byte, at)
-	if err := readAt(file, raw, 0); err != nil {
-		return u, err
-	}
-	if u.Control, err = h.control(raw); err != nil {
-		return u, err
+		return none, nil, err
 	}
 	files, err := h.files()
 	if err != nil {
-		return u, err
+		return none, nil, err
 	}
 	p := payload{files: files, pack: pack, buf: make([]byte, 256<<10)}
 	if err := p.prepare(); err != nil {
-		return u, err
+		return none, nil, err
 	}
 	in, err := decompress(interruptible{ctx, io.NewSectionReader(file, at, ref.Size-at)})
 	if err != nil {
-		return u, err
+		return none, nil, err
 	}
 	defer func() { _ = in.Close() }()
 	if err := p.read(in); err != nil {
-		return u, err
+		return none, nil, err
 	}
-	u.Tree, u.Order, err = p.tree("rpm:" + ref.Name)
-	return u, err
+	return p.tree("rpm:" + ref.Name)
 }
 
 // interruptible stops a long decompression when the context ends.

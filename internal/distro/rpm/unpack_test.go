@@ -115,7 +115,7 @@ func TestUnpackReadsWhatPackagesHold(t *testing.T) {
 			if got := string(u.Control["postin"].Data); got != "echo hello\n" {
 				t.Errorf("control member postin is %q", got)
 			}
-			if _, err := controlHeader(u); err != nil {
+			if _, err := controlHeader(u.Package); err != nil {
 				t.Errorf("control member header: %v", err)
 			}
 		})
@@ -203,7 +203,7 @@ func FuzzUnpack(f *testing.F) {
 			return
 		}
 		p := &memoryPack{}
-		u, err := Family{}.Unpack(t.Context(), madeRef(data), bytes.NewReader(data), p)
+		u, err := readPackage(t, madeRef(data), bytes.NewReader(data), p)
 		if err != nil {
 			if fault.CodeOf(err) != fault.Verification {
 				t.Fatalf("exit code %d of %v", fault.CodeOf(err), err)
@@ -219,7 +219,7 @@ func FuzzUnpack(f *testing.F) {
 		if _, err := newPkg(u); err != nil {
 			t.Logf("install: %v", err)
 		}
-		_ = Family{}.Describe(u)
+		_ = Family{}.Describe(u.Package)
 		if _, err := (Family{}).Lay([]distro.Unpacked{u}, "amd64", 0); err != nil {
 			t.Logf("lay: %v", err)
 		}
