@@ -26,9 +26,14 @@ type contestant struct {
 	before func() error
 	argv   []string
 	env    []string
-	target float64 // of ingot: at most this ratio to the base, or seconds if base is ""
-	base   string
-	dir    string // where it runs, if that matters
+	limit  float64   // of ingot: seconds at most
+	held   []against // and what it is held against
+}
+
+// against is a peer and the ratio to its time that is to be reached, or 0.
+type against struct {
+	peer   string
+	target float64
 }
 
 type bench struct {
@@ -44,9 +49,10 @@ func main() {
 	flag.StringVar(&b.suite, "suite", "trixie", "release to build")
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each is run")
 	mmdebstrap := flag.String("mmdebstrap", "mmdebstrap", "the program")
+	mkosi := flag.String("mkosi", "", "a root file system with mkosi, and its definition in /work; empty leaves it out")
 	out := flag.String("out", "", "directory for results")
 	flag.Parse()
-	list, err := b.contestants(*mmdebstrap)
+	list, err := b.contestants(*mmdebstrap, *mkosi)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -81,7 +87,6 @@ func (c contestant) run(measure bool) (float64, int64, error) {
 	}
 	cmd := exec.Command(c.argv[0], c.argv[1:]...) //nolint:noctx // runs to its end
 	cmd.Env = append(os.Environ(), c.env...)
-	cmd.Dir = c.dir
 	var said strings.Builder
 	cmd.Stdout, cmd.Stderr = &said, &said
 	start := time.Now()
@@ -105,7 +110,7 @@ func (c contestant) run(measure bool) (float64, int64, error) {
 
 // contestants are all that is timed. Peers run at their fastest documented
 // setting: mmdebstrap as root, on a tmpfs.
-func (b bench) contestants(mmdebstrap string) ([]contestant, error) {
+func (b bench) contestants(mmdebstrap, mkosi string) ([]contestant, error) {
 	dir := func(name string) string { return filepath.Join(b.work, name) }
 	define := func(name, outputs string) error {
 		text := fmt.Sprintf("version: 1\nname: bench\ndistro: debian\nrelease: %s\narchives: [{url: %q, suites: [%s], components: [main]}]\noutputs: [%s]\n", b.suite, b.mirror, b.suite, outputs)
@@ -144,25 +149,37 @@ func (b bench) contestants(mmdebstrap string) ([]contestant, error) {
 		"grub2-common", "systemd-resolved", "systemd-repart", "grub-pc-bin", "grub-efi-amd64-bin",
 	}, ",")
 	const minbase, disk = "minbase as a tar", "a bootable disk"
+	const mm, machines, mk = "mmdebstrap: minbase tar", "mmdebstrap: the machine's packages as a tar", "mkosi: a bootable disk"
+	warm := []against{{machines, 0.40}}
+	if mkosi != "" {
+		warm = append(warm, against{mk, 0.20})
+	}
 	list := []contestant{
-		{name: "mmdebstrap: minbase tar", group: minbase, argv: tar("mm.tar"), env: []string{"TMPDIR=" + scratch}},
+		{name: mm, group: minbase, argv: tar("mm.tar"), env: []string{"TMPDIR=" + scratch}},
 		{name: "debootstrap: minbase directory", group: minbase, before: func() error { return os.RemoveAll(filepath.Join(scratch, "deb")) }, argv: []string{"debootstrap", "--variant=minbase", b.suite, filepath.Join(scratch, "deb"), b.mirror}},
-		{name: "ingot: nothing here, no lock", group: minbase, base: "mmdebstrap: minbase tar", before: func() error {
+		{name: "ingot: nothing here, no lock", group: minbase, held: []against{{peer: mm}}, before: func() error {
 			_ = os.Remove(filepath.Join(dir("first"), "ingot.lock"))
 			return empty()
 		}, argv: build("first"), env: env},
-		{name: "ingot: cold store, locked", group: minbase, base: "mmdebstrap: minbase tar", target: 0.40, before: func() error {
+		{name: "ingot: cold store, locked", group: minbase, held: []against{{mm, 0.40}}, before: func() error {
 			if err := copyFile(filepath.Join(dir("first"), "ingot.lock"), filepath.Join(dir("tar"), "ingot.lock")); err != nil {
 				return err
 			}
 			return empty()
 		}, argv: build("tar"), env: env},
-		{name: "ingot: packages in the store", group: minbase, base: "mmdebstrap: minbase tar", target: 0.20, argv: build("tar", "--no-cache"), env: env},
-		{name: "ingot: nothing changed", group: minbase, target: 0.3, argv: build("tar"), env: env},
-		{name: "mmdebstrap: the machine's packages as a tar", group: disk, argv: tar("mm-machine.tar", machine), env: []string{"TMPDIR=" + scratch}},
-		{name: "ingot: qcow2, fetched", group: disk, base: "mmdebstrap: the machine's packages as a tar", argv: build("disk"), env: env},
-		{name: "ingot: qcow2, packages in the store", group: disk, base: "mmdebstrap: the machine's packages as a tar", target: 0.40, argv: build("disk", "--no-cache"), env: env},
-		{name: "ingot: qcow2, nothing changed", group: disk, target: 0.3, argv: build("disk"), env: env},
+		{name: "ingot: packages in the store", group: minbase, held: []against{{mm, 0.20}}, argv: build("tar", "--no-cache"), env: env},
+		{name: "ingot: nothing changed", group: minbase, limit: 0.3, argv: build("tar"), env: env},
+		{name: machines, group: disk, argv: tar("mm-machine.tar", machine), env: []string{"TMPDIR=" + scratch}},
+		{name: "ingot: qcow2, fetched", group: disk, held: []against{{peer: machines}}, argv: build("disk"), env: env},
+		{name: "ingot: qcow2, packages in the store", group: disk, held: warm, argv: build("disk", "--no-cache"), env: env},
+		{name: "ingot: qcow2, nothing changed", group: disk, limit: 0.3, argv: build("disk"), env: env},
+	}
+	if mkosi != "" {
+		inside, err := filepath.Abs("bench/inside")
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, contestant{name: mk, group: disk, argv: []string{inside, mkosi, "mkosi", "--force", "build"}})
 	}
 	return list, nil
 }
@@ -205,15 +222,17 @@ func report(dir string, list []contestant, times map[string][]float64, memory ma
 			return err
 		}
 		m := median(times[c.name])
-		ratio, target := "", ""
-		if c.base != "" {
-			ratio = fmt.Sprintf("%.2f", m/median(times[c.base]))
-			if c.target > 0 {
-				target = fmt.Sprintf("≤ %.2f", c.target)
+		var ratios, targets []string
+		for _, h := range c.held {
+			ratios = append(ratios, fmt.Sprintf("%.2f of %s", m/median(times[h.peer]), strings.SplitN(h.peer, ":", 2)[0]))
+			if h.target > 0 {
+				targets = append(targets, fmt.Sprintf("≤ %.2f", h.target))
 			}
-		} else if c.target > 0 {
-			target = fmt.Sprintf("≤ %.1f s", c.target)
 		}
+		if c.limit > 0 {
+			targets = append(targets, fmt.Sprintf("≤ %.1f s", c.limit))
+		}
+		ratio, target := strings.Join(ratios, ", "), strings.Join(targets, ", ")
 		fmt.Fprintf(&text, "| %s | %.2f | %.2f | %.2f | %s | %s | %d |\n", c.name, m, slices.Min(times[c.name]), slices.Max(times[c.name]), ratio, target, memory[c.name]>>20)
 	}
 	w.Flush()

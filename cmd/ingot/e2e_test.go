@@ -37,6 +37,7 @@ func TestHouse(t *testing.T) {
 	t.Run("failing", c.failing)
 	t.Run("crash", c.crash)
 	t.Run("boot", c.boot)
+	t.Run("day", c.day)
 	t.Run("mmdebstrap", c.mmdebstrap)
 }
 

@@ -142,11 +142,16 @@ func (w *worker) runSteps(ctx context.Context, out *Result) error {
 	start := w.applyKnown(out)
 	if start < len(w.chain.Steps) || !w.packsThere() {
 		w.deliver(ctx)
-		// The first step goes along with what is still on its way.
+		var err error
 		if start > 0 {
-			if err := w.delivery.Finish(); err != nil {
-				return err
-			}
+			err = w.delivery.Finish()
+		} else {
+			// The first step unpacks what it needs when it needs it, but nothing runs
+			// before all packages are there, and verified.
+			w.packages, err = w.delivery.Packages(ctx, w.chain.Set.Refs)
+		}
+		if err != nil {
+			return err
 		}
 	}
 	for _, s := range w.chain.Steps[start:] {

@@ -82,12 +82,8 @@ func (p *Plan) install(c Chain) keyed {
 			if err != nil {
 				return err
 			}
-			pkgs, err := w.delivery.Packages(ctx, c.Set.Refs)
-			if err != nil {
-				return err
-			}
 			return w.Distro.Configure(ctx, box, distro.Install{
-				First: true, Packages: pkgs, Unpacked: w.delivery.Unpacked, Contents: w.reader, Arch: c.Arch, Release: p.Lock.Release,
+				First: true, Packages: w.packages, Unpacked: w.delivery.Unpacked, Contents: w.reader, Arch: c.Arch, Release: p.Lock.Release,
 				Asked: asked, Epoch: p.Lock.Epoch, Early: early, Log: w.log,
 			})
 		}},

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"ingot/internal/cache"
+	"ingot/internal/distro"
 	"ingot/internal/sandbox"
 	"ingot/internal/supply"
 	"ingot/internal/tree"
@@ -20,6 +21,7 @@ type worker struct {
 	plan     *Plan
 	chain    Chain
 	delivery *supply.Delivery // of the chain's packages, where some step needs them
+	packages []distro.Package // what they say of themselves
 	told     sync.WaitGroup   // of what tells how the delivery goes
 	reader   *tree.Reader
 	tree     tree.Tree
