@@ -12,7 +12,7 @@ name: there
 distro: debian
 release: bookworm
 packages: [python3-minimal]
-users: [{name: ops, password-hash: "$6$s$x"}]
+users: [{name: ops, password-hash: "$6$abcdefgh$fYBUYsBiqJY60sTN.PmYf5rralAo.gakOReTpAqc8jJQQf.Fc1IutP4hvgzKItblTbf6P0LupWLEvdzcH50sc."}]
 scripts: [{name: stamp, run: ./stamp.sh}]
 `
 
@@ -24,7 +24,12 @@ func (c *court) day(t *testing.T) {
 	if c.full {
 		outputs = "outputs: [tar, qcow2]\n"
 	}
-	p := c.project(t, map[string]string{
+	builder := c.project(t, map[string]string{"ingot.yaml": strings.NewReplacer("small", "builder", "[tar]", "[{format: qcow2, free: 3GiB}]").Replace(minimal) + `files:
+  - {path: /usr/local/bin/ingot, source: ingot, mode: "0755"}
+  - {path: /root/there, source: there}
+`})
+	copyFile(t, builder.path("ingot"), c.bin)
+	p := c.projectAt(t, builder.path("there"), map[string]string{
 		"ingot.yaml": elsewhere + outputs,
 		"stamp.sh":   "#!/bin/sh\ntouch /etc/stamp\nmkdir /var/lib/stamps\ncp -a /etc/passwd /var/lib/stamps/\n",
 	})
@@ -32,10 +37,6 @@ func (c *court) day(t *testing.T) {
 	p.must(t, "store", "export", "packages.tar", "ingot.lock")
 	want := sums(t, p.path("out"))
 
-	builder := c.project(t, map[string]string{"ingot.yaml": strings.NewReplacer("small", "builder", "[tar]", "[{format: qcow2, free: 3GiB}]").Replace(minimal) + `files:
-  - {path: /usr/local/bin/ingot, source: ` + c.bin + `, mode: "0755"}
-  - {path: /root/there, source: ` + p.dir + `}
-`})
 	builder.build(t)
 	v := builder.ingot(t, "boot", "out/builder-amd64.qcow2", "--memory", "3GiB", "--timeout", "9m", "--json",
 		"--run", "date -s '2031-07-01 23:59:30'",
