@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -149,20 +150,24 @@ func newDiffCommand() *cobra.Command {
 		Short: "Say what changed between two locks",
 		Long: `diff compares two locks and says in words what changed: packages that moved,
 came or went, tools, archives, files of the definition.`,
-		Example: `  git show HEAD:ingot.lock > old.lock && ingot diff old.lock ingot.lock`,
+		Example: `  ingot diff <(git show HEAD:ingot.lock) ingot.lock`,
 		GroupID: groupLook,
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var locks [2]*lock.Lock
 			for i, path := range args {
-				l, err := lock.Read(path)
+				f, err := os.Open(path) // also what a shell's <(…) gives
 				if errors.Is(err, fs.ErrNotExist) {
 					return fault.Newf(fault.NotFound, "there is no lock %s", path)
 				}
 				if err != nil {
 					return err
 				}
-				locks[i] = l
+				locks[i], err = lock.ReadFrom(f, path)
+				_ = f.Close()
+				if err != nil {
+					return err
+				}
 			}
 			c := lock.Compare(locks[0], locks[1])
 			if asJSON {

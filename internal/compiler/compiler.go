@@ -25,6 +25,7 @@ import (
 	"ingot/internal/distro/debian"
 	"ingot/internal/fault"
 	"ingot/internal/fetch"
+	"ingot/internal/input"
 	"ingot/internal/lock"
 	"ingot/internal/plan"
 	"ingot/internal/sign"
@@ -190,6 +191,9 @@ func (c *Compiler) Tools(ctx context.Context, release string, packages []string)
 	return l, err
 }
 
+// maxKeyring bounds an archive's keys, in bytes; Debian's own are some 60 KiB.
+const maxKeyring = 8 << 20
+
 // archives are the definition's, or the release's own, with the places to fetch
 // them from and the keys to trust.
 func (c *Compiler) archives(def *definition.Definition) ([]debian.Archive, error) {
@@ -211,7 +215,7 @@ func (c *Compiler) archives(def *definition.Definition) ([]debian.Archive, error
 		keys := builtIn
 		if d.Key != "" {
 			a.Key = relative(def.Dir, d.Key)
-			data, err := os.ReadFile(d.Key)
+			data, err := input.Read(d.Key, maxKeyring)
 			if err != nil {
 				return nil, fault.Newf(fault.Definition, "cannot read the archive's key: %w", err)
 			}

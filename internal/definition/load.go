@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -17,6 +16,7 @@ import (
 
 	"ingot/internal/digest"
 	"ingot/internal/fault"
+	"ingot/internal/input"
 )
 
 // FileName is what a definition's file is called.
@@ -48,7 +48,7 @@ func Load(file string, opts Options) (*Definition, error) {
 	if err != nil {
 		return nil, fault.Newf(fault.Definition, "cannot find %s: %w", file, err)
 	}
-	data, err := readMain(file)
+	data, err := input.Read(file, maxFile)
 	if err != nil {
 		e := fault.Newf(fault.Definition, "cannot read the definition: %w", err)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -80,29 +80,6 @@ func load(root *os.Root, dir string, main *source, opts Options) (*Definition, e
 		return nil, &fault.Error{Code: fault.Definition, Err: p}
 	}
 	return def, nil
-}
-
-func readMain(file string) ([]byte, error) {
-	f, err := os.Open(file) //nolint:gosec // the user names it
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // only read from
-	return readBounded(f)
-}
-
-// readBounded reads a regular file of at most maxFile bytes.
-func readBounded(f *os.File) ([]byte, error) {
-	if info, err := f.Stat(); err != nil {
-		return nil, err
-	} else if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s is not a regular file", f.Name())
-	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(data) > maxFile {
-		err = fmt.Errorf("%s is larger than 1 MiB", f.Name())
-	}
-	return data, err
 }
 
 type progress int
@@ -180,7 +157,7 @@ func (l *loading) include(from *source, inc text[include]) *yaml.Node {
 		l.problem(inc.At, "include %s is one too many: a definition has at most %d files", quote(inc.Value), maxFiles)
 		return nil
 	}
-	data, err := l.read(rel)
+	data, err := input.ReadIn(l.root, rel, maxFile)
 	if err == nil && l.total+len(data) > maxTotal {
 		err = fmt.Errorf("with it the definition's files are larger than %d MiB", maxTotal>>20)
 	}
@@ -191,22 +168,6 @@ func (l *loading) include(from *source, inc text[include]) *yaml.Node {
 		return nil
 	}
 	return l.file(&source{show: path.Join(path.Dir(l.main.show), rel), rel: rel, data: data})
-}
-
-func (l *loading) read(rel string) ([]byte, error) {
-	info, err := l.root.Stat(rel)
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("not a regular file") // opening a pipe would wait for ever
-	}
-	f, err := l.root.Open(rel)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // only read from
-	return readBounded(f)
 }
 
 // beside is the path, relative to the definition's directory, of a path that a

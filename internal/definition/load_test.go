@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"ingot/internal/fault"
@@ -205,7 +206,7 @@ func TestWhereTheFileIs(t *testing.T) {
 	for file, want := range map[string]string{
 		"none.yaml":             "cannot read the definition: open none.yaml: no such file or directory",
 		"other/none/ingot.yaml": "cannot read the definition: open other/none/ingot.yaml: no such file or directory",
-		"other":                 "cannot read the definition: other/ingot.yaml is not a regular file",
+		"other":                 "cannot read the definition: read other/ingot.yaml: it is a directory, not a file",
 	} {
 		_, err := Load(file, Options{HostArch: "amd64"})
 		if err == nil || err.Error() != want || fault.CodeOf(err) != fault.Definition {
@@ -282,6 +283,36 @@ func TestSources(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, d.SourceEntries()); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
+	}
+}
+
+// A pipe has no end and nobody writes into these: reading one would never return.
+func TestPipesAreRefused(t *testing.T) {
+	for name, want := range map[string]string{
+		FileName: "cannot read the definition: read DIR/ingot.yaml: it is a pipe, not a file",
+		"part":   `ingot.yaml:6:11: include "part" cannot be read: it is a pipe, not a file`,
+		"source": `source "source" is neither a file nor a directory`,
+		"run.sh": `run "run.sh" is neither a file nor a directory`,
+		"key":    `key "key" is neither a file nor a directory`,
+		"data/x": `reads leads to "data/x", which is neither a file, a directory nor a link`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := lay(t, map[string]string{
+				FileName: five + "include: [part]\nfiles: [{path: /a, source: source}]\nscripts: [{run: run.sh, reads: [data]}]\narchives: [{url: http://archive.example/debian, key: key}]\n",
+				"part":   "recommends: true\n", "source": "", "run.sh": "#!/bin/sh\n", "key": "", "data/x": "",
+			})
+			if _, err := Load(dir, Options{HostArch: "amd64"}); err != nil {
+				t.Fatalf("without a pipe: %v", err)
+			}
+			path := filepath.Join(dir, name)
+			if err := errors.Join(os.Remove(path), unix.Mkfifo(path, 0o600)); err != nil {
+				t.Fatal(err)
+			}
+			_, err := Load(dir, Options{HostArch: "amd64"})
+			if err == nil || !strings.Contains(strings.ReplaceAll(err.Error(), dir, "DIR"), want) || fault.CodeOf(err) != fault.Definition {
+				t.Errorf("got %v, want %s", err, want)
+			}
+		})
 	}
 }
 

@@ -4,33 +4,41 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 
 	"ingot/internal/definition"
 	"ingot/internal/digest"
 	"ingot/internal/fault"
+	"ingot/internal/input"
 )
 
 // FileName is what a lock's file is called, beside its definition.
 const FileName = "ingot.lock"
 
-// Read reads a lock's file. A file that is not there is fs.ErrNotExist; one that
-// [Decode] refuses is named in the error, with Decode's exit code.
+// Read reads a lock's file. A file that is not there is fs.ErrNotExist; one that is
+// no file or that [Decode] refuses is named in the error, with Decode's exit code.
 func Read(path string) (*Lock, error) {
-	f, err := os.Open(path) //nolint:gosec // the user names it
+	f, err := input.Open(path)
+	if errors.Is(err, input.ErrKind) {
+		return nil, fault.Newf(fault.Verification, "cannot read the lock: %w", err).WithHint("move it away; 'ingot lock' writes a lock there")
+	}
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close() //nolint:errcheck // only read from
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	defer f.Close()
+	return ReadFrom(f, path)
+}
+
+// ReadFrom reads a lock to the end of r, which errors call by a name.
+func ReadFrom(r io.Reader, name string) (*Lock, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
 		return nil, err
 	}
 	l, err := Decode(b)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	return l, nil
 }
@@ -91,16 +99,11 @@ func Files(def *definition.Definition) ([]File, error) {
 }
 
 func hash(root *os.Root, path string) (digest.Digest, error) {
-	if info, err := root.Stat(path); err != nil {
-		return digest.Digest{}, err
-	} else if info.Mode()&fs.ModeType != 0 {
-		return digest.Digest{}, errors.New("not a regular file")
-	}
-	f, err := root.Open(path)
+	f, err := input.OpenIn(root, path)
 	if err != nil {
 		return digest.Digest{}, err
 	}
-	defer f.Close() //nolint:errcheck // only read from
+	defer f.Close()
 	d, _, err := digest.Reader(f)
 	return d, err
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"ingot/internal/definition"
 	"ingot/internal/digest"
@@ -290,6 +291,16 @@ func TestWriteAndRead(t *testing.T) {
 	_, err = Read(path)
 	if err == nil || !strings.HasPrefix(err.Error(), path+": lock is cut off") || fault.CodeOf(err) != fault.Verification || fault.HintOf(err) == "" {
 		t.Errorf("got %v, code %d, hint %q", err, fault.CodeOf(err), fault.HintOf(err))
+	}
+	pipe := path + ".pipe"
+	if err := unix.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for path, what := range map[string]string{pipe: "pipe", filepath.Dir(path): "directory"} {
+		_, err = Read(path)
+		if err == nil || err.Error() != "cannot read the lock: read "+path+": it is a "+what+", not a file" || fault.CodeOf(err) != fault.Verification || fault.HintOf(err) == "" {
+			t.Errorf("got %v, code %d, hint %q", err, fault.CodeOf(err), fault.HintOf(err))
+		}
 	}
 }
 

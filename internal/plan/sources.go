@@ -15,6 +15,7 @@ import (
 	"ingot/internal/definition"
 	"ingot/internal/digest"
 	"ingot/internal/fault"
+	"ingot/internal/input"
 	"ingot/internal/lock"
 	"ingot/internal/sandbox"
 	"ingot/internal/tree"
@@ -32,7 +33,7 @@ func (p *Plan) source(rel string) ([]byte, error) {
 		return nil, fmt.Errorf("cannot open the definition's directory: %w", err)
 	}
 	defer func() { _ = root.Close() }()
-	f, err := root.Open(rel)
+	f, err := input.OpenIn(root, rel)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read what the definition names: %w", err)
 	}
