@@ -110,18 +110,6 @@ func TestCommands(t *testing.T) {
 	walk(newRootCommand())
 }
 
-func TestNearest(t *testing.T) {
-	verbs := []string{"init", "check", "lock", "build", "boot", "version"}
-	for word, want := range map[string]string{
-		"biuld": "build", "boots": "boot", "chekc": "check", "Build": "build", "verison": "version",
-		"x": "", "": "", "deploy": "", "ini": "init", "luck": "lock",
-	} {
-		if got := nearest(word, verbs); got != want {
-			t.Errorf("nearest(%q) = %q, want %q", word, got, want)
-		}
-	}
-}
-
 func TestCodeOfWrongFlags(t *testing.T) {
 	for _, args := range []string{"version --x", "version -x", "version a", "nothing", "completion", "help nothing", "--color red version"} {
 		root := newRootCommand()

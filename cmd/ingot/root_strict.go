@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"ingot/internal/fault"
+	"ingot/internal/spell"
 )
 
 // strict makes every wrong use of a command and of those below it end with exit
@@ -70,7 +71,7 @@ func wantVerb(cmd *cobra.Command, args []string) error {
 		}
 	}
 	e := fault.Newf(fault.Usage, "%sunknown verb %q", verbOf(cmd), args[0])
-	if n := nearest(args[0], verbs); n != "" {
+	if n := spell.Nearest(args[0], verbs); n != "" {
 		return e.WithHint("did you mean %q?", cmd.CommandPath()+" "+n)
 	}
 	return e.WithHint("%s", seeHelp(cmd))
@@ -91,45 +92,8 @@ func flagError(cmd *cobra.Command, err error) error {
 		}
 	})
 	e := fault.Newf(fault.Usage, "%sunknown flag --%s", verbOf(cmd), word)
-	if n := nearest(word, flags); n != "" {
+	if n := spell.Nearest(word, flags); n != "" {
 		return e.WithHint("did you mean --%s?", n)
 	}
 	return e.WithHint("%s", seeHelp(cmd))
-}
-
-// nearest is the word that was probably meant: at most two letters, and no more
-// than a third, away.
-func nearest(word string, words []string) string {
-	best, bestDistance := "", min(2, (len(word)+2)/3)+1
-	for _, w := range words {
-		if d := distance(strings.ToLower(word), w); d < bestDistance {
-			best, bestDistance = w, d
-		}
-	}
-	return best
-}
-
-// distance is the number of letters to insert, delete, replace or swap with the
-// next to get from a to b.
-func distance(a, b string) int {
-	var before, prev []int
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		before, prev, row = prev, row, make([]int, len(b)+1)
-		row[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			row[j] = min(prev[j]+1, row[j-1]+1, prev[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				row[j] = min(row[j], before[j-2]+1)
-			}
-		}
-	}
-	return row[len(b)]
 }

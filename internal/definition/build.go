@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"go.yaml.in/yaml/v4"
+
+	"ingot/internal/spell"
 )
 
 // defaultFree is the free space of a disk image's root file system: room for a
@@ -148,7 +150,7 @@ func (l *loading) twice(n, first *yaml.Node, key, value string) {
 // release checks the name against what the distribution has. With archives of
 // one's own any name may be right.
 func (l *loading) release(doc *document) {
-	_, misspelt := nearest(nodeText(doc.Distro.At), distroRule.values) // debian was meant
+	misspelt := spell.Nearest(nodeText(doc.Distro.At), distroRule.values) != "" // debian was meant
 	if doc.Release.Value == "" || doc.Distro.Value != "debian" && !misspelt || len(doc.Archives) > 0 || slices.Contains(debianReleases, doc.Release.Value) {
 		return
 	}

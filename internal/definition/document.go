@@ -2,6 +2,8 @@ package definition
 
 import (
 	"go.yaml.in/yaml/v4"
+
+	"ingot/internal/spell"
 )
 
 // These types are ingot.yaml as it is written. The decoder, the JSON schema and
@@ -160,7 +162,7 @@ func (l *layoutDoc) decode(d *decoder, n *yaml.Node) {
 		d.wrongType(n, "hybrid")
 	case n.Kind == yaml.ScalarNode:
 		hint, word := "", ""
-		if _, ok := nearest(n.Value, []string{"hybrid"}); ok {
+		if spell.Nearest(n.Value, []string{"hybrid"}) != "" {
 			hint, word = `; did you mean "hybrid"?`, "hybrid"
 		}
 		d.suggest(n, word, "layout %s is not supported yet by this version of ingot%s", quote(n.Value), hint)

@@ -17,6 +17,7 @@ import (
 	"ingot/internal/digest"
 	"ingot/internal/fault"
 	"ingot/internal/input"
+	"ingot/internal/spell"
 )
 
 // FileName is what a definition's file is called.
@@ -184,7 +185,7 @@ func (l *loading) missing(n *yaml.Node, key, value, rel string, err error) {
 			names, _ := f.Readdirnames(1000)
 			_ = f.Close()
 			slices.Sort(names)
-			if w, ok := nearest(path.Base(rel), names); ok {
+			if w := spell.Nearest(path.Base(rel), names); w != "" {
 				word = strings.TrimSuffix(strings.TrimSuffix(value, "/"), path.Base(rel)) + w
 				hint = "; did you mean " + quote(word) + "?"
 			}

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"golang.org/x/sys/unix"
 	"github.com/google/go-cmp/cmp/cmpopts"
+	"golang.org/x/sys/unix"
 
 	"ingot/internal/fault"
 )
@@ -341,18 +341,6 @@ func TestNothingOutsideIsRead(t *testing.T) {
 		_, err = Load(dir, Options{HostArch: "amd64"})
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %s", name, err, c.want)
-		}
-	}
-}
-
-func TestNearest(t *testing.T) {
-	words := []string{"packages", "unix-groups", "users", "files", "tar", "tar.gz"}
-	for word, want := range map[string]string{
-		"package": "packages", "pakcages": "packages", "PACKAGES": "packages", "unix_groups": "unix-groups",
-		"user": "users", "flies": "files", "rat": "", "tgr": "tar", "xyzzy": "", "": "", strings.Repeat("a", 100): "",
-	} {
-		if got, _ := nearest(word, words); got != want {
-			t.Errorf("%q: got %q, want %q", word, got, want)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"ingot/internal/fault"
+	"ingot/internal/spell"
 )
 
 // unknown says that a name means nothing here, and what may have been meant.
@@ -98,7 +99,7 @@ func (u *Universe) near(name string) []string {
 			continue
 		}
 		n := u.nameText(uint32(g))
-		if d := distance(name, n, best); d < best {
+		if d := spell.Distance(name, n, best); d < best {
 			best, all = d, []string{n}
 		} else if d == best {
 			all = append(all, n)
@@ -106,39 +107,6 @@ func (u *Universe) near(name string) []string {
 	}
 	slices.Sort(all)
 	return all[:min(len(all), most)]
-}
-
-// distance is how many letters are to be added, dropped, changed or swapped with
-// their neighbour to come from a to b; past limit it is only known to be greater.
-func distance(a, b string, limit int) int {
-	if d := len(a) - len(b); d > limit || -d > limit || len(a) > 100 {
-		return limit + 1
-	}
-	var rows [3][128]int
-	before, last, row := rows[0][:len(b)+1], rows[1][:len(b)+1], rows[2][:len(b)+1]
-	for j := range last {
-		last[j] = j
-	}
-	for i := range len(a) {
-		row[0] = i + 1
-		least := row[0]
-		for j := range len(b) {
-			change := 1
-			if a[i] == b[j] {
-				change = 0
-			}
-			row[j+1] = min(last[j+1]+1, row[j]+1, last[j]+change)
-			if i > 0 && j > 0 && a[i] == b[j-1] && a[i-1] == b[j] {
-				row[j+1] = min(row[j+1], before[j-1]+1)
-			}
-			least = min(least, row[j+1])
-		}
-		if least > limit {
-			return limit + 1
-		}
-		before, last, row = last, row, before
-	}
-	return last[len(b)]
 }
 
 // explain says why a request cannot be met. It does not retrace apt's steps: from
