@@ -37,7 +37,7 @@ wrong with it, with file, line and column. It needs no network.`,
 			if err != nil {
 				return err
 			}
-			d, err := definition.Load(path, definition.Options{HostArch: hostArch()})
+			d, err := definition.Load(path, loadOptions())
 			if asJSON {
 				return reportCheck(cmd, path, d, err)
 			}

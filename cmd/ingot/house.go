@@ -167,16 +167,15 @@ func load(args []string) (def *definition.Definition, lockPath string, err error
 	if err != nil {
 		return nil, "", err
 	}
-	if def, err = definition.Load(path, definition.Options{HostArch: hostArch()}); err != nil {
+	if def, err = definition.Load(path, loadOptions()); err != nil {
 		return nil, "", err
 	}
-	for _, arch := range def.Arch {
-		if arch != hostArch() {
-			return nil, "", fault.Newf(fault.Definition, "%s: architecture %s is not supported yet on a machine of %s", path, arch, hostArch()).
-				WithHint("build it on a machine of %s", arch)
-		}
-	}
 	return def, lockName(path), nil
+}
+
+// loadOptions are what this machine says to a definition.
+func loadOptions() definition.Options {
+	return definition.Options{HostArch: hostArch(), Buildable: []string{hostArch()}}
 }
 
 // lockName is where the lock of a definition lies: ingot.lock beside ingot.yaml,

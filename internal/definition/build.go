@@ -3,6 +3,7 @@ package definition
 import (
 	"cmp"
 	"fmt"
+	"io"
 	"path"
 	"reflect"
 	"slices"
@@ -11,6 +12,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"ingot/internal/input"
 	"ingot/internal/spell"
 )
 
@@ -51,8 +53,13 @@ func (l *loading) build(top *yaml.Node, doc *document) *Definition {
 			def.Arch = []string{l.host}
 		}
 	}
+	for _, a := range doc.Arch {
+		if a.Value != "" && l.buildable != nil && !slices.Contains(l.buildable, a.Value) {
+			l.problem(a.At, "arch %s is not supported yet on a machine of %s; build it on a machine of %s", a.Value, l.host, a.Value)
+		}
+	}
 	l.release(doc)
-	def.Packages = l.packages(doc)
+	def.Packages = l.packages(doc, def.Arch)
 	for _, a := range doc.Archives {
 		def.Archives = append(def.Archives, l.archive(doc, a))
 	}
@@ -177,8 +184,8 @@ func nodeText(n *yaml.Node) string {
 }
 
 // packages drops what is said twice in the same words, as includes do, and notes
-// contradictions.
-func (l *loading) packages(doc *document) []string {
+// contradictions and packages of an architecture that an image is not of.
+func (l *loading) packages(doc *document, arches []string) []string {
 	var out []string
 	seen, names := map[string]bool{}, map[string]bool{}
 	pins := map[string]text[pkg]{}
@@ -189,6 +196,12 @@ func (l *loading) packages(doc *document) []string {
 		seen[p.Value] = true
 		names[packageName(p.Value)] = true
 		out = append(out, p.Value)
+		for _, arch := range arches {
+			if a := packageArch(p.Value); a != "" && a != arch && !slices.Contains([]string{"native", "any", "all"}, a) {
+				l.problem(p.At, "packages %s: an image of %s cannot have packages of %s too; foreign architectures in one image are not supported yet by this version of ingot", quote(p.Value), arch, a)
+				break
+			}
+		}
 		name, _, pinned := strings.Cut(p.Value, "=")
 		if !pinned {
 			continue
@@ -213,6 +226,19 @@ func packageName(token string) string {
 		return token[:i]
 	}
 	return token
+}
+
+// packageArch is the architecture in a package's token, or "".
+func packageArch(token string) string {
+	rest := token[len(packageName(token)):]
+	rest, ok := strings.CutPrefix(rest, ":")
+	if i := strings.IndexAny(rest, "=/"); i >= 0 {
+		rest = rest[:i]
+	}
+	if !ok {
+		return ""
+	}
+	return rest
 }
 
 func (l *loading) archive(doc *document, a archiveDoc) Archive {
@@ -365,7 +391,9 @@ func (l *loading) scripts(doc *document, def *Definition) {
 		}
 		l.once(seen, name, at, "script")
 		out := Script{Name: name, Network: s.Network.Value, After: s.After.or("packages")}
-		out.Run, _ = l.named("run", s.Run, false)
+		if out.Run, _ = l.named("run", s.Run, false); out.Run != "" {
+			l.starts(s.Run)
+		}
 		if why, _ := scriptNameRule.refuse(name); why != "" && out.Run != "" && s.Name.At == nil {
 			l.problem(at, "run %s makes no good name for the step: give one with name", quote(s.Run.Value))
 		}
@@ -376,6 +404,44 @@ func (l *loading) scripts(doc *document, def *Definition) {
 		}
 		def.Scripts = append(def.Scripts, out)
 	}
+}
+
+// starts notes a script that the kernel would not start: one that is neither a
+// program nor begins with a line that names its interpreter (execve(2)).
+func (l *loading) starts(run text[localPath]) {
+	rel := beside(l.origin[run.At], run.Value)
+	f, err := input.OpenIn(l.root, rel)
+	if err != nil {
+		l.missing(run.At, "run", run.Value, rel, err)
+		return
+	}
+	defer f.Close()
+	start := make([]byte, 256) // of which Linux looks at as much
+	n, err := io.ReadFull(f, start)
+	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+		l.missing(run.At, "run", run.Value, rel, err)
+		return
+	}
+	if why := unstartable(string(start[:n])); why != "" {
+		l.note(Problem{File: path.Join(path.Dir(l.main.show), rel), Line: 1, Message: "script " + quote(run.Value) + " " + why})
+	}
+}
+
+func unstartable(start string) string {
+	line, _, _ := strings.Cut(start, "\n")
+	interpreter, ok := strings.CutPrefix(line, "#!")
+	switch {
+	case strings.HasPrefix(start, "\x7fELF"):
+	case strings.HasPrefix(line, "\ufeff#!"):
+		return "begins with a byte order mark, which hides its #! line: save it as UTF-8 without one"
+	case !ok:
+		return "does not begin with #! and an interpreter, so nothing can run it; begin it with #!/bin/sh, for one"
+	case strings.HasSuffix(line, "\r"):
+		return "has lines that end in CR LF, and there is no interpreter of that name; save it with LF alone"
+	case !strings.HasPrefix(strings.TrimLeft(interpreter, " \t"), "/"):
+		return "does not name its interpreter by an absolute path; begin it with #!/bin/sh, for one"
+	}
+	return ""
 }
 
 func (l *loading) outputs(doc *document, def *Definition) {

@@ -23,7 +23,7 @@ type document struct {
 
 	Start      text[start]     `yaml:"start" title:"What is in it" default:"minbase" doc:"The set of packages to begin with: essential is what the distribution marks so and what that needs; minbase adds apt; standard adds what the distribution gives every installation." example:"start: minbase"`
 	Archives   []archiveDoc    `yaml:"archives" default:"the distribution's own archives of the release" doc:"Where packages come from. If given, these are all the archives there are, and they are what the image's own package sources say." example:"archives: [{url: \"http://archive.example/debian\", suites: [bookworm, bookworm-backports], components: [main]}]"`
-	Packages   []text[pkg]     `yaml:"packages" doc:"Packages to install: a name, name=version for exactly that version, name/suite for the version of a suite, name:arch for another architecture." example:"packages: [nginx, \"curl=7.88.1-10\"]"`
+	Packages   []text[pkg]     `yaml:"packages" doc:"Packages to install: a name, name=version for exactly that version, name/suite for the version of a suite." example:"packages: [nginx, \"curl=7.88.1-10\"]"`
 	Remove     []text[pkgName] `yaml:"remove" doc:"Packages that must not be installed, though something recommends them or the starting set has them." example:"remove: [nano]"`
 	Recommends toggle          `yaml:"recommends" default:"false" doc:"Whether to install also what packages recommend." example:"recommends: true"`
 	Hostname   text[hostname]  `yaml:"hostname" title:"How it is set up" default:"the name" doc:"The machine's name, with or without a domain." example:"hostname: web.example.org"`
@@ -81,7 +81,7 @@ type userDoc struct {
 	Home         text[imagePath]     `yaml:"home" default:"/home/NAME" doc:"The home directory."`
 	SSHKeys      []text[sshKey]      `yaml:"ssh-keys" doc:"Public keys that may log in, as lines of authorized_keys."`
 	PasswordHash text[passwordHash]  `yaml:"password-hash" default:"no password" doc:"A hash as crypt(5) describes them, such as mkpasswd or openssl passwd -6 prints."`
-	Sudo         toggle              `yaml:"sudo" default:"false" doc:"Whether the user may become root by sudo without a password. The package sudo is not added by this."`
+	Sudo         toggle              `yaml:"sudo" default:"false" doc:"Whether the user may become root by sudo without a password. The package sudo comes along."`
 	At           *yaml.Node          `yaml:"-"`
 }
 

@@ -34,6 +34,8 @@ type Options struct {
 	// HostArch is Debian's name of the host's architecture: what "arch" is when
 	// the definition leaves it out. If it is empty, arch must be given.
 	HostArch string
+	// Buildable are the architectures that can be built here; nil is all.
+	Buildable []string
 }
 
 // Load reads a definition with its includes, checks all of it and fills in the
@@ -72,7 +74,7 @@ func Load(file string, opts Options) (*Definition, error) {
 func load(root *os.Root, dir string, main *source, opts Options) (*Definition, error) {
 	l := &loading{
 		decoder: decoder{origin: map[*yaml.Node]*source{}},
-		root:    root, dir: dir, main: main, state: map[string]progress{}, host: opts.HostArch,
+		root:    root, dir: dir, main: main, state: map[string]progress{}, host: opts.HostArch, buildable: opts.Buildable,
 	}
 	def := l.definition()
 	if len(l.problems) > 0 {
@@ -100,6 +102,8 @@ type loading struct {
 	inputs []Input
 	total  int                 // bytes of inputs
 	state  map[string]progress // of files, by path relative to dir
+
+	buildable []string // architectures; nil is all
 	// incomplete says that a file could not be read, so that what seems missing
 	// may stand there.
 	incomplete bool

@@ -71,7 +71,7 @@ func TestShapesOfTheDesign(t *testing.T) {
 		`, lxc]`, `]`,
 	).Replace(text)
 	d := loaded(t, map[string]string{
-		FileName: text, "key.asc": "", "site/index.html": "", "setup.sh": "", "data/a": "", "common.yaml": "packages: [curl]\n",
+		FileName: text, "key.asc": "", "site/index.html": "", "setup.sh": "#!/bin/sh\n", "data/a": "", "common.yaml": "packages: [curl]\n",
 	})
 	uid, gid, mode, motd := uint32(1000), uint32(2000), uint32(0o644), "hi\n"
 	in := func(p string) string { return filepath.Join(d.Dir, p) }
@@ -106,13 +106,13 @@ name: web
 distro: debian
 release: 1.10
 archives: [{url: "http://own.example", suites: [1.10, 007], check-valid-until: true}]
-packages: ["a1=1.10", "libc6:i386", g++, foo/bookworm-backports, "e2=1:0~rc1+b2-3"]
+packages: ["a1=1.10", "libc6:amd64", g++, foo/bookworm-backports, "e2=1:0~rc1+b2-3"]
 hostname: "007"
 kernel: none
 outputs: [tar]
 `})
 	got := []string{d.Release, strings.Join(d.Archives[0].Suites, " "), strings.Join(d.Archives[0].Components, " "), strings.Join(d.Packages, " "), d.Hostname}
-	want := []string{"1.10", "1.10 007", "main", "a1=1.10 libc6:i386 g++ foo/bookworm-backports e2=1:0~rc1+b2-3", "007"}
+	want := []string{"1.10", "1.10 007", "main", "a1=1.10 libc6:amd64 g++ foo/bookworm-backports e2=1:0~rc1+b2-3", "007"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
@@ -124,10 +124,10 @@ outputs: [tar]
 func TestIncludesAreMergedInOrder(t *testing.T) {
 	d := loaded(t, map[string]string{
 		FileName: "include: [a.yaml, sub/b.yaml]\nversion: 1\nname: web\nhostname: main\npackages: [pm]\nkernel: {console: ttyS1}\nfiles: [{path: /m, source: m}]\noutputs: [tar]\n",
-		"a.yaml": "include: [sub/c.yaml]\ndistro: debian\nrelease: sid\nhostname: a\ntimezone: Etc/A\npackages: [pa, px]\nkernel: {package: linux-a, console: ttyS9, arguments: [a]}\nservices: {enable: [sa]}\n",
+		"a.yaml": "include: [sub/c.yaml]\ndistro: debian\nrelease: sid\nhostname: a\ntimezone: Etc/GMT+1\npackages: [pa, px]\nkernel: {package: linux-a, console: ttyS9, arguments: [a]}\nservices: {enable: [sa]}\n",
 		// Below a directory, paths are relative to that directory; c was read already.
 		"sub/b.yaml": "include: [c.yaml]\nrelease: trixie\npackages: [pb, px]\nkernel: {arguments: [b]}\nservices: {enable: [sb], mask: [mb]}\nfiles: [{path: /b, source: b}]\n",
-		"sub/c.yaml": "packages: [pc]\nlocale: C\ntimezone: Etc/C\nrecommends: true\n",
+		"sub/c.yaml": "packages: [pc]\nlocale: C\ntimezone: Etc/GMT+3\nrecommends: true\n",
 		"m":          "", "sub/b": "",
 	})
 	got := []string{
@@ -136,7 +136,7 @@ func TestIncludesAreMergedInOrder(t *testing.T) {
 		strings.Join(d.Services.Enable, " "), strings.Join(d.Services.Mask, " "), strings.Join(d.Sources(), " "),
 	}
 	want := []string{
-		"trixie", "main", "Etc/A", "C", "pc pa px pb pm",
+		"trixie", "main", "Etc/GMT+1", "C", "pc pa px pb pm",
 		"linux-a", "ttyS1", "a b", "sa sb", "mb", "m sub/b",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -262,7 +262,7 @@ func TestBounds(t *testing.T) {
 func TestSources(t *testing.T) {
 	dir := lay(t, map[string]string{
 		FileName:          five + "files: [{path: /a, source: site}, {path: /b, source: site/css}]\nscripts: [{run: run/x.sh, reads: [link, data/one]}]\n",
-		"site/index.html": "", "site/css/a.css": "", "run/x.sh": "", "real/r": "", "data/one": "", "data/two": "",
+		"site/index.html": "", "site/css/a.css": "", "run/x.sh": "#!/bin/sh\n", "real/r": "", "data/one": "", "data/two": "",
 	})
 	err := errors.Join(
 		os.Mkdir(filepath.Join(dir, "site/empty"), 0o755),
@@ -342,6 +342,41 @@ func TestNothingOutsideIsRead(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: got %v, want %s", name, err, c.want)
 		}
+	}
+}
+
+// What the kernel starts, and why it would not start the rest (execve(2)).
+func TestStartsOfScripts(t *testing.T) {
+	for start, want := range map[string]string{
+		"#!/bin/sh\n":                   "",
+		"#! /usr/bin/env python3\nx\r\n": "",
+		"#!/bin/true":                   "",
+		"\x7fELF\x02\x01":               "",
+		"":                              "does not begin with #!",
+		"echo hi\n":                     "does not begin with #!",
+		"\n#!/bin/sh\n":                 "does not begin with #!",
+		"#!/bin/sh\r\necho hi\r\n":      "lines that end in CR LF",
+		"\ufeff#!/bin/sh\n":             "a byte order mark",
+		"#!\n":                          "an absolute path",
+		"#!python3\n":                   "an absolute path",
+	} {
+		dir := lay(t, map[string]string{FileName: five + "include: [more/part.yaml]\n", "more/part.yaml": "scripts: [{run: run}]\n", "more/run": start})
+		_, err := Load(dir, Options{HostArch: "amd64"})
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), "\n"+dir+"/more/run:1:1: script \"run\" ") || !strings.Contains(err.Error(), want)) {
+			t.Errorf("%q: %v, want %q", start, err, want)
+		}
+	}
+}
+
+// A definition for other machines than these is refused where it says so.
+func TestBuildableArchitectures(t *testing.T) {
+	dir := lay(t, map[string]string{FileName: five + "arch: [amd64, arm64]\n"})
+	_, err := Load(dir, Options{HostArch: "amd64", Buildable: []string{"amd64"}})
+	if err == nil || !strings.Contains(err.Error(), "ingot.yaml:6:15: arch arm64 is not supported yet on a machine of amd64; build it on a machine of arm64") || fault.CodeOf(err) != fault.Definition {
+		t.Errorf("got %v", err)
+	}
+	if _, err := Load(dir, Options{HostArch: "amd64"}); err != nil {
+		t.Errorf("where any can be built: %v", err)
 	}
 }
 

@@ -131,6 +131,13 @@ var localeRule = rule{
 var timezoneRule = rule{
 	what: "a time zone", form: "such as Etc/UTC or Europe/Paris",
 	pattern: regexp.MustCompile(`^[A-Z][A-Za-z0-9_+-]*(/[A-Z][A-Za-z0-9_+-]*){0,2}$`), max: 64,
+	check: func(s string) string {
+		if knownZone(s) {
+			return ""
+		}
+		return "is unknown"
+	},
+	near: nearZone,
 }
 
 var accountNameRule = rule{

@@ -1,8 +1,11 @@
 package definition
 
 import (
+	"slices"
 	"strings"
 	"testing"
+	"time"
+	_ "time/tzdata" // where the host has no zones
 )
 
 // Which texts each rule takes; those behind the bar are refused.
@@ -19,7 +22,7 @@ func TestRules(t *testing.T) {
 		{&pkgRule, "nginx nginx=1.2-3 nginx=1:1.2~rc1+b1 nginx/bookworm-backports libc6:i386 libc6:i386=2.36-9 | nginx= nginx=x1 nginx=1␣2 nginx/ nginx: nginx>1 n*"},
 		{&hostnameRule, "web web.example.org W1 a--b 007 | -a a- a_b a..b .a " + strings.Repeat("a", 65)},
 		{&localeRule, "C C.UTF-8 POSIX de_DE.UTF-8 ca_ES.UTF-8@valencia de_DE sr_RS@latin | utf8 de-DE de_DE.utf8 DE_de de_DE.UTF-8␣x"},
-		{&timezoneRule, "UTC Etc/UTC Europe/Paris America/Argentina/Buenos_Aires Etc/GMT+1 | europe/paris /Etc/UTC Etc/ ../x Etc/../UTC"},
+		{&timezoneRule, "UTC Etc/UTC Europe/Paris America/Argentina/Buenos_Aires Etc/GMT+1 US/Eastern EST5EDT America/Coyhaique | Etc/A Europe Europe/Pari europe/paris /Etc/UTC Etc/ ../x Etc/../UTC"},
 		{&accountNameRule, "ops www-data _apt a1_b " + strings.Repeat("a", 32) + " | Ops 1a -a a.b a$ é " + strings.Repeat("a", 33)},
 		{&ownerNameRule, "root 0 1000 www-data | 01 -1 Root 123456"},
 		{&imagePathRule, "/etc/motd /a /a␣b/c /é | / etc /a/ /a//b /a/./b /a/../b /dev/null /proc /sys/x /" + strings.Repeat("x", 256)},
@@ -40,6 +43,32 @@ func TestRules(t *testing.T) {
 					t.Errorf("%s %q: %q", c.r.what, s, why)
 				}
 			}
+		}
+	}
+}
+
+// What was probably meant by a time zone that there is not.
+func TestNearZones(t *testing.T) {
+	for zone, want := range map[string]string{
+		"Europe/Pariss": "Europe/Paris", "europe/paris": "Europe/Paris", "Paris": "Europe/Paris", "New York": "America/New_York",
+		"utc": "Etc/UTC", "Middle-earth/Bree": "",
+	} {
+		why, suggestion := timezoneRule.refuse(zone)
+		if suggestion != want || why == "" || (want != "") != strings.HasSuffix(why, `; did you mean "`+want+`"?`) {
+			t.Errorf("%s: %q, suggested %q; want %q", zone, why, suggestion, want)
+		}
+	}
+}
+
+// Each zone of the list is one to Go's own copy of the tz database, which knows
+// none that is not on it.
+func TestZonesExist(t *testing.T) {
+	if n := len(zones()); n < 500 || !slices.IsSorted(zones()) {
+		t.Fatalf("%d zones, sorted: %v", n, slices.IsSorted(zones()))
+	}
+	for _, z := range zones() {
+		if _, err := time.LoadLocation(z); err != nil || timezoneRule.pattern.FindString(z) != z {
+			t.Errorf("%s: %v", z, err)
 		}
 	}
 }

@@ -30,6 +30,8 @@ type rule struct {
 	check func(string) string
 	// advise may add to the message about a text that was refused.
 	advise func(string) string
+	// near gives the right text that a refused one probably stands for, or "".
+	near func(string) string
 }
 
 // ruled is a type that stands for a rule.
@@ -74,6 +76,16 @@ func (t *text[R]) decode(d *decoder, n *yaml.Node) {
 
 // refuse says why a text is not allowed, and what was probably meant.
 func (r *rule) refuse(s string) (why, suggestion string) {
+	why, suggestion = r.judge(s)
+	if why != "" && suggestion == "" && r.near != nil {
+		if suggestion = r.near(s); suggestion != "" {
+			why += "; did you mean \"" + suggestion + "\"?"
+		}
+	}
+	return why, suggestion
+}
+
+func (r *rule) judge(s string) (why, suggestion string) {
 	limit := r.max
 	if limit == 0 {
 		limit = 4096

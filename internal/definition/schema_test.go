@@ -217,7 +217,7 @@ func TestExamplesOfTheReference(t *testing.T) {
 				text += l
 			}
 		}
-		dir := lay(t, map[string]string{FileName: text, "common.yaml": "recommends: true\n", "setup.sh": "", "data/x": ""})
+		dir := lay(t, map[string]string{FileName: text, "common.yaml": "recommends: true\n", "setup.sh": "#!/bin/sh\n", "data/x": ""})
 		if _, err := Load(dir, Options{HostArch: "amd64"}); err != nil {
 			t.Errorf("%v\n%s", err, text)
 		}
@@ -249,7 +249,7 @@ func TestStarter(t *testing.T) {
 		text = append(text, line)
 	}
 	all := strings.Replace(strings.Join(text[4:], ""), "ssh-ed25519 AAAA...", publicKey, 1)
-	d := loaded(t, map[string]string{FileName: all, "site/index.html": "", "setup.sh": "", "data/x": ""})
+	d := loaded(t, map[string]string{FileName: all, "site/index.html": "", "setup.sh": "#!/bin/sh\n", "data/x": ""})
 	if len(d.Packages) != 2 || len(d.Users) != 1 || len(d.Files) != 2 || len(d.Scripts) != 1 || len(d.Tests) != 1 || len(d.Services.Enable) != 1 {
 		t.Errorf("got %+v", d)
 	}

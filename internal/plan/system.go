@@ -93,7 +93,7 @@ func (p *Plan) system() keyed {
 // timezoneScript sets the time zone, where the image has zones.
 func timezoneScript(zone string) string {
 	z := shellQuote(zone)
-	missing := "echo \"the image has no time zone \"" + z + "\"; add the package tzdata\" >&2; exit 1"
+	missing := "echo \"the image has no time zone \"" + z + "\"; since trixie old names are in the package tzdata-legacy: add it, or use the new name\" >&2; exit 1"
 	if zone == "Etc/UTC" || zone == "UTC" {
 		missing = ":" // the clock without zones
 	}
