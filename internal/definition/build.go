@@ -2,6 +2,7 @@ package definition
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"path"
@@ -418,7 +419,7 @@ func (l *loading) starts(run text[localPath]) {
 	defer f.Close()
 	start := make([]byte, 256) // of which Linux looks at as much
 	n, err := io.ReadFull(f, start)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		l.missing(run.At, "run", run.Value, rel, err)
 		return
 	}

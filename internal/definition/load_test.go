@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -294,7 +295,7 @@ func TestPipesAreRefused(t *testing.T) {
 		"source": `source "source" is neither a file nor a directory`,
 		"run.sh": `run "run.sh" is neither a file nor a directory`,
 		"key":    `key "key" is neither a file nor a directory`,
-		"data/x": `reads leads to "data/x", which is neither a file, a directory nor a link`,
+		"data/x": `reads "data" leads to "data/x", which is neither a file, a directory nor a link`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := lay(t, map[string]string{
@@ -316,16 +317,46 @@ func TestPipesAreRefused(t *testing.T) {
 	}
 }
 
+// What cannot be read is called what the user called it, at its place, and found
+// before a build.
+func TestUnreadableFiles(t *testing.T) {
+	runtime.LockOSThread() // and never unlocked: the thread ends with the test
+	if err := unix.Setfsuid(65534); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"more/one":       `more/part.yaml:1:28: source "./one" cannot be read: permission denied`,
+		"more/site/two":  `more/part.yaml:1:55: source "./site" leads to "more/site/two", which cannot be read: permission denied`,
+		"more/run.sh":    `more/part.yaml:2:17: run "./run.sh" cannot be read: permission denied`,
+		"more/part.yaml": `ingot.yaml:6:11: include "./more/part.yaml" cannot be read: permission denied`,
+	} {
+		dir := lay(t, map[string]string{
+			FileName:         five + "include: [./more/part.yaml]\n",
+			"more/part.yaml": "files: [{path: /a, source: ./one}, {path: /b, source: ./site}]\nscripts: [{run: ./run.sh}]\n",
+			"more/one":       "", "more/site/two": "", "more/run.sh": "#!/bin/sh\n",
+		})
+		if _, err := Load(dir, Options{HostArch: "amd64"}); err != nil {
+			t.Fatalf("readable: %v", err)
+		}
+		if err := os.Chmod(filepath.Join(dir, name), 0); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Load(dir, Options{HostArch: "amd64"}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", name, err, want)
+		}
+	}
+}
+
 func TestNothingOutsideIsRead(t *testing.T) {
 	outside := filepath.Join(lay(t, map[string]string{"secret": "hostname: stolen\n"}), "secret")
 	for name, c := range map[string]struct{ line, want string }{
 		"include":       {"include: [s]", `include "s" is a symbolic link that leads out of the definition's directory`},
 		"source":        {"files: [{path: /x, source: s}]", `source "s" is a symbolic link that leads out of the definition's directory`},
-		"below":         {"files: [{path: /x, source: d}]", `source leads to "d/s", a symbolic link to "../s" that leads out of the definition's directory`},
+		"below":         {"files: [{path: /x, source: d}]", `source "d" leads to "d/s", a symbolic link to "../s" that leads out of the definition's directory`},
 		"through":       {"files: [{path: /x, source: up/secret}]", `source "up/secret" is a symbolic link that leads out of the definition's directory`},
 		"script":        {"scripts: [{run: s}]", `run "s" is a symbolic link that leads out of the definition's directory`},
 		"reads":         {"scripts: [{run: ingot.yaml, name: x, reads: [up]}]", `reads "up" is a symbolic link that leads out of the definition's directory`},
-		"leads nowhere": {"files: [{path: /x, source: n}]", `source leads to "n/n", a symbolic link to "none" that leads nowhere`},
+		"leads nowhere": {"files: [{path: /x, source: n}]", `source "n" leads to "n/n", a symbolic link to "none" that leads nowhere`},
 		"a pipe":        {"files: [{path: /x, source: /dev/null}]", `source "/dev/null" is not a path beside the definition`},
 	} {
 		dir := lay(t, map[string]string{FileName: five + c.line + "\n", "d/x": "", "n/x": ""})
@@ -348,17 +379,17 @@ func TestNothingOutsideIsRead(t *testing.T) {
 // What the kernel starts, and why it would not start the rest (execve(2)).
 func TestStartsOfScripts(t *testing.T) {
 	for start, want := range map[string]string{
-		"#!/bin/sh\n":                   "",
+		"#!/bin/sh\n":                    "",
 		"#! /usr/bin/env python3\nx\r\n": "",
-		"#!/bin/true":                   "",
-		"\x7fELF\x02\x01":               "",
-		"":                              "does not begin with #!",
-		"echo hi\n":                     "does not begin with #!",
-		"\n#!/bin/sh\n":                 "does not begin with #!",
-		"#!/bin/sh\r\necho hi\r\n":      "lines that end in CR LF",
-		"\ufeff#!/bin/sh\n":             "a byte order mark",
-		"#!\n":                          "an absolute path",
-		"#!python3\n":                   "an absolute path",
+		"#!/bin/true":                    "",
+		"\x7fELF\x02\x01":                "",
+		"":                               "does not begin with #!",
+		"echo hi\n":                      "does not begin with #!",
+		"\n#!/bin/sh\n":                  "does not begin with #!",
+		"#!/bin/sh\r\necho hi\r\n":       "lines that end in CR LF",
+		"\ufeff#!/bin/sh\n":              "a byte order mark",
+		"#!\n":                           "an absolute path",
+		"#!python3\n":                    "an absolute path",
 	} {
 		dir := lay(t, map[string]string{FileName: five + "include: [more/part.yaml]\n", "more/part.yaml": "scripts: [{run: run}]\n", "more/run": start})
 		_, err := Load(dir, Options{HostArch: "amd64"})

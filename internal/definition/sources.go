@@ -9,6 +9,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"ingot/internal/input"
 )
 
 // A Source is something that a build reads beside packages: what the definition
@@ -72,10 +74,23 @@ func (l *loading) named(key string, t text[localPath], dirs bool) (abs string, i
 	case strings.HasSuffix(t.Value, "/"):
 		l.problem(t.At, "%s %s is a file, not a directory", key, quote(t.Value))
 	default:
+		if err := l.readable(rel); err != nil {
+			l.missing(t.At, key, t.Value, rel, err)
+			return "", false
+		}
 		l.keep(key, t.At, Source{Path: rel, Executable: info.Mode()&0o100 != 0})
 		return abs, false
 	}
 	return "", false
+}
+
+// readable opens a file and reads nothing: a build would only find out late.
+func (l *loading) readable(rel string) error {
+	f, err := input.OpenIn(l.root, rel)
+	if err != nil {
+		return err
+	}
+	return f.Close()
 }
 
 func (l *loading) keep(key string, n *yaml.Node, s Source) {
@@ -96,12 +111,12 @@ func (l *loading) walk(key string, n *yaml.Node, dir string, depth int) {
 		return
 	}
 	if depth > 64 {
-		l.problem(n, "%s leads to %s, more than 64 directories deep", key, quote(dir))
+		l.problem(n, "%s %s leads to %s, more than 64 directories deep", key, quote(n.Value), quote(dir))
 		return
 	}
 	list, err := fs.ReadDir(l.root.FS(), dir)
 	if err != nil {
-		l.problem(n, "%s leads to %s, which cannot be read: %v", key, quote(dir), reason(err))
+		l.problem(n, "%s %s leads to %s, which cannot be read: %v", key, quote(n.Value), quote(dir), reason(err))
 		return
 	}
 	if len(list) == 0 {
@@ -116,13 +131,16 @@ func (l *loading) walk(key string, n *yaml.Node, dir string, depth int) {
 			l.link(key, n, p)
 		case e.Type().IsRegular():
 			info, err := e.Info()
+			if err == nil {
+				err = l.readable(p)
+			}
 			if err != nil {
-				l.problem(n, "%s leads to %s, which cannot be read: %v", key, quote(p), reason(err))
+				l.problem(n, "%s %s leads to %s, which cannot be read: %v", key, quote(n.Value), quote(p), reason(err))
 				continue
 			}
 			l.keep(key, n, Source{Path: p, Executable: info.Mode()&0o100 != 0})
 		default:
-			l.problem(n, "%s leads to %s, which is neither a file, a directory nor a link", key, quote(p))
+			l.problem(n, "%s %s leads to %s, which is neither a file, a directory nor a link", key, quote(n.Value), quote(p))
 		}
 	}
 }
@@ -132,7 +150,7 @@ func (l *loading) walk(key string, n *yaml.Node, dir string, depth int) {
 func (l *loading) link(key string, n *yaml.Node, p string) {
 	target, err := l.root.Readlink(p)
 	if err != nil {
-		l.problem(n, "%s leads to %s, which cannot be read: %v", key, quote(p), reason(err))
+		l.problem(n, "%s %s leads to %s, which cannot be read: %v", key, quote(n.Value), quote(p), reason(err))
 		return
 	}
 	if _, err := l.root.Stat(p); err != nil {
@@ -140,7 +158,7 @@ func (l *loading) link(key string, n *yaml.Node, p string) {
 		if l.leaves(p) {
 			why = "leads out of the definition's directory"
 		}
-		l.problem(n, "%s leads to %s, a symbolic link to %s that %s", key, quote(p), quote(target), why)
+		l.problem(n, "%s %s leads to %s, a symbolic link to %s that %s", key, quote(n.Value), quote(p), quote(target), why)
 		return
 	}
 	l.keep(key, n, Source{Path: p, Link: target})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -90,6 +91,9 @@ func Files(def *definition.Definition) ([]File, error) {
 		f := File{Path: s.Path, Executable: s.Executable, Link: s.Link, EmptyDir: s.EmptyDir}
 		if s.Link == "" && !s.EmptyDir {
 			if f.SHA256, err = hash(root, s.Path); err != nil {
+				if pe, ok := errors.AsType[*fs.PathError](err); ok {
+					err = pe.Err // which may name the path otherwise
+				}
 				return nil, fault.Newf(fault.Definition, "cannot read %s, which the definition names: %w", s.Path, err)
 			}
 		}
