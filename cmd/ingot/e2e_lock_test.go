@@ -99,6 +99,13 @@ func (c *court) lock(t *testing.T) {
 			t.Errorf("lock moved packages without --update:\n%s", text)
 		}
 	})
+	t.Run("update none", func(t *testing.T) {
+		before := p.read(t, "ingot.lock")
+		p.refuse(t, 4, []string{`package "tol"`, "hint:", `did you mean "tool"?`}, "lock", "--update", "other", "tol")
+		if p.read(t, "ingot.lock") != before {
+			t.Error("the lock changed")
+		}
+	})
 	t.Run("update one", func(t *testing.T) {
 		p.must(t, "lock", "--update", "tool")
 		if text := p.read(t, "ingot.lock"); !strings.Contains(text, "\n  tool 2.0 ") || !strings.Contains(text, "\n  other 1.0 ") {

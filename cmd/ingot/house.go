@@ -84,14 +84,30 @@ func openHouse(f sourceFlags, p *ui.Progress) (*house, error) {
 			p.Notef("%s: %s", e.Name, e.Note)
 		}
 	}}}
+	if h.mirrors, err = mirrors(f); err != nil {
+		return nil, err
+	}
 	if h.store, err = store.Open(home); err != nil {
 		return nil, err
 	}
-	if h.cache, err = cache.Open(cacheDir); err != nil {
-		return nil, err
+	h.cache, err = cache.Open(cacheDir)
+	return h, err
+}
+
+// mirrorVariable names a mirror where --mirror does not.
+const mirrorVariable = "INGOT_MIRROR_DEBIAN"
+
+// mirrors are the places to fetch from that flags, environment and host name.
+func mirrors(f sourceFlags) (debian.Mirrors, error) {
+	m := debian.Mirrors{Flag: f.mirror, Env: environ(mirrorVariable)}
+	for name, place := range map[string]string{"--mirror": m.Flag, mirrorVariable: m.Env} {
+		if place != "" && !debian.IsAddress(place) {
+			return m, fault.Newf(fault.Usage, "%s %q is not the address of a mirror", name, place).
+				WithHint("write http://HOST/debian, https://HOST/debian or file:///DIRECTORY")
+		}
 	}
-	h.mirrors = debian.Mirrors{Flag: f.mirror, Env: environ("INGOT_MIRROR_DEBIAN"), Host: debian.AptSources("/")}
-	return h, nil
+	m.Host = debian.AptSources("/")
+	return m, nil
 }
 
 // compiler makes locks.

@@ -29,6 +29,8 @@ import (
 	"ingot/internal/lock"
 	"ingot/internal/plan"
 	"ingot/internal/sign"
+	"ingot/internal/spell"
+	"ingot/internal/supply"
 	"ingot/internal/ui"
 )
 
@@ -114,6 +116,9 @@ func toolFormats(def *definition.Definition) []string {
 
 // Compile makes a lock. Old, if not nil, is the lock to stay close to.
 func (c *Compiler) Compile(ctx context.Context, def *definition.Definition, old *lock.Lock, move Move) (*lock.Lock, error) {
+	if err := known(def, old, move.Packages); err != nil {
+		return nil, err
+	}
 	files, err := lock.Files(def)
 	if err != nil {
 		return nil, err
@@ -134,6 +139,29 @@ func (c *Compiler) Compile(ctx context.Context, def *definition.Definition, old 
 		return nil, err
 	}
 	return l, nil
+}
+
+// known refuses packages to move that are neither locked nor asked for.
+func known(def *definition.Definition, old *lock.Lock, move []string) error {
+	var locked []string
+	if old != nil {
+		for _, r := range supply.Packages(old) {
+			locked = append(locked, r.Name)
+		}
+	}
+	for _, name := range move {
+		asked := slices.ContainsFunc(def.Packages, func(token string) bool { return plan.PackageName(token) == name })
+		if asked || slices.Contains(locked, name) {
+			continue
+		}
+		err := fault.Newf(fault.NotFound, "package %q cannot be moved: it is neither in the lock nor asked for", name).
+			WithHint("name packages as the lock does, without version or architecture")
+		if near := spell.Nearest(name, locked); near != "" {
+			err = err.WithHint("did you mean %q?", near)
+		}
+		return err
+	}
+	return nil
 }
 
 // readIndexes fetches, verifies and reads archives' indexes, and records them in

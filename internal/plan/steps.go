@@ -43,7 +43,7 @@ func (p *Plan) steps(c Chain) []keyed {
 func (p *Plan) install(c Chain) keyed {
 	asked := map[string]bool{}
 	for _, token := range p.Definition.Packages {
-		asked[packageName(token)] = true
+		asked[PackageName(token)] = true
 	}
 	for _, name := range Implied(p.Definition) {
 		asked[name] = true
@@ -90,9 +90,9 @@ func (p *Plan) install(c Chain) keyed {
 	}
 }
 
-// packageName is the name in a token of apt's: "curl=7.88", "nginx/stable",
+// PackageName is the name in a token of apt's: "curl=7.88", "nginx/stable",
 // "libc6:i386".
-func packageName(token string) string {
+func PackageName(token string) string {
 	if i := strings.IndexAny(token, "=/:"); i >= 0 {
 		return token[:i]
 	}

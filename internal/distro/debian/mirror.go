@@ -164,6 +164,22 @@ func (m Mirrors) host(kind archiveKind) []string {
 	return append(outright, beside...)
 }
 
+// IsAddress says whether a mirror can be at a place that a user named: an address
+// by http or https, or a directory.
+func IsAddress(place string) bool {
+	u, err := url.Parse(cleanRoot(place))
+	if err != nil || u.RawQuery != "" || u.Fragment != "" {
+		return false
+	}
+	switch u.Scheme {
+	case "http", "https":
+		return u.Hostname() != ""
+	case "file":
+		return len(u.Path) > 1
+	}
+	return false
+}
+
 // cleanRoot brings an archive's URL to one form: no slash at the end, file URLs with
 // three slashes. A path alone becomes a file URL.
 func cleanRoot(raw string) string {

@@ -215,6 +215,19 @@ etc/apt/sources.list:
 	}
 }
 
+func TestIsAddress(t *testing.T) {
+	for place, want := range map[string]bool{
+		"http://mirror.example/debian": true, "https://me@mirror.example:8080/debian/": true, "file:///srv/mirror": true,
+		"file:/srv/mirror": true, "/srv/mirror": true, "http://[::1]/debian": true,
+		"": false, "foo": false, "mirror.example/debian": false, "ftp://mirror.example/debian": false, "http://": false,
+		"http:///debian": false, "file:///": false, "./mirror": false, "http://mirror.example/?x": false, "http://a b/": false,
+	} {
+		if IsAddress(place) != want {
+			t.Errorf("%q: %v, want %v", place, !want, want)
+		}
+	}
+}
+
 func TestLocate(t *testing.T) {
 	got := Locate([]string{"http://m.example/debian", "file:///srv"}, "pool/main/g/g++/g++_1%3a2~3+b1 x_amd64.deb")
 	want := "[http://m.example/debian/pool/main/g/g++/g++_1%253a2~3+b1%20x_amd64.deb file:///srv/pool/main/g/g++/g++_1%253a2~3+b1%20x_amd64.deb]"
