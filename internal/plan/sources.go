@@ -311,7 +311,13 @@ func scriptError(s definition.Script, err error, out []byte) error {
 	if !s.Network {
 		hint += "; scripts have no network unless 'network: true'"
 	}
-	return fault.Newf(fault.Failed, "script %q %s; it said:\n    %s", s.Name, how, strings.Join(lines, "\n    ")).WithHint("%s", hint)
+	said := sandbox.Quote([]byte(strings.Join(lines, "\n")))
+	if said == "" {
+		said = " and said nothing"
+	} else {
+		said = "; it said:" + said
+	}
+	return fault.Newf(fault.Failed, "script %q %s%s", s.Name, how, said).WithHint("%s", hint)
 }
 
 // lendNames gives a script with network the host's name servers for as long as

@@ -37,7 +37,7 @@ func (w *worker) environment(more ...string) []string {
 func (w *worker) shell(ctx context.Context, box *sandbox.Box, text string) error {
 	out, err := box.Output(ctx, sandbox.Command{Argv: []string{"/bin/sh", "-euc", text}, Env: w.environment()}, w.log)
 	if err != nil {
-		return fmt.Errorf("%w\n    %s", err, strings.ReplaceAll(strings.TrimSpace(string(out)), "\n", "\n    "))
+		return fmt.Errorf("%w%s", err, sandbox.Quote(out))
 	}
 	return nil
 }

@@ -121,7 +121,7 @@ func runIn(ctx context.Context, box *sandbox.Box, epoch int64, argv []string, st
 		Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC0", fmt.Sprintf("SOURCE_DATE_EPOCH=%d", epoch)},
 	}, nil)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))
+		return nil, fmt.Errorf("%w%s", err, sandbox.Quote(out))
 	}
 	result := map[string][]byte{}
 	for _, name := range outputs {

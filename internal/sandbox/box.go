@@ -343,6 +343,16 @@ func (b *Box) Output(ctx context.Context, c Command, log func(line string)) ([]b
 	return out.Bytes(), err
 }
 
+// Quote is what a program said, to stand behind a message: indented lines, or
+// nothing where it said nothing.
+func Quote(out []byte) string {
+	text := strings.TrimRight(strings.TrimLeft(string(out), "\n"), " \t\r\n")
+	if strings.TrimSpace(text) == "" {
+		return ""
+	}
+	return "\n    " + strings.ReplaceAll(text, "\n", "\n    ")
+}
+
 // outputLimit bounds what is kept of a program's output, in bytes.
 const outputLimit = 16 << 20
 

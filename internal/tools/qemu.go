@@ -6,9 +6,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strings"
 
 	"ingot/internal/fault"
+	"ingot/internal/sandbox"
 	"ingot/internal/vm"
 )
 
@@ -46,7 +46,7 @@ func (t toolbox) Emulator(ctx context.Context, need vm.Need) (vm.Emulator, error
 	cmd.Env = e.Env
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		return e, fault.Newf(fault.Failed, "QEMU of the tools tree does not run: %w: %s", err, strings.TrimSpace(string(out)))
+		return e, fault.Newf(fault.Failed, "QEMU of the tools tree does not run: %w%s", err, sandbox.Quote(out))
 	}
 	if _, err := fmt.Sscanf(string(out), "QEMU emulator version %s", &e.Version); err != nil {
 		return e, fault.Newf(fault.Failed, "QEMU of the tools tree does not say its version: %q", out)

@@ -1,7 +1,6 @@
 package rpm
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"maps"
@@ -310,7 +309,7 @@ func (i *installer) script(ctx context.Context, p *pkg, moment string) error {
 		i.log(fmt.Sprintf("package %s: its %s failed: %v", p.Ref.Name, s, err))
 		return nil
 	}
-	return fmt.Errorf("%s: %w: %s", s, err, bytes.TrimSpace(out))
+	return fmt.Errorf("%s: %w%s", s, err, sandbox.Quote(out))
 }
 
 // environment is what scriptlets see: rpm's path, and what makes a build the same
