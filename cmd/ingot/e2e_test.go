@@ -405,7 +405,7 @@ func (p *project) storeWhole(t *testing.T) {
 	t.Helper()
 	var list struct {
 		Store string
-		Blobs []struct{ SHA256 string }
+		Blobs int
 	}
 	parse(t, []byte(p.must(t, "store", "list", "--verify", "--json")), &list)
 	n := 0
@@ -422,8 +422,8 @@ func (p *project) storeWhole(t *testing.T) {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		t.Error(err)
 	}
-	if n != len(list.Blobs) {
-		t.Errorf("the store has %d blobs and lists %d", n, len(list.Blobs))
+	if n != list.Blobs {
+		t.Errorf("the store has %d blobs and lists %d", n, list.Blobs)
 	}
 	noLeftovers(t, list.Store, "tmp")
 }

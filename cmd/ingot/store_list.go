@@ -22,13 +22,15 @@ type listJSON struct {
 	Schema int        `json:"schema"` // 1
 	Store  string     `json:"store"`  // its directory
 	Locks  []lockJSON `json:"locks"`
-	Blobs  []blobJSON `json:"blobs"`
+	Blobs  int        `json:"blobs"`
 	Size   int64      `json:"size"` // bytes of all blobs
 	// Free are the bytes of blobs that no lock names.
-	Free    int64      `json:"free"`
-	Damaged []string   `json:"damaged,omitempty"` // removed, with --verify
-	Cache   []kindJSON `json:"cache"`
-	Place   string     `json:"cache_directory"`
+	Free    int64    `json:"free"`
+	Damaged []string `json:"damaged,omitempty"` // removed, with --verify
+	// Packages are the blobs one by one, with --packages.
+	Packages []blobJSON `json:"packages,omitzero"`
+	Cache    []kindJSON `json:"cache"`
+	Place    string     `json:"cache_directory"`
 }
 
 // blobJSON is a blob of the store.
@@ -42,12 +44,13 @@ type blobJSON struct {
 }
 
 func newStoreListCommand() *cobra.Command {
-	var asJSON, verify bool
+	var asJSON, verify, packages bool
 	cmd := &cobra.Command{
 		Use:   "list",
-		Short: "List locks, packages and the size of the cache",
-		Long: `list says which locks hold which packages in the store, and how large store and
-cache are. --verify reads every package and compares it with its digest; one that
+		Short: "List locks, or packages, and the size of store and cache",
+		Long: `list says which locks the store knows, when each was last used, and how large
+store and cache are; with --packages also which packages it holds, and for which
+of the locks. --verify reads every package and compares it with its digest; one that
 is damaged is removed, so that the next build fetches it again.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -61,7 +64,7 @@ is damaged is removed, so that the next build fetches it again.`,
 					return err
 				}
 			}
-			if err := out.fill(s); err != nil {
+			if err := out.fill(s, packages); err != nil {
 				return err
 			}
 			kinds, err := c.Kinds()
@@ -82,6 +85,7 @@ is damaged is removed, so that the next build fetches it again.`,
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
+	cmd.Flags().BoolVar(&packages, "packages", false, "list the packages too")
 	cmd.Flags().BoolVar(&verify, "verify", false, "read every package and compare it with its digest")
 	return cmd
 }
@@ -107,7 +111,7 @@ func damaged(cmd *cobra.Command, s *store.Store) ([]string, error) {
 	return out, nil
 }
 
-func (l *listJSON) fill(s *store.Store) error {
+func (l *listJSON) fill(s *store.Store, packages bool) error {
 	refs, err := s.Refs()
 	if err != nil {
 		return err
@@ -127,7 +131,10 @@ func (l *listJSON) fill(s *store.Store) error {
 	if err != nil {
 		return err
 	}
-	l.Blobs = []blobJSON{}
+	l.Blobs = len(blobs)
+	if packages {
+		l.Packages = []blobJSON{}
+	}
 	for _, b := range blobs {
 		j := blobJSON{SHA256: b.Digest.String(), Size: b.Size, Locks: holders[b.Digest]}
 		if w := strings.Fields(labels[b.Digest]); len(w) == 3 {
@@ -137,9 +144,11 @@ func (l *listJSON) fill(s *store.Store) error {
 			j.Locks = []int{}
 			l.Free += b.Size
 		}
-		l.Blobs = append(l.Blobs, j)
+		if packages {
+			l.Packages = append(l.Packages, j)
+		}
 	}
-	slices.SortFunc(l.Blobs, func(a, b blobJSON) int {
+	slices.SortFunc(l.Packages, func(a, b blobJSON) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Arch, b.Arch), cmp.Compare(a.Version, b.Version), cmp.Compare(a.SHA256, b.SHA256))
 	})
 	return nil
@@ -147,10 +156,10 @@ func (l *listJSON) fill(s *store.Store) error {
 
 func (l *listJSON) print(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	if len(l.Blobs) > 0 {
+	if len(l.Packages) > 0 {
 		_, _ = fmt.Fprintln(w, "BLOB\tVERSION\tARCH\tSIZE\tHELD BY")
 	}
-	for _, b := range l.Blobs {
+	for _, b := range l.Packages {
 		name := b.Name
 		if name == "" {
 			name = b.SHA256[:12] + "…"
@@ -161,8 +170,11 @@ func (l *listJSON) print(out io.Writer) error {
 		}
 		_, _ = fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\n", name, dash(b.Version), dash(b.Arch), ui.Size(b.Size), dash(strings.Join(held, " ")))
 	}
+	if len(l.Packages) > 0 && len(l.Locks) > 0 {
+		_, _ = fmt.Fprintln(w)
+	}
 	if len(l.Locks) > 0 {
-		_, _ = fmt.Fprint(w, "\n\tLOCK\tPACKAGES\tSIZE\tOF\t\n")
+		_, _ = fmt.Fprint(w, "\tLOCK\tPACKAGES\tSIZE\tLAST USED\tOF\t\n")
 	}
 	for i, k := range l.Locks {
 		packages := fmt.Sprint(k.Packages)
@@ -173,12 +185,12 @@ func (l *listJSON) print(out io.Writer) error {
 		if !k.Current {
 			kept = "kept until " + k.KeptUntil.Format(time.DateOnly)
 		}
-		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\n", i+1, k.Digest[:12], packages, ui.Size(k.Size), k.name(), kept)
+		_, _ = fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%s\t%s\t%s\n", i+1, k.Digest[:12], packages, ui.Size(k.Size), k.Used.Format(time.DateOnly), k.name(), kept)
 	}
-	if len(l.Locks)+len(l.Blobs) > 0 {
+	if len(l.Locks)+len(l.Packages) > 0 {
 		_, _ = fmt.Fprintln(w)
 	}
-	_, _ = fmt.Fprintf(w, "store\t%s\t%s\t%s\n", many(len(l.Blobs), "blob"), ui.Size(l.Size), l.Store)
+	_, _ = fmt.Fprintf(w, "store\t%s\t%s\t%s\n", many(l.Blobs, "blob"), ui.Size(l.Size), l.Store)
 	if l.Free > 0 {
 		_, _ = fmt.Fprintf(w, "\tof no lock\t%s\t'ingot store gc' removes them\n", ui.Size(l.Free))
 	}
