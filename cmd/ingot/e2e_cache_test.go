@@ -129,6 +129,20 @@ outputs: [tar, tar.gz]
 		step("an artifact was written over", []string{"output steps-amd64.tar"})
 		sameSums(t, sums(t, p.path("out")), first)
 	})
+	t.Run("sbom", func(t *testing.T) {
+		plain := p.must(t, "sbom")
+		var doc struct {
+			SpdxVersion string
+			Packages    []struct{ Name string }
+		}
+		parse(t, []byte(plain), &doc)
+		if doc.SpdxVersion != "SPDX-2.3" || len(doc.Packages) < 50 {
+			t.Errorf("%s with %d packages", doc.SpdxVersion, len(doc.Packages))
+		}
+		if p.must(t, "sbom", "--json") != plain {
+			t.Error("sbom --json prints another document")
+		}
+	})
 	t.Run("why", func(t *testing.T) {
 		version := versions(p.read(t, "ingot.lock"))
 		for name, want := range map[string]string{

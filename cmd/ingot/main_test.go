@@ -110,6 +110,16 @@ func TestCommands(t *testing.T) {
 	walk(newRootCommand())
 }
 
+// Programs can read what people can.
+func TestReadingVerbsTakeJSON(t *testing.T) {
+	for _, verb := range []string{"check", "plan", "diff", "why", "sbom", "store list", "version"} {
+		cmd, _, err := newRootCommand().Find(strings.Fields(verb))
+		if err != nil || cmd.Flags().Lookup("json") == nil {
+			t.Errorf("%s takes no --json (%v)", verb, err)
+		}
+	}
+}
+
 func TestCodeOfWrongFlags(t *testing.T) {
 	for _, args := range []string{"version --x", "version -x", "version a", "nothing", "completion", "help nothing", "--color red version"} {
 		root := newRootCommand()

@@ -7,6 +7,7 @@ import (
 
 	"ingot/internal/artifact"
 	"ingot/internal/fault"
+	"ingot/internal/supply"
 )
 
 func newSbomCommand() *cobra.Command {
@@ -17,7 +18,10 @@ func newSbomCommand() *cobra.Command {
 		Short: "Print the bill of materials of an image, in SPDX",
 		Long: `sbom prints what is in the image of a definition as an SPDX 2.3 document: what
 lies beside each artifact, without an artifact. The image must have been built
-before. Of a definition with both kinds of outputs it is the machine's.`,
+before. Of a definition with both kinds of outputs it is the machine's.
+
+The document is JSON with and without --json. The version of its form is its
+spdxVersion: SPDX has no place for a key of ingot's.`,
 		Example: "  ingot sbom | jq -r '.packages[].name'",
 		GroupID: groupLook,
 		Args:    cobra.MaximumNArgs(1),
@@ -32,10 +36,15 @@ before. Of a definition with both kinds of outputs it is the machine's.`,
 			if err != nil {
 				return err
 			}
-			p, _, err := f.plan(cmd.Context(), h, args)
+			p, lockPath, err := f.plan(cmd.Context(), h, args)
 			if err != nil {
 				return err
 			}
+			release, err := supply.Hold(cmd.Context(), h.store, lockPath, p.Lock)
+			if err != nil {
+				return err
+			}
+			defer release()
 			r := f.runner(h, p)
 			c := p.Chains[len(p.Chains)-1]
 			if container {
@@ -58,6 +67,7 @@ before. Of a definition with both kinds of outputs it is the machine's.`,
 		},
 	}
 	f.add(cmd)
+	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON, as without it")
 	cmd.Flags().BoolVar(&container, "container", false, "of the container, where there is a machine too")
 	cmd.Flags().StringArrayVar(&f.wish.Arch, "arch", nil, "of this architecture")
 	return cmd

@@ -61,10 +61,17 @@ type Dir struct {
 
 // Dir gives a set's tree, made first if it is not there.
 func (k *Keeper) Dir(ctx context.Context, s Set) (Dir, error) {
-	l, err := k.lock(ctx, s)
+	lockPath := filepath.Join(k.Home, "tools", s.Name+".lock")
+	l, err := k.lock(ctx, s, lockPath)
 	if err != nil {
 		return Dir{}, fmt.Errorf("tools %s: %w", s.Name, err)
 	}
+	// Also where the tree is there: the cache may be emptied.
+	release, err := k.Supply(l).Hold(ctx, lockPath, l)
+	if err != nil {
+		return Dir{}, fmt.Errorf("tools %s: %w", s.Name, err)
+	}
+	defer release()
 	base, err := k.Cache.Sub("tools")
 	if err != nil {
 		return Dir{}, err
@@ -80,8 +87,7 @@ func (k *Keeper) Dir(ctx context.Context, s Set) (Dir, error) {
 
 // lock reads the set's lock, or writes it when it is missing or of other
 // packages.
-func (k *Keeper) lock(ctx context.Context, s Set) (*lock.Lock, error) {
-	path := filepath.Join(k.Home, "tools", s.Name+".lock")
+func (k *Keeper) lock(ctx context.Context, s Set, path string) (*lock.Lock, error) {
 	l, err := lock.Read(path)
 	want := digest.Of([]byte(release + " " + strings.Join(s.Packages, " ")))
 	if err == nil && l.Request == want {
