@@ -26,7 +26,7 @@ func (s *solver) unknown(name string, cause error) error {
 func (u *Universe) where() string {
 	var all []string
 	for _, x := range u.indexes {
-		if s := x.Source.Suite; !slices.Contains(all, s) {
+		if s := x.Source.name(); !slices.Contains(all, s) {
 			all = append(all, s)
 		}
 	}
@@ -34,6 +34,14 @@ func (u *Universe) where() string {
 		return "no archive"
 	}
 	return strings.Join(all, ", ")
+}
+
+// name is what the user calls the suite.
+func (s Source) name() string {
+	if s.Asked != "" {
+		return s.Asked
+	}
+	return s.Suite
 }
 
 // noCandidate says that a package has no version that might be installed.
@@ -342,6 +350,9 @@ func (x *explainer) whyNot(id depID) string {
 	if len(offers) == 0 {
 		var have []string
 		for v := x.pkgs[d.target].vers; v != none; v = x.vers[v].next {
+			if x.satisfied(d, x.version(v)) {
+				return x.passedOver(v)
+			}
 			have = append(have, x.version(v))
 		}
 		switch {
@@ -365,6 +376,23 @@ func (x *explainer) whyNot(id depID) string {
 		}
 	}
 	return choice(whys)
+}
+
+// passedOver says why a version is none to choose from though it would do.
+func (x *explainer) passedOver(v verID) string {
+	p := x.vers[v].pkg
+	index := x.files[x.vers[v].files].index
+	suite := x.indexes[index].Source.name()
+	that := fmt.Sprintf("%s has %s %s", suite, x.name(p), x.version(v))
+	switch n, ok := x.must[p]; {
+	case ok:
+		return fmt.Sprintf("%s, but it is to be %s (%s)", that, x.version(n.ver), x.chain(p))
+	case x.start[p] == none:
+		return that + ", which cannot be chosen"
+	case x.pins[index] < x.pins[x.files[x.vers[x.start[p]].files].index]:
+		return fmt.Sprintf("%s, which is taken from there only where it is asked for: %s/%s", that, x.name(p), suite)
+	}
+	return fmt.Sprintf("%s, but %s is chosen", that, x.version(x.start[p]))
 }
 
 // leftBroken notes what apt's way has left broken.

@@ -25,6 +25,10 @@ func world(t *testing.T, o Options, texts ...string) *Universe {
 				case "but-upgrades":
 					from.ButAutomaticUpgrades = true
 				default:
+					if name, ok := strings.CutPrefix(word, "asked="); ok {
+						from.Asked = name
+						continue
+					}
 					from.Arch = word
 				}
 			}
@@ -137,5 +141,29 @@ Breaks: red
 				t.Errorf("got code %d, want %d", fault.CodeOf(err), fault.NotFound)
 			}
 		})
+	}
+}
+
+// A version that would do and is passed over is not said to be missing, and a suite
+// is called what the user called it.
+func TestExplainPassedOver(t *testing.T) {
+	u := world(t, Options{Arch: "amd64"},
+		"#stable asked=stable-code\nPackage: app\nDepends: lib (>= 2)\n\nPackage: lib\n\nPackage: old\nDepends: lib (<< 2)\n\nPackage: far\nDepends: lib (>= 9)\n",
+		"#stable-backports asked=stable-backports-code not-automatic but-upgrades\nPackage: lib\nVersion: 2\n")
+	for _, tt := range []struct{ packages, want string }{
+		{"app", "app 1 needs lib (>= 2): stable-backports-code has lib 2, which is taken from there only where it is asked for: lib/stable-backports-code"},
+		{"app lib=1", "app 1 needs lib (>= 2): stable-backports-code has lib 2, but it is to be 1 (lib was asked for)"},
+		{"old lib/stable-backports-code", "old 1 needs lib (<< 2): stable-code has lib 1, but it is to be 2 (lib was asked for)"},
+		{"far", "far 1 needs lib (>= 9): stable-code, stable-backports-code has only lib 2 or 1"},
+		{"nothing", `no package "nothing" in stable-code, stable-backports-code`},
+	} {
+		_, err := u.Resolve(distro.Request{Arch: "amd64", Packages: strings.Fields(tt.packages)})
+		if err == nil || err.Error() != tt.want || fault.CodeOf(err) != fault.NotFound {
+			t.Errorf("%s:\ngot  %v\nwant %s", tt.packages, err, tt.want)
+		}
+	}
+	// What the first of them recommends is what works.
+	if _, err := u.Resolve(distro.Request{Arch: "amd64", Packages: []string{"app", "lib/stable-backports-code"}}); err != nil {
+		t.Errorf("as it was told: %v", err)
 	}
 }

@@ -15,6 +15,7 @@ import (
 // its Release file says of it. The caller has verified both.
 type Source struct {
 	Archive   string // the lock's name of the archive; it goes into every Ref
+	Asked     string // the suite as it was asked for: "bookworm", which may be "oldstable" to its Release file
 	Suite     string // "Suite:" of the Release file: "stable"
 	Codename  string // "Codename:": "bookworm"
 	Version   string // "Version:": "12.9"

@@ -48,7 +48,6 @@ type Updater struct {
 // An IndexFile is a verified package index on this machine's disk.
 type IndexFile struct {
 	Source            // what its Release says of it; [ReadIndex] wants that
-	Asked   string    // the suite as it was asked for
 	Path    string    // below the archive's root
 	Date    time.Time // of its Release
 	Size    int64     // of the compressed file, in bytes
@@ -122,10 +121,10 @@ func (u Updater) suite(ctx context.Context, a Archive, suite string, arches []st
 	}
 	base := IndexFile{
 		Source: Source{
-			Archive: a.Name, Suite: r.Suite, Codename: r.Codename, Version: r.Version, Origin: r.Origin, Label: r.Label,
+			Archive: a.Name, Asked: suite, Suite: r.Suite, Codename: r.Codename, Version: r.Version, Origin: r.Origin, Label: r.Label,
 			NotAutomatic: r.NotAutomatic, ButAutomaticUpgrades: r.ButAutomaticUpgrades,
 		},
-		Asked: suite, Date: r.Date, Expired: expired,
+		Date: r.Date, Expired: expired,
 	}
 	wanted, err := u.wanted(a, suite, r, arches)
 	if err != nil {
