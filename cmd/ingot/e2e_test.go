@@ -35,6 +35,7 @@ func TestHouse(t *testing.T) {
 	t.Run("user", c.user)
 	t.Run("network", c.network)
 	t.Run("failing", c.failing)
+	t.Run("console", c.console)
 	t.Run("crash", c.crash)
 	t.Run("boot", c.boot)
 	t.Run("day", c.day)

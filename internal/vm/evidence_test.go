@@ -29,6 +29,7 @@ func TestJudge(t *testing.T) {
 		{"GRUB rescue", Evidence{}, []string{"error: unknown filesystem.", "Entering rescue mode...", "grub rescue>"}, "", "GRUB's rescue prompt"},
 		{"GRUB prompt", Evidence{}, []string{"grub>"}, "", "GRUB's prompt"},
 		{"a missing font breaks nothing", Evidence{}, []string{"error: file `/boot/grub/fonts/unicode.pf2' not found."}, "", ""},
+		{"a missing video mode breaks nothing", Evidence{}, []string{"error: no suitable video mode found.", "Booting in blind mode", "judge login:"}, "judge login:", ""},
 		{"SeaBIOS", Evidence{}, []string{"Boot failed: not a bootable disk", "No bootable device."}, "", "firmware found nothing to boot"},
 		{"OVMF", Evidence{}, []string{"BdsDxe: No bootable option or device was found."}, "", "firmware found nothing to boot"},
 	} {
