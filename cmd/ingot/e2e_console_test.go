@@ -51,7 +51,8 @@ func (c *court) console(t *testing.T) {
 			defer cancel()
 			cmd := p.command(ctx, "boot", "echo.raw", "--console")
 			cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
-			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+			// The terminal does not control it: the kernel would mend the modes
+			// when a session's leader ends.
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
