@@ -18,7 +18,7 @@ type document struct {
 	Name    text[imageName] `yaml:"name" jsonschema:"required" doc:"The image's name. Artifacts are called NAME-ARCH.EXT." example:"name: web"`
 	Distro  text[distro]    `yaml:"distro" jsonschema:"required" doc:"The distribution that packages come from." example:"distro: debian"`
 	Release text[release]   `yaml:"release" jsonschema:"required" doc:"A code name or a suite of the distribution. With archives of your own any name is fine." example:"release: bookworm"`
-	Arch    []text[arch]    `yaml:"arch" jsonschema:"minItems=1" default:"the architecture of the machine that builds" doc:"The architectures to build for, by Debian's names." example:"arch: [amd64, arm64]"`
+	Arch    []text[arch]    `yaml:"arch" jsonschema:"minItems=1" default:"the architecture of the machine that builds" doc:"The architectures to build for, by Debian's names; in this version only that of the machine that builds." example:"arch: [amd64, arm64]"`
 	Include []text[include] `yaml:"include" doc:"Other files of the definition, relative to the file that names them and below the definition's directory. They are read first, in order, then the file that names them: its texts, numbers and flags win, its lists are appended, its maps are merged key by key. A file that is included twice is read once; a circle is an error. Paths in an included file are relative to that file." example:"include: [./common.yaml]"`
 
 	Start      text[start]     `yaml:"start" title:"What is in it" default:"minbase" doc:"The set of packages to begin with: essential is what the distribution marks so and what that needs; minbase adds apt; standard adds what the distribution gives every installation." example:"start: minbase"`
@@ -119,7 +119,7 @@ type servicesDoc struct {
 
 type scriptDoc struct {
 	Name    text[scriptName]  `yaml:"name" default:"the script's file name without its suffix" doc:"What the step is called."`
-	Run     text[localPath]   `yaml:"run" jsonschema:"required" doc:"The script, relative to the file that names it."`
+	Run     text[localPath]   `yaml:"run" jsonschema:"required" doc:"The script, relative to the file that names it: a text that begins with #! and its interpreter, or a program."`
 	Reads   []text[localPath] `yaml:"reads" doc:"Files and directories that the script may read. It runs in a directory that holds them, read-only, at their paths below the definition's directory."`
 	Network toggle            `yaml:"network" default:"false" doc:"Whether the script may use the network. What it fetches is then not locked."`
 	After   text[after]       `yaml:"after" default:"packages" doc:"Which part the script follows: packages, files or services."`

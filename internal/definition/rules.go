@@ -91,7 +91,7 @@ var pkgNameRule = rule{
 }
 
 var pkgRule = rule{
-	what: "a package", form: "name, name=version, name/suite or name:arch",
+	what: "a package", form: "name, name=version or name/suite",
 	// Versions as deb-version(7) has them: a digit first.
 	pattern: regexp.MustCompile(`^` + pkgNamePattern + `(:[a-z0-9][a-z0-9-]*)?(=[0-9][A-Za-z0-9.+~:-]*|/[A-Za-z0-9][A-Za-z0-9._-]*)?$`), max: 256,
 	advise: func(s string) string {
