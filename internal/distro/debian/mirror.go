@@ -14,8 +14,8 @@ import (
 // The URLs of Debian's own archives, as images name them, and of a public mirror that
 // carries many distributions, for machines that reach nothing else.
 const (
-	mainURL     = "http://deb.debian.org/debian"
-	securityURL = "http://deb.debian.org/debian-security"
+	mainURL     = "http://ftp.debian.org/debian"
+	securityURL = "http://security.debian.org/debian-security"
 	publicURL   = "https://mirrors.kernel.org/debian"
 )
 
