@@ -49,7 +49,7 @@ func main() {
 	flag.StringVar(&b.suite, "suite", "trixie", "release to build")
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each is run")
 	mmdebstrap := flag.String("mmdebstrap", "mmdebstrap", "the program")
-	mkosi := flag.String("mkosi", "", "a root file system with mkosi, and its definition in /work; empty leaves it out")
+	mkosi := flag.String("mkosi", "", "a root file system with mkosi, and its definition in /build; empty leaves it out")
 	out := flag.String("out", "", "directory for results")
 	flag.Parse()
 	list, err := b.contestants(*mmdebstrap, *mkosi)

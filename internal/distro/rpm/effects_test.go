@@ -161,26 +161,26 @@ func (w workshop) shell(ctx context.Context, dir, script string, args ...string)
 }
 
 func (w workshop) Run(ctx context.Context, argv []string, _ []byte, inputs map[string][]byte, outputs []string) (map[string][]byte, error) {
-	if err := w.Put(ctx, []tree.Entry{{Path: "work/dir", Kind: tree.Dir, Mode: 0o755}}, nil); err != nil {
+	if err := w.Put(ctx, []tree.Entry{{Path: "there", Kind: tree.Dir, Mode: 0o755}}, nil); err != nil {
 		return nil, err
 	}
 	for name, data := range inputs {
-		if err := w.Write(ctx, sandbox.NewFile{Path: "work/dir/" + name, Mode: 0o644, Data: data}); err != nil {
+		if err := w.Write(ctx, sandbox.NewFile{Path: "there/" + name, Mode: 0o644, Data: data}); err != nil {
 			return nil, err
 		}
 	}
-	if out, err := w.shell(ctx, "/work/dir", `exec "$@"`, argv...); err != nil {
+	if out, err := w.shell(ctx, "/there", `exec "$@"`, argv...); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)
 	}
 	result := map[string][]byte{}
 	for _, name := range outputs {
-		data, err := w.Read(ctx, "work/dir/"+name)
+		data, err := w.Read(ctx, "there/"+name)
 		if err != nil {
 			return nil, err
 		}
 		result[name] = data
 	}
-	return result, w.Remove(ctx, "work/dir")
+	return result, w.Remove(ctx, "there")
 }
 
 // early is what lies in the tree before the packages.
