@@ -16,6 +16,12 @@ func mountRoot(s setup) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("cannot make mounts private: %w", err)
 	}
+	// The tmpfs may hide them: a work directory may well lie below /tmp.
+	release, err := holdHost(&s)
+	if err != nil {
+		return err
+	}
+	defer release()
 	top, err := mountTop(s)
 	if err != nil {
 		return err
@@ -52,6 +58,38 @@ func mountRoot(s setup) error {
 		return fmt.Errorf("cannot leave the host's file systems: %w", err)
 	}
 	return protectProc()
+}
+
+// holdHost opens the host's paths that will be shown inside and names them by
+// their descriptors, which reach them whatever is mounted above. They are released
+// before any program runs: through one of a directory it could reach all of the
+// host's.
+func holdHost(s *setup) (release func(), err error) {
+	var held []int
+	release = func() {
+		for _, fd := range held {
+			_ = unix.Close(fd)
+		}
+	}
+	hold := func(path *string) error {
+		fd, err := unix.Open(*path, unix.O_PATH|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return fmt.Errorf("cannot show %s inside: %w", *path, err)
+		}
+		held = append(held, fd)
+		*path = fmt.Sprintf("/proc/self/fd/%d", fd)
+		return nil
+	}
+	if s.Dir != "" {
+		err = hold(&s.Dir)
+	}
+	for i := range s.Binds {
+		err = errors.Join(err, hold(&s.Binds[i].Host))
+	}
+	if err != nil {
+		release()
+	}
+	return release, err
 }
 
 // mountTop mounts the tmpfs on a directory that every system has; only this
