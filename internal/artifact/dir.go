@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -12,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ingot/internal/sparse"
 	"ingot/internal/tree"
 )
 
@@ -25,7 +25,7 @@ func WriteDir(ctx context.Context, path string, t tree.Tree, r *tree.Reader) (sk
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, removeTree(tmp), lock.Close()) }()
-	w := dirWriter{top: tmp, r: r, root: os.Geteuid() == 0, buf: make([]byte, 1<<20)}
+	w := dirWriter{top: tmp, r: r, root: os.Geteuid() == 0}
 	var dirs []tree.Entry
 	for e := range t.All() {
 		if err := ctx.Err(); err != nil {
@@ -100,7 +100,6 @@ type dirWriter struct {
 	r       *tree.Reader
 	root    bool
 	skipped int
-	buf     []byte
 }
 
 // A tree's parents are directories and never links, so joined paths stay below
@@ -150,9 +149,11 @@ func (w *dirWriter) file(full string, e tree.Entry) error {
 	if err != nil {
 		return err
 	}
-	in, err := w.r.Content(e.Content)
-	if err == nil {
-		_, err = io.CopyBuffer(struct{ io.Writer }{f}, struct{ io.Reader }{in}, w.buf)
+	if e.Content.Size > 0 {
+		var pack *os.File
+		if pack, err = w.r.Pack(e.Content.Pack); err == nil {
+			err = sparse.Copy(f, 0, pack, e.Content.Offset, e.Content.Size, nil)
+		}
 	}
 	return errors.Join(err, f.Close())
 }

@@ -15,7 +15,6 @@ import (
 	"errors"
 	"fmt"
 	"hash"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -26,6 +25,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ingot/internal/digest"
+	"ingot/internal/sparse"
 	"ingot/internal/tree"
 )
 
@@ -178,21 +178,18 @@ func (p *Pending) Commit() (size int64, sum digest.Digest, err error) {
 	if err != nil {
 		return 0, sum, fmt.Errorf("cannot finish %s: %w", p.path, err)
 	}
+	info, err := p.file.Stat()
+	if err != nil {
+		return 0, sum, err
+	}
 	p.mu.Lock()
 	random := p.random
 	p.mu.Unlock()
 	if random {
 		p.hash.Reset()
-		if _, err := p.file.Seek(0, io.SeekStart); err != nil {
-			return 0, sum, err
-		}
-		if _, err := io.Copy(p.hash, p.file); err != nil {
+		if err := sparse.Hash(p.hash, p.file, 0, info.Size()); err != nil {
 			return 0, sum, fmt.Errorf("cannot read back %s: %w", p.path, err)
 		}
-	}
-	info, err := p.file.Stat()
-	if err != nil {
-		return 0, sum, err
 	}
 	if err := os.Rename(p.file.Name(), p.path); err != nil {
 		return 0, sum, fmt.Errorf("cannot finish %s: %w", p.path, err)

@@ -29,9 +29,9 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"ingot/internal/digest"
 	"ingot/internal/draft"
 	"ingot/internal/fault"
+	"ingot/internal/sparse"
 )
 
 // Variable is the environment's name for where the cache lies.
@@ -177,7 +177,7 @@ func (c *Cache) check(f *os.File) (size int64, err error) {
 		c.touch(f, info)
 		return size, nil
 	}
-	got, _, err := digest.Reader(io.NewSectionReader(f, 0, size))
+	got, err := sparse.Digest(f, 0, size)
 	if err != nil {
 		return 0, err
 	}
@@ -293,12 +293,15 @@ func (p *Pending) Size() int64 { return p.size }
 // it reads what they wrote.
 func (p *Pending) Filled() error {
 	p.hash.Reset()
-	n, err := io.Copy(p.hash, io.NewSectionReader(p.File, 0, 1<<62))
+	info, err := p.Stat()
+	if err == nil {
+		p.size = info.Size()
+		err = sparse.Hash(p.hash, p.File.File, 0, p.size)
+	}
 	if err != nil {
 		return fmt.Errorf("cannot read back cache entry %q: %w", p.entry, err)
 	}
-	p.size = n
-	_, err = p.Seek(n, io.SeekStart)
+	_, err = p.Seek(p.size, io.SeekStart)
 	return err
 }
 

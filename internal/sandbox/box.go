@@ -166,6 +166,8 @@ func (b *Box) call(ctx context.Context, r request, files []*os.File) (reply, err
 	case err != nil:
 		b.kill()
 		return answer, fmt.Errorf("the sandbox ended early: %w%s", err, said(b.log))
+	case answer.Hint != "":
+		return answer, fault.Newf(fault.Failed, "%s", answer.Err).WithHint("%s", answer.Hint)
 	case answer.Err != "":
 		return answer, errors.New(answer.Err)
 	}

@@ -2,15 +2,18 @@ package sandbox
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"ingot/internal/digest"
+	"ingot/internal/fault"
 	"ingot/internal/tree"
 )
 
@@ -47,6 +50,25 @@ func main() {
 	case "rename":
 		if err := os.Rename(os.Args[2], os.Args[3]); err != nil {
 			panic(err)
+		}
+	case "grow": // to the size, with a word at its middle
+		var size int64
+		fmt.Sscan(os.Args[3], &size)
+		f, err := os.Create(os.Args[2])
+		if err == nil {
+			err = f.Truncate(size)
+		}
+		if err == nil {
+			_, err = f.WriteAt([]byte("middle"), size/2)
+		}
+		if err != nil {
+			panic(err)
+		}
+	case "replace": // all in a directory by files
+		for i := range 100 {
+			if err := os.WriteFile(fmt.Sprintf("%s/d%02d", os.Args[2], i), []byte("file"), 0o600); err != nil {
+				panic(err)
+			}
 		}
 	case "remove":
 		if err := os.Remove(os.Args[2]); err != nil {
@@ -224,5 +246,146 @@ removed etc/gone
 	}
 	if e, _ := after.Lookup("dev/null"); e.Kind != tree.Char {
 		t.Errorf("device became %s", e.Kind)
+	}
+}
+
+// boxOf is a box in which the test program is /prog.
+func boxOf(t *testing.T) *Box {
+	t.Helper()
+	data, err := os.ReadFile(program(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := New(t.Context(), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = b.Close() })
+	if err := b.Write(t.Context(), NewFile{Path: "prog", Mode: 0o755, Data: data}); err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func (b *Box) do(t *testing.T, argv ...string) {
+	t.Helper()
+	if out, err := b.Output(t.Context(), Command{Argv: append([]string{"/prog"}, argv...)}, nil); err != nil {
+		t.Fatalf("%v: %v\n%s", argv, err, out)
+	}
+}
+
+// TestBoxKeepsHoles has a program make a long file of almost nothing.
+func TestBoxKeepsHoles(t *testing.T) {
+	const size = 1 << 30
+	b := boxOf(t)
+	b.do(t, "grow", "/big", "1073741824")
+	into, err := os.Create(filepath.Join(t.TempDir(), "delta"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, _, err := b.Capture(t.Context(), into, "d", "step:test", 2000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, _ := after.Lookup("big")
+	want := make([]byte, size)
+	copy(want[size/2:], "middle")
+	if e.Content.Size != size || e.Content.Digest != digest.Of(want) {
+		t.Errorf("captured %d bytes with digest %s", e.Content.Size, e.Content.Digest)
+	}
+	usage := func(name string) int64 {
+		var st syscall.Stat_t
+		if err := syscall.Stat(name, &st); err != nil {
+			t.Fatal(err)
+		}
+		return st.Blocks * 512
+	}
+	if n := usage(into.Name()); n > 64<<20 {
+		t.Errorf("what was captured uses %d bytes of disk", n)
+	}
+	// And so it comes back, to a box on disk.
+	parent := t.TempDir()
+	for _, d := range []string{filepath.Dir(parent), parent} {
+		if err := os.Chmod(d, 0o755); err != nil { // root's box is nobody
+			t.Fatal(err)
+		}
+	}
+	dir := filepath.Join(parent, "work")
+	if err := os.Mkdir(dir, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	second, err := New(t.Context(), Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = second.Close(); _ = RemoveAll(dir) }()
+	r := tree.NewReader(packs(into.Name()))
+	defer r.Close()
+	if err := second.Put(t.Context(), []tree.Entry{e}, r); err != nil {
+		t.Fatal(err)
+	}
+	found := false
+	_ = filepath.WalkDir(dir, func(p string, d os.DirEntry, err error) error {
+		if filepath.Base(p) == "big" {
+			found = true
+			if n := usage(p); n > 1<<20 {
+				t.Errorf("what was put uses %d bytes of disk", n)
+			}
+		}
+		return err
+	})
+	if !found {
+		t.Error("the file is not in the work directory")
+	}
+}
+
+func TestBoxRefusesAFileTooLarge(t *testing.T) {
+	b := boxOf(t)
+	b.do(t, "grow", "/huge", "68719476737")
+	into, err := os.Create(filepath.Join(t.TempDir(), "delta"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = b.Capture(t.Context(), into, "d", "step:test", 2000)
+	if err == nil || !strings.Contains(err.Error(), "/huge") || !strings.Contains(err.Error(), "64 GiB") || fault.CodeOf(err) != fault.Failed || fault.HintOf(err) == "" {
+		t.Errorf("it says %v; hint %q", err, fault.HintOf(err))
+	}
+	if info, err := into.Stat(); err != nil || info.Size() > 64<<20 {
+		t.Errorf("%d bytes were captured before (%v)", info.Size(), err)
+	}
+}
+
+// TestBoxReplacedDevices has a program put files where devices were: the files
+// win, all of them and each time.
+func TestBoxReplacedDevices(t *testing.T) {
+	b := boxOf(t)
+	// The order of readdir by name is not that of paths: a/b, a/b/c, a/b-x.
+	entries := []tree.Entry{{Path: "nodes", Kind: tree.Dir, Mode: 0o755}}
+	for _, p := range []string{"nodes/deep", "nodes/deep-1", "nodes/deep-2", "nodes/deep-3", "nodes/deep/er"} {
+		entries = append(entries, tree.Entry{Path: p, Kind: tree.Dir, Mode: 0o755})
+	}
+	for i := range 100 {
+		entries = append(entries, tree.Entry{Path: fmt.Sprintf("nodes/d%02d", i), Kind: tree.Char, Mode: 0o600, Major: 1, Minor: 3})
+	}
+	kept := tree.Entry{Path: "nodes/deep/er/null", Kind: tree.Char, Mode: 0o600, Major: 1, Minor: 3}
+	if err := b.Put(t.Context(), append(entries, kept), tree.NewReader(packs(""))); err != nil {
+		t.Fatal(err)
+	}
+	b.do(t, "replace", "/nodes")
+	into, err := os.Create(filepath.Join(t.TempDir(), "delta"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	after, _, err := b.Capture(t.Context(), into, "d", "step:test", 2000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 100 {
+		if e, _ := after.Lookup(fmt.Sprintf("nodes/d%02d", i)); e.Kind != tree.File {
+			t.Errorf("/%s is a %s, and a file was put there", e.Path, e.Kind)
+		}
+	}
+	if _, ok := after.Lookup(kept.Path); !ok {
+		t.Errorf("the device /%s is gone", kept.Path)
 	}
 }

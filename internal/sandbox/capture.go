@@ -14,6 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ingot/internal/digest"
+	"ingot/internal/fault"
+	"ingot/internal/sparse"
 	"ingot/internal/tree"
 )
 
@@ -78,18 +80,25 @@ func (in *box) capture(r *captureRequest, pack *os.File) (reply, error) {
 	if err := c.dir("", treeDir); err != nil {
 		return reply{}, err
 	}
-	for p, e := range in.devices {
-		if i, ok := slices.BinarySearchFunc(c.entries, tree.Parent(p), func(e tree.Entry, s string) int { return strings.Compare(e.Path, s) }); ok && c.entries[i].Kind == tree.Dir {
-			c.devices = append(c.devices, e)
-		}
-	}
-	c.entries = append(c.entries, c.devices...)
-	slices.SortFunc(c.entries, func(a, b tree.Entry) int { return strings.Compare(a.Path, b.Path) })
-	// A file at a device's path means that a program replaced it.
-	c.entries = slices.CompactFunc(c.entries, func(a, b tree.Entry) bool { return a.Path == b.Path })
+	c.entries = withDevices(c.entries, in.devices)
 	c.fixLinks()
 	in.known = c.seen
 	return reply{Entries: tree.AppendEntries(nil, c.entries), Size: c.at - c.start}, nil
+}
+
+// withDevices sorts what was found and adds the devices whose directories are
+// still there. A file at a device's path means that a program replaced it.
+func withDevices(found []tree.Entry, devices devices) []tree.Entry {
+	byPath := func(a, b tree.Entry) int { return strings.Compare(a.Path, b.Path) }
+	slices.SortFunc(found, byPath)
+	out := found
+	for p, e := range devices {
+		if i, ok := slices.BinarySearchFunc(found, tree.Entry{Path: tree.Parent(p)}, byPath); ok && found[i].Kind == tree.Dir {
+			out = append(out, e)
+		}
+	}
+	slices.SortStableFunc(out, byPath) // found ones first
+	return slices.CompactFunc(out, func(a, b tree.Entry) bool { return a.Path == b.Path })
 }
 
 type capturer struct {
@@ -99,7 +108,6 @@ type capturer struct {
 	start   int64
 	at      int64
 	entries []tree.Entry
-	devices []tree.Entry
 	links   map[inode]string // first path of a file with several
 	seen    map[inode]original
 }
@@ -211,6 +219,10 @@ func (c *capturer) content(full string, st *syscall.Stat_t) (tree.Content, strin
 		c.seen[id] = old
 		return old.content, old.owner, nil
 	}
+	if st.Size > tree.MaxFile {
+		return tree.Content{}, "", fault.Newf(fault.Failed, "it is larger than %d GiB, holes counted, and no file of an image may be", tree.MaxFile>>30).
+			WithHint("make it smaller here, and let the machine grow it when it starts")
+	}
 	f, err := os.Open(full)
 	if err != nil {
 		return tree.Content{}, "", err
@@ -219,27 +231,24 @@ func (c *capturer) content(full string, st *syscall.Stat_t) (tree.Content, strin
 	owner := c.request.Owner
 	var content tree.Content
 	if known && old.content.Size == st.Size {
-		d, n, err := digest.Reader(f)
+		d, err := sparse.Digest(f, 0, st.Size)
 		if err != nil {
 			return content, "", err
 		}
-		if n == st.Size && d == old.content.Digest {
+		if d == old.content.Digest {
 			content, owner = old.content, old.owner
-		} else if _, err := f.Seek(0, io.SeekStart); err != nil {
-			return content, "", err
 		}
 	}
 	if content == (tree.Content{}) {
 		h := sha256.New()
-		n, err := io.Copy(io.MultiWriter(c.pack, h), f)
-		if err != nil {
+		if err := sparse.Copy(c.pack, c.at, f, 0, st.Size, h); err != nil {
 			return content, "", err
 		}
-		content = tree.Content{Digest: digest.From(h), Size: n}
-		if n > 0 {
+		content = tree.Content{Digest: digest.From(h), Size: st.Size}
+		if st.Size > 0 {
 			content.Pack, content.Offset = c.request.Pack, c.at
 		}
-		c.at += n
+		c.at += st.Size
 	}
 	c.seen[id] = original{content: content, owner: owner, ctime: st.Ctim}
 	return content, owner, nil

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ingot/internal/fault"
 	"ingot/internal/tree"
 )
 
@@ -44,7 +45,7 @@ func inside() int {
 			_ = f.Close()
 		}
 		if err != nil {
-			answer.Err = err.Error()
+			answer.Err, answer.Hint = err.Error(), fault.HintOf(err)
 		}
 		if err := w.enc.Encode(answer); err != nil {
 			return 0

@@ -56,6 +56,7 @@ type readRequest struct{ Path string }
 
 type reply struct {
 	Err     string
+	Hint    string // of an error that ingot's user can help
 	Code    int    // exit code of a program; -1 if a signal ended it
 	Signal  int    // that signal
 	Entries []byte // of a capture

@@ -10,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ingot/internal/sparse"
 	"ingot/internal/tree"
 )
 
@@ -171,10 +172,9 @@ func (in *box) putFiles(entries []tree.Entry, packs map[string]*os.File) error {
 	for w := range workers {
 		wg.Go(func() {
 			errs[w] = confined(func() error {
-				buf := make([]byte, 1<<20)
 				for chunk := range jobs {
 					for i := range chunk {
-						if err := putFile(&chunk[i], packs, buf); err != nil {
+						if err := putFile(&chunk[i], packs); err != nil {
 							return err
 						}
 					}
@@ -187,10 +187,10 @@ func (in *box) putFiles(entries []tree.Entry, packs map[string]*os.File) error {
 	return errors.Join(errs...)
 }
 
-func putFile(e *tree.Entry, packs map[string]*os.File, buf []byte) error {
+func putFile(e *tree.Entry, packs map[string]*os.File) error {
 	switch e.Kind {
 	case tree.File:
-		return putRegular(e, packs, buf)
+		return putRegular(e, packs)
 	case tree.Fifo:
 		if err := replace(e.Path, func(full string) error { return unix.Mkfifo(full, e.Mode) }); err != nil {
 			return fmt.Errorf("cannot make pipe /%s: %w", e.Path, err)
@@ -204,7 +204,7 @@ func putFile(e *tree.Entry, packs map[string]*os.File, buf []byte) error {
 	return nil
 }
 
-func putRegular(e *tree.Entry, packs map[string]*os.File, buf []byte) (err error) {
+func putRegular(e *tree.Entry, packs map[string]*os.File) (err error) {
 	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	var fd int
 	if err := replace(e.Path, func(full string) error {
@@ -214,8 +214,9 @@ func putRegular(e *tree.Entry, packs map[string]*os.File, buf []byte) (err error
 	}); err != nil {
 		return fmt.Errorf("cannot make file /%s: %w", e.Path, err)
 	}
+	f := os.NewFile(uintptr(fd), e.Path)
 	defer func() {
-		if closeErr := unix.Close(fd); err == nil && closeErr != nil {
+		if closeErr := f.Close(); err == nil && closeErr != nil {
 			err = fmt.Errorf("cannot finish file /%s: %w", e.Path, closeErr)
 		}
 	}()
@@ -224,7 +225,7 @@ func putRegular(e *tree.Entry, packs map[string]*os.File, buf []byte) (err error
 		if !ok {
 			return fmt.Errorf("file /%s lies in pack %q, which was not passed", e.Path, e.Content.Pack)
 		}
-		if err := copyRange(fd, pack, e.Content.Offset, e.Content.Size, buf); err != nil {
+		if err := sparse.Copy(f, 0, pack, e.Content.Offset, e.Content.Size, nil); err != nil {
 			return fmt.Errorf("cannot fill file /%s: %w", e.Path, err)
 		}
 	}
@@ -242,25 +243,6 @@ func putRegular(e *tree.Entry, packs map[string]*os.File, buf []byte) (err error
 		}
 	}
 	return setTime("/"+e.Path, e.Mtime)
-}
-
-func copyRange(to int, from *os.File, offset, size int64, buf []byte) error {
-	for size > 0 {
-		n, err := from.ReadAt(buf[:min(size, int64(len(buf)))], offset)
-		if n == 0 {
-			return fmt.Errorf("pack ends early: %w", err)
-		}
-		for done := 0; done < n; {
-			m, err := unix.Write(to, buf[done:n])
-			if err != nil {
-				return err
-			}
-			done += m
-		}
-		offset += int64(n)
-		size -= int64(n)
-	}
-	return nil
 }
 
 // note keeps what a capture will want to know of a path. Bytes without a digest

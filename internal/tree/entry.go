@@ -87,6 +87,10 @@ type Content struct {
 	Offset int64  // where in the pack the bytes begin; not part of identity
 }
 
+// MaxFile bounds one file of an image, in bytes, holes counted: each artifact is
+// made, hashed and mostly shipped with its zeros.
+const MaxFile = 64 << 30
+
 // Parent is the path of the directory that holds path; the root's is itself.
 func Parent(path string) string {
 	i := strings.LastIndexByte(path, '/')

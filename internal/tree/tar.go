@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ingot/internal/digest"
+	"ingot/internal/sparse"
 )
 
 // TarOptions say how a tree is written as a tar archive.
@@ -207,12 +208,23 @@ func (o *tarOutput) content(c Content, r *Reader) error {
 
 // CopyFile copies as much of a part of a file to the end of another as the kernel
 // is willing to move by itself, and says how much that was; the rest is for the
-// caller. Only a failure to write or read is an error.
+// caller. Holes stay holes. Only a failure to write or read is an error.
 func CopyFile(to, from *os.File, offset, size int64) (int64, error) {
 	var done int64
 	for done < size {
 		at := offset + done
-		n, err := unix.CopyFileRange(int(from.Fd()), &at, int(to.Fd()), nil, int(min(size-done, 1<<30)), 0)
+		start, stop, err := sparse.Next(from, at, offset+size)
+		if err != nil {
+			return done, err
+		}
+		if start > at {
+			if !extend(to, start-at) {
+				return done, nil
+			}
+			done += start - at
+			continue
+		}
+		n, err := unix.CopyFileRange(int(from.Fd()), &at, int(to.Fd()), nil, int(min(stop-at, 1<<30)), 0)
 		if errors.Is(err, unix.EINTR) {
 			continue
 		}
@@ -225,6 +237,16 @@ func CopyFile(to, from *os.File, offset, size int64) (int64, error) {
 		done += int64(n)
 	}
 	return done, nil
+}
+
+// extend makes a file longer by a hole, where the file is one that can have holes.
+func extend(f *os.File, n int64) bool {
+	at, err := f.Seek(0, io.SeekCurrent)
+	if err != nil || f.Truncate(at+n) != nil {
+		return false
+	}
+	_, err = f.Seek(at+n, io.SeekStart)
+	return err == nil
 }
 
 // The fields of a ustar header (POSIX.1-2017, pax, "ustar Interchange Format").

@@ -483,6 +483,47 @@ func xattrsOf(t *testing.T, path string) []Xattr {
 	return out
 }
 
+// TestWriteTarKeepsHoles writes a long file of almost nothing: the archive has all
+// its zeros, and no disk is used for them where the archive is a file.
+func TestWriteTarKeepsHoles(t *testing.T) {
+	const size = 64 << 20
+	p := newPack(t)
+	p.add(t, []byte("start"))
+	if err := os.Truncate(p.path, size+4096); err != nil {
+		t.Fatal(err)
+	}
+	tr, err := New([]Entry{
+		{Kind: Dir, Mode: 0o755},
+		{Path: "big", Kind: File, Mode: 0o644, Content: Content{Size: size, Pack: "p"}},
+		{Path: "end", Kind: File, Mode: 0o644, Content: Content{Size: size - 5, Pack: "p", Offset: 5}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := NewReader(p)
+	defer r.Close()
+	var want bytes.Buffer
+	if err := WriteTar(t.Context(), &want, tr, r, TarOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(filepath.Join(t.TempDir(), "tar"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if err := WriteTar(t.Context(), f, tr, r, TarOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(f.Name())
+	if err != nil || !bytes.Equal(got, want.Bytes()) {
+		t.Errorf("the file has %d other bytes than the %d written to memory (%v)", len(got), want.Len(), err)
+	}
+	var st syscall.Stat_t
+	if err := syscall.Stat(f.Name(), &st); err != nil || st.Blocks*512 > 1<<20 {
+		t.Errorf("it uses %d bytes of disk (%v)", st.Blocks*512, err)
+	}
+}
+
 func TestPaxTime(t *testing.T) {
 	for _, c := range []struct {
 		t    Time
