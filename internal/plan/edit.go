@@ -5,7 +5,6 @@ import (
 	"io"
 	"io/fs"
 
-	"ingot/internal/cache"
 	"ingot/internal/digest"
 	"ingot/internal/tree"
 )
@@ -14,7 +13,6 @@ import (
 // without symbolic links in their parents.
 type edit struct {
 	*worker
-	pack *cache.Pending
 	step Step
 	tree tree.Tree
 }

@@ -61,9 +61,10 @@ func (w *worker) perform(ctx context.Context, s Step) error {
 		return err
 	}
 	defer pack.Discard()
+	w.pack = pack
 	before := w.tree
 	if s.data != nil {
-		e := &edit{worker: w, pack: pack, step: s, tree: w.tree}
+		e := &edit{worker: w, step: s, tree: w.tree}
 		if err := s.data(e); err != nil {
 			return err
 		}

@@ -3,55 +3,85 @@ package plan
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 
+	"ingot/internal/cache"
 	"ingot/internal/definition"
 	"ingot/internal/digest"
 	"ingot/internal/fault"
 	"ingot/internal/input"
 	"ingot/internal/lock"
 	"ingot/internal/sandbox"
+	"ingot/internal/sparse"
 	"ingot/internal/tree"
 )
 
-// source reads a file of the definition's directory and holds it against the
-// lock.
-func (p *Plan) source(rel string) ([]byte, error) {
+// open opens a file of the definition's directory and says what the lock knows of
+// it.
+func (p *Plan) open(rel string) (*os.File, digest.Digest, error) {
 	i := slices.IndexFunc(p.Lock.Files, func(f lock.File) bool { return f.Path == rel })
 	if i < 0 {
-		return nil, fault.Newf(fault.Verification, "%s is not in the lock", rel).WithHint("run 'ingot lock'")
+		return nil, digest.Digest{}, fault.Newf(fault.Verification, "%s is not in the lock", rel).WithHint("run 'ingot lock'")
 	}
 	root, err := os.OpenRoot(p.Definition.Dir)
 	if err != nil {
-		return nil, fmt.Errorf("cannot open the definition's directory: %w", err)
+		return nil, digest.Digest{}, fmt.Errorf("cannot open the definition's directory: %w", err)
 	}
 	defer func() { _ = root.Close() }()
 	f, err := input.OpenIn(root, rel)
 	if err != nil {
-		return nil, fmt.Errorf("cannot read what the definition names: %w", err)
+		return nil, digest.Digest{}, fmt.Errorf("cannot read what the definition names: %w", err)
+	}
+	return f, p.Lock.Files[i].SHA256, nil
+}
+
+// sourceSize is how many bytes the files of the definition have on disk.
+func (p *Plan) sourceSize() int64 {
+	var n int64
+	for _, f := range p.Lock.Files {
+		var st syscall.Stat_t
+		if syscall.Stat(filepath.Join(p.Definition.Dir, f.Path), &st) == nil {
+			n += st.Blocks * 512
+		}
+	}
+	return n
+}
+
+// source reads a small file of the definition's directory.
+func (p *Plan) source(rel string) ([]byte, error) {
+	f, want, err := p.open(rel)
+	if err != nil {
+		return nil, err
 	}
 	defer func() { _ = f.Close() }()
 	data, err := io.ReadAll(f)
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", rel, err)
 	}
-	if digest.Of(data) != p.Lock.Files[i].SHA256 {
-		return nil, fault.Newf(fault.Verification, "%s is not the file that the lock names", rel).
-			WithHint("it changed since; run 'ingot lock', or the build again")
+	return data, sameAsLocked(rel, digest.Of(data), want)
+}
+
+func sameAsLocked(rel string, got, want digest.Digest) error {
+	if got == want {
+		return nil
 	}
-	return data, nil
+	return fault.Newf(fault.Verification, "%s is not the file that the lock names", rel).
+		WithHint("it changed since; run 'ingot lock', or the build again")
 }
 
 // sourceEntries are files of the definition's directory as entries below a path
-// of the image, with their bytes in a memory file.
-func (p *Plan) sourceEntries(files []lock.File, place func(rel string) string, pack *memoryPack, epoch int64) ([]tree.Entry, error) {
+// of the image, with their bytes staged.
+func (p *Plan) sourceEntries(files []lock.File, place func(rel string) string, stage *staging, epoch int64) ([]tree.Entry, error) {
 	var out []tree.Entry
 	dirs := map[string]bool{}
 	at := tree.Time{Sec: epoch}
@@ -79,7 +109,7 @@ func (p *Plan) sourceEntries(files []lock.File, place func(rel string) string, p
 		case f.Link != "":
 			out = append(out, tree.Entry{Path: to, Kind: tree.Symlink, Mode: 0o777, Link: f.Link, Mtime: at})
 		default:
-			data, err := p.source(f.Path)
+			content, err := stage.copy(p, f.Path)
 			if err != nil {
 				return nil, err
 			}
@@ -87,30 +117,68 @@ func (p *Plan) sourceEntries(files []lock.File, place func(rel string) string, p
 			if f.Executable {
 				mode = 0o755
 			}
-			out = append(out, tree.Entry{Path: to, Kind: tree.File, Mode: mode, Mtime: at, Content: pack.add(data)})
+			out = append(out, tree.Entry{Path: to, Kind: tree.File, Mode: mode, Mtime: at, Content: content})
 		}
 	}
 	return out, nil
 }
 
-// A memoryPack is a pack of files at hand, for a sandbox. Its contents bear no
-// digest, so that a capture reads them.
-type memoryPack struct{ data []byte }
+// A staging is a pack of files at hand on their way into a sandbox. They are hashed
+// as they are copied there, so that what the sandbox gets is what the lock names
+// and memory does not grow with their size.
+type staging struct {
+	pack *cache.Pending // which others may have written to before
+	kept bool           // it is the step's own, so that what stays as it is need not be captured
+	size int64
+}
 
-const memoryName = "memory"
+func (s *staging) copy(p *Plan, rel string) (tree.Content, error) {
+	from, want, err := p.open(rel)
+	if err != nil {
+		return tree.Content{}, err
+	}
+	defer func() { _ = from.Close() }()
+	info, err := from.Stat()
+	if err != nil {
+		return tree.Content{}, err
+	}
+	h := sha256.New()
+	if err := sparse.Copy(s.pack.File.File, s.size, from, 0, info.Size(), h); err != nil {
+		return tree.Content{}, fmt.Errorf("cannot copy %s: %w", rel, err)
+	}
+	got := digest.From(h)
+	return s.added(got, info.Size()), sameAsLocked(rel, got, want)
+}
 
-func (m *memoryPack) add(data []byte) tree.Content {
-	c := tree.Content{Size: int64(len(data)), Pack: memoryName, Offset: int64(len(m.data))}
-	m.data = append(m.data, data...)
+func (s *staging) add(data []byte) (tree.Content, error) {
+	if _, err := s.pack.WriteAt(data, s.size); err != nil {
+		return tree.Content{}, fmt.Errorf("cannot write to the cache: %w", err)
+	}
+	return s.added(digest.Of(data), int64(len(data))), nil
+}
+
+// added places bytes behind all others. Without a digest, a capture reads what
+// becomes of them.
+func (s *staging) added(d digest.Digest, size int64) tree.Content {
+	c := tree.Content{Size: size}
+	if s.kept {
+		c.Digest = d
+	}
+	if size > 0 {
+		c.Pack, c.Offset = s.pack.Name(), s.size
+	}
+	s.size += size
 	return c
 }
 
 // Open makes it a tree.Source.
-func (m *memoryPack) Open(string) (*os.File, error) { return sandbox.Memory(memoryName, m.data) }
+func (s *staging) Open(string) (*os.File, error) {
+	return os.Open(fmt.Sprintf("/proc/self/fd/%d", s.pack.Fd()))
+}
 
 // put makes entries real.
-func (m *memoryPack) put(ctx context.Context, box *sandbox.Box, entries []tree.Entry) error {
-	r := tree.NewReader(m)
+func (s *staging) put(ctx context.Context, box *sandbox.Box, entries []tree.Entry) error {
+	r := tree.NewReader(s)
 	defer func() { _ = r.Close() }()
 	return box.Put(ctx, entries, r)
 }
@@ -125,8 +193,8 @@ func (w *worker) putFiles(ctx context.Context, p *Plan) error {
 	if err != nil {
 		return err
 	}
+	stage := staging{pack: w.pack, kept: true}
 	for _, f := range p.Definition.Files {
-		var pack memoryPack
 		to := strings.TrimPrefix(path.Clean(f.Path), "/")
 		var entries []tree.Entry
 		if f.Content != nil {
@@ -134,12 +202,16 @@ func (w *worker) putFiles(ctx context.Context, p *Plan) error {
 			if f.Mode != nil {
 				mode = *f.Mode
 			}
-			entries = append(parentsOf(to, p.Lock.Epoch), tree.Entry{Path: to, Kind: tree.File, Mode: mode, Mtime: tree.Time{Sec: p.Lock.Epoch}, Content: pack.add([]byte(*f.Content))})
+			content, err := stage.add([]byte(*f.Content))
+			if err != nil {
+				return err
+			}
+			entries = append(parentsOf(to, p.Lock.Epoch), tree.Entry{Path: to, Kind: tree.File, Mode: mode, Mtime: tree.Time{Sec: p.Lock.Epoch}, Content: content})
 		} else {
 			rel := relative(p.Definition.Dir, f.Source)
 			entries, err = p.sourceEntries(p.below(rel), func(path string) string {
 				return strings.TrimSuffix(to+"/"+strings.TrimPrefix(strings.TrimPrefix(path, rel), "/"), "/")
-			}, &pack, p.Lock.Epoch)
+			}, &stage, p.Lock.Epoch)
 			if err != nil {
 				return err
 			}
@@ -150,7 +222,10 @@ func (w *worker) putFiles(ctx context.Context, p *Plan) error {
 		if entries, err = existing(ctx, box, entries); err != nil {
 			return err
 		}
-		if err := pack.put(ctx, box, entries); err != nil {
+		for i := range entries {
+			entries[i].Owner = "step:files"
+		}
+		if err := stage.put(ctx, box, entries); err != nil {
 			return fmt.Errorf("cannot put %s: %w", f.Path, err)
 		}
 	}
@@ -256,8 +331,13 @@ func (w *worker) runScript(ctx context.Context, p *Plan, s definition.Script, ru
 	if err != nil {
 		return err
 	}
-	var pack memoryPack
-	entries, err := p.sourceEntries(files, func(rel string) string { return scriptDir + "/" + rel }, &pack, p.Lock.Epoch)
+	pack, err := w.Supply.Cache.Create("staging")
+	if err != nil {
+		return err
+	}
+	defer pack.Discard()
+	stage := staging{pack: pack}
+	entries, err := p.sourceEntries(files, func(rel string) string { return scriptDir + "/" + rel }, &stage, p.Lock.Epoch)
 	if err != nil {
 		return err
 	}
@@ -266,7 +346,7 @@ func (w *worker) runScript(ctx context.Context, p *Plan, s definition.Script, ru
 			entries[i].Mode = 0o755 // a checkout may have lost the bit
 		}
 	}
-	if err := pack.put(ctx, box, entries); err != nil {
+	if err := stage.put(ctx, box, entries); err != nil {
 		return err
 	}
 	restore := func() error { return nil }

@@ -1,13 +1,103 @@
 package plan
 
 import (
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
 	"syscall"
 	"testing"
 
+	"ingot/internal/cache"
 	"ingot/internal/definition"
+	"ingot/internal/digest"
 	"ingot/internal/fault"
+	"ingot/internal/lock"
 	"ingot/internal/sandbox"
+	"ingot/internal/tree"
 )
+
+// sourced is a plan whose definition's directory has one file.
+func sourced(t *testing.T, name string, size int64) (*Plan, *staging) {
+	t.Helper()
+	dir := t.TempDir()
+	f, err := os.Create(filepath.Join(dir, name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteString("start"); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Truncate(size); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		t.Fatal(err)
+	}
+	d, _, err := digest.Reader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := cache.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	pack, err := c.Create("steps/x.pack")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(pack.Discard)
+	return &Plan{Definition: &definition.Definition{Dir: dir}, Lock: &lock.Lock{Files: []lock.File{{Path: name, SHA256: d}}}}, &staging{pack: pack, kept: true}
+}
+
+// TestSourcesPassThrough stages a file that is larger than memory should ever
+// have to be.
+func TestSourcesPassThrough(t *testing.T) {
+	const size = 256 << 20
+	p, stage := sourced(t, "big", size)
+	before, err := stage.add([]byte("before"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var m0, m1 runtime.MemStats
+	runtime.ReadMemStats(&m0)
+	entries, err := p.sourceEntries(p.Lock.Files, func(string) string { return "opt/big" }, stage, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	runtime.ReadMemStats(&m1)
+	if n := m1.TotalAlloc - m0.TotalAlloc; n > 16<<20 {
+		t.Errorf("a file of %d bytes took %d bytes of memory", size, n)
+	}
+	r := tree.NewReader(stage)
+	defer r.Close()
+	for _, c := range []tree.Content{before, entries[len(entries)-1].Content} {
+		in, err := r.Content(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d, n, err := digest.Reader(in); err != nil || d != c.Digest || n != c.Size {
+			t.Errorf("%d bytes are staged with digest %s, want %d with %s (%v)", n, d, c.Size, c.Digest, err)
+		}
+	}
+	if got := entries[len(entries)-1].Content; got.Digest != p.Lock.Files[0].SHA256 || got.Size != size {
+		t.Errorf("the entry has %d bytes with digest %s", got.Size, got.Digest)
+	}
+}
+
+func TestSourceThatChanged(t *testing.T) {
+	p, stage := sourced(t, "f", 100<<10)
+	if err := os.WriteFile(filepath.Join(p.Definition.Dir, "f"), []byte("other"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stage.copy(p, "f"); fault.CodeOf(err) != fault.Verification || fault.HintOf(err) == "" {
+		t.Errorf("it is taken: %v", err)
+	}
+	if _, err := stage.copy(p, "g"); fault.CodeOf(err) != fault.Verification {
+		t.Errorf("a file that is not locked is taken: %v", err)
+	}
+}
 
 func TestScriptError(t *testing.T) {
 	for _, row := range []struct {

@@ -26,7 +26,8 @@ type worker struct {
 	reader   *tree.Reader
 	tree     tree.Tree
 	box      *sandbox.Box
-	dir      *cache.Work // of a box on disk
+	dir      *cache.Work    // of a box on disk
+	pack     *cache.Pending // of the step that runs
 	log      func(line string)
 }
 
@@ -83,10 +84,10 @@ func (w *worker) Box(ctx context.Context) (*sandbox.Box, error) {
 }
 
 // expected is about how many bytes the tree will have: packages unpack to three
-// to five times their size.
+// to five times their size, and the definition brings its own.
 func (w *worker) expected() int64 {
-	n := w.tree.Size()
-	if n == 0 {
+	n := w.tree.Size() + w.plan.sourceSize()
+	if w.tree.Len() == 0 {
 		for _, ref := range w.chain.Set.Refs {
 			n += 5 * ref.Size
 		}
