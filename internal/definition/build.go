@@ -403,6 +403,7 @@ func (l *loading) scripts(doc *document, def *Definition) {
 				out.Reads = append(out.Reads, p)
 			}
 		}
+		l.closed(s)
 		def.Scripts = append(def.Scripts, out)
 	}
 }

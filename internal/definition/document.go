@@ -120,7 +120,7 @@ type servicesDoc struct {
 type scriptDoc struct {
 	Name    text[scriptName]  `yaml:"name" default:"the script's file name without its suffix" doc:"What the step is called."`
 	Run     text[localPath]   `yaml:"run" jsonschema:"required" doc:"The script, relative to the file that names it: a text that begins with #! and its interpreter, or a program."`
-	Reads   []text[localPath] `yaml:"reads" doc:"Files and directories that the script may read. It runs in a directory that holds them, read-only, at their paths below the definition's directory."`
+	Reads   []text[localPath] `yaml:"reads" doc:"Files and directories that the script may read. It runs in a directory that holds them, read-only, at their paths below the definition's directory. A symbolic link among them must lead to something among them."`
 	Network toggle            `yaml:"network" default:"false" doc:"Whether the script may use the network. What it fetches is then not locked."`
 	After   text[after]       `yaml:"after" default:"packages" doc:"Which part the script follows: packages, files or services."`
 	At      *yaml.Node        `yaml:"-"`

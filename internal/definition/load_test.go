@@ -347,6 +347,58 @@ func TestUnreadableFiles(t *testing.T) {
 	}
 }
 
+// Where a script runs there is what it reads and nothing else, so a link among
+// that must not lead elsewhere. In an image a link is content.
+func TestLinksOfReads(t *testing.T) {
+	for summary, c := range map[string]struct{ line, want string }{
+		"astray":         {"scripts: [{run: x.sh, reads: [data]}]", `reads "data" leads to "data/l", a symbolic link to "../other/x", which the script does not read: name that in reads too`},
+		"to a directory": {"scripts: [{run: x.sh, reads: [dirs]}]", `"dirs/deep/l", a symbolic link to "../../other"`},
+		"by another":     {"scripts: [{run: x.sh, reads: [two]}]", `"two/a", a symbolic link to "b/x"`},
+		"another's":      {"scripts: [{run: x.sh, reads: [data, dirs/deep/f]}, {run: x.sh, name: y, reads: [other]}]", `"data/l"`},
+		"read":           {"scripts: [{run: x.sh, reads: [data, other]}]", ""},
+		"read in part":   {"scripts: [{run: x.sh, reads: [data, other/x]}]", ""},
+		"by another too": {"scripts: [{run: x.sh, reads: [two, other]}]", ""},
+		"within":         {"scripts: [{run: x.sh, reads: [own]}]", ""},
+		"the script":     {"scripts: [{run: x.sh, reads: [self]}]", ""},
+		"in an image":    {"files: [{path: /x, source: data}]", ""},
+	} {
+		dir := lay(t, map[string]string{FileName: five + c.line + "\n", "x.sh": "#!/bin/sh\n", "other/x": "", "data/f": "", "dirs/deep/f": "", "two/f": "", "own/d/f": "", "self/f": ""})
+		err := errors.Join(
+			os.Symlink("../other/x", filepath.Join(dir, "data/l")),
+			os.Symlink("../../other", filepath.Join(dir, "dirs/deep/l")),
+			os.Symlink("../other", filepath.Join(dir, "two/b")),
+			os.Symlink("b/x", filepath.Join(dir, "two/a")),
+			os.Symlink("../own/./d/f", filepath.Join(dir, "own/l")),
+			os.Symlink("d", filepath.Join(dir, "own/d2")),
+			os.Symlink("d2/../d2/f", filepath.Join(dir, "own/l2")),
+			os.Symlink("../x.sh", filepath.Join(dir, "self/l")),
+		)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = Load(dir, Options{HostArch: "amd64"})
+		if (c.want == "") != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: got %v, want %s", summary, err, c.want)
+		}
+	}
+}
+
+func TestSourcesTooLarge(t *testing.T) {
+	dir := lay(t, map[string]string{FileName: five + `files: [{path: /x, source: big}, {path: /y, source: d}]
+`, "big": "", "d/big": ""})
+	for _, name := range []string{"big", "d/big"} {
+		if err := os.Truncate(filepath.Join(dir, name), 64<<30+1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := Load(dir, Options{HostArch: "amd64"})
+	for _, want := range []string{`source "big" leads to "big", which has 68719476737 bytes: more than 68719476736`, `source "d" leads to "d/big"`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
+
 func TestNothingOutsideIsRead(t *testing.T) {
 	outside := filepath.Join(lay(t, map[string]string{"secret": "hostname: stolen\n"}), "secret")
 	for name, c := range map[string]struct{ line, want string }{

@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"ingot/internal/input"
+	"ingot/internal/tree"
 )
 
 // A Source is something that a build reads beside packages: what the definition
@@ -78,7 +79,7 @@ func (l *loading) named(key string, t text[localPath], dirs bool) (abs string, i
 			l.missing(t.At, key, t.Value, rel, err)
 			return "", false
 		}
-		l.keep(key, t.At, Source{Path: rel, Executable: info.Mode()&0o100 != 0})
+		l.keepFile(key, t.At, rel, info)
 		return abs, false
 	}
 	return "", false
@@ -91,6 +92,13 @@ func (l *loading) readable(rel string) error {
 		return err
 	}
 	return f.Close()
+}
+
+func (l *loading) keepFile(key string, n *yaml.Node, p string, info fs.FileInfo) {
+	if info.Size() > tree.MaxFile {
+		l.problem(n, "%s %s leads to %s, which has %d bytes: more than %d", key, quote(n.Value), quote(p), info.Size(), int64(tree.MaxFile))
+	}
+	l.keep(key, n, Source{Path: p, Executable: info.Mode()&0o100 != 0})
 }
 
 func (l *loading) keep(key string, n *yaml.Node, s Source) {
@@ -138,7 +146,7 @@ func (l *loading) walk(key string, n *yaml.Node, dir string, depth int) {
 				l.problem(n, "%s %s leads to %s, which cannot be read: %v", key, quote(n.Value), quote(p), reason(err))
 				continue
 			}
-			l.keep(key, n, Source{Path: p, Executable: info.Mode()&0o100 != 0})
+			l.keepFile(key, n, p, info)
 		default:
 			l.problem(n, "%s %s leads to %s, which is neither a file, a directory nor a link", key, quote(n.Value), quote(p))
 		}
@@ -162,6 +170,78 @@ func (l *loading) link(key string, n *yaml.Node, p string) {
 		return
 	}
 	l.keep(key, n, Source{Path: p, Link: target})
+}
+
+// closed notes links among what a script reads that lead to what it does not:
+// where it runs, nothing else of the definition's directory is there.
+func (l *loading) closed(s scriptDoc) {
+	there, links := map[string]bool{}, map[string]string{}
+	below := func(t text[localPath], visit func(Source)) {
+		src := l.origin[t.At]
+		if t.Value == "" || src == nil {
+			return
+		}
+		top := beside(src, t.Value)
+		for p, e := range l.entries {
+			if p == top || strings.HasPrefix(p, top+"/") {
+				visit(e)
+			}
+		}
+	}
+	for _, t := range append([]text[localPath]{s.Run}, s.Reads...) {
+		below(t, func(e Source) {
+			for p := e.Path; p != "."; p = path.Dir(p) {
+				there[p] = true
+			}
+			if e.Link != "" {
+				links[e.Path] = e.Link
+			}
+		})
+	}
+	for _, r := range s.Reads {
+		var astray []string
+		below(r, func(e Source) {
+			if e.Link != "" && !arrives(e.Path, there, links) {
+				astray = append(astray, e.Path)
+			}
+		})
+		slices.Sort(astray)
+		for _, p := range astray {
+			l.problem(r.At, "reads %s leads to %s, a symbolic link to %s, which the script does not read: name that in reads too", quote(r.At.Value), quote(p), quote(links[p]))
+		}
+	}
+}
+
+// arrives follows a path through links and says whether it ends at something that
+// is there.
+func arrives(p string, there map[string]bool, links map[string]string) bool {
+	at, todo := ".", strings.Split(p, "/")
+	for hops := 0; len(todo) > 0; {
+		part := todo[0]
+		todo = todo[1:]
+		switch part {
+		case "", ".":
+			continue
+		case "..":
+			if at == "." {
+				return false
+			}
+			at = path.Dir(at)
+			continue
+		}
+		next := path.Join(at, part)
+		target, link := links[next]
+		switch {
+		case !there[next], path.IsAbs(target), hops > 40:
+			return false
+		case link:
+			hops++
+			todo = append(strings.Split(target, "/"), todo...)
+		default:
+			at = next
+		}
+	}
+	return true
 }
 
 // reason is an error without the path that the message names already.
