@@ -143,6 +143,28 @@ outputs: [tar, tar.gz]
 			t.Error("sbom --json prints another document")
 		}
 	})
+	t.Run("papers", func(t *testing.T) {
+		both := []string{"output steps-amd64.tar", "output steps-amd64.tar.gz"}
+		for name, want := range map[string][]string{
+			"steps-amd64.tar.manifest.json": both[:1], "steps-amd64.tar.spdx.json": both[:1], "steps-amd64.tar.gz.intoto.json": both[1:],
+			"steps-amd64.container.seal": both, "SHA256SUMS": both,
+		} {
+			text := p.read(t, "out/"+name)
+			changed := strings.Replace(text, "a", "b", 1)
+			if name == "SHA256SUMS" {
+				changed = strings.ReplaceAll(text, "0", "1")
+			}
+			p.write(t, map[string]string{"out/" + name: changed})
+			step(name+" was changed", want)
+			sameSums(t, sums(t, p.path("out")), first)
+		}
+		if err := os.Remove(p.path("out/SHA256SUMS")); err != nil {
+			t.Fatal(err)
+		}
+		step("the checksums are gone", both)
+		sameSums(t, sums(t, p.path("out")), first)
+	})
+	t.Run("dir", func(t *testing.T) { c.changedDir(t) })
 	t.Run("why", func(t *testing.T) {
 		version := versions(p.read(t, "ingot.lock"))
 		for name, want := range map[string]string{
@@ -193,6 +215,34 @@ outputs: [tar, tar.gz]
 			sameSums(t, sums(t, p.path("out2")), first)
 		}
 	})
+}
+
+// changedDir judges that a directory in which somebody changed something is made
+// again, and one that was only read is not.
+func (c *court) changedDir(t *testing.T) {
+	p := c.project(t, map[string]string{"ingot.yaml": strings.Replace(minimal, "[tar]", "[dir]", 1)})
+	p.build(t)
+	top := p.path("out/small-amd64")
+	if b := p.build(t); b.Steps.Run != 0 || b.Seconds >= 1 {
+		t.Errorf("with nothing changed: %+v in %.3f s", b.Steps, b.Seconds)
+	}
+	for summary, change := range map[string]string{
+		"another content of the same size and time": `t=$(stat -c %y etc/hostname); sed -i s/s/t/ etc/hostname; touch -d "$t" etc/hostname`,
+		"another mode": "chmod 600 etc/hosts", "a file more": "echo x >opt/x", "a file less": "rm etc/issue",
+		"another link": "ln -sfn /nowhere etc/os-release", "another time": "touch -d 2001-01-01 usr/bin",
+	} {
+		judgeIn(t, top, "sh", "-euc", change)
+		if names := p.running(t); !slices.Equal(names, []string{"output small-amd64"}) {
+			t.Errorf("%s: plan would run %q", summary, names)
+		}
+		if b := p.build(t); b.Steps.Run != 1 {
+			t.Errorf("%s: %+v", summary, b.Steps)
+		}
+	}
+	judgeIn(t, top, "sh", "-euc", "test small = \"$(cat etc/hostname)\"; test ! -e opt/x; test -e etc/issue; cat usr/bin/* >/dev/null")
+	if b := p.build(t); b.Steps.Run != 0 {
+		t.Errorf("read by somebody: %+v", b.Steps)
+	}
 }
 
 // versions are those of a lock's packages.

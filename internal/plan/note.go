@@ -1,7 +1,10 @@
 package plan
 
 import (
+	"crypto/sha256"
 	"encoding/json"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -13,13 +16,11 @@ import (
 // A note says what an artifact was when it was written, so that a build that
 // finds it untouched need not make it again.
 type note struct {
-	Path         string
-	Size         int64
-	SHA256       digest.Digest
-	Seal         digest.Digest // of the tree
-	Device       uint64
-	Inode        uint64
-	Mtime, Ctime syscall.Timespec
+	Size   int64
+	SHA256 digest.Digest
+	Seal   digest.Digest            // of the tree
+	Stamp  digest.Digest            // of the artifact
+	Beside map[string]digest.Digest // its papers and its tree's seal, by name
 }
 
 // noteName is the cache's name of a note: of the artifact at this place.
@@ -28,22 +29,24 @@ func (r *Runner) noteName(o Output) (string, error) {
 	return "outputs/" + keyOf("note", o.Key, path).String(), err
 }
 
-func (r *Runner) remember(a Artifact, info os.FileInfo) error {
+func (r *Runner) remember(a Artifact, beside map[string]digest.Digest) error {
 	name, err := r.noteName(a.Output)
 	if err != nil {
 		return err
 	}
-	st := info.Sys().(*syscall.Stat_t) //nolint:forcetypeassert // on Linux it is
-	data, err := json.Marshal(note{a.Path, a.Size, a.SHA256, a.Seal, st.Dev, st.Ino, st.Mtim, st.Ctim})
+	s, err := stamp(a.Path)
+	if err != nil {
+		return err
+	}
+	data, err := json.Marshal(note{a.Size, a.SHA256, a.Seal, s, beside})
 	if err != nil {
 		return err
 	}
 	return r.Supply.Cache.Put(name, data)
 }
 
-// fresh finds an output that is in its place already, with its papers. The
-// kernel's change time cannot be set, so a file that somebody wrote to does not
-// pass. Of a directory only the top is looked at.
+// fresh finds an output that is in its place already, with its papers and
+// checksums, as they were written.
 func (r *Runner) fresh(o Output) (Artifact, bool) {
 	name, err := r.noteName(o)
 	if err != nil {
@@ -54,22 +57,67 @@ func (r *Runner) fresh(o Output) (Artifact, bool) {
 		return Artifact{}, false
 	}
 	var n note
-	if json.Unmarshal(data, &n) != nil {
+	if json.Unmarshal(data, &n) != nil || !n.besideIn(r.To, o) {
 		return Artifact{}, false
 	}
 	path := filepath.Join(r.To, o.Name)
-	for _, suffix := range []string{artifact.ManifestSuffix, artifact.SBOMSuffix, artifact.ProvenanceSuffix} {
-		if _, err := os.Stat(path + suffix); err != nil {
-			return Artifact{}, false
-		}
-	}
-	info, err := os.Stat(path)
-	if err != nil {
-		return Artifact{}, false
-	}
-	st := info.Sys().(*syscall.Stat_t) //nolint:forcetypeassert // on Linux it is
-	if st.Dev != n.Device || st.Ino != n.Inode || st.Mtim != n.Mtime || st.Ctim != n.Ctime || !info.IsDir() && st.Size != n.Size {
+	if s, err := stamp(path); err != nil || s != n.Stamp {
 		return Artifact{}, false
 	}
 	return Artifact{Output: o, Path: path, Size: n.Size, SHA256: n.SHA256, Seal: n.Seal}, true
+}
+
+// besideIn says whether all that belongs to an artifact still is beside it.
+func (n *note) besideIn(dir string, o Output) bool {
+	text, err := os.ReadFile(filepath.Join(dir, artifact.SumsName))
+	if err != nil {
+		return false
+	}
+	sums := artifact.ParseSums(string(text))
+	if o.Format != "dir" && sums[o.Name] != n.SHA256 {
+		return false
+	}
+	for name, want := range n.Beside {
+		path := filepath.Join(dir, name)
+		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
+			return false
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return false
+		}
+		got, _, err := digest.Reader(f)
+		_ = f.Close()
+		if err != nil || got != want || sums[name] != want {
+			return false
+		}
+	}
+	return len(n.Beside) > 0
+}
+
+// stamp is a digest of what the kernel says of a file, or of a directory and all
+// below it, without reading any. No program can set the change time, so what
+// somebody wrote to does not pass.
+func stamp(path string) (digest.Digest, error) {
+	h := sha256.New()
+	err := filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+		if d == nil {
+			return err
+		}
+		if err != nil {
+			return nil //nolint:nilerr // a directory that may not be read was met before
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		st := info.Sys().(*syscall.Stat_t) //nolint:forcetypeassert // on Linux it is
+		size := st.Size
+		if d.IsDir() {
+			size = 0 // is the file system's affair
+		}
+		fmt.Fprintf(h, "%q %o %d %d %d %d %d %d %d\n", p[len(path):], st.Mode, st.Uid, st.Gid, size, st.Dev, st.Ino, st.Mtim.Nano(), st.Ctim.Nano())
+		return nil
+	})
+	return digest.From(h), err
 }

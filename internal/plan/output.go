@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
 
@@ -51,14 +52,12 @@ func (w *worker) write(ctx context.Context, o Output, seal digest.Digest, t *ui.
 			return a, err
 		}
 	}
-	if err := w.writePapers(ctx, a); err != nil {
-		return a, err
-	}
-	info, err := os.Stat(a.Path)
+	beside, err := w.writePapers(ctx, a)
 	if err != nil {
 		return a, err
 	}
-	return a, w.remember(a, info)
+	beside[w.sealName()] = seal
+	return a, w.remember(a, beside)
 }
 
 // Image is what papers say of a chain's tree.
@@ -74,27 +73,28 @@ func (r *Runner) Image(ctx context.Context, p *Plan, c Chain, t tree.Tree) (arti
 }
 
 // writePapers puts manifest, SBOM and provenance beside an artifact, and all of
-// them into the directory's checksums.
-func (w *worker) writePapers(ctx context.Context, a Artifact) error {
+// them into the directory's checksums. It gives the papers' digests.
+func (w *worker) writePapers(ctx context.Context, a Artifact) (map[string]digest.Digest, error) {
 	image, err := w.Image(ctx, w.plan, w.chain, w.tree)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	papers, err := image.Papers(artifact.Output{Format: a.Format, File: a.Name, Size: a.Size, SHA256: a.SHA256})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	sums := map[string]digest.Digest{}
+	written := map[string]digest.Digest{}
+	for _, p := range papers {
+		if err := artifact.WriteFile(filepath.Join(w.To, p.File), p.Data); err != nil {
+			return nil, err
+		}
+		written[p.File] = digest.Of(p.Data)
+	}
+	sums := maps.Clone(written)
 	if a.Format != "dir" {
 		sums[a.Name] = a.SHA256
 	}
-	for _, p := range papers {
-		if err := artifact.WriteFile(filepath.Join(w.To, p.File), p.Data); err != nil {
-			return err
-		}
-		sums[p.File] = digest.Of(p.Data)
-	}
-	return artifact.UpdateSums(w.To, sums)
+	return written, artifact.UpdateSums(w.To, sums)
 }
 
 // writeTar makes an archive, compressed as the format's suffix says.

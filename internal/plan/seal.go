@@ -42,11 +42,16 @@ func (w *worker) seal() (lock.Seal, error) {
 			return s, err
 		}
 	}
-	name := fmt.Sprintf("%s-%s.%s.seal", w.plan.Definition.Name, s.Arch, s.Purpose)
+	name := w.sealName()
 	if err := artifact.WriteFile(filepath.Join(w.To, name), text.Bytes()); err != nil {
 		return s, err
 	}
 	return s, artifact.UpdateSums(w.To, map[string]digest.Digest{name: s.SHA256})
+}
+
+// sealName is the list's name beside the artifacts.
+func (w *worker) sealName() string {
+	return fmt.Sprintf("%s-%s.%s.seal", w.plan.Definition.Name, w.chain.Arch, w.chain.Purpose)
 }
 
 // sealed says whether a tree's seal is the lock's, where that has one.
