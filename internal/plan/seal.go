@@ -3,14 +3,17 @@ package plan
 import (
 	"bytes"
 	"fmt"
+	"maps"
 	"path/filepath"
-	"sort"
+	"slices"
+	"strconv"
 	"strings"
 
 	"ingot/internal/artifact"
 	"ingot/internal/digest"
 	"ingot/internal/fault"
 	"ingot/internal/lock"
+	"ingot/internal/tree"
 )
 
 // seal holds the tree against the one that the lock's first build made, or is
@@ -76,44 +79,65 @@ func (w *worker) differences(first digest.Digest, now []byte) string {
 	if _, err := before.ReadFrom(f); err != nil {
 		return ""
 	}
-	paths := sealDifferences(before.Bytes(), now)
-	const most = 20
-	more := ""
-	if len(paths) > most {
-		more = fmt.Sprintf("\n    and %d more", len(paths)-most)
-		paths = paths[:most]
-	}
-	return ":\n    " + strings.Join(paths, "\n    ") + more
+	return ":" + listDifferences(before.Bytes(), now, w.tree)
 }
 
-// sealDifferences gives the paths whose lines differ.
-func sealDifferences(before, now []byte) []string {
-	lines := func(text []byte) map[string]string {
-		out := map[string]string{}
-		for line := range strings.Lines(string(text)) {
-			f := strings.SplitN(line, " ", 4)
-			if len(f) == 4 {
-				path, _, _ := strings.Cut(strings.TrimPrefix(f[3], `"`), `"`)
-				out[strings.TrimSpace(path)] = line
-			}
+// listDifferences is a line a path in which two seals differ, with whose it is in
+// the tree of the second one.
+func listDifferences(before, now []byte, t tree.Tree) string {
+	const most = 10
+	var b strings.Builder
+	a, z := sealLines(before), sealLines(now)
+	all := maps.Clone(a)
+	maps.Copy(all, z)
+	n := 0
+	for _, p := range slices.Sorted(maps.Keys(all)) {
+		if a[p] == z[p] {
+			continue
 		}
-		return out
+		if n++; n > most {
+			continue
+		}
+		how := "differs"
+		switch {
+		case a[p] == "":
+			how = "is new"
+		case z[p] == "":
+			how = "is gone"
+		}
+		shown := strings.Trim(strconv.Quote(p), `"`)
+		if e, ok := t.Lookup(strings.TrimPrefix(p, "/")); ok {
+			how += " (" + ownerName(e.Owner) + ")"
+		}
+		fmt.Fprintf(&b, "\n    %s %s", shown, how)
 	}
-	a, b := lines(before), lines(now)
-	var out []string
-	for p, line := range a {
-		switch other, ok := b[p]; {
-		case !ok:
-			out = append(out, p+" is gone")
-		case other != line:
-			out = append(out, p+" differs")
+	if n > most {
+		fmt.Fprintf(&b, "\n    and %d more", n-most)
+	}
+	return b.String()
+}
+
+// ownerName says who put an entry of a tree there: "package bash", "step users".
+func ownerName(owner string) string {
+	kind, name, _ := strings.Cut(owner, ":")
+	if kind == "step" {
+		return "step " + name
+	}
+	return "package " + name
+}
+
+// sealLines are the lines of a seal by path.
+func sealLines(text []byte) map[string]string {
+	out := map[string]string{}
+	for line := range strings.Lines(string(text)) {
+		f := strings.SplitN(line, " ", 4)
+		if len(f) < 4 {
+			continue
+		}
+		if quoted, err := strconv.QuotedPrefix(f[3]); err == nil {
+			path, _ := strconv.Unquote(quoted) // what QuotedPrefix gives can be
+			out[path] = line
 		}
 	}
-	for p := range b {
-		if _, ok := a[p]; !ok {
-			out = append(out, p+" is new")
-		}
-	}
-	sort.Strings(out)
 	return out
 }
