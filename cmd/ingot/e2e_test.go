@@ -30,6 +30,7 @@ func TestHouse(t *testing.T) {
 	t.Run("definition", c.definition)
 	t.Run("lock", c.lock)
 	t.Run("image", c.image)
+	t.Run("content", c.content)
 	t.Run("cache", c.caching)
 	t.Run("offline", c.offline)
 	t.Run("user", c.user)

@@ -160,5 +160,9 @@ func Implied(def *definition.Definition) []string {
 	if slices.ContainsFunc(def.Users, func(u definition.User) bool { return u.Sudo }) {
 		out = append(out, "sudo")
 	}
+	// Every other starting set has useradd and groupadd.
+	if def.Start == "essential" && len(def.Users)+len(def.UnixGroups) > 0 {
+		out = append(out, "passwd")
+	}
 	return out
 }

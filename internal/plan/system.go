@@ -162,7 +162,8 @@ func (p *Plan) users() keyed {
 			if len(u.Groups) > 0 {
 				flags += " -G " + shellQuote(strings.Join(u.Groups, ","))
 			}
-			fmt.Fprintf(&b, "if getent passwd %[1]s >/dev/null; then usermod %[2]s %[1]s; else useradd -m -d %[3]s %[2]s %[1]s; fi\n", name, flags, shellQuote(u.Home))
+			// useradd makes a group of the same name, and refuses one that is there.
+			fmt.Fprintf(&b, "if getent passwd %[1]s >/dev/null; then usermod %[2]s %[1]s; elif getent group %[1]s >/dev/null; then useradd -m -d %[3]s -g %[1]s %[2]s %[1]s; else useradd -m -d %[3]s %[2]s %[1]s; fi\n", name, flags, shellQuote(u.Home))
 			if u.PasswordHash != "" {
 				hashes.WriteString(u.Name + ":" + u.PasswordHash + "\n")
 			}

@@ -1,0 +1,114 @@
+package main_test
+
+import (
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// content judges what people put into images beside packages: accounts, large
+// files, files of nothing.
+func (c *court) content(t *testing.T) {
+	t.Run("accounts", func(t *testing.T) {
+		// The essential set has neither useradd nor groupadd; audio is a group of
+		// base-passwd's, media the definition's own.
+		p := c.project(t, map[string]string{"ingot.yaml": minimal + `start: essential
+users: [{name: ops, uid: 1000, groups: [sudo, media], ssh-keys: []}, {name: audio}, {name: media, uid: 2001}, {name: games, shell: /bin/sh}]
+unix-groups: [{name: media, gid: 2000}]
+`})
+		p.build(t)
+		tree := readTar(t, p.path("out/small-amd64.tar"))
+		group := lineOf(tree["/etc/group"].content, "audio:")
+		for file, want := range map[string]string{
+			"/etc/passwd": "ops:x:1000:", "/etc/group": "media:x:2000:ops",
+		} {
+			if lineOf(tree[file].content, want) == "" {
+				t.Errorf("%s has no line %s", file, want)
+			}
+		}
+		if f := strings.Split(lineOf(tree["/etc/passwd"].content, "audio:"), ":"); len(f) < 7 || f[3] != strings.Split(group, ":")[2] {
+			t.Errorf("the user audio is %q and the group %q", f, group)
+		}
+		if f := strings.Split(lineOf(tree["/etc/passwd"].content, "media:"), ":"); len(f) < 7 || f[2] != "2001" || f[3] != "2000" {
+			t.Errorf("the user media is %q", f)
+		}
+		if f := strings.Split(lineOf(tree["/etc/passwd"].content, "games:"), ":"); len(f) < 7 || f[2] != "5" || f[6] != "/bin/sh" {
+			t.Errorf("the user games is %q", f)
+		}
+		if !strings.Contains(p.read(t, "ingot.lock"), "\n  passwd ") {
+			t.Error("the lock has no passwd")
+		}
+	})
+	t.Run("large source", func(t *testing.T) {
+		const size = 512 << 20
+		p := c.project(t, map[string]string{"ingot.yaml": minimal + "files: [{path: /opt/big, source: big}, {path: /opt/d, source: d}]\n", "big": "start", "d/sub/f": "text"})
+		if err := os.Truncate(p.path("big"), size); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Symlink("sub/f", p.path("d/l")); err != nil {
+			t.Fatal(err)
+		}
+		p.must(t, "lock")
+		cmd := p.command(t.Context(), "build", "--to", "out")
+		v := finish(t, cmd)
+		v.check(t, 0, nil, "build")
+		if used := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10; used > size/2 {
+			t.Errorf("a file of %d bytes took %d bytes of memory", size, used)
+		}
+		if list := judge(t, "tar", "--list", "--verbose", "-f", p.path("out/small-amd64.tar"), "./opt/big", "./opt/d/l"); !strings.Contains(list, " 536870912 ") || !strings.Contains(list, "-> sub/f") {
+			t.Errorf("tar lists %s", list)
+		}
+	})
+	t.Run("holes", func(t *testing.T) {
+		definition := strings.Replace(minimal, "[tar]", "[tar, dir]", 1) + "scripts: [{name: grow, run: ./grow.sh}]\n"
+		p := c.project(t, map[string]string{"ingot.yaml": definition, "grow.sh": "#!/bin/sh\ntruncate -s 2G /var/lib/x.img\necho end >>/var/lib/x.img\n"})
+		p.build(t)
+		if list := judge(t, "tar", "--list", "--verbose", "-f", p.path("out/small-amd64.tar"), "./var/lib/x.img"); !strings.Contains(list, " 2147483652 ") {
+			t.Errorf("tar lists %s", list)
+		}
+		judge(t, "tar", "--compare", "-f", p.path("out/small-amd64.tar"), "-C", p.path("out/small-amd64"), "./var/lib/x.img")
+		if used := diskUse(t, p.path("out")); used > 1<<30 {
+			t.Errorf("the artifacts use %d bytes of disk", used)
+		}
+		p.write(t, map[string]string{"grow.sh": "#!/bin/sh\ntruncate -s 65G /var/lib/x.img\n"})
+		p.refuse(t, 1, []string{"script grow", "/var/lib/x.img", "64 GiB", "hint:"}, "build", "--to", "out")
+	})
+	t.Run("other bytes", func(t *testing.T) {
+		p := c.project(t, map[string]string{"ingot.yaml": minimal + "scripts: [{name: dice, run: ./dice.sh}]\n", "dice.sh": "#!/bin/sh\nhead -c 16 /dev/urandom >/etc/dice\nhead -c 16 /dev/urandom >>/etc/issue\n"})
+		p.build(t)
+		p.refuse(t, 5, []string{"/etc/dice differs (step script dice)", "/etc/issue differs (step script dice)", "--reseal"}, "build", "--no-cache", "--to", "out")
+	})
+}
+
+// lineOf is the line of a text that begins with something.
+func lineOf(text, begin string) string {
+	for _, l := range lines(text) {
+		if strings.HasPrefix(l, begin) {
+			return l
+		}
+	}
+	return ""
+}
+
+// diskUse is how many bytes a directory's files have on disk.
+func diskUse(t *testing.T, dir string) int64 {
+	t.Helper()
+	var n int64
+	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			n += info.Sys().(*syscall.Stat_t).Blocks * 512
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	return n
+}
