@@ -104,7 +104,7 @@ type unixGroupDoc struct {
 type fileDoc struct {
 	Path    text[imagePath] `yaml:"path" jsonschema:"required" doc:"Where the file lies in the image, absolute."`
 	Content text[content]   `yaml:"content" doc:"The file's text."`
-	Source  text[localPath] `yaml:"source" doc:"A file or a directory to copy, relative to the file that names it."`
+	Source  text[localPath] `yaml:"source" doc:"A file or a directory to copy, relative to the file that names it. No file may be larger than 64 GiB, here or as a script leaves it."`
 	Mode    mode            `yaml:"mode" default:"0644, or 0755 for what is executable" doc:"Permission bits in octal and in quotes. Not for a directory, whose files keep whether they are executable."`
 	Owner   text[ownerName] `yaml:"owner" default:"root" doc:"A user's name or number."`
 	Group   text[ownerName] `yaml:"group" default:"root" doc:"A group's name or number."`

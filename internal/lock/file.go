@@ -12,6 +12,7 @@ import (
 	"ingot/internal/digest"
 	"ingot/internal/fault"
 	"ingot/internal/input"
+	"ingot/internal/sparse"
 )
 
 // FileName is what a lock's file is called, beside its definition.
@@ -108,6 +109,9 @@ func hash(root *os.Root, path string) (digest.Digest, error) {
 		return digest.Digest{}, err
 	}
 	defer f.Close()
-	d, _, err := digest.Reader(f)
-	return d, err
+	info, err := f.Stat()
+	if err != nil {
+		return digest.Digest{}, err
+	}
+	return sparse.Digest(f, 0, info.Size())
 }

@@ -24,6 +24,9 @@ import (
 // write makes one output and its papers.
 func (w *worker) write(ctx context.Context, o Output, seal digest.Digest, t *ui.Task) (Artifact, error) {
 	a := Artifact{Output: o, Seal: seal, Chain: w.chain, Path: filepath.Join(w.To, o.Name)}
+	if err := w.checkRoom(o); err != nil {
+		return a, err
+	}
 	if o.Format == "dir" {
 		skipped, err := artifact.WriteDir(ctx, a.Path, w.tree, w.reader)
 		if err != nil {

@@ -166,22 +166,35 @@ func checkRoom(to, from *os.File, offset, size int64) error {
 	if size < large {
 		return nil
 	}
-	var need int64
-	for p := offset; p < offset+size; {
-		start, stop, err := Next(from, p, offset+size)
-		if err != nil {
-			return err
-		}
-		need += stop - start
-		p = stop
+	need, err := Data(from, offset, size)
+	if err != nil {
+		return err
 	}
-	return fits(to, need)
+	return Fits(to, need)
 }
 
-// fits says whether a file's disk has so many bytes free.
-func fits(to *os.File, need int64) error {
+// Data is how many bytes of a part of a file are no holes.
+func Data(f *os.File, offset, size int64) (int64, error) {
+	if size < small {
+		return size, nil
+	}
+	var n int64
+	for p := offset; p < offset+size; {
+		start, stop, err := Next(f, p, offset+size)
+		if err != nil {
+			return 0, err
+		}
+		n += stop - start
+		p = stop
+	}
+	return n, nil
+}
+
+// Fits says whether the disk of a file or directory has so many bytes free; if not,
+// the error is ENOSPC.
+func Fits(on *os.File, need int64) error {
 	var st unix.Statfs_t
-	if err := unix.Fstatfs(int(to.Fd()), &st); err != nil {
+	if err := unix.Fstatfs(int(on.Fd()), &st); err != nil {
 		return os.NewSyscallError("fstatfs", err)
 	}
 	if st.Blocks == 0 {

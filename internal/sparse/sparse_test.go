@@ -102,7 +102,7 @@ func TestCopyRefuses(t *testing.T) {
 	if err := checkRoom(to, create(t, 1<<43, nil), 0, 1<<43); err != nil {
 		t.Errorf("a hole needs room: %v", err)
 	}
-	if err := fits(to, 1<<60); !errors.Is(err, unix.ENOSPC) {
+	if err := Fits(to, 1<<60); !errors.Is(err, unix.ENOSPC) {
 		t.Errorf("an exbibyte of data: %v", err)
 	}
 }
