@@ -334,7 +334,11 @@ cd out && sha256sum --quiet -c SHA256SUMS`
 				}
 				// The end of the cache is only for the next time: a build may do without.
 				if firstTime.code != 0 || place != "cache" || part < 90 {
-					firstTime.check(t, 9, []string{"space", "hint:"}, "build")
+					words := []string{"space", "hint:"}
+					if place == "out" && part <= 60 {
+						words = append(words, "are needed where") // before anything is written
+					}
+					firstTime.check(t, 9, words, "build")
 				}
 				if left := q.read(t, "left"); left != "" {
 					t.Errorf("was left:\n%s", left)
