@@ -5,12 +5,12 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"syscall"
 
 	"ingot/internal/artifact"
 	"ingot/internal/digest"
+	"ingot/internal/input"
 )
 
 // A note says what an artifact was when it was written, so that a build that
@@ -67,9 +67,12 @@ func (r *Runner) fresh(o Output) (Artifact, bool) {
 	return Artifact{Output: o, Path: path, Size: n.Size, SHA256: n.SHA256, Seal: n.Seal}, true
 }
 
+// maxSums bounds a directory's checksums, in bytes: some 100,000 files.
+const maxSums = 16 << 20
+
 // besideIn says whether all that belongs to an artifact still is beside it.
 func (n *note) besideIn(dir string, o Output) bool {
-	text, err := os.ReadFile(filepath.Join(dir, artifact.SumsName))
+	text, err := input.Read(filepath.Join(dir, artifact.SumsName), maxSums)
 	if err != nil {
 		return false
 	}
@@ -78,11 +81,7 @@ func (n *note) besideIn(dir string, o Output) bool {
 		return false
 	}
 	for name, want := range n.Beside {
-		path := filepath.Join(dir, name)
-		if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() {
-			return false
-		}
-		f, err := os.Open(path)
+		f, err := input.Open(filepath.Join(dir, name))
 		if err != nil {
 			return false
 		}

@@ -57,14 +57,17 @@ func (p *Plan) sourceSize() int64 {
 	return n
 }
 
-// source reads a small file of the definition's directory.
+// maxKeyring bounds what is read whole, in bytes; a lock takes less.
+const maxKeyring = 16 << 20
+
+// source reads a keyring of the definition's directory.
 func (p *Plan) source(rel string) ([]byte, error) {
 	f, want, err := p.open(rel)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }()
-	data, err := io.ReadAll(f)
+	data, err := io.ReadAll(io.LimitReader(f, maxKeyring))
 	if err != nil {
 		return nil, fmt.Errorf("cannot read %s: %w", rel, err)
 	}
