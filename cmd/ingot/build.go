@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ingot/internal/artifact"
+	"ingot/internal/definition"
 	"ingot/internal/digest"
 	"ingot/internal/distro/debian"
 	"ingot/internal/lock"
@@ -93,10 +95,17 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 	if err != nil {
 		return nil, err
 	}
-	if err := sandbox.Check(); err != nil {
+	def, lockPath, err := load(args)
+	if err != nil {
 		return nil, err
 	}
-	p, lockPath, err := f.plan(cmd.Context(), h, args)
+	// Before packages are chosen; a plan's run sees for itself.
+	if _, err := os.Stat(lockPath); err != nil {
+		if err := sandbox.Check(cmd.Context()); err != nil {
+			return nil, err
+		}
+	}
+	p, err := f.plan(cmd.Context(), h, def, lockPath)
 	if err != nil {
 		return nil, err
 	}
@@ -128,28 +137,23 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 	return out, nil
 }
 
-// plan reads definition and lock, and makes the plan; a lock that changed is
+// plan makes the plan of a definition and its lock; a lock that changed is
 // written.
-func (f *buildFlags) plan(ctx context.Context, h *house, args []string) (*plan.Plan, string, error) {
-	def, lockPath, err := load(args)
-	if err != nil {
-		return nil, "", err
-	}
+func (f *buildFlags) plan(ctx context.Context, h *house, def *definition.Definition, lockPath string) (*plan.Plan, error) {
 	c, err := h.compiler(f.sourceFlags)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	l, changed, err := c.Settle(ctx, def, lockPath, f.locked)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	if changed {
 		if err := lock.Write(lockPath, *l); err != nil {
-			return nil, "", err
+			return nil, err
 		}
 	}
-	p, err := plan.Make(def, l, f.wish)
-	return p, lockPath, err
+	return plan.Make(def, l, f.wish)
 }
 
 func (f *buildFlags) runner(h *house, p *plan.Plan) *plan.Runner {

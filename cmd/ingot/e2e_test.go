@@ -34,6 +34,7 @@ func TestHouse(t *testing.T) {
 	t.Run("cache", c.caching)
 	t.Run("offline", c.offline)
 	t.Run("user", c.user)
+	t.Run("container", c.container)
 	t.Run("network", c.network)
 	t.Run("failing", c.failing)
 	t.Run("console", c.console)

@@ -50,7 +50,11 @@ the step reads, and whether its result is known already.`,
 			if err != nil {
 				return err
 			}
-			p, _, err := f.plan(cmd.Context(), h, args)
+			def, lockPath, err := load(args)
+			if err != nil {
+				return err
+			}
+			p, err := f.plan(cmd.Context(), h, def, lockPath)
 			if err != nil {
 				return err
 			}

@@ -36,7 +36,11 @@ spdxVersion: SPDX has no place for a key of ingot's.`,
 			if err != nil {
 				return err
 			}
-			p, lockPath, err := f.plan(cmd.Context(), h, args)
+			def, lockPath, err := load(args)
+			if err != nil {
+				return err
+			}
+			p, err := f.plan(cmd.Context(), h, def, lockPath)
 			if err != nil {
 				return err
 			}

@@ -50,7 +50,11 @@ version, or a step of the build. The image must have been built before.`,
 			if err != nil {
 				return err
 			}
-			p, _, err := f.plan(cmd.Context(), h, args[1:])
+			def, lockPath, err := load(args[1:])
+			if err != nil {
+				return err
+			}
+			p, err := f.plan(cmd.Context(), h, def, lockPath)
 			if err != nil {
 				return err
 			}

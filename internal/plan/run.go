@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"ingot/internal/artifact"
 	"ingot/internal/cache"
@@ -140,6 +141,12 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 // runSteps brings the worker's tree to the end of the chain.
 func (w *worker) runSteps(ctx context.Context, out *Result) error {
 	start := w.applyKnown(out)
+	// What this system does not allow is known before anything is fetched.
+	if slices.ContainsFunc(w.chain.Steps[start:], func(s Step) bool { return s.data == nil }) {
+		if err := w.start(ctx); err != nil {
+			return err
+		}
+	}
 	if start < len(w.chain.Steps) || !w.packsThere() {
 		w.deliver(ctx)
 		var err error

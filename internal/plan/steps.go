@@ -78,7 +78,7 @@ func (p *Plan) install(c Chain) keyed {
 			Early         map[string]string
 		}{c.Arch, p.Lock.Release, p.Lock.Epoch, refIDs(c.Set.Refs), names, early},
 		Step: Step{Name: "install", work: func(ctx context.Context, w *worker) error {
-			box, err := w.emptyBox(ctx)
+			box, err := w.Box(ctx)
 			if err != nil {
 				return err
 			}

@@ -26,6 +26,7 @@ type worker struct {
 	reader   *tree.Reader
 	tree     tree.Tree
 	box      *sandbox.Box
+	filled   bool           // the box has the tree
 	dir      *cache.Work    // of a box on disk
 	pack     *cache.Pending // of the step that runs
 	log      func(line string)
@@ -43,7 +44,7 @@ func (w *worker) close() {
 func (w *worker) dropBox() {
 	if w.box != nil {
 		_ = w.box.Close()
-		w.box = nil
+		w.box, w.filled = nil, false
 	}
 	if w.dir != nil {
 		w.dir.Remove()
@@ -51,36 +52,40 @@ func (w *worker) dropBox() {
 	}
 }
 
-// emptyBox starts a sandbox with nothing in it.
-func (w *worker) emptyBox(ctx context.Context) (*sandbox.Box, error) {
+// start starts a sandbox with nothing in it.
+func (w *worker) start(ctx context.Context) error {
 	w.dropBox()
 	var o sandbox.Options
 	if !fitsMemory(w.expected()) {
 		dir, err := w.Supply.Cache.Work()
 		if err != nil {
-			return nil, err
+			return err
 		}
 		w.dir, o.Dir = dir, dir.Path
 	}
 	box, err := sandbox.New(ctx, o)
 	if err != nil {
 		w.dropBox()
-		return nil, err
+		return err
 	}
 	w.box = box
-	return box, nil
+	return nil
 }
 
 // Box is a sandbox with the tree as it is now.
 func (w *worker) Box(ctx context.Context) (*sandbox.Box, error) {
-	if w.box != nil {
-		return w.box, nil
+	if w.box == nil {
+		if err := w.start(ctx); err != nil {
+			return nil, err
+		}
 	}
-	box, err := w.emptyBox(ctx)
-	if err != nil {
-		return nil, err
+	if !w.filled {
+		if err := w.box.Put(ctx, w.tree.Entries(), w.reader); err != nil {
+			return nil, err
+		}
+		w.filled = true
 	}
-	return box, box.Put(ctx, w.tree.Entries(), w.reader)
+	return w.box, nil
 }
 
 // expected is about how many bytes the tree will have: packages unpack to three

@@ -122,12 +122,6 @@ func freeRange() int64 {
 	return free
 }
 
-// Check says, before any work, whether this user can have boxes at all.
-func Check() error {
-	_, err := chooseIDs()
-	return err
-}
-
 // subordinate finds a large enough range of a user in the text of subuid(5).
 func subordinate(data []byte, name, uid string) (start int64, ok bool) {
 	lines := bufio.NewScanner(bytes.NewReader(data))

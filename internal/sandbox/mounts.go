@@ -36,9 +36,8 @@ func mountRoot(s setup) error {
 			return err
 		}
 	}
-	// A new proc may be mounted only while the host's is in sight.
-	if err := unix.Mount("proc", top+"/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
-		return fmt.Errorf("cannot mount proc: %w", err)
+	if err := mountProc(top + "/proc"); err != nil {
+		return err
 	}
 	for _, b := range s.Binds {
 		if err := prepareBind(b, top); err != nil {
@@ -58,6 +57,23 @@ func mountRoot(s setup) error {
 		return fmt.Errorf("cannot leave the host's file systems: %w", err)
 	}
 	return protectProc()
+}
+
+// mountProc mounts a new proc, which the kernel permits only while the host's is
+// in sight whole (mount_too_revealing() of fs/namespace.c). In a container that hides
+// parts of it, the container's is shown: programs find themselves there too, since
+// their process ids are known in every namespace above.
+func mountProc(at string) error {
+	err := unix.Mount("proc", at, "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+	if errors.Is(err, unix.EPERM) {
+		if unix.Mount("/proc", at, "", unix.MS_BIND|unix.MS_REC, "") == nil {
+			return nil
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("cannot mount proc: %w", err)
+	}
+	return nil
 }
 
 // holdHost opens the host's paths that will be shown inside and names them by

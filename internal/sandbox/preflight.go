@@ -1,6 +1,7 @@
 package sandbox
 
 import (
+	"context"
 	"errors"
 	"os"
 	"strings"
@@ -8,6 +9,16 @@ import (
 
 	"ingot/internal/fault"
 )
+
+// Check says, before any work, whether this user can have boxes here: it starts
+// one, which takes about 40 ms. What is in the way is a fault.Preflight.
+func Check(ctx context.Context) error {
+	box, err := New(ctx, Options{})
+	if err != nil {
+		return err
+	}
+	return box.Close()
+}
 
 // explainStart turns the kernel's refusal to make namespaces into its remedy.
 func explainStart(err error) error {
@@ -26,7 +37,7 @@ func explainStart(err error) error {
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EUSERS):
 		return e.WithHint("namespaces are nested too deep or too many are in use; as root: sysctl user.max_user_namespaces=15000")
 	case errors.Is(err, syscall.EPERM), errors.Is(err, syscall.EACCES):
-		return e.WithHint("in a container, allow nested user namespaces (for Docker: a seccomp profile that allows clone and unshare, and unmasked /proc)")
+		return e.WithHint("in a container, allow nested user namespaces: Docker needs --security-opt seccomp=unconfined --security-opt apparmor=unconfined, or profiles that allow clone, unshare and mount")
 	case errors.Is(err, syscall.EINVAL), errors.Is(err, syscall.ENOSYS):
 		return e.WithHint("the kernel was built without user namespaces (CONFIG_USER_NS)")
 	}
