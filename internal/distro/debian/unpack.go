@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"ingot/internal/digest"
@@ -32,7 +34,7 @@ func (Debian) Inspect(ctx context.Context, ref distro.Ref, file io.ReaderAt) (di
 		}
 	}
 	if err == nil {
-		err = checkControl(ref, p.Control)
+		err = checkControl(p)
 	}
 	return p, damaged(ctx, ref, err)
 }
@@ -107,15 +109,32 @@ func readControl(ctx context.Context, m member) (map[string]distro.ControlFile, 
 		return nil, err
 	}
 	defer func() { _ = r.Close() }()
-	out := map[string]distro.ControlFile{}
-	_, err = tree.ReadTar(interruptible{ctx, r}, tree.Limits{Entries: 1000, FileSize: maxControl, Total: maxControl}, func(e tree.Entry, r io.Reader) (tree.Content, error) {
+	contents := map[digest.Digest][]byte{}
+	entries, err := tree.ReadTar(interruptible{ctx, r}, tree.Limits{Entries: 1000, FileSize: maxControl, Total: maxControl}, func(_ tree.Entry, r io.Reader) (tree.Content, error) {
 		data, err := io.ReadAll(r)
-		if !strings.Contains(e.Path, "/") {
-			out[e.Path] = distro.ControlFile{Mode: e.Mode, Data: data}
-		}
-		return tree.Content{Size: int64(len(data)), Digest: digest.Of(data)}, err
+		c := tree.Content{Size: int64(len(data)), Digest: digest.Of(data)}
+		contents[c.Digest] = data
+		return c, err
 	})
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	slices.SortFunc(entries, func(a, b tree.Entry) int { return strings.Compare(a.Path, b.Path) }) // hard links after what they lead to
+	out := map[string]distro.ControlFile{}
+	for _, e := range entries {
+		switch e.Kind {
+		case tree.Dir:
+		case tree.File:
+			out[e.Path] = distro.ControlFile{Mode: e.Mode, Data: contents[e.Content.Digest]}
+		case tree.Hardlink:
+			out[e.Path] = out[e.Link]
+		default:
+			return nil, fmt.Errorf("%w: control member %s is a %s", errPackage, e.Path, e.Kind)
+		}
+	}
+	// dpkg ignores what lies deeper.
+	maps.DeleteFunc(out, func(path string, _ distro.ControlFile) bool { return strings.Contains(path, "/") })
+	return out, nil
 }
 
 // readData unpacks the files. The order is that of the archive: dpkg's list of a
@@ -147,13 +166,17 @@ func readData(ctx context.Context, ref distro.Ref, m member, pack distro.Pack) (
 	return t, order, err
 }
 
-// checkControl holds the package's own words against what the lock asked for.
-func checkControl(ref distro.Ref, control map[string]distro.ControlFile) error {
-	fields, err := parseControl(control["control"].Data)
+// checkControl holds the package's own words against what the lock asked for, and
+// reads all that is read of them later.
+func checkControl(p distro.Package) error {
+	if len(p.Control["control"].Data) == 0 {
+		return fmt.Errorf("%w: it has no control file", errPackage)
+	}
+	d, err := newDeb(p)
 	if err != nil {
 		return fmt.Errorf("control: %w", err)
 	}
-	if n, v, a := fields["Package"], fields["Version"], fields["Architecture"]; n != ref.Name || v != ref.Version || a != ref.Arch {
+	if n, v, a := d.control["Package"], d.control["Version"], d.control["Architecture"]; n != p.Ref.Name || v != p.Ref.Version || a != p.Ref.Arch {
 		return fmt.Errorf("%w: it says that it is %s %s %s", errPackage, n, v, a)
 	}
 	return nil
