@@ -3,13 +3,14 @@ package debian
 import (
 	"bytes"
 	"fmt"
+	"net/textproto"
 	"strings"
 
 	"ingot/internal/distro"
 )
 
-// parseControl reads the one stanza of a package's control file; the names of
-// fields keep their case.
+// parseControl reads the one stanza of a package's control file. Fields come by
+// their names in the usual case ("Pre-Depends"), however they are written.
 func parseControl(text []byte) (map[string]string, error) {
 	fields := map[string]string{}
 	n := 0
@@ -18,7 +19,7 @@ func parseControl(text []byte) (map[string]string, error) {
 			return nil, fmt.Errorf("%w: control has more than one stanza", errPackage)
 		}
 		if err := s.Fields(func(name, value []byte) error {
-			fields[string(name)] = string(value)
+			fields[textproto.CanonicalMIMEHeaderKey(string(name))] = string(value)
 			return nil
 		}); err != nil {
 			return nil, fmt.Errorf("%w: %w", errPackage, err)
@@ -37,8 +38,14 @@ type deb struct {
 	deps      [][]Relation
 	provides  [][]Relation
 	replaces  [][]Relation
-	conffiles []string        // paths of the tree
+	conffiles []conffile
 	lost      map[string]bool // paths that another package replaces
+}
+
+// A conffile is a file that dpkg puts in place when it configures the package.
+type conffile struct {
+	path   string
+	remove bool // it is not in the package, and dpkg is to remove it (deb-conffiles(5))
 }
 
 func newDeb(u distro.Package) (*deb, error) {
@@ -60,15 +67,9 @@ func newDeb(u distro.Package) (*deb, error) {
 func (p *deb) unpacked(u distro.Unpacked) {
 	p.Unpacked = u
 	for line := range strings.Lines(string(u.Control["conffiles"].Data)) {
-		// "remove-on-upgrade /path" (deb-conffiles(5)) names files that are
-		// not in the package.
-		line = strings.TrimSpace(line)
-		path := strings.TrimPrefix(line, "/")
-		if path == line || path == "" {
-			continue
-		}
-		if _, ok := p.Tree.Lookup(path); ok {
-			p.conffiles = append(p.conffiles, path)
+		path, remove := strings.CutPrefix(strings.TrimSpace(line), "remove-on-upgrade ")
+		if c := (conffile{strings.TrimPrefix(path, "/"), remove}); c.path != path && c.path != "" {
+			p.conffiles = append(p.conffiles, c)
 		}
 	}
 }
@@ -103,19 +104,20 @@ func (p *deb) satisfies(r Relation) bool {
 // conffiles that dpkg has yet to put in place.
 func (p *deb) statusStanza() []byte {
 	var b bytes.Buffer
-	text := bytes.TrimRight(p.Control["control"].Data, "\n")
-	for line := range bytes.Lines(text) {
-		b.Write(line)
-		if bytes.HasPrefix(line, []byte("Package:")) {
-			b.WriteString("Status: install ok unpacked\n")
-		}
-	}
-	b.WriteByte('\n')
+	b.Write(bytes.TrimRight(p.Control["control"].Data, "\r\n"))
+	b.WriteString("\nStatus: install ok unpacked\n")
 	if len(p.conffiles) > 0 {
 		b.WriteString("Conffiles:\n")
-		for _, c := range p.conffiles {
-			fmt.Fprintf(&b, " /%s newconffile\n", c)
+	}
+	for _, c := range p.conffiles {
+		fmt.Fprintf(&b, " /%s newconffile", c.path)
+		if p.lost[c.path] {
+			b.WriteString(" obsolete")
 		}
+		if c.remove {
+			b.WriteString(" remove-on-upgrade")
+		}
+		b.WriteByte('\n')
 	}
 	b.WriteByte('\n')
 	return b.Bytes()

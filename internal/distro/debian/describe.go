@@ -14,7 +14,10 @@ func (Debian) Describe(u distro.Package) distro.Description {
 	if err != nil {
 		f = map[string]string{}
 	}
-	installed, _ := strconv.ParseInt(f["Installed-Size"], 10, 64) // in KiB; absent is 0
+	installed, err := strconv.ParseUint(f["Installed-Size"], 10, 50) // in KiB
+	if err != nil {
+		installed = 0 // absent, or nonsense
+	}
 	summary, _, _ := strings.Cut(f["Description"], "\n")
 	return distro.Description{
 		Purl:       purl(u.Ref),
@@ -22,7 +25,7 @@ func (Debian) Describe(u distro.Package) distro.Description {
 		Maintainer: f["Maintainer"],
 		Homepage:   f["Homepage"],
 		Summary:    summary,
-		Installed:  installed << 10,
+		Installed:  int64(installed) << 10,
 	}
 }
 

@@ -21,7 +21,7 @@ import (
 // run before unpacking (preinst) run in dpkg's order. The packages of a phase are
 // asked for when its turn comes.
 func (Debian) Configure(ctx context.Context, box *distro.Box, in distro.Install) error {
-	i := installer{box: box, in: in, configured: map[string]bool{}}
+	i := installer{box: box, in: in, ground: ground{}, configured: map[string]bool{}}
 	return i.run(ctx)
 }
 
@@ -29,6 +29,8 @@ type installer struct {
 	box        *sandbox.Box
 	in         distro.Install
 	triggers   triggers
+	ground     ground
+	unpacked   []*deb
 	configured map[string]bool
 	initramfs  *tree.Entry // the program that a stand-in replaces for now
 }
@@ -160,17 +162,22 @@ func (i *installer) phase(ctx context.Context, pkgs []*deb, essential bool) erro
 	return nil
 }
 
-// unpack puts the files of packages into the sandbox.
+// unpack puts the files of packages into the sandbox. What they take from others,
+// or others from them, goes from the lists of those.
 func (i *installer) unpack(ctx context.Context, pkgs []*deb) error {
 	diverted, err := i.read(ctx, "var/lib/dpkg/diversions")
 	if err != nil {
 		return err
 	}
-	entries, err := merge(pkgs, parseDiversions(diverted))
+	entries, err := i.ground.merge(pkgs, unpackedNames(parseDiversions(diverted)))
 	if err != nil {
 		return err
 	}
-	return i.box.Put(ctx, entries, i.in.Contents)
+	if err := i.box.Put(ctx, entries, i.in.Contents); err != nil {
+		return err
+	}
+	i.unpacked = append(i.unpacked, pkgs...)
+	return i.write(ctx, lists(slices.DeleteFunc(slices.Clone(i.unpacked), func(p *deb) bool { return len(p.lost) == 0 })))
 }
 
 // register writes the records of packages but for their status.

@@ -21,14 +21,15 @@ func (Debian) Lay(us []distro.Unpacked, arch string, epoch int64) (tree.Tree, er
 		pkgs = append(pkgs, p)
 	}
 	slices.SortFunc(pkgs, func(a, b *deb) int { return strings.Compare(a.Ref.Name, b.Ref.Name) })
-	entries, err := merge(pkgs, nil)
+	entries, err := ground{}.merge(pkgs, func(*deb) func(tree.Entry) string {
+		return func(e tree.Entry) string { return merged(e.Path, arch) }
+	})
 	if err != nil {
 		return tree.Tree{}, err
 	}
 	at := map[string]bool{}
 	var out []tree.Entry
 	for _, e := range append(skeleton(arch, epoch), entries...) {
-		e.Path, e.Link = merged(e.Path, arch), hardlink(e, arch)
 		if at[e.Path] {
 			continue
 		}
@@ -36,13 +37,6 @@ func (Debian) Lay(us []distro.Unpacked, arch string, epoch int64) (tree.Tree, er
 		out = append(out, e)
 	}
 	return tree.New(out)
-}
-
-func hardlink(e tree.Entry, arch string) string {
-	if e.Kind == tree.Hardlink {
-		return merged(e.Link, arch)
-	}
-	return e.Link
 }
 
 // merged is where a path lies when the top directories are in /usr.

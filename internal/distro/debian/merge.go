@@ -27,43 +27,8 @@ func parseDiversions(text []byte) []diversion {
 	return out
 }
 
-// merge is what unpacking packages puts into the tree, sorted by path: conffiles
-// under the name that dpkg gives them before configuration, diversions applied,
-// directories once. Of two packages that bring one file, the one that says
-// Replaces wins; without that dpkg would refuse, and so does merge.
-func merge(pkgs []*deb, diversions []diversion) ([]tree.Entry, error) {
-	at := map[string]placed{}
-	for _, p := range pkgs {
-		renamed := map[string]string{}
-		for _, c := range p.conffiles {
-			renamed[c] = c + newSuffix
-		}
-		for _, d := range diversions {
-			if d.pkg != p.Ref.Name {
-				renamed[d.from] = d.to
-			}
-		}
-		for e := range p.Tree.All() {
-			original := e.Path
-			if to, ok := renamed[e.Path]; ok && e.Kind != tree.Dir {
-				e.Path = to
-			}
-			if e.Kind == tree.Hardlink {
-				if to, ok := renamed[e.Link]; ok {
-					e.Link = to
-				}
-			}
-			if err := place(at, p, e, original); err != nil {
-				return nil, err
-			}
-		}
-	}
-	out := make([]tree.Entry, 0, len(at))
-	for _, path := range slices.Sorted(maps.Keys(at)) {
-		out = append(out, at[path].entry)
-	}
-	return out, nil
-}
+// A ground is what packages have put into the tree so far, by path.
+type ground map[string]placed
 
 type placed struct {
 	entry tree.Entry
@@ -71,33 +36,126 @@ type placed struct {
 	path  string // in the package
 }
 
-func place(at map[string]placed, p *deb, e tree.Entry, original string) error {
-	old, ok := at[e.Path]
+// A naming says where an entry of a package goes.
+type naming func(p *deb) func(e tree.Entry) string
+
+// merge is what unpacking more packages puts into the tree, sorted by path,
+// directories once. Of two packages that bring one file, the one that says
+// Replaces wins; without that dpkg would refuse, and so does merge.
+func (g ground) merge(pkgs []*deb, names naming) ([]tree.Entry, error) {
+	changed := map[string]bool{}
+	linked := map[inode]bool{}
+	for _, p := range pkgs {
+		name := names(p)
+		for e := range p.Tree.All() {
+			original := e.Path
+			e.Path = name(e)
+			if e.Kind == tree.Hardlink {
+				linked[inode{p, e.Link}] = true
+			}
+			won, err := g.place(p, e, original)
+			if err != nil {
+				return nil, err
+			}
+			if won {
+				changed[e.Path] = true
+			}
+		}
+	}
+	out := make([]tree.Entry, 0, len(changed))
+	first := map[inode]string{}
+	for _, path := range slices.Sorted(maps.Keys(changed)) {
+		out = append(out, g[path].whole(linked, first))
+	}
+	return out, nil
+}
+
+// An inode is a file of a package, whatever its names: the package and the first
+// path in it.
+type inode struct {
+	by   *deb
+	path string
+}
+
+// whole is an entry as it stands among those before it: of a file with several
+// names, the first that was placed is the file, and all others are links to it. In
+// the package it may have been another one, which is renamed or another package's
+// now.
+func (x placed) whole(linked map[inode]bool, first map[inode]string) tree.Entry {
+	e := x.entry
+	of := inode{x.by, x.path}
+	if e.Kind == tree.Hardlink {
+		of.path = e.Link
+	}
+	if !linked[of] {
+		return e
+	}
+	if to, ok := first[of]; ok {
+		e.Kind, e.Link, e.Content = tree.Hardlink, to, tree.Content{}
+		return e
+	}
+	first[of] = e.Path
+	file, _ := x.by.Tree.Lookup(of.path)
+	file.Path = e.Path
+	return file
+}
+
+// unpackedNames are those that dpkg gives when it unpacks: diversions applied,
+// conffiles under a name of their own until the package is configured.
+func unpackedNames(diversions []diversion) naming {
+	return func(p *deb) func(tree.Entry) string {
+		renamed := map[string]string{}
+		for _, d := range diversions {
+			if d.pkg != p.Ref.Name {
+				renamed[d.from] = d.to
+			}
+		}
+		for _, c := range p.conffiles {
+			to, ok := renamed[c.path]
+			if !ok {
+				to = c.path
+			}
+			renamed[c.path] = to + newSuffix
+		}
+		return func(e tree.Entry) string {
+			if to, ok := renamed[e.Path]; ok && e.Kind != tree.Dir {
+				return to
+			}
+			return e.Path
+		}
+	}
+}
+
+// place puts an entry of a package where no other package has one, or where it
+// prevails, and says whether it did.
+func (g ground) place(p *deb, e tree.Entry, original string) (won bool, err error) {
+	old, ok := g[e.Path]
+	isDir := old.entry.Kind == tree.Dir || old.entry.Kind == tree.Symlink && e.Kind == tree.Dir
 	switch {
 	case !ok:
-	case e.Kind == tree.Dir && (old.entry.Kind == tree.Dir || old.entry.Kind == tree.Symlink):
-		return nil // the first one's metadata count, and a link to a directory stays
-	case e.Kind == tree.Symlink && old.entry.Kind == tree.Dir:
+	case isDir && (e.Kind == tree.Dir || e.Kind == tree.Symlink):
+		return false, nil // the first one's metadata count, and a link to a directory stays
 	case p.Ref.Name == old.by.Ref.Name && e.Content.Digest == old.entry.Content.Digest:
-		return nil // one package for several architectures
+		return false, nil // one package for several architectures
 	case p.over(old.by):
 		old.by.lost[old.path] = true
 	case old.by.over(p):
 		p.lost[original] = true
-		return nil
+		return false, nil
 	default:
-		return fault.Newf(fault.Choice, "packages %s and %s both bring /%s, and neither says that it replaces the other", old.by.Ref.Name, p.Ref.Name, e.Path).
+		return false, fault.Newf(fault.Choice, "packages %s and %s both bring /%s, and neither says that it replaces the other", old.by.Ref.Name, p.Ref.Name, e.Path).
 			WithHint("remove one of the two from the definition")
 	}
-	at[e.Path] = placed{e, p, original}
-	return nil
+	g[e.Path] = placed{e, p, original}
+	return true, nil
 }
 
-// over says whether p may overwrite files of q.
+// over says whether p may overwrite files of q: dpkg looks at names alone, not at
+// what q provides.
 func (p *deb) over(q *deb) bool {
 	for _, group := range p.replaces {
 		for _, r := range group {
-			if q.satisfies(r) {
+			if r.Name == q.Ref.Name && r.Satisfied(q.Ref.Version) {
 				return true
 			}
 		}
@@ -109,17 +167,27 @@ func (p *deb) over(q *deb) bool {
 // but for the status file.
 func records(pkgs []*deb) map[string]record {
 	out := map[string]record{}
-	const info = "var/lib/dpkg/info/"
 	for _, p := range pkgs {
 		for name, f := range p.Control {
 			if name != "control" && name != "" {
-				out[info+p.base()+"."+name] = record{f.Mode, f.Data}
+				out[infoDir+p.base()+"."+name] = record{f.Mode, f.Data}
 			}
 		}
-		out[info+p.base()+".list"] = record{0o644, p.list()}
+	}
+	maps.Copy(out, lists(pkgs))
+	return out
+}
+
+// lists are the packages' lists of files.
+func lists(pkgs []*deb) map[string]record {
+	out := map[string]record{}
+	for _, p := range pkgs {
+		out[infoDir+p.base()+".list"] = record{0o644, p.list()}
 	}
 	return out
 }
+
+const infoDir = "var/lib/dpkg/info/"
 
 type record struct {
 	mode uint32

@@ -162,15 +162,33 @@ func header(f File) []byte {
 }
 
 // Files reads a list of files, one a line: "dir PATH", "file PATH CONTENT",
-// "program PATH CONTENT", "symlink PATH TARGET", "link PATH FIRST".
+// "program PATH CONTENT", "symlink PATH TARGET", "link PATH FIRST". Directories
+// above them are put in where they are missing, as every packager's tool does.
 func Files(text string) []File {
 	var out []File
+	made := map[string]bool{}
+	var dir func(path string)
+	dir = func(path string) {
+		if made[path] {
+			return
+		}
+		made[path] = true
+		if path == "" {
+			out = append(out, File{Name: "./", Type: '5', Mode: 0o755})
+			return
+		}
+		dir(path[:max(0, strings.LastIndexByte(path, '/'))])
+		out = append(out, File{Name: "./" + path + "/", Type: '5', Mode: 0o755})
+	}
 	for line := range strings.Lines(text) {
 		f := append(strings.SplitN(strings.TrimSpace(line), " ", 3), "")
+		if len(f) > 2 {
+			dir(f[1][:max(0, strings.LastIndexByte(f[1], '/'))])
+		}
 		switch f[0] {
 		case "":
 		case "dir":
-			out = append(out, File{Name: "./" + f[1] + "/", Type: '5', Mode: 0o755})
+			dir(f[1])
 		case "file":
 			out = append(out, File{Name: "./" + f[1], Data: f[2]})
 		case "program":
