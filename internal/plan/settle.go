@@ -14,18 +14,18 @@ import (
 // and gives a machine its mounts and boot configuration, whose identities come
 // from the lock.
 func (p *Plan) settle(c Chain) keyed {
-	var identity digest.Digest
+	reads := struct {
+		Purpose  string
+		Identity digest.Digest
+		Kernel   any
+		Boot     any
+	}{Purpose: c.Purpose}
 	if c.Purpose == Machine {
-		identity = p.identity(c)
+		reads.Identity, reads.Kernel, reads.Boot = p.identity(c), p.Definition.Kernel, p.Definition.Boot
 	}
 	return keyed{
-		kind: "settle",
-		reads: struct {
-			Purpose  string
-			Identity digest.Digest
-			Kernel   any
-			Boot     any
-		}{c.Purpose, identity, p.Definition.Kernel, p.Definition.Boot},
+		kind:  "settle",
+		reads: reads,
 		Step: Step{Name: "settle", data: func(e *edit) error {
 			if err := e.forget(); err != nil {
 				return err

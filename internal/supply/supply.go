@@ -45,7 +45,7 @@ type Meter struct {
 // Form is the version of the form in which the cache keeps packages. Raise it when a
 // package would be unpacked into other bytes than before: trees of steps in the cache
 // point into packs, so it is a part of the packs' names and of the steps' keys.
-const Form = 1
+const Form = 2
 
 // packName is the cache's name of a package's contents, and treeName of the rest.
 func packName(ref distro.Ref) string { return entryName(ref) + ".pack" }
