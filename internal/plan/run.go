@@ -252,7 +252,7 @@ func (w *worker) deliver(ctx context.Context) {
 // noSpace gives a full disk its own words, wherever it was met; nil for other
 // errors.
 func noSpace(err error) error {
-	if !errors.Is(err, errNoSpace) && !saysNoSpace(err) {
+	if !isFull(err) {
 		return nil
 	}
 	if fault.CodeOf(err) == fault.Preflight { // store and cache say it themselves

@@ -3,9 +3,18 @@ package plan
 import (
 	"bytes"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
+	"ingot/internal/cache"
+	"ingot/internal/definition"
+	"ingot/internal/digest"
+	"ingot/internal/fault"
+	"ingot/internal/lock"
+	"ingot/internal/store"
+	"ingot/internal/supply"
 	"ingot/internal/tree"
 )
 
@@ -52,5 +61,88 @@ func TestSealDifferences(t *testing.T) {
 	got := listDifferences(nil, text, now)
 	if !strings.HasSuffix(got, "/f08 is new (package many)\n    and 16 more") || strings.Count(got, "\n") != 11 {
 		t.Errorf("of 26 differences it says %s", got)
+	}
+}
+
+// runner has a store, a cache and a place for artifacts of its own.
+func runner(t *testing.T) *Runner {
+	t.Helper()
+	dir := t.TempDir()
+	st, err := store.Open(filepath.Join(dir, "home"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := cache.Open(filepath.Join(dir, "cache"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &Runner{Supply: &supply.Supply{Store: st, Cache: c}, To: filepath.Join(dir, "out")}
+	if err := os.Mkdir(r.To, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// treeOf makes a tree of files, their paths and contents in turn.
+func treeOf(t *testing.T, files ...string) tree.Tree {
+	t.Helper()
+	entries := []tree.Entry{{Kind: tree.Dir, Mode: 0o755}}
+	for i := 0; i < len(files); i += 2 {
+		data := []byte(files[i+1])
+		entries = append(entries, tree.Entry{Path: files[i], Kind: tree.File, Mode: 0o644, Owner: "deb:made", Content: tree.Content{Size: int64(len(data)), Digest: digest.Of(data)}})
+	}
+	made, err := tree.New(entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+// TestSeal builds the same lock again and again.
+func TestSeal(t *testing.T) {
+	r := runner(t)
+	seal := func(r *Runner, tr tree.Tree, seals ...lock.Seal) (lock.Seal, error) {
+		w := &worker{Runner: r, tree: tr, chain: Chain{Arch: "amd64", Purpose: Container}, plan: &Plan{Definition: &definition.Definition{Name: "web"}, Lock: &lock.Lock{Seals: seals}}}
+		return w.seal()
+	}
+	first, err := seal(r, treeOf(t, "etc", "1"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := treeOf(t, "etc", "1").Seal(); first != (lock.Seal{Arch: "amd64", Purpose: Container, SHA256: want}) {
+		t.Errorf("got %v, want %s", first, want)
+	}
+	list, err := os.ReadFile(filepath.Join(r.To, "web-amd64.container.seal"))
+	if err != nil || digest.Of(list) != first.SHA256 {
+		t.Errorf("the list beside the artifacts is %q: %v", list, err)
+	}
+	if err := r.Supply.Store.Verify(first.SHA256); err != nil {
+		t.Error(err)
+	}
+	if again, err := seal(r, treeOf(t, "etc", "1"), first); err != nil || again != first {
+		t.Errorf("again: %v %v", again, err)
+	}
+	if _, err := seal(r, treeOf(t, "other", "1"), lock.Seal{Arch: "arm64", Purpose: Container, SHA256: first.SHA256}, lock.Seal{Arch: "amd64", Purpose: Machine, SHA256: first.SHA256}); err != nil {
+		t.Errorf("the seal of another chain counts: %v", err)
+	}
+	for _, c := range []struct {
+		summary string
+		runner  *Runner
+		want    string
+	}{
+		{"with the list in the store", r, "the container tree for amd64 differs from the one that the first build of this lock made:\n    /etc differs (package made)\n    /more is new (package made)"},
+		{"with another store", runner(t), "made (whose list is not in this store)"},
+	} {
+		_, err := seal(c.runner, treeOf(t, "etc", "2", "more", "1"), first)
+		if fault.CodeOf(err) != fault.Verification || !strings.Contains(err.Error(), c.want) || !strings.Contains(fault.HintOf(err), "--reseal") {
+			t.Errorf("%s: %v, hint %q", c.summary, err, fault.HintOf(err))
+		}
+	}
+	var many []string
+	for _, c := range strings.Split("abcdefghijklmnopqrstuvwxyz", "") {
+		many = append(many, c, "1")
+	}
+	if _, err := seal(r, treeOf(t, many...), first); err == nil || !strings.HasSuffix(err.Error(), "\n    and 17 more") {
+		t.Errorf("many differences: %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"errors"
 	"os"
 	"strings"
 	"syscall"
@@ -8,11 +9,16 @@ import (
 	"ingot/internal/sparse"
 )
 
-const errNoSpace = syscall.ENOSPC
-
-// saysNoSpace finds a full disk in an error that came out of the sandbox as text.
-func saysNoSpace(err error) bool {
-	return err != nil && strings.Contains(err.Error(), errNoSpace.Error())
+// isFull finds a full disk, or a quota that is used up, in an error: as one of the
+// kernel's, or as text that came out of the sandbox, where programs write it with a
+// capital letter.
+func isFull(err error) bool {
+	for _, full := range []syscall.Errno{syscall.ENOSPC, syscall.EDQUOT} {
+		if errors.Is(err, full) || err != nil && strings.Contains(strings.ToLower(err.Error()), full.Error()) {
+			return true
+		}
+	}
+	return false
 }
 
 // checkRoom refuses to begin an output that its disk cannot hold.
