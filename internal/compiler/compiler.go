@@ -364,32 +364,46 @@ func oldSet(old *lock.Lock, arch, purpose string) []distro.Ref {
 }
 
 // hold keeps the old lock's versions of packages that are chosen again and that
-// may not move, as far as the archives still offer them.
+// may not move, as far as the archives still offer them, the request says nothing
+// of their versions, and they fit together.
 func hold(u *debian.Universe, req distro.Request, fresh, old []distro.Ref, move Move) []distro.Ref {
-	if move.All || len(old) == 0 {
+	if move.All {
 		return fresh
 	}
 	versions := map[string]string{}
 	for _, r := range old {
 		versions[r.Name] = r.Version
 	}
-	tokens := slices.Clone(req.Packages)
-	held := false
+	for _, token := range req.Packages {
+		if i := strings.IndexAny(token, "=/"); i >= 0 {
+			delete(versions, token[:i])
+		}
+	}
+	var held []string
 	for _, r := range fresh {
 		v, ok := versions[r.Name]
 		if !ok || v == r.Version || slices.Contains(move.Packages, r.Name) || !u.Has(r.Name, v) {
 			continue
 		}
-		held = true
-		tokens = append(tokens, r.Name+"="+v)
+		held = append(held, r.Name+"="+v)
 	}
-	if !held {
-		return fresh
+	// Where all of them do not fit, each half of them may.
+	var try func(held []string)
+	try = func(held []string) {
+		if len(held) == 0 {
+			return
+		}
+		more := req
+		more.Packages = append(slices.Clone(req.Packages), held...)
+		if refs, err := u.Resolve(more); err == nil {
+			req, fresh = more, refs
+			return
+		}
+		if half := len(held) / 2; half > 0 {
+			try(held[:half])
+			try(held[half:])
+		}
 	}
-	req.Packages = tokens
-	refs, err := u.Resolve(req)
-	if err != nil {
-		return fresh // the old versions do not fit together any more: the new ones do
-	}
-	return refs
+	try(held)
+	return fresh
 }

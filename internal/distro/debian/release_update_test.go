@@ -3,7 +3,6 @@ package debian
 import (
 	"bytes"
 	"context"
-	"crypto"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -17,9 +16,9 @@ import (
 
 	"github.com/ProtonMail/go-crypto/openpgp"
 	"github.com/ProtonMail/go-crypto/openpgp/clearsign"
-	"github.com/ProtonMail/go-crypto/openpgp/packet"
 
 	"ingot/internal/digest"
+	"ingot/internal/distro/debian/debtest"
 	"ingot/internal/fault"
 	"ingot/internal/fetch"
 	"ingot/internal/lock"
@@ -31,27 +30,18 @@ var then = time.Date(2026, 11, 21, 1, 0, 0, 0, time.UTC)
 
 // A signer makes Release files believed.
 type signer struct {
-	entity *openpgp.Entity
-	config *packet.Config
-	ring   *sign.Keyring
+	*debtest.Signer
+	ring *sign.Keyring
 }
 
 func newSigner(t *testing.T) *signer {
 	t.Helper()
-	c := &packet.Config{Algorithm: packet.PubKeyAlgoEdDSA, DefaultHash: crypto.SHA256, Time: func() time.Time { return then.Add(-24 * time.Hour) }}
-	e, err := openpgp.NewEntity("Test Archive", "", "test@example.org", c)
+	s := debtest.NewSigner(t, then.Add(-24*time.Hour))
+	ring, err := sign.ReadKeyring("test", s.Key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var b bytes.Buffer
-	if err := e.Serialize(&b); err != nil {
-		t.Fatal(err)
-	}
-	ring, err := sign.ReadKeyring("test", b.Bytes())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return &signer{e, c, ring}
+	return &signer{s, ring}
 }
 
 // A site is an archive that is served over HTTP: files by path, and the paths that were
@@ -92,19 +82,7 @@ func (s *site) put(dir, path, text string) string {
 // release signs and adds a suite's InRelease.
 func (s *site) release(t *testing.T, dir, text string) {
 	t.Helper()
-	var b bytes.Buffer
-	w, err := clearsign.Encode(&b, s.signer.entity.PrivateKey, s.signer.config)
-	if err == nil {
-		_, err = w.Write([]byte(text))
-	}
-	if err == nil {
-		err = w.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	b.WriteString("\n")
-	s.files[join(dir, "InRelease")] = b.Bytes()
+	s.files[join(dir, "InRelease")] = s.signer.Sign(t, text)
 }
 
 const fields = "Origin: Test\nSuite: unstable\nCodename: sid\nDate: Fri, 20 Nov 2026 12:00:00 UTC\nAcquire-By-Hash: yes\n" +
@@ -159,7 +137,7 @@ func TestUpdate(t *testing.T) {
 		delete(s.files, "dists/sid/InRelease")
 		s.files["dists/sid/Release"] = append(b.Plaintext, '\n')
 		var sig bytes.Buffer
-		if err := openpgp.ArmoredDetachSign(&sig, s.signer.entity, bytes.NewReader(s.files["dists/sid/Release"]), s.signer.config); err != nil {
+		if err := openpgp.ArmoredDetachSign(&sig, s.signer.Entity, bytes.NewReader(s.files["dists/sid/Release"]), s.signer.Config); err != nil {
 			t.Fatal(err)
 		}
 		s.files["dists/sid/Release.gpg"] = sig.Bytes()

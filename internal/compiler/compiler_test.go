@@ -1,0 +1,389 @@
+package compiler
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	diff "github.com/google/go-cmp/cmp"
+
+	"ingot/internal/definition"
+	"ingot/internal/distro"
+	"ingot/internal/distro/debian/debtest"
+	"ingot/internal/fault"
+	"ingot/internal/fetch"
+	"ingot/internal/lock"
+)
+
+// then is the time of the archives that these tests make.
+var then = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
+
+// A bench is an archive, a definition that uses it, and a compiler.
+type bench struct {
+	archive  *debtest.Archive
+	dir      string
+	compiler *Compiler
+}
+
+// base is what every definition here installs.
+var base = debtest.Deb{Name: "base-files", Version: "12", Arch: "amd64", Fields: "Essential: yes"}
+
+// debs makes packages of "name version" or "name version fields".
+func debs(lines ...string) []debtest.Deb {
+	out := []debtest.Deb{base}
+	for _, line := range lines {
+		f := append(strings.SplitN(line, " ", 3), "")
+		out = append(out, debtest.Deb{Name: f[0], Version: f[1], Arch: "amd64", Fields: f[2]})
+	}
+	return out
+}
+
+func newBench(t *testing.T, packages ...string) *bench {
+	t.Helper()
+	b := &bench{archive: debtest.NewArchive(t, debtest.NewSigner(t, then.Add(-time.Hour))), dir: t.TempDir()}
+	b.archive.Offer(t, then, debs(packages...)...)
+	state := t.TempDir()
+	b.compiler = &Compiler{
+		Client: &fetch.Client{Backoff: time.Millisecond}, Indexes: filepath.Join(state, "indexes"), Seen: filepath.Join(state, "seen"),
+		Now: then.Add(time.Hour), HostArch: "amd64",
+	}
+	b.write(t, "key.asc", string(b.archive.Signer.Key))
+	return b
+}
+
+func (b *bench) write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(b.dir, name), []byte(text), 0o755); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// define writes and loads a definition; keys that it needs and that more does not
+// set are filled in.
+func (b *bench) define(t *testing.T, more ...string) *definition.Definition {
+	t.Helper()
+	keys := map[string]string{
+		"version": "1", "name": "web", "distro": "debian", "release": "test", "arch": "[amd64]", "start": "essential", "outputs": "[tar]",
+		"archives": fmt.Sprintf("[{url: %q, key: ./key.asc}]", b.archive.URL),
+	}
+	for _, m := range more {
+		key, value, _ := strings.Cut(m, ": ")
+		keys[key] = value
+	}
+	var text strings.Builder
+	for _, key := range slices.Sorted(maps.Keys(keys)) {
+		fmt.Fprintf(&text, "%s: %s\n", key, keys[key])
+	}
+	b.write(t, definition.FileName, text.String())
+	def, err := definition.Load(b.dir, definition.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return def
+}
+
+// packages are those of a lock's set, as text.
+func packages(l *lock.Lock) string {
+	var out []string
+	for _, r := range l.Sets[0].Refs {
+		out = append(out, r.Name+" "+r.Version)
+	}
+	slices.Sort(out)
+	return strings.Join(out, ", ")
+}
+
+func TestCompile(t *testing.T) {
+	b := newBench(t, "aa 1 Depends: bb", "bb 2", "cc 3")
+	b.write(t, "run.sh", "#!/bin/sh\n")
+	def := b.define(t, "packages: [aa]", "scripts: [{name: run, run: ./run.sh}]")
+	l, err := b.compiler.Compile(t.Context(), def, nil, Move{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := packages(l); got != "aa 1, base-files 12, bb 2" {
+		t.Errorf("chose %s", got)
+	}
+	if err := l.Check(); err != nil {
+		t.Error(err)
+	}
+	a := debs("aa 1 Depends: bb")[1].Ref("debian")
+	i := slices.IndexFunc(l.Sets[0].Refs, func(r distro.Ref) bool { return r.Name == "aa" })
+	if d := diff.Diff(a, l.Sets[0].Refs[i]); d != "" {
+		t.Errorf("reference (-want +got):\n%s", d)
+	}
+	if l.Epoch != then.Unix() || l.Distro != "debian" || l.Release != "test" || l.Definition != def.Digest() || l.Request != Request(def) {
+		t.Errorf("the lock says %+v", l)
+	}
+	want := []lock.Archive{{Name: "debian", URL: b.archive.URL, Suites: []string{"test"}, Components: []string{"main"}, Key: "key.asc"}}
+	if d := diff.Diff(want, l.Archives); d != "" {
+		t.Errorf("archives (-want +got):\n%s", d)
+	}
+	if len(l.Indexes) != 1 || l.Indexes[0].Path != debtest.Index || l.Indexes[0].Date != then.Unix() {
+		t.Errorf("indexes are %+v", l.Indexes)
+	}
+	var files []string
+	for _, f := range l.Files {
+		files = append(files, f.Path)
+	}
+	if got := strings.Join(files, " "); got != "key.asc run.sh" {
+		t.Errorf("files are %s", got)
+	}
+	again, err := b.compiler.Compile(t.Context(), def, nil, Move{})
+	if err != nil || string(lock.Encode(*again)) != string(lock.Encode(*l)) {
+		t.Errorf("again, it differs: %v\n%s", err, diff.Diff(string(lock.Encode(*l)), string(lock.Encode(*again))))
+	}
+}
+
+func TestCompileRefuses(t *testing.T) {
+	flip := func(data []byte) []byte { data[len(data)/2] ^= 1; return data }
+	for _, c := range []struct {
+		summary string
+		define  []string
+		happens func(*bench)
+		want    string
+		code    fault.Code
+	}{
+		{"a package that is not there", []string{"packages: [nothing]"}, nil, "nothing", fault.NotFound},
+		{"a version that is not there", []string{`packages: ["aa=9"]`}, nil, "a", fault.NotFound},
+		{"a package that the starting set needs, removed", []string{"remove: [base-files]"}, nil, "base-files", fault.NotFound},
+		{"packages that exclude each other", []string{"packages: [aa, xx]"}, nil, "xx 1 conflicts with aa", fault.NotFound},
+		{"no network wanted", nil, func(b *bench) { b.compiler.Offline = true }, "this run is offline", fault.Unreachable},
+		{"no network", nil, func(b *bench) { b.compiler.Client.Transport = nobody{} }, "", fault.Unreachable},
+		{"another key", nil, func(b *bench) {
+			b.archive.Signer = debtest.NewSigner(t, then.Add(-time.Hour))
+			b.archive.Offer(t, then, debs()...)
+		}, "InRelease", fault.Verification},
+		{"a signature that is damaged", nil, func(b *bench) { b.archive.Change("dists/test/InRelease", flip) }, "InRelease", fault.Verification},
+		{"an index that is damaged", nil, func(b *bench) { b.archive.Change(debtest.Index, flip) }, "Packages", fault.Verification},
+		{"an expired suite", nil, func(b *bench) {
+			b.archive.Fields = "Valid-Until: Fri, 20 Nov 2026 12:30:00 UTC\n"
+			b.archive.Offer(t, then, debs()...)
+		}, "expired", fault.Verification},
+		{"a key that is none", nil, func(b *bench) { b.write(t, "key.asc", "hello") }, "archive key key.asc", fault.Definition},
+		{"a key that went away", nil, func(b *bench) { _ = os.Remove(filepath.Join(b.dir, "key.asc")) }, "key.asc", fault.Definition},
+	} {
+		t.Run(c.summary, func(t *testing.T) {
+			b := newBench(t, "aa 1", "xx 1 Conflicts: aa")
+			def := b.define(t, c.define...)
+			if c.happens != nil {
+				c.happens(b)
+			}
+			_, err := b.compiler.Compile(t.Context(), def, nil, Move{})
+			if err == nil || !strings.Contains(err.Error(), c.want) || fault.CodeOf(err) != c.code {
+				t.Errorf("error is %v with code %d, want %q and %d", err, fault.CodeOf(err), c.want, c.code)
+			}
+		})
+	}
+}
+
+// nobody answers.
+type nobody struct{}
+
+func (nobody) RoundTrip(*http.Request) (*http.Response, error) { return nil, os.ErrDeadlineExceeded }
+
+func TestCompileAcceptsExpired(t *testing.T) {
+	for _, c := range []struct {
+		summary string
+		flag    bool
+		archive string
+	}{
+		{"by the definition", false, "{url: %q, key: ./key.asc, check-valid-until: false}"},
+		{"by the user", true, "{url: %q, key: ./key.asc}"},
+	} {
+		t.Run(c.summary, func(t *testing.T) {
+			b := newBench(t)
+			b.archive.Fields = "Valid-Until: Fri, 20 Nov 2026 12:30:00 UTC\n"
+			b.archive.Offer(t, then, debs()...)
+			b.compiler.AcceptExpired = c.flag
+			l, err := b.compiler.Compile(t.Context(), b.define(t, "archives: ["+fmt.Sprintf(c.archive, b.archive.URL)+"]"), nil, Move{})
+			if err != nil || !l.Archives[0].Expired {
+				t.Errorf("the lock does not say so: %v", err)
+			}
+		})
+	}
+}
+
+// TestMove has newer versions come, and looks which of them a new lock takes.
+func TestMove(t *testing.T) {
+	for _, c := range []struct {
+		summary string
+		define  string
+		offer   []string
+		move    Move
+		want    string
+	}{
+		{"old ones stay", "packages: [aa, bb]", []string{"aa 1", "aa 2", "bb 1", "bb 2"}, Move{}, "aa 1, base-files 12, bb 1"},
+		{"all move", "packages: [aa, bb]", []string{"aa 1", "aa 2", "bb 1", "bb 2"}, Move{All: true}, "aa 2, base-files 12, bb 2"},
+		{"one moves", "packages: [aa, bb]", []string{"aa 1", "aa 2", "bb 1", "bb 2"}, Move{Packages: []string{"aa"}}, "aa 2, base-files 12, bb 1"},
+		{"old ones that are gone move", "packages: [aa, bb]", []string{"aa 2", "bb 1", "bb 2"}, Move{}, "aa 2, base-files 12, bb 1"},
+		{"old ones stay beside a new package", "packages: [aa, bb, cc]", []string{"aa 1", "aa 2", "bb 1", "bb 2", "cc 5"}, Move{}, "aa 1, base-files 12, bb 1, cc 5"},
+		{"what nobody asks for any more goes", "packages: [bb]", []string{"aa 1", "aa 2", "bb 1", "bb 2"}, Move{}, "base-files 12, bb 1"},
+		{"a version that is asked for", `packages: ["aa=2", bb]`, []string{"aa 1", "aa 2", "bb 1", "bb 2"}, Move{}, "aa 2, base-files 12, bb 1"},
+		{"one that a new package needs newer", "packages: [aa, bb, cc]", []string{"aa 1", "aa 2", "bb 1", "bb 2", "cc 5 Depends: aa (>= 2)"}, Move{}, "aa 2, base-files 12, bb 1, cc 5"},
+	} {
+		t.Run(c.summary, func(t *testing.T) {
+			b := newBench(t, "aa 1", "bb 1")
+			old, err := b.compiler.Compile(t.Context(), b.define(t, "packages: [aa, bb]"), nil, Move{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.archive.Offer(t, then.Add(time.Minute), debs(c.offer...)...)
+			l, err := b.compiler.Compile(t.Context(), b.define(t, c.define), old, c.move)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := packages(l); got != c.want {
+				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+// TestSettle changes a definition and looks what becomes of its lock.
+func TestSettle(t *testing.T) {
+	const script = "scripts: [{name: run, run: ./run.sh}]"
+	for _, c := range []struct {
+		summary string
+		happens func(*bench)
+		define  []string
+		state   State
+	}{
+		{"nothing", nil, []string{script}, Fits},
+		{"a script", func(b *bench) { b.write(t, "run.sh", "#!/bin/sh\n:\n") }, []string{script}, Files},
+		{"a file more", func(b *bench) { b.write(t, "more", "") }, []string{script, "files: [{path: /more, source: ./more}]"}, Files},
+		{"the host's name", nil, []string{script, "hostname: other"}, Files},
+		{"the key's bytes", func(b *bench) { b.write(t, "key.asc", string(b.archive.Signer.Key)+"\n") }, []string{script}, Files},
+		{"a package", nil, []string{script, "packages: [aa]"}, Stale},
+		{"no lock", func(b *bench) { _ = os.Remove(filepath.Join(b.dir, lock.FileName)) }, []string{script}, NotLocked},
+	} {
+		t.Run(c.summary, func(t *testing.T) {
+			b := newBench(t, "aa 1")
+			b.write(t, "run.sh", "#!/bin/sh\n")
+			path := filepath.Join(b.dir, lock.FileName)
+			old, changed, err := b.compiler.Settle(t.Context(), b.define(t, script), path, false)
+			if err != nil || !changed {
+				t.Fatalf("changed %v: %v", changed, err)
+			}
+			old.Seals = []lock.Seal{{Arch: "amd64", Purpose: "container", SHA256: old.Definition}}
+			if err := lock.Write(path, *old); err != nil {
+				t.Fatal(err)
+			}
+			if c.happens != nil {
+				c.happens(b)
+			}
+			def := b.define(t, c.define...)
+			b.archive.Asked()
+
+			_, _, err = b.compiler.Settle(t.Context(), def, path, true)
+			if c.state == Fits && err != nil {
+				t.Errorf("a strict build refuses: %v", err)
+			}
+			if c.state != Fits && (fault.CodeOf(err) != fault.Verification || fault.HintOf(err) == "") {
+				t.Errorf("a strict build says %v", err)
+			}
+			if n := b.archive.Asked(); n != 0 {
+				t.Errorf("a strict build asked the archive %d times", n)
+			}
+
+			l, changed, err := b.compiler.Settle(t.Context(), def, path, false)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if changed != (c.state != Fits) {
+				t.Errorf("changed is %v", changed)
+			}
+			if asked := b.archive.Asked() > 0; asked != (c.state == Stale || c.state == NotLocked) {
+				t.Errorf("the archive was asked: %v", asked)
+			}
+			if sealed := len(l.Seals) > 0; sealed != (c.state == Fits) {
+				t.Errorf("sealed is %v", sealed)
+			}
+			if state, err := Compare(def, l); state != Fits || err != nil {
+				t.Errorf("the new lock is in state %v: %v", state, err)
+			}
+		})
+	}
+}
+
+func TestSettleRefusesDamagedLock(t *testing.T) {
+	b := newBench(t)
+	b.write(t, lock.FileName, "ingot lock 1\n")
+	_, _, err := b.compiler.Settle(t.Context(), b.define(t), filepath.Join(b.dir, lock.FileName), false)
+	if err == nil || !strings.Contains(err.Error(), lock.FileName) {
+		t.Errorf("error is %v", err)
+	}
+}
+
+// TestRequest looks which changes of a definition have packages chosen anew.
+func TestRequest(t *testing.T) {
+	b := newBench(t)
+	b.write(t, "x.sh", "#!/bin/sh\n")
+	before := Request(b.define(t))
+	for _, c := range []struct {
+		define string
+		anew   bool
+	}{
+		{"name: other", false},
+		{"hostname: other", false},
+		{"scripts: [{name: x, run: ./x.sh}]", false},
+		{"files: [{path: /x, content: x}]", false},
+		{"services: {enable: [x]}", false},
+		{"kernel: {arguments: [quiet]}", false},
+		{"kernel: {console: ttyS1}", false},
+		{"outputs: [tar.zst, dir]", false},
+		{"locale: C", false},
+		{"users: [{name: x}]", true}, // the essential set cannot make any
+		{"tests: [{run: x}]", false},
+		{"outputs: [tar.xz]", true},
+		{"outputs: [raw]", true},
+		{"packages: [xx]", true},
+		{"remove: [xx]", true},
+		{"recommends: true", true},
+		{"release: trixie", true},
+		{"arch: [arm64]", true},
+		{"start: minbase", true},
+		{`archives: [{url: "http://other.example/debian", key: ./key.asc}]`, true},
+		{"kernel: {package: xx}", true},
+		{"boot: {firmware: [uefi]}", true},
+		{"locale: de_DE.UTF-8", true},
+		{"timezone: Europe/Paris", true},
+		{"users: [{name: x, sudo: true}]", true},
+	} {
+		if anew := Request(b.define(t, c.define)) != before; anew != c.anew {
+			t.Errorf("%s: packages are chosen anew: %v", c.define, anew)
+		}
+	}
+	moved := &bench{archive: b.archive, dir: t.TempDir()}
+	moved.write(t, "key.asc", "key")
+	if Request(moved.define(t)) != before {
+		t.Error("the directory of a definition matters")
+	}
+}
+
+func TestArchiveNames(t *testing.T) {
+	for _, c := range []struct{ urls, want string }{
+		{"http://a.example/debian http://a.example/debian-security/", "debian debian-security"},
+		{"http://a.example/debian http://b.example/Debian", "debian-1 debian-2"},
+		{"http://a.example/x_y.z/~me", "me"},
+		{"http://a.example/~ http://a.example/b", "1 b"},
+		{"http://a.example/a-2 http://a.example/a http://b.example/a", "a-2 a-2 a-3"},
+	} {
+		var all []definition.Archive
+		for _, u := range strings.Fields(c.urls) {
+			all = append(all, definition.Archive{URL: u})
+		}
+		var got []string
+		for i := range all {
+			got = append(got, archiveName(all, i))
+		}
+		if s := strings.Join(got, " "); s != c.want {
+			t.Errorf("%s: got %s, want %s", c.urls, s, c.want)
+		}
+	}
+}
