@@ -1,0 +1,70 @@
+// Command recorder stands in for the shell of an image, and for dpkg: it writes to
+// /said what it is asked to do and what is there by then.
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+var (
+	pkg       = regexp.MustCompile(`DPKG_MAINTSCRIPT_PACKAGE=(\S+)`)
+	unpacked  = regexp.MustCompile(`Package: (\S+)\n(?:.+\n)*?Status: install ok unpacked`)
+	installed = "Status: install ok installed"
+)
+
+func read(path string) string {
+	data, _ := os.ReadFile(path) // what is not there is empty
+	return string(data)
+}
+
+func main() {
+	text := os.Args[2]
+	said, err := os.OpenFile("/said", os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		panic(err)
+	}
+	say := func(format string, args ...any) { fmt.Fprintf(said, format+"\n", args...) }
+	switch {
+	case strings.Contains(text, "dpkg --force"):
+		const status = "/var/lib/dpkg/status"
+		var names []string
+		for _, m := range unpacked.FindAllStringSubmatch(read(status), -1) {
+			names = append(names, m[1])
+		}
+		say("configure %s", strings.Join(names, " "))
+		for _, line := range strings.Split(strings.TrimSpace(read("/var/lib/dpkg/triggers/Unincorp")), "\n") {
+			if line != "" {
+				say("  triggered: %s", line)
+			}
+		}
+		if fail := read("/fail"); fail != "" {
+			fmt.Print(fail)
+			os.Exit(1)
+		}
+		if err := os.WriteFile(status, []byte(strings.ReplaceAll(read(status), "Status: install ok unpacked", installed)), 0o644); err != nil {
+			panic(err)
+		}
+		if s := read("/usr/sbin/update-initramfs"); s != "" {
+			say("  update-initramfs is %q", s)
+		}
+	case strings.HasPrefix(text, "cd /var/lib/dpkg\n"):
+		for _, m := range pkg.FindAllStringSubmatch(text, -1) {
+			there, _ := filepath.Glob("/usr/share/" + m[1])
+			members, _ := filepath.Glob("/var/lib/dpkg/ci." + m[1] + "/*")
+			for i := range members {
+				members[i] = filepath.Base(members[i])
+			}
+			slices.Sort(members)
+			say("preinst of %s with %s, files there: %v", m[1], strings.Join(members, " "), len(there) > 0)
+		}
+	case strings.Contains(text, "update-initramfs"):
+		say("initramfs by %q", read("/usr/sbin/update-initramfs"))
+	default:
+		say("%s", text)
+	}
+}
