@@ -3,7 +3,6 @@ package debian
 import (
 	"context"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,23 +20,6 @@ import (
 func TestMain(m *testing.M) {
 	sandbox.Main()
 	os.Exit(m.Run())
-}
-
-// recorder builds the program that stands in for shell and dpkg. It must run
-// without libraries.
-func recorder(t *testing.T) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "recorder")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-o", path, "./testdata/recorder")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
-	data, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(data)
 }
 
 // A packFile is a pack, and the place where a box reads it.
@@ -133,7 +115,7 @@ func control(name string, lines ...string) debtest.File {
 
 func TestConfigure(t *testing.T) {
 	shell := debtest.Deb{Name: "shell", Arch: "amd64", Fields: "Essential: yes", Control: []debtest.File{script("preinst"), control("triggers", "interest-noawait /usr/share/doc")},
-		Files: append(debtest.Files("dir usr/bin\nfile usr/share/shell 1\nfile usr/share/taken old\nfile usr/share/kept mine"), debtest.File{Name: "./usr/bin/sh", Mode: 0o755, Data: recorder(t)})}
+		Files: append(debtest.Files("dir usr/bin\nfile usr/share/shell 1\nfile usr/share/taken old\nfile usr/share/kept mine"), debtest.File{Name: "./usr/bin/sh", Mode: 0o755, Data: debtest.Recorder(t)})}
 	packages := []debtest.Deb{
 		shell,
 		named("apt", "file usr/share/apt 1\ndir var/lib/apt", ""),
