@@ -27,7 +27,13 @@ var differing = map[string]string{
 
 // merged makes /usr merged before anything is unpacked, as debootstrap does. Else the
 // package usrmerge would copy files about, and break up hard links.
-const merged = `for d in bin sbin lib lib32 lib64 libx32; do mkdir -p "$1/usr/$d" && ln -s "usr/$d" "$1/$d"; done`
+func merged(release string) string {
+	dirs := "bin sbin lib lib64"
+	if release == "bookworm" {
+		dirs += " lib32 libx32" // for foreign programs, and gone from trixie's debootstrap
+	}
+	return `for d in ` + dirs + `; do mkdir -p "$1/usr/$d" && ln -s "usr/$d" "$1/$d"; done`
+}
 
 // settings is how mmdebstrap is told what the definition says of the system.
 const settings = `set -eu; cd "$1"
@@ -79,7 +85,7 @@ func (c *court) bootstrap(t *testing.T, program string, p *project, release, pur
 	if err := os.WriteFile(script, []byte("#!/bin/sh\n"+hook), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	args := append([]string{"--setup-hook=" + merged, "--customize-hook=" + script, "--variant=" + variant, "--format=tar", release, file}, sources...)
+	args := append([]string{"--setup-hook=" + merged(release), "--customize-hook=" + script, "--variant=" + variant, "--format=tar", release, file}, sources...)
 	cmd := exec.CommandContext(t.Context(), program, append(more, args...)...)
 	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH="+epochOf(lock), "TMPDIR="+p.dir)
 	if out, err := cmd.CombinedOutput(); err != nil {
