@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 
@@ -51,7 +52,9 @@ func Write(path string, l Lock) error {
 	if err := l.Check(); err != nil {
 		return fmt.Errorf("cannot write %s: the lock %w", path, err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	// Its mode is what the umask leaves, which os.CreateTemp would narrow.
+	name := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%016x", filepath.Base(path), rand.Uint64()))
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666) //nolint:gosec // as any file of the user's
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
@@ -68,7 +71,7 @@ func Write(path string, l Lock) error {
 
 func writeThrough(f *os.File, b []byte) error {
 	_, err := f.Write(b)
-	return errors.Join(err, f.Chmod(0o644), f.Sync(), f.Close())
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 func syncDir(dir string) error {

@@ -10,6 +10,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -451,5 +452,18 @@ func BenchmarkDecode(b *testing.B) {
 		if _, err := Decode(text); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// A lock is as private as the user's other files.
+func TestWriteHonoursTheUmask(t *testing.T) {
+	old := syscall.Umask(0o077)
+	defer syscall.Umask(old)
+	path := filepath.Join(t.TempDir(), "ingot.lock")
+	if err := Write(path, sample()); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("%v, %v", info.Mode(), err)
 	}
 }
