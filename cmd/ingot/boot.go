@@ -33,25 +33,29 @@ type bootFlags struct {
 func newBootCommand() *cobra.Command {
 	f := bootFlags{memory: memorySize(vm.DefaultMemory)}
 	cmd := &cobra.Command{
-		Use:   "boot ARTIFACT|DEFINITION",
+		Use:   "boot [ARTIFACT|DEFINITION]",
 		Short: "Start an artifact in QEMU and wait until it works",
 		Long: `boot starts a raw or qcow2 artifact in QEMU and waits for evidence that it works:
 a login prompt on its serial console, or what --expect asks for. It exits 0, or 8
 with the console's last lines. The file is opened for reading only; whatever the
 machine writes is gone when it ends. Of a definition (a directory or an
-ingot.yaml) the first artifact that boots is built first.
+ingot.yaml, by default the one here) the first artifact that boots is built
+first.
 
 --run runs a command in the machine as root, without keys, passwords or network,
 in any image with systemd 252 or newer; all of them must exit 0. --console joins
 its serial console with the terminal (Ctrl-A x ends it), --ssh opens a root shell
-by SSH with a key made for this run.`,
+by SSH with a key made for this run. No account of an image can log in unless
+its definition gives a password hash or a key; --run and --ssh need neither.`,
 		Example: `  ingot boot web-amd64.qcow2
   ingot boot web-amd64.qcow2 --firmware uefi --expect 'nginx.*started'
   ingot boot web-amd64.qcow2 --run 'systemctl is-active nginx'
   ingot boot web-amd64.qcow2 --console`,
 		GroupID: groupMake,
-		Args:    cobra.ExactArgs(1),
-		RunE:    func(cmd *cobra.Command, args []string) error { return f.boot(cmd, args[0]) },
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return f.boot(cmd, append(args, "ingot.yaml")[0])
+		},
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.firmware, "firmware", "bios", "what starts the machine: bios or uefi")
@@ -226,6 +230,9 @@ func (f *bootFlags) spec(path string) vm.Spec {
 func (f *bootFlags) evidence() (vm.Evidence, error) {
 	if f.timeout <= 0 {
 		return vm.Evidence{}, fault.Newf(fault.Usage, "--timeout %v: not a time to wait", f.timeout)
+	}
+	if f.cpus < 1 {
+		return vm.Evidence{}, fault.Newf(fault.Usage, "--cpus %d: a machine needs one at least", f.cpus)
 	}
 	var e vm.Evidence
 	for _, text := range f.expect {

@@ -40,3 +40,21 @@ func newCompletionCommand() *cobra.Command {
 		},
 	}
 }
+
+// complete tells shells the values of flags that have few, in every verb.
+func complete(cmd *cobra.Command) {
+	for name, values := range map[string][]string{
+		"output":   {"dir", "tar", "tar.gz", "tar.xz", "tar.zst", "raw", "qcow2"},
+		"firmware": {"bios", "uefi"},
+		"arch":     {hostArch()},
+		"progress": {"auto", "plain", "json"},
+		"color":    {"auto", "always", "never"},
+	} {
+		if cmd.LocalNonPersistentFlags().Lookup(name) != nil || cmd.PersistentFlags().Lookup(name) != nil {
+			_ = cmd.RegisterFlagCompletionFunc(name, cobra.FixedCompletions(values, cobra.ShellCompDirectiveNoFileComp)) // fails for no such flag only
+		}
+	}
+	for _, c := range cmd.Commands() {
+		complete(c)
+	}
+}

@@ -58,7 +58,11 @@ func execute(root *cobra.Command, args []string, stdin io.Reader, stdout, stderr
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	unwritten := watchHelp(root)
 	err := root.ExecuteContext(ctx)
+	if err == nil {
+		err = *unwritten
+	}
 	if err == nil {
 		return int(fault.Done)
 	}

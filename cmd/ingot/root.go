@@ -39,6 +39,7 @@ byte the same anywhere, and boots what it built.`,
 		Example: `  ingot init web && cd web     write a first definition
   ingot build --output qcow2   build it for a virtual machine
   ingot boot web-amd64.qcow2   boot it, wait for a login`,
+		Version:           thisVersion().String(), // of --version
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{DisableDefaultCmd: true},
@@ -79,7 +80,9 @@ byte the same anywhere, and boots what it built.`,
 	root.AddCommand(commands...)
 	root.SetHelpCommand(newHelpCommand())
 	root.SetUsageTemplate(usageTemplate)
+	root.SetVersionTemplate("{{.Version}}\n")
 	strict(root)
+	complete(root)
 	return root
 }
 

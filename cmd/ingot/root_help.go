@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -47,4 +49,21 @@ func newHelpCommand() *cobra.Command {
 			return c.Help()
 		},
 	}
+}
+
+// watchHelp keeps why a help text could not be written: cobra's help gives no error.
+func watchHelp(root *cobra.Command) *error {
+	unwritten := new(error)
+	help := root.HelpFunc()
+	root.SetHelpFunc(func(cmd *cobra.Command, args []string) {
+		var text bytes.Buffer
+		out := cmd.OutOrStdout()
+		cmd.SetOut(&text)
+		help(cmd, args)
+		cmd.SetOut(out)
+		if _, err := out.Write(text.Bytes()); err != nil {
+			*unwritten = fmt.Errorf("cannot write the help: %w", err)
+		}
+	})
+	return unwritten
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -83,6 +85,11 @@ func flagError(cmd *cobra.Command, err error) error {
 	}
 	word, unknown := strings.CutPrefix(err.Error(), "unknown flag: --")
 	if !unknown {
+		var value *pflag.InvalidValueError
+		var number *strconv.NumError
+		if errors.As(err, &value) && errors.As(err, &number) && number.Func != "ParseBool" {
+			err = fmt.Errorf("invalid argument %q for %q flag: want a whole number", value.GetValue(), "--"+value.GetFlag().Name)
+		}
 		return misuse(cmd, err)
 	}
 	var flags []string

@@ -19,10 +19,11 @@ verified as an image's packages are, and run without any of the host's libraries
 	}
 	var f sourceFlags
 	path := &cobra.Command{
-		Use:     "path SET",
-		Short:   "Print a directory for PATH with a set's programs: qemu or judges",
-		Example: `  PATH="$(ingot tools path judges):$PATH" sgdisk -v disk.raw`,
-		Args:    cobra.ExactArgs(1),
+		Use:       "path SET",
+		Short:     "Print a directory for PATH with a set's programs: qemu or judges",
+		Example:   `  PATH="$(ingot tools path judges):$PATH" sgdisk -v disk.raw`,
+		Args:      cobra.ExactArgs(1),
+		ValidArgs: []string{tools.Judges.Name, tools.QEMU.Name},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			sets := map[string]tools.Set{tools.QEMU.Name: tools.QEMU, tools.Judges.Name: tools.Judges}
 			set, ok := sets[args[0]]

@@ -42,6 +42,17 @@ func thisVersion() versionInfo {
 	return v
 }
 
+func (v versionInfo) String() string {
+	text := "ingot " + v.Version
+	if v.Commit != "" {
+		text += ", commit " + v.Commit
+		if v.Modified {
+			text += " with changes"
+		}
+	}
+	return fmt.Sprintf("%s, %s %s", text, v.Go, v.Platform)
+}
+
 func newVersionCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -54,14 +65,7 @@ func newVersionCommand() *cobra.Command {
 			if asJSON {
 				return printJSON(cmd, v)
 			}
-			text := "ingot " + v.Version
-			if v.Commit != "" {
-				text += ", commit " + v.Commit
-				if v.Modified {
-					text += " with changes"
-				}
-			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s, %s %s\n", text, v.Go, v.Platform)
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), v)
 			return err
 		},
 	}
