@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ingot/internal/plan"
+	"ingot/internal/ui"
 )
 
 // planJSON is the object that "plan --json" prints.
@@ -95,7 +96,7 @@ func (p planJSON) print(w io.Writer) error {
 	for _, c := range p.Chains {
 		fetch := "all in the store"
 		if c.Missing > 0 {
-			fetch = fmt.Sprintf("%d to fetch, %d bytes", c.Missing, c.Bytes)
+			fetch = fmt.Sprintf("%d to fetch, %s", c.Missing, ui.Size(c.Bytes))
 		}
 		if _, err := fmt.Fprintf(w, "%s for %s: %d packages, %s\n", c.Purpose, c.Arch, c.Packages, fetch); err != nil {
 			return err
