@@ -104,6 +104,7 @@ func newProgress(cmd *cobra.Command) (*ui.Progress, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.Usage, err)
 	}
+	o.Interrupted = func() bool { return cmd.Context().Err() != nil }
 	return ui.New(o), nil
 }
 

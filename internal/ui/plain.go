@@ -50,7 +50,7 @@ func (p *plain) finish(t *Task, now time.Time) {
 	case t.cached:
 		p.line(now, "%s: cached", name)
 	case t.err != nil:
-		p.line(now, "%s: failed after %s", name, Seconds(now.Sub(t.begun)))
+		p.line(now, "%s: %s after %s", name, t.verdict(), Seconds(now.Sub(t.begun)))
 	default:
 		p.line(now, "%s: done%s", name, strings.Join(append([]string{""}, result(t)...), ", "))
 	}

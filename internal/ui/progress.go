@@ -59,6 +59,8 @@ type Options struct {
 	Verbose bool                    // shows the notes of a terminal's steps as lines that stay
 	Now     func() time.Time        // time.Now
 	Size    func() (cols, rows int) // of the terminal; 80 by 24
+	// Interrupted, when set, says whether what ends now was stopped by the user.
+	Interrupted func() bool
 	// Tick, when set, is called instead of starting a goroutine that repaints:
 	// a test keeps the function and repaints by calling it.
 	Tick func(repaint func())
@@ -66,8 +68,9 @@ type Options struct {
 
 // A Progress shows the steps of one run.
 type Progress struct {
-	now  func() time.Time
-	view view
+	now         func() time.Time
+	interrupted func() bool
+	view        view
 
 	mu     sync.Mutex // holds the view still
 	active []*Task    // in the order of starting
@@ -96,7 +99,10 @@ func New(o Options) *Progress {
 	if o.Size == nil {
 		o.Size = func() (int, int) { return 80, 24 }
 	}
-	p := &Progress{now: o.Now}
+	if o.Interrupted == nil {
+		o.Interrupted = func() bool { return false }
+	}
+	p := &Progress{now: o.Now, interrupted: o.Interrupted}
 	switch o.Mode {
 	case Terminal:
 		p.view = &terminal{out: o.Out, size: o.Size, paint: paint(o.Color), verbose: o.Verbose}
@@ -272,6 +278,14 @@ func (t *Task) Notef(format string, args ...any) {
 			t.p.view.note(t, now, t.last)
 		}
 	})
+}
+
+// verdict is the word for a step that ended with an error.
+func (t *Task) verdict() string {
+	if t.p.interrupted() {
+		return "interrupted"
+	}
+	return "failed"
 }
 
 // Done ends the step, well or with an error. Calling it again does nothing, so

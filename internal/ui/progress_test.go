@@ -343,3 +343,19 @@ func TestSummary(t *testing.T) {
 		t.Errorf("got %q, want %q", b.String(), want)
 	}
 }
+
+// What an interrupt ends did not fail.
+func TestInterrupted(t *testing.T) {
+	for mode, want := range map[Mode]string{Plain: "10:00:00 script setup: interrupted after 0.0 s\n", Terminal: "interrupted script setup"} {
+		var out bytes.Buffer
+		p := New(Options{
+			Out: &out, Mode: mode, Now: func() time.Time { return time.Date(2024, 2, 3, 10, 0, 0, 0, time.UTC) },
+			Tick: func(func()) {}, Interrupted: func() bool { return true },
+		})
+		p.Start(Step{Name: "script setup"}).Done(errors.New("signal: killed"))
+		p.Close()
+		if got := out.String(); !strings.Contains(got, want) || strings.Contains(got, "failed") {
+			t.Errorf("%v: %q", mode, got)
+		}
+	}
+}

@@ -65,7 +65,7 @@ func (v *terminal) finish(t *Task, _ time.Time) {
 	case t.cached:
 		v.stay("%s %s", v.paint.in(grey, "cached"), v.paint.in(grey, strings.TrimSpace(name)))
 	case t.err != nil:
-		v.stay("%s %s  %s", v.paint.in(red, "failed"), name, Seconds(t.endAt.Sub(t.begun)))
+		v.stay("%s %s  %s", v.paint.in(red, t.verdict()), name, Seconds(t.endAt.Sub(t.begun)))
 	default:
 		v.stay("%s %s  %s", v.paint.in(green, "done  "), name, strings.Join(result(t), "  "))
 	}
