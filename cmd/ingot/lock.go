@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -45,11 +46,38 @@ those named.`,
 			return runLock(cmd, f, args, move, asJSON)
 		},
 	}
+	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		if !update {
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+		file, _ := splitPackages(args)
+		return lockedNames(file), cobra.ShellCompDirectiveNoFileComp
+	}
 	f.add(cmd)
 	cmd.Flags().BoolVar(&update, "update", false, "move packages to the newest versions: all, or those named")
 	cmd.Flags().BoolVar(&reseal, "reseal", false, "forget what the first build made; the next build is the first again")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print what changed as one JSON object")
 	return cmd
+}
+
+// lockedNames are the packages in a definition's lock, if it has one.
+func lockedNames(file []string) []string {
+	path, err := definitionPath(file)
+	if err != nil {
+		return nil
+	}
+	l, err := lock.Read(lockName(path))
+	if err != nil {
+		return nil
+	}
+	var names []string
+	for _, s := range l.Sets {
+		for _, r := range s.Refs {
+			names = append(names, r.Name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 // splitPackages tells a definition among the arguments from names of packages.
