@@ -29,6 +29,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"ingot/internal/digest"
 	"ingot/internal/draft"
 	"ingot/internal/fault"
 	"ingot/internal/sparse"
@@ -285,6 +286,13 @@ func (p *Pending) Err() error { return p.err }
 
 // Name is the entry's name.
 func (p *Pending) Name() string { return p.entry }
+
+// Rename gives the entry another name: one that says what it holds, which is known
+// when all is written.
+func (p *Pending) Rename(name string) { p.entry = name }
+
+// Digest is that of the content so far.
+func (p *Pending) Digest() digest.Digest { return digest.From(p.hash) }
 
 // Size is how many bytes were written so far: where the next ones will lie.
 func (p *Pending) Size() int64 { return p.size }

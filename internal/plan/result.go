@@ -10,28 +10,46 @@ import (
 	"ingot/internal/tree"
 )
 
-// The cache's names of a step's result: the delta, and the pack with the contents
-// that are new in it.
-func deltaName(key digest.Digest) string { return "steps/" + key.String() + ".delta" }
-func packName(key digest.Digest) string  { return "steps/" + key.String() + ".pack" }
+// deltaName is the cache's name of a step's result: the name of its pack, a NUL, and
+// the delta.
+func deltaName(key digest.Digest) string { return "steps/" + key.String() }
+
+// packName is the cache's name of a pack, the contents that are new in a result: by
+// what it holds, since two builds of one step at once need not make the same, and each
+// goes on reading its own.
+func packName(content digest.Digest) string { return "steps/" + content.String() + ".pack" }
+
+// fillingName is what entries call a step's pack while it is being filled.
+func fillingName(key digest.Digest) string { return "steps/" + key.String() + ".filling" }
+
+// stored gives a step's result as it lies in the cache.
+func (r *Runner) stored(s Step) (pack, delta string, err error) {
+	data, err := r.Supply.Cache.Get(deltaName(s.Key))
+	if err != nil {
+		return "", "", err
+	}
+	pack, delta, _ = strings.Cut(string(data), "\x00")
+	return pack, delta, nil
+}
 
 // known says whether the cache has a step's result.
 func (r *Runner) known(s Step) bool {
-	return r.Supply.Cache.Has(deltaName(s.Key)) && r.Supply.Cache.Has(packName(s.Key))
+	pack, _, err := r.stored(s)
+	return err == nil && r.Supply.Cache.Has(pack)
 }
 
 // result gives the delta of a step that ran before.
 func (r *Runner) result(s Step) (tree.Delta, error) {
-	data, err := r.Supply.Cache.Get(deltaName(s.Key))
+	pack, data, err := r.stored(s)
 	if err != nil {
 		return tree.Delta{}, err
 	}
-	f, err := r.Supply.Cache.Open(packName(s.Key))
+	f, err := r.Supply.Cache.Open(pack)
 	if err != nil {
 		return tree.Delta{}, err
 	}
 	_ = f.Close()
-	set, rest, err := tree.DecodeEntries(string(data))
+	set, rest, err := tree.DecodeEntries(data)
 	if err != nil {
 		return tree.Delta{}, fmt.Errorf("%w: %w", cache.ErrMissing, err)
 	}
@@ -44,19 +62,30 @@ func (r *Runner) result(s Step) (tree.Delta, error) {
 	return d, nil
 }
 
-// keep puts a step's result into the cache.
-func (r *Runner) keep(s Step, d tree.Delta, pack *cache.Pending) error {
-	if err := pack.Commit(); err != nil {
+// keep puts a step's result into the cache: what changed since before. The pack gets
+// the name that it keeps, and so do the entries that point into it.
+func (w *worker) keep(s Step, before tree.Tree) error {
+	filling := w.pack.Name()
+	name := packName(w.pack.Digest())
+	w.pack.Rename(name)
+	if err := w.pack.Commit(); err != nil {
 		return err
 	}
-	data := tree.AppendEntries(nil, d.Set)
+	// The sandbox goes on to call the packs of all steps as they were when they were filled.
+	if w.packs == nil {
+		w.packs = map[string]string{}
+	}
+	w.packs[filling] = name
+	w.tree = w.tree.InPacks(w.packs)
+	d := tree.Diff(before, w.tree)
+	data := tree.AppendEntries([]byte(name+"\x00"), d.Set)
 	data = append(data, strings.Join(d.Remove, "\x00")...)
-	return r.Supply.Cache.Put(deltaName(s.Key), data)
+	return w.Supply.Cache.Put(deltaName(s.Key), data)
 }
 
 // perform runs a step and keeps what it did.
 func (w *worker) perform(ctx context.Context, s Step) error {
-	pack, err := w.Supply.Cache.Create(packName(s.Key))
+	pack, err := w.Supply.Cache.Create(fillingName(s.Key))
 	if err != nil {
 		return err
 	}
@@ -79,12 +108,12 @@ func (w *worker) perform(ctx context.Context, s Step) error {
 		if err != nil {
 			return err
 		}
-		if w.tree, _, err = box.Capture(ctx, pack.File.File, packName(s.Key), "step:"+s.Name, w.plan.Lock.Epoch); err != nil {
+		if w.tree, _, err = box.Capture(ctx, pack.File.File, pack.Name(), "step:"+s.Name, w.plan.Lock.Epoch); err != nil {
 			return err
 		}
 		if err := pack.Filled(); err != nil {
 			return err
 		}
 	}
-	return w.keep(s, tree.Diff(before, w.tree), pack)
+	return w.keep(s, before)
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ingot/internal/digest"
 	"ingot/internal/distro"
 	"ingot/internal/distro/debian"
 	"ingot/internal/distro/debian/debtest"
@@ -22,6 +23,7 @@ import (
 	"ingot/internal/fetch"
 	"ingot/internal/lock"
 	"ingot/internal/sandbox"
+	"ingot/internal/tree"
 )
 
 func TestMain(m *testing.M) {
@@ -316,5 +318,66 @@ func TestScripts(t *testing.T) {
 	}
 	if strings.Contains(localeScript("C.UTF-8"), "locale-gen") {
 		t.Error("C.UTF-8 is generated")
+	}
+}
+
+// TestStepsAtOnce has another build perform the same step meanwhile, with another
+// outcome: each reads what it made, and the cache holds one of both whole.
+func TestStepsAtOnce(t *testing.T) {
+	r := runner(t)
+	r.Progress = nil
+	p := &Plan{Lock: &lock.Lock{}}
+	step := func(said string) Step {
+		return Step{Name: "one", Key: digest.Of([]byte("key")), data: func(e *edit) error {
+			n, err := e.file("said", 0o644, []byte(said))
+			if err != nil {
+				return err
+			}
+			return e.apply([]tree.Entry{{Kind: tree.Dir, Mode: 0o755}, n})
+		}}
+	}
+	begin := func() *worker {
+		w := &worker{Runner: r, plan: p, chain: Chain{Steps: []Step{step("")}}, reader: tree.NewReader(r.Supply.Cache)}
+		t.Cleanup(w.close)
+		return w
+	}
+	said := []string{"first", "other"}
+	workers := []*worker{begin(), begin()}
+	for i, w := range workers {
+		if err := w.perform(t.Context(), step(said[i])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, w := range workers {
+		if got, err := w.read(w.tree, "said"); err != nil || string(got) != said[i] {
+			t.Errorf("build %d reads %q, %v, want %q", i, got, err, said[i])
+		}
+	}
+	// A build that is killed between pack and delta leaves the pack alone.
+	pack, err := r.Supply.Cache.Create(packName(digest.Of([]byte("third"))))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pack.Write([]byte("third")); err != nil {
+		t.Fatal(err)
+	}
+	if err := pack.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	later := begin()
+	if next := later.applyKnown(&Result{}); next != 1 {
+		t.Fatalf("step %d is next, want none", next)
+	}
+	if got, err := later.read(later.tree, "said"); err != nil || string(got) != "other" {
+		t.Errorf("a later build reads %q, %v", got, err)
+	}
+	if !r.known(step("")) {
+		t.Error("the step is not known")
+	}
+	if err := os.Remove(filepath.Join(r.Supply.Cache.Dir(), "entries", packName(digest.Of([]byte("other"))))); err != nil {
+		t.Fatal(err)
+	}
+	if r.known(step("")) {
+		t.Error("the step is known without its pack")
 	}
 }

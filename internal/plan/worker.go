@@ -26,9 +26,10 @@ type worker struct {
 	reader   *tree.Reader
 	tree     tree.Tree
 	box      *sandbox.Box
-	filled   bool           // the box has the tree
-	dir      *cache.Work    // of a box on disk
-	pack     *cache.Pending // of the step that runs
+	filled   bool              // the box has the tree
+	dir      *cache.Work       // of a box on disk
+	pack     *cache.Pending    // of the step that runs
+	packs    map[string]string // of the steps that ran: their names, by those while they were filled
 	log      func(line string)
 }
 

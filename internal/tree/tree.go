@@ -74,6 +74,17 @@ func (t Tree) All() iter.Seq[Entry] { return slices.Values(t.entries) }
 // Entries is a copy of all entries, in order.
 func (t Tree) Entries() []Entry { return slices.Clone(t.entries) }
 
+// InPacks is the tree with packs called by other names, as far as these say.
+func (t Tree) InPacks(names map[string]string) Tree {
+	out := t.Entries()
+	for i := range out {
+		if name, ok := names[out[i].Content.Pack]; ok {
+			out[i].Content.Pack = name
+		}
+	}
+	return Tree{out}
+}
+
 // Lookup finds the entry at a path.
 func (t Tree) Lookup(path string) (Entry, bool) {
 	i, ok := t.find(path)
