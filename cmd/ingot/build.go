@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,6 +15,7 @@ import (
 	"ingot/internal/definition"
 	"ingot/internal/digest"
 	"ingot/internal/distro/debian"
+	"ingot/internal/fault"
 	"ingot/internal/lock"
 	"ingot/internal/plan"
 	"ingot/internal/sandbox"
@@ -119,7 +121,7 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 	if err != nil {
 		return nil, err
 	}
-	if err := keepSeals(p.Lock, lockPath, result.Seals); err != nil {
+	if err := keepSeals(p.Lock, lockPath, result.Seals, progress); err != nil {
 		return nil, err
 	}
 	sealed, err := supply.Hold(cmd.Context(), h.store, lockPath, p.Lock)
@@ -149,7 +151,7 @@ func (f *buildFlags) plan(ctx context.Context, h *house, def *definition.Definit
 		return nil, err
 	}
 	if changed {
-		if err := lock.Write(lockPath, *l); err != nil {
+		if err := writeLock(lockPath, l); err != nil {
 			return nil, err
 		}
 	}
@@ -169,19 +171,43 @@ func (f *buildFlags) runner(h *house, p *plan.Plan) *plan.Runner {
 	return r
 }
 
-// keepSeals records the seals of a lock's first build.
-func keepSeals(l *lock.Lock, path string, seals []lock.Seal) error {
-	changed := false
-	for _, s := range seals {
-		if !slices.ContainsFunc(l.Seals, func(o lock.Seal) bool { return o.Arch == s.Arch && o.Purpose == s.Purpose }) {
-			l.Seals = append(l.Seals, s)
-			changed = true
+// writeLock writes a lock. One that is there already with the same identity may have
+// got seals meanwhile: it keeps them.
+func writeLock(path string, l *lock.Lock) error {
+	return lock.Update(path, func(now *lock.Lock) *lock.Lock {
+		if now != nil && now.Digest() == l.Digest() {
+			l.Seals = now.Seals
 		}
-	}
-	if !changed {
-		return nil
-	}
-	return lock.Write(path, *l)
+		return l
+	})
+}
+
+// keepSeals records the seals of a lock's first build, beside those that other builds
+// of it recorded meanwhile. A lock that is another by now stays as it is.
+func keepSeals(l *lock.Lock, path string, seals []lock.Seal, progress *ui.Progress) error {
+	var differs error
+	err := lock.Update(path, func(now *lock.Lock) *lock.Lock {
+		if now == nil || now.Digest() != l.Digest() {
+			progress.Warnf("%s changed while this build ran: it does not get this build's seals", path)
+			return nil
+		}
+		known := len(now.Seals)
+		for _, s := range seals {
+			i := slices.IndexFunc(now.Seals, func(o lock.Seal) bool { return o.Arch == s.Arch && o.Purpose == s.Purpose })
+			if i < 0 {
+				now.Seals = append(now.Seals, s)
+			} else if now.Seals[i] != s {
+				differs = fault.Newf(fault.Verification, "the %s tree for %s differs from the one that another build of this lock made meanwhile", s.Purpose, s.Arch).
+					WithHint("something in the build depends on more than the lock; build again to see which files differ")
+			}
+		}
+		l.Seals = now.Seals
+		if len(now.Seals) == known {
+			return nil
+		}
+		return now
+	})
+	return errors.Join(err, differs)
 }
 
 // builtJSON is the object that "build --json" prints.

@@ -116,10 +116,7 @@ func runLock(cmd *cobra.Command, f sourceFlags, args []string, move compiler.Mov
 	if err != nil {
 		return err
 	}
-	if old != nil && old.Digest() == l.Digest() {
-		l.Seals = old.Seals
-	}
-	if err := lock.Write(path, *l); err != nil {
+	if err := writeLock(path, l); err != nil {
 		return err
 	}
 	// From now on 'ingot store gc' keeps what the lock names.
@@ -154,12 +151,15 @@ func runReseal(args []string) error {
 	if err != nil {
 		return err
 	}
-	l, err := lock.Read(path)
-	if err != nil {
+	if _, err := lock.Read(path); err != nil {
 		return err
 	}
-	l.Seals = nil
-	return lock.Write(path, *l)
+	return lock.Update(path, func(now *lock.Lock) *lock.Lock {
+		if now != nil {
+			now.Seals = nil
+		}
+		return now
+	})
 }
 
 // contents counts what a lock holds.

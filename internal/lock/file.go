@@ -9,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
 	"ingot/internal/definition"
 	"ingot/internal/digest"
 	"ingot/internal/fault"
@@ -46,27 +48,75 @@ func ReadFrom(r io.Reader, name string) (*Lock, error) {
 	return l, nil
 }
 
-// Write writes a lock's file, whole or not at all. A lock that would not be read
-// again is refused and the old file stays.
+// Write writes a lock's file, whole or not at all; of a symbolic link, the file that it
+// leads to. A lock that would not be read again is refused and the old file stays.
 func Write(path string, l Lock) error {
+	return exclusively(path, func(file string) error { return write(path, file, l) })
+}
+
+// Update replaces a lock by what change makes of the one that is there now, nil if none
+// is. Nobody else writes it meanwhile. Where change gives nil, the file stays.
+func Update(path string, change func(now *Lock) *Lock) error {
+	return exclusively(path, func(file string) error {
+		now, err := Read(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		l := change(now)
+		if l == nil {
+			return nil
+		}
+		return write(path, file, *l)
+	})
+}
+
+// exclusively calls f with the file that a path leads to, while the directory of it is
+// locked.
+func exclusively(path string, f func(file string) error) error {
+	file := path
+	for links := 0; ; links++ {
+		to, err := os.Readlink(file)
+		if err != nil { // no link, or not there yet
+			break
+		}
+		if links == 40 {
+			return fmt.Errorf("cannot write %s: %w", path, unix.ELOOP)
+		}
+		if !filepath.IsAbs(to) {
+			to = filepath.Dir(file) + "/" + to // what ".." means, a link before it may say
+		}
+		file = to
+	}
+	dir, err := os.Open(filepath.Dir(file))
+	if err != nil {
+		return fmt.Errorf("cannot write %s: %w", path, err)
+	}
+	defer dir.Close() //nolint:errcheck // and so the lock
+	if err := unix.Flock(int(dir.Fd()), unix.LOCK_EX); err != nil {
+		return fmt.Errorf("cannot write %s: cannot lock its directory: %w", path, err)
+	}
+	return f(file)
+}
+
+func write(path, file string, l Lock) error {
 	if err := l.Check(); err != nil {
 		return fmt.Errorf("cannot write %s: the lock %w", path, err)
 	}
 	// Its mode is what the umask leaves, which os.CreateTemp would narrow.
-	name := filepath.Join(filepath.Dir(path), fmt.Sprintf(".%s.%016x", filepath.Base(path), rand.Uint64()))
+	name := filepath.Join(filepath.Dir(file), fmt.Sprintf(".%s.%016x", filepath.Base(file), rand.Uint64()))
 	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666) //nolint:gosec // as any file of the user's
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	err = writeThrough(f, Encode(l))
 	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = os.Rename(f.Name(), file)
 	}
 	if err != nil {
 		_ = os.Remove(f.Name())
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
-	return syncDir(filepath.Dir(path))
+	return syncDir(filepath.Dir(file))
 }
 
 func writeThrough(f *os.File, b []byte) error {

@@ -467,3 +467,93 @@ func TestWriteHonoursTheUmask(t *testing.T) {
 		t.Errorf("%v, %v", info.Mode(), err)
 	}
 }
+
+func TestUpdate(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ingot.lock")
+	if err := Update(path, func(now *Lock) *Lock {
+		if now != nil {
+			t.Errorf("there is a lock: %v", now)
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("nothing became a file: %v", err)
+	}
+	l := sample()
+	l.Sets, l.Seals = nil, nil
+	many := []string{"amd64", "arm64", "armel", "armhf", "i386", "mips64el", "ppc64el", "s390x"}
+	for _, arch := range many {
+		l.Sets = append(l.Sets, Set{Arch: arch, Purpose: "machine"})
+	}
+	if err := Write(path, l); err != nil {
+		t.Fatal(err)
+	}
+	// Many add something of their own at once.
+	errs := make(chan error)
+	for _, arch := range many {
+		go func() {
+			errs <- Update(path, func(now *Lock) *Lock {
+				now.Seals = append(now.Seals, Seal{Arch: arch, Purpose: "machine", SHA256: of("tree")})
+				return now
+			})
+		}()
+	}
+	for range many {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	got, err := Read(path)
+	if err != nil || len(got.Seals) != len(many) {
+		t.Errorf("%v, %v", got, err)
+	}
+	if err := os.WriteFile(path, []byte("no lock"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := Update(path, func(*Lock) *Lock { t.Error("a damaged lock was changed"); return nil }); fault.CodeOf(err) != fault.Verification {
+		t.Errorf("a damaged lock: %v", err)
+	}
+}
+
+func TestWriteFollowsLinks(t *testing.T) {
+	for _, c := range []struct{ summary, link, file string }{
+		{"beside", "real.lock", "real.lock"},
+		{"elsewhere", "locks/real.lock", "locks/real.lock"},
+		{"a link to a link", "other.lock", "real.lock"},
+		{"up from a directory that is a link", "linked/../real.lock", "deep/real.lock"},
+	} {
+		for _, there := range []bool{false, true} {
+			dir := t.TempDir()
+			path, file := filepath.Join(dir, "ingot.lock"), filepath.Join(dir, c.file)
+			if err := errors.Join(os.Mkdir(filepath.Join(dir, "locks"), 0o755), os.MkdirAll(filepath.Join(dir, "deep", "er"), 0o755), os.Symlink("deep/er", filepath.Join(dir, "linked")),
+				os.Symlink("real.lock", filepath.Join(dir, "other.lock")), os.Symlink(c.link, path)); err != nil {
+				t.Fatal(err)
+			}
+			l := sample()
+			if there {
+				if err := os.WriteFile(file, Encode(l), 0o600); err != nil {
+					t.Fatal(err)
+				}
+				l.Epoch++
+			}
+			if err := Write(path, l); err != nil {
+				t.Fatal(err)
+			}
+			if to, err := os.Readlink(path); err != nil || to != c.link {
+				t.Errorf("%s: the link leads to %q, %v", c.summary, to, err)
+			}
+			if got, err := os.ReadFile(file); err != nil || !bytes.Equal(got, Encode(l)) {
+				t.Errorf("%s: the file is not the lock: %v", c.summary, err)
+			}
+		}
+	}
+	dir := t.TempDir()
+	if err := os.Symlink("ingot.lock", filepath.Join(dir, "ingot.lock")); err != nil {
+		t.Fatal(err)
+	}
+	if err := Write(filepath.Join(dir, "ingot.lock"), sample()); err == nil {
+		t.Error("a link to itself was written")
+	}
+}
