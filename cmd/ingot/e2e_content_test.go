@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -81,6 +82,34 @@ unix-groups: [{name: media, gid: 2000}]
 		p := c.project(t, map[string]string{"ingot.yaml": minimal + "scripts: [{name: dice, run: ./dice.sh}]\n", "dice.sh": "#!/bin/sh\nhead -c 16 /dev/urandom >/etc/dice\nhead -c 16 /dev/urandom >>/etc/issue\n"})
 		p.build(t)
 		p.refuse(t, 5, []string{"/etc/dice differs (step script dice)", "/etc/issue differs (step script dice)", "--reseal"}, "build", "--no-cache", "--to", "out")
+	})
+	t.Run("at once", func(t *testing.T) {
+		p := c.project(t, map[string]string{"ingot.yaml": minimal + "scripts: [{name: dice, run: ./dice.sh}]\n", "dice.sh": "#!/bin/sh\nhead -c 300000 /dev/urandom >/rnd\n"})
+		p.must(t, "lock")
+		var builds []*exec.Cmd
+		for _, to := range []string{"o1", "o2"} {
+			cmd := p.command(t.Context(), "build", "--no-cache", "--to", to)
+			if err := cmd.Start(); err != nil {
+				t.Fatal(err)
+			}
+			builds = append(builds, cmd)
+		}
+		var codes []int
+		for _, cmd := range builds {
+			_ = cmd.Wait()
+			codes = append(codes, cmd.ProcessState.ExitCode())
+		}
+		slices.Sort(codes) // the one that ends last differs from the other
+		if !slices.Equal(codes, []int{0, 5}) {
+			t.Errorf("exit codes %v, want 0 and 5", codes)
+		}
+		for _, to := range []string{"o1", "o2"} {
+			// As its seal says: "/rnd" at the end of a line with the digest.
+			rnd := readTar(t, p.path(to+"/small-amd64.tar"))["/rnd"].content
+			if seal := p.read(t, to+"/small-amd64.container.seal"); len(rnd) != 300000 || !strings.Contains(seal, sha256Text(rnd)) {
+				t.Errorf("%s: /rnd of %d bytes is not what the seal says", to, len(rnd))
+			}
+		}
 	})
 }
 
