@@ -107,9 +107,14 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 			return nil, err
 		}
 	}
-	p, err := f.plan(cmd.Context(), h, def, lockPath)
+	p, changed, err := f.plan(cmd.Context(), h, def, lockPath)
 	if err != nil {
 		return nil, err
+	}
+	if changed {
+		if err := writeLock(lockPath, p.Lock); err != nil {
+			return nil, err
+		}
 	}
 	// 'ingot store gc' keeps what the lock names, and all of it while this runs.
 	release, err := supply.Hold(cmd.Context(), h.store, lockPath, p.Lock)
@@ -139,23 +144,19 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 	return out, nil
 }
 
-// plan makes the plan of a definition and its lock; a lock that changed is
-// written.
-func (f *buildFlags) plan(ctx context.Context, h *house, def *definition.Definition, lockPath string) (*plan.Plan, error) {
+// plan makes the plan of a definition and its lock. A lock that differs from the one
+// that is there is not written yet.
+func (f *buildFlags) plan(ctx context.Context, h *house, def *definition.Definition, lockPath string) (p *plan.Plan, changed bool, err error) {
 	c, err := h.compiler(f.sourceFlags)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	l, changed, err := c.Settle(ctx, def, lockPath, f.locked)
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	if changed {
-		if err := writeLock(lockPath, l); err != nil {
-			return nil, err
-		}
-	}
-	return plan.Make(def, l, f.wish)
+	p, err = plan.Make(def, l, f.wish)
+	return p, changed, err
 }
 
 func (f *buildFlags) runner(h *house, p *plan.Plan) *plan.Runner {

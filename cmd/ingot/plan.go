@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -38,7 +39,8 @@ func newPlanCommand() *cobra.Command {
 		Use:   "plan [FILE]",
 		Short: "Show the steps of a build, and which are cached, without running any",
 		Long: `plan prints what build would do: each step with its key, the digest of all that
-the step reads, and whether its result is known already.`,
+the step reads, and whether its result is known already. It is the plan of the lock
+as build would have it, and writes none.`,
 		GroupID: groupMake,
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -55,11 +57,14 @@ the step reads, and whether its result is known already.`,
 			if err != nil {
 				return err
 			}
-			p, err := f.plan(cmd.Context(), h, def, lockPath)
+			p, changed, err := f.plan(cmd.Context(), h, def, lockPath)
 			if err != nil {
 				return err
 			}
 			out := describePlan(p, f.runner(h, p))
+			if changed {
+				progress.Notef("%s is not written; 'ingot lock' or 'ingot build' does", filepath.Base(lockPath))
+			}
 			progress.Close()
 			if f.json {
 				return printJSON(cmd, out)

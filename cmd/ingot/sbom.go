@@ -40,7 +40,7 @@ spdxVersion: SPDX has no place for a key of ingot's.`,
 			if err != nil {
 				return err
 			}
-			p, err := f.plan(cmd.Context(), h, def, lockPath)
+			p, _, err := f.plan(cmd.Context(), h, def, lockPath)
 			if err != nil {
 				return err
 			}

@@ -54,7 +54,7 @@ version, or a step of the build. The image must have been built before.`,
 			if err != nil {
 				return err
 			}
-			p, err := f.plan(cmd.Context(), h, def, lockPath)
+			p, _, err := f.plan(cmd.Context(), h, def, lockPath)
 			if err != nil {
 				return err
 			}
