@@ -133,7 +133,10 @@ func (c *Compiler) Compile(ctx context.Context, def *definition.Definition, old 
 		return nil, err
 	}
 	task := c.Progress.Start(ui.Step{ID: "resolve", Name: "choose packages"})
-	err = c.resolve(def, l, indexes, read, old, move)
+	err = c.resolve(ctx, def, l, indexes, read, old, move)
+	if err == nil {
+		err = ctx.Err() // whoever asked does not want it any more
+	}
 	task.Done(err)
 	if err != nil {
 		return nil, err
@@ -177,7 +180,7 @@ func (c *Compiler) readIndexes(ctx context.Context, archives []debian.Archive, a
 	indexes, err := updater.Update(ctx, archives, slices.Compact(arches))
 	var read map[string]*debian.Index
 	if err == nil {
-		read, err = readAll(indexes)
+		read, err = readAll(ctx, indexes)
 	}
 	task.Done(err)
 	if err != nil {
@@ -215,7 +218,7 @@ func (c *Compiler) Tools(ctx context.Context, release string, packages []string)
 	if err != nil {
 		return nil, err
 	}
-	l.Tools, err = u.Resolve(distro.Request{Arch: c.HostArch, Packages: packages})
+	l.Tools, err = resolve(ctx, u, distro.Request{Arch: c.HostArch, Packages: packages})
 	return l, err
 }
 
@@ -238,8 +241,9 @@ func (c *Compiler) archives(def *definition.Definition) ([]debian.Archive, error
 		}
 		return out, nil
 	}
+	names := archiveNames(def.Archives)
 	for i, d := range def.Archives {
-		a := lock.Archive{Name: archiveName(def.Archives, i), URL: d.URL, Suites: d.Suites, Components: d.Components}
+		a := lock.Archive{Name: names[i], URL: d.URL, Suites: d.Suites, Components: d.Components}
 		keys := builtIn
 		if d.Key != "" {
 			a.Key = relative(def.Dir, d.Key)
@@ -256,9 +260,11 @@ func (c *Compiler) archives(def *definition.Definition) ([]debian.Archive, error
 	return out, nil
 }
 
-// archiveName is the last part of an archive's URL, made unique.
-func archiveName(all []definition.Archive, i int) string {
-	name := func(a definition.Archive) string {
+// archiveNames are the last parts of archives' URLs, made unique with numbers.
+func archiveNames(all []definition.Archive) []string {
+	names := make([]string, len(all))
+	count := map[string]int{}
+	for i, a := range all {
 		n := strings.TrimRight(a.URL, "/")
 		n = strings.ToLower(n[strings.LastIndexByte(n, '/')+1:])
 		n = strings.Map(func(r rune) rune {
@@ -267,32 +273,55 @@ func archiveName(all []definition.Archive, i int) string {
 			}
 			return '-'
 		}, n)
-		return strings.Trim(n, "-")
+		names[i] = strings.Trim(n, "-")
+		count[names[i]]++
 	}
-	n := name(all[i])
-	for j, a := range all {
-		if n == "" || j != i && name(a) == n {
-			return strings.Trim(fmt.Sprintf("%s-%d", n, i+1), "-")
+	for i, base := range slices.Clone(names) {
+		if base != "" && count[base] == 1 {
+			continue
 		}
+		for number := i + 1; ; number++ {
+			names[i] = strings.Trim(fmt.Sprintf("%s-%d", base, number), "-")
+			if count[names[i]] == 0 {
+				break
+			}
+		}
+		count[names[i]]++
 	}
-	return n
+	return names
 }
 
 // readAll reads indexes, each once, by file.
-func readAll(files []debian.IndexFile) (map[string]*debian.Index, error) {
+func readAll(ctx context.Context, files []debian.IndexFile) (map[string]*debian.Index, error) {
 	out := map[string]*debian.Index{}
 	for _, x := range files {
 		f, err := os.Open(x.File)
 		if err != nil {
 			return nil, fmt.Errorf("cannot open index: %w", err)
 		}
-		out[x.File], err = debian.ReadIndex(io.Reader(f), x.Source)
+		out[x.File], err = debian.ReadIndex(until{ctx, f}, x.Source)
 		_ = f.Close()
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 		if err != nil {
 			return nil, fault.Newf(fault.Verification, "%s of %s: %w", x.Path, x.Archive, err)
 		}
 	}
 	return out, nil
+}
+
+// An until reads until its context ends.
+type until struct {
+	ctx  context.Context
+	from io.Reader
+}
+
+func (u until) Read(b []byte) (int, error) {
+	if err := u.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return u.from.Read(b)
 }
 
 // universe is the packages of one architecture, from indexes in the order of the
@@ -308,7 +337,7 @@ func universe(files []debian.IndexFile, read map[string]*debian.Index, arch stri
 }
 
 // resolve fills in the lock's sets and tools.
-func (c *Compiler) resolve(def *definition.Definition, l *lock.Lock, files []debian.IndexFile, read map[string]*debian.Index, old *lock.Lock, move Move) error {
+func (c *Compiler) resolve(ctx context.Context, def *definition.Definition, l *lock.Lock, files []debian.IndexFile, read map[string]*debian.Index, old *lock.Lock, move Move) error {
 	for _, arch := range def.Arch {
 		u, err := universe(files, read, arch)
 		if err != nil {
@@ -323,7 +352,7 @@ func (c *Compiler) resolve(def *definition.Definition, l *lock.Lock, files []deb
 				}
 				req.Packages = append(req.Packages, more...)
 			}
-			refs, err := u.Resolve(req)
+			refs, err := resolve(ctx, u, req)
 			if err != nil {
 				return err
 			}
@@ -333,7 +362,7 @@ func (c *Compiler) resolve(def *definition.Definition, l *lock.Lock, files []deb
 						WithHint("take it out of 'remove', or start from 'essential'")
 				}
 			}
-			refs = hold(u, req, refs, oldSet(old, arch, purpose), move)
+			refs = hold(ctx, u, req, refs, oldSet(old, arch, purpose), move)
 			l.Sets = append(l.Sets, lock.Set{Arch: arch, Purpose: purpose, Refs: refs})
 		}
 	}
@@ -345,10 +374,18 @@ func (c *Compiler) resolve(def *definition.Definition, l *lock.Lock, files []deb
 	if err != nil {
 		return err
 	}
-	if l.Tools, err = u.Resolve(distro.Request{Arch: c.HostArch, Packages: tools}); err != nil {
+	if l.Tools, err = resolve(ctx, u, distro.Request{Arch: c.HostArch, Packages: tools}); err != nil {
 		return fmt.Errorf("tools tree: %w", err)
 	}
 	return nil
+}
+
+// resolve chooses packages, unless nobody wants them any more.
+func resolve(ctx context.Context, u *debian.Universe, req distro.Request) ([]distro.Ref, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return u.Resolve(req)
 }
 
 func oldSet(old *lock.Lock, arch, purpose string) []distro.Ref {
@@ -366,7 +403,7 @@ func oldSet(old *lock.Lock, arch, purpose string) []distro.Ref {
 // hold keeps the old lock's versions of packages that are chosen again and that
 // may not move, as far as the archives still offer them, the request says nothing
 // of their versions, and they fit together.
-func hold(u *debian.Universe, req distro.Request, fresh, old []distro.Ref, move Move) []distro.Ref {
+func hold(ctx context.Context, u *debian.Universe, req distro.Request, fresh, old []distro.Ref, move Move) []distro.Ref {
 	if move.All {
 		return fresh
 	}
@@ -390,12 +427,12 @@ func hold(u *debian.Universe, req distro.Request, fresh, old []distro.Ref, move 
 	// Where all of them do not fit, each half of them may.
 	var try func(held []string)
 	try = func(held []string) {
-		if len(held) == 0 {
+		if len(held) == 0 || ctx.Err() != nil {
 			return
 		}
 		more := req
 		more.Packages = append(slices.Clone(req.Packages), held...)
-		if refs, err := u.Resolve(more); err == nil {
+		if refs, err := resolve(ctx, u, more); err == nil {
 			req, fresh = more, refs
 			return
 		}

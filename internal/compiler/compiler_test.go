@@ -1,7 +1,9 @@
 package compiler
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"os"
@@ -138,6 +140,59 @@ func TestCompile(t *testing.T) {
 	if err != nil || string(lock.Encode(*again)) != string(lock.Encode(*l)) {
 		t.Errorf("again, it differs: %v\n%s", err, diff.Diff(string(lock.Encode(*l)), string(lock.Encode(*again))))
 	}
+}
+
+// closing calls a function when a response was read.
+type closing struct{ then func() }
+
+func (c closing) RoundTrip(r *http.Request) (*http.Response, error) {
+	got, err := http.DefaultTransport.RoundTrip(r)
+	if err == nil {
+		got.Body = closed{got.Body, c.then}
+	}
+	return got, err
+}
+
+type closed struct {
+	io.ReadCloser
+	then func()
+}
+
+func (c closed) Close() error {
+	defer c.then()
+	return c.ReadCloser.Close()
+}
+
+func TestCompileIsInterrupted(t *testing.T) {
+	b := newBench(t, "aa 1")
+	def := b.define(t, "packages: [aa]")
+	if _, err := b.compiler.Compile(t.Context(), def, nil, Move{}); err != nil {
+		t.Fatal(err)
+	}
+	// The indexes are there: after the one request nothing looks at the network again.
+	ctx, cancel := context.WithCancel(t.Context())
+	b.compiler.Client = &fetch.Client{Transport: closing{cancel}}
+	if l, err := b.compiler.Compile(ctx, def, nil, Move{}); fault.CodeOf(err) != fault.Interrupted {
+		t.Errorf("it went on: %v, %v", l != nil, err)
+	}
+	b.compiler.Client = &fetch.Client{}
+	files, _, err := b.compiler.readIndexes(t.Context(), must(b.compiler.archives(def)), []string{"amd64"}, &lock.Lock{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := readAll(ctx, files); fault.CodeOf(err) != fault.Interrupted {
+		t.Errorf("indexes are read: %v", err)
+	}
+	if err := b.compiler.resolve(ctx, def, &lock.Lock{}, files, must(readAll(t.Context(), files)), nil, Move{}); fault.CodeOf(err) != fault.Interrupted {
+		t.Errorf("packages are chosen: %v", err)
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }
 
 func TestCompileRefuses(t *testing.T) {
@@ -372,17 +427,15 @@ func TestArchiveNames(t *testing.T) {
 		{"http://a.example/debian http://b.example/Debian", "debian-1 debian-2"},
 		{"http://a.example/x_y.z/~me", "me"},
 		{"http://a.example/~ http://a.example/b", "1 b"},
-		{"http://a.example/a-2 http://a.example/a http://b.example/a", "a-2 a-2 a-3"},
+		{"http://a.example/a-2 http://a.example/a http://b.example/a", "a-2 a-3 a-4"},
+		{"http://a.example/a http://b.example/a http://a.example/a-2", "a-1 a-3 a-2"},
+		{"http://a.example/~ http://a.example/1", "2 1"},
 	} {
 		var all []definition.Archive
 		for _, u := range strings.Fields(c.urls) {
 			all = append(all, definition.Archive{URL: u})
 		}
-		var got []string
-		for i := range all {
-			got = append(got, archiveName(all, i))
-		}
-		if s := strings.Join(got, " "); s != c.want {
+		if s := strings.Join(archiveNames(all), " "); s != c.want {
 			t.Errorf("%s: got %s, want %s", c.urls, s, c.want)
 		}
 	}
