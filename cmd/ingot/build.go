@@ -101,6 +101,11 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 	if err != nil {
 		return nil, err
 	}
+	if f.test {
+		if err := f.provable(def); err != nil {
+			return nil, err
+		}
+	}
 	// Before packages are chosen; a plan's run sees for itself.
 	if _, err := os.Stat(lockPath); err != nil {
 		if err := sandbox.Check(cmd.Context()); err != nil {

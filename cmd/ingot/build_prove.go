@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/term"
 
+	"ingot/internal/definition"
 	"ingot/internal/fault"
 	"ingot/internal/plan"
 	"ingot/internal/sandbox"
@@ -16,13 +17,24 @@ import (
 	"ingot/internal/vm"
 )
 
+// provable refuses a build whose tests could not run: it is known before anything is
+// built.
+func (f *buildFlags) provable(def *definition.Definition) error {
+	if len(def.Tests) == 0 {
+		return fault.Newf(fault.Usage, "the definition has no tests").WithHint("add some: tests: [{run: \"systemctl is-active nginx\"}]")
+	}
+	if !slices.ContainsFunc(def.Outputs, func(o definition.Output) bool {
+		return o.Bootable() && (len(f.wish.Formats) == 0 || slices.Contains(f.wish.Formats, o.Format))
+	}) {
+		return fault.Newf(fault.Usage, "no output of this build boots by itself, so no test can run").WithHint("add the output qcow2, or leave out --output")
+	}
+	return nil
+}
+
 // prove boots what was built and runs the definition's tests in it: in one
 // artifact of each architecture, since all of them hold the same tree.
 func (f *buildFlags) prove(ctx context.Context, h *house, p *plan.Plan, r *plan.Result) ([]vm.Result, error) {
 	tests := p.Definition.Tests
-	if len(tests) == 0 {
-		return nil, fault.Newf(fault.Usage, "the definition has no tests").WithHint("add some: tests: [{run: \"systemctl is-active nginx\"}]")
-	}
 	var all []vm.Result
 	var done []string
 	for _, a := range r.Artifacts {
@@ -37,9 +49,6 @@ func (f *buildFlags) prove(ctx context.Context, h *house, p *plan.Plan, r *plan.
 		if err != nil {
 			return all, err
 		}
-	}
-	if len(done) == 0 {
-		return nil, fault.Newf(fault.Usage, "no output of this build boots by itself, so no test can run").WithHint("add the output qcow2, or leave out --output")
 	}
 	return all, nil
 }
