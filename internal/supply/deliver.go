@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 
 	"golang.org/x/sync/errgroup"
@@ -58,6 +59,9 @@ func (s *Supply) Deliver(ctx context.Context, refs []distro.Ref, m Meter) *Deliv
 		}
 	}
 	d.left = len(unique)
+	packed := slices.DeleteFunc(slices.Clone(unique), func(ref distro.Ref) bool {
+		return s.Cache.Has(treeName(ref)) && s.Cache.Has(packName(ref))
+	})
 	inner, cancel := context.WithCancel(ctx)
 	d.cancel = cancel
 	g, inner := errgroup.WithContext(inner)
@@ -66,7 +70,7 @@ func (s *Supply) Deliver(ctx context.Context, refs []distro.Ref, m Meter) *Deliv
 	ready := make(chan int, len(unique))
 	g.Go(func() error {
 		defer close(ready)
-		err := s.fetch(inner, unique, ready, m)
+		err := s.fetch(inner, unique, packed, ready, m)
 		if err == nil {
 			close(d.stored)
 		}

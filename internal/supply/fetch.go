@@ -14,18 +14,20 @@ import (
 
 // Fetch brings packages into the store and no further.
 func (s *Supply) Fetch(ctx context.Context, refs []distro.Ref, m Meter) error {
-	return s.fetch(ctx, refs, make(chan int, len(refs)), m)
+	return s.fetch(ctx, refs, nil, make(chan int, len(refs)), m)
 }
 
 // fetch sends the place of each package to ready once the store has it. What it
-// brought is durable when it returns.
-func (s *Supply) fetch(ctx context.Context, refs []distro.Ref, ready chan<- int, m Meter) error {
+// brought is durable when it returns. It begins only if there is room for that, and
+// for what will be unpacked.
+func (s *Supply) fetch(ctx context.Context, refs, unpacked []distro.Ref, ready chan<- int, m Meter) error {
 	// One lock may name a package in several sets.
 	places := map[digest.Digest][]int{}
+	var there []int
 	var missing []distro.Ref
 	for i, ref := range refs {
 		if s.Store.Has(ref.SHA256, ref.Size) {
-			ready <- i
+			there = append(there, i)
 			continue
 		}
 		if places[ref.SHA256] == nil {
@@ -33,14 +35,17 @@ func (s *Supply) fetch(ctx context.Context, refs []distro.Ref, ready chan<- int,
 		}
 		places[ref.SHA256] = append(places[ref.SHA256], i)
 	}
-	if len(missing) == 0 {
-		return nil
-	}
-	if s.Mirrors == nil {
+	if len(missing) > 0 && s.Mirrors == nil {
 		return offline(missing)
 	}
-	if err := s.room(missing); err != nil {
+	if err := s.room(missing, unpacked); err != nil {
 		return err
+	}
+	for _, i := range there {
+		ready <- i
+	}
+	if len(missing) == 0 {
+		return nil
 	}
 	var jobs []fetch.Job
 	for _, ref := range missing {

@@ -16,29 +16,34 @@ import (
 // is unpacked, taken over many: Debian's are three to four times.
 const unpackedTimes = 2
 
-// room says before anything is fetched when there is no space for it: for the
-// packages exactly, for their unpacked form at least.
-func (s *Supply) room(missing []distro.Ref) error {
-	var need uint64
-	for _, ref := range missing {
-		need += uint64(max(0, ref.Size))
-	}
+// room says before anything is fetched or unpacked when there is no space for it: for
+// the packages exactly, for their unpacked form at least.
+func (s *Supply) room(missing, unpacked []distro.Ref) error {
 	home, err := spaceAt(s.Store.Dir())
 	if err != nil {
 		return err
 	}
-	if err := home.hold(need, store.Variable); err != nil {
+	fetched := sizeOf(missing)
+	if err := home.hold(fetched, store.Variable); err != nil {
 		return err
 	}
 	place, err := spaceAt(s.Cache.Dir())
 	if err != nil {
 		return err
 	}
-	unpacked := need * unpackedTimes
-	if place.id == home.id {
-		unpacked += need
+	need := sizeOf(unpacked) * unpackedTimes
+	if need > 0 && place.id == home.id {
+		need += fetched
 	}
-	return place.hold(unpacked, cache.Variable)
+	return place.hold(need, cache.Variable)
+}
+
+func sizeOf(refs []distro.Ref) uint64 {
+	var n uint64
+	for _, ref := range refs {
+		n += uint64(max(0, ref.Size))
+	}
+	return n
 }
 
 // A space is what a file system has left.

@@ -469,6 +469,30 @@ func TestNoRoom(t *testing.T) {
 	}
 }
 
+// TestNoRoomToUnpack has a package in the store that is larger than any disk, unpacked.
+func TestNoRoomToUnpack(t *testing.T) {
+	a := newArchive(t, 2)
+	s := supplyIn(t, t.TempDir(), a)
+	if err := s.Fetch(t.Context(), a.refs, Meter{}); err != nil {
+		t.Fatal(err)
+	}
+	large := &a.refs[1]
+	large.Size = 1 << 43
+	path := s.Store.Path(large.SHA256)
+	if err := errors.Join(os.Chmod(path, 0o600), os.Truncate(path, large.Size)); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second) // it is not read: that takes hours
+	defer cancel()
+	_, err := s.Unpacked(ctx, a.refs, Meter{})
+	if fault.CodeOf(err) != fault.Preflight || !strings.Contains(fault.HintOf(err), cache.Variable) || s.Cache.Has(treeName(a.refs[0])) {
+		t.Errorf("%v; something was unpacked: %v", err, s.Cache.Has(treeName(a.refs[0])))
+	}
+	if err := s.Fetch(ctx, a.refs, Meter{}); err != nil {
+		t.Errorf("what needs no unpacking: %v", err)
+	}
+}
+
 func TestHold(t *testing.T) {
 	a := newArchive(t, 6)
 	dir := t.TempDir()
