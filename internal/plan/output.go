@@ -55,6 +55,9 @@ func (w *worker) write(ctx context.Context, o Output, seal digest.Digest, t *ui.
 			return a, err
 		}
 	}
+	if err := w.writeSeal(); err != nil {
+		return a, err
+	}
 	beside, err := w.writePapers(ctx, a)
 	if err != nil {
 		return a, err

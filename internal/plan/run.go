@@ -116,6 +116,9 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 	}
 	w := &worker{Runner: r, plan: p, chain: c, reader: tree.NewReader(r.Supply.Cache)}
 	defer w.close()
+	if err := w.foreseeRoom(todo); err != nil {
+		return err
+	}
 	if err := w.runSteps(ctx, out); err != nil {
 		return err
 	}

@@ -321,6 +321,29 @@ func TestScripts(t *testing.T) {
 	}
 }
 
+// TestRunWithoutRoom has packages larger than any disk, and an artifact that cannot be
+// put in its place.
+func TestRunWithoutRoom(t *testing.T) {
+	f := newFactory(t)
+	p := f.plan(t)
+	p.Chains[0].Set.Refs = slices.Clone(f.refs)
+	p.Chains[0].Set.Refs[0].Size = 1 << 60
+	_, err := f.Run(t.Context(), p)
+	if fault.CodeOf(err) != fault.Preflight || !strings.Contains(err.Error(), "artifacts in "+f.To) || !strings.Contains(fault.HintOf(err), "--to") {
+		t.Errorf("%v", err)
+	}
+	if err := os.MkdirAll(filepath.Join(f.To, "web-amd64.tar", "in the way"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Run(t.Context(), f.plan(t)); err == nil {
+		t.Error("it is done")
+	}
+	left, err := filepath.Glob(filepath.Join(f.To, "*"))
+	if err != nil || !slices.Equal(left, []string{filepath.Join(f.To, "web-amd64.tar")}) {
+		t.Errorf("beside no artifact lie %q, %v", left, err)
+	}
+}
+
 // TestStepsAtOnce has another build perform the same step meanwhile, with another
 // outcome: each reads what it made, and the cache holds one of both whole.
 func TestStepsAtOnce(t *testing.T) {

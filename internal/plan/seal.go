@@ -45,11 +45,23 @@ func (w *worker) seal() (lock.Seal, error) {
 			return s, err
 		}
 	}
-	name := w.sealName()
-	if err := artifact.WriteFile(filepath.Join(w.To, name), text.Bytes()); err != nil {
-		return s, err
+	w.list = text.Bytes()
+	return s, nil
+}
+
+// writeSeal puts the list beside the first artifact that is there: one without any
+// would say nothing.
+func (w *worker) writeSeal() error {
+	if w.list == nil {
+		return nil
 	}
-	return s, artifact.UpdateSums(w.To, map[string]digest.Digest{name: s.SHA256})
+	name := w.sealName()
+	if err := artifact.WriteFile(filepath.Join(w.To, name), w.list); err != nil {
+		return err
+	}
+	sum := digest.Of(w.list)
+	w.list = nil
+	return artifact.UpdateSums(w.To, map[string]digest.Digest{name: sum})
 }
 
 // sealName is the list's name beside the artifacts.

@@ -103,7 +103,11 @@ func TestSeal(t *testing.T) {
 	r := runner(t)
 	seal := func(r *Runner, tr tree.Tree, seals ...lock.Seal) (lock.Seal, error) {
 		w := &worker{Runner: r, tree: tr, chain: Chain{Arch: "amd64", Purpose: Container}, plan: &Plan{Definition: &definition.Definition{Name: "web"}, Lock: &lock.Lock{Seals: seals}}}
-		return w.seal()
+		s, err := w.seal()
+		if err != nil {
+			return s, err
+		}
+		return s, w.writeSeal()
 	}
 	first, err := seal(r, treeOf(t, "etc", "1"))
 	if err != nil {

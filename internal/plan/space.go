@@ -2,6 +2,7 @@ package plan
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"strings"
 	"syscall"
@@ -21,11 +22,36 @@ func isFull(err error) bool {
 	return false
 }
 
-// checkRoom refuses to begin an output that its disk cannot hold.
-func (w *worker) checkRoom(o Output) error {
+// unpackedWhole says whether an output is at least as large as its tree: how small a
+// compressed one will be nobody knows.
+func unpackedWhole(o Output) bool {
 	switch o.Format {
 	case "dir", "tar", "raw", "qcow2":
-	default: // nobody knows how small it will be
+		return true
+	}
+	return false
+}
+
+// foreseeRoom refuses, before any step runs, outputs that their disk cannot hold
+// however much scripts remove: a tree is some three times as large as its packages.
+func (w *worker) foreseeRoom(todo []Output) error {
+	var need int64
+	for _, o := range todo {
+		if unpackedWhole(o) {
+			for _, ref := range w.chain.Set.Refs {
+				need += ref.Size
+			}
+		}
+	}
+	if err := w.fits(need); err != nil {
+		return fmt.Errorf("artifacts in %s: %w", w.To, err)
+	}
+	return nil
+}
+
+// checkRoom refuses to begin an output that its disk cannot hold.
+func (w *worker) checkRoom(o Output) error {
+	if !unpackedWhole(o) {
 		return nil
 	}
 	var need int64
@@ -43,6 +69,11 @@ func (w *worker) checkRoom(o Output) error {
 		}
 		need += n
 	}
+	return w.fits(need)
+}
+
+// fits says whether the disk of the artifacts has so many bytes free.
+func (w *worker) fits(need int64) error {
 	dir, err := os.Open(w.To)
 	if err != nil {
 		return err

@@ -31,6 +31,7 @@ type worker struct {
 	pack     *cache.Pending    // of the step that runs
 	packs    map[string]string // of the steps that ran: their names, by those while they were filled
 	log      func(line string)
+	list     []byte // of the seal, until it lies beside an artifact
 }
 
 func (w *worker) close() {
