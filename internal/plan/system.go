@@ -29,6 +29,7 @@ func (w *worker) environment(more ...string) []string {
 		"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
 		"HOME=/root", "LC_ALL=C.UTF-8", "LANG=C.UTF-8", "TZ=UTC0",
 		"DEBIAN_FRONTEND=noninteractive",
+		"SYSTEMD_OFFLINE=1", // it cannot tell by /proc/1/root, which is shut
 		fmt.Sprintf("SOURCE_DATE_EPOCH=%d", w.plan.Lock.Epoch),
 	}, more...)
 }

@@ -2,6 +2,7 @@ package sandbox
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -37,8 +38,34 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"path/filepath"
+	"syscall"
 	"time"
 )
+
+// reach tries to get at process 1 and says what it could do.
+func reach() {
+	tasks, _ := filepath.Glob("/proc/1/task/*")
+	for _, dir := range append(tasks, "/proc/1") {
+		if f, err := os.OpenFile(dir+"/mem", os.O_RDWR, 0); err == nil {
+			fmt.Println("opened", f.Name())
+		}
+		for _, link := range []string{"root", "cwd", "exe", "ns/net", "ns/mnt"} {
+			if _, err := os.Readlink(dir + "/" + link); err == nil {
+				fmt.Println("read", dir+"/"+link)
+			}
+		}
+		if _, err := os.ReadDir(dir + "/root/"); err == nil {
+			fmt.Println("listed", dir+"/root")
+		}
+		var pid int
+		fmt.Sscan(filepath.Base(dir), &pid)
+		if err := syscall.PtraceAttach(pid); err == nil {
+			fmt.Println("attached to", pid)
+		}
+	}
+	fmt.Println("tried", len(tasks) > 1, syscall.Kill(1, syscall.SIGSTOP))
+}
 
 func main() {
 	switch os.Args[1] {
@@ -74,6 +101,8 @@ func main() {
 		if err := os.Remove(os.Args[2]); err != nil {
 			panic(err)
 		}
+	case "reach":
+		reach()
 	case "stay":
 		fmt.Println("running")
 		time.Sleep(time.Hour)
@@ -261,6 +290,9 @@ func boxOf(t *testing.T) *Box {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = b.Close() })
+	if err := b.Put(t.Context(), []tree.Entry{{Path: "proc", Kind: tree.Dir, Mode: 0o555}}, tree.NewReader(packs(""))); err != nil {
+		t.Fatal(err)
+	}
 	if err := b.Write(t.Context(), NewFile{Path: "prog", Mode: 0o755, Data: data}); err != nil {
 		t.Fatal(err)
 	}
@@ -272,6 +304,21 @@ func (b *Box) do(t *testing.T, argv ...string) {
 	if out, err := b.Output(t.Context(), Command{Argv: append([]string{"/prog"}, argv...)}, nil); err != nil {
 		t.Fatalf("%v: %v\n%s", argv, err, out)
 	}
+}
+
+// TestProgramsCannotReachTheInside has a program try to take over process 1 of its
+// box, which answers for it to the outside and has a thread with the network.
+func TestProgramsCannotReachTheInside(t *testing.T) {
+	b := boxOf(t)
+	for _, network := range []bool{false, true} {
+		ctx, stop := context.WithTimeout(t.Context(), 20*time.Second)
+		out, err := b.Output(ctx, Command{Argv: []string{"/prog", "reach"}, Network: network}, nil)
+		stop()
+		if want := "tried true <nil>\n"; err != nil || string(out) != want {
+			t.Fatalf("network %v: the program said\n%s(%v), want\n%s", network, out, err, want)
+		}
+	}
+	b.do(t, "write", "/after", "still there")
 }
 
 // TestBoxKeepsHoles has a program make a long file of almost nothing.

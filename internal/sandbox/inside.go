@@ -111,6 +111,10 @@ func (in *box) setup(s setup) error {
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
 		return fmt.Errorf("cannot ask for the parent-death signal: %w", err)
 	}
+	// Nor may a program look into this process, whatever it makes of its capabilities.
+	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
+		return fmt.Errorf("cannot close this process to programs: %w", err)
+	}
 	// What programs inherit; files that are put get their modes explicitly.
 	unix.Umask(0o022)
 	_ = unix.Sethostname([]byte("localhost"))

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A starter is a thread that starts programs: they inherit its network namespace
-// and its system call filter.
+// A starter is a thread that starts programs: they inherit its network namespace,
+// its system call filter and what it may not give away.
 type starter chan func()
 
 // newStarter makes a thread for programs with the host's network, or with a
@@ -29,7 +29,11 @@ func newStarter(private bool) (starter, error) {
 				return
 			}
 		}
-		ready <- ignoreSync()
+		err := withholdTrace()
+		if err == nil {
+			err = ignoreSync()
+		}
+		ready <- err
 		for f := range s {
 			f()
 		}
@@ -42,6 +46,27 @@ func (s starter) do(f func() error) error {
 	done := make(chan error)
 	s <- func() { done <- f() }
 	return <-done
+}
+
+// withholdTrace keeps CAP_SYS_PTRACE from all that this thread starts, root's
+// programs too (capabilities(7)). The thread itself keeps it: a program that has less than a
+// thread of process 1 can neither trace it nor open what /proc shows of it, and so has neither its
+// memory nor its network.
+func withholdTrace() error {
+	err := unix.Prctl(unix.PR_CAPBSET_DROP, unix.CAP_SYS_PTRACE, 0, 0, 0)
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var sets [2]unix.CapUserData
+	if err == nil {
+		err = unix.Capget(&header, &sets[0])
+	}
+	if err == nil {
+		sets[0].Inheritable &^= 1 << unix.CAP_SYS_PTRACE // and so from the ambient set
+		err = unix.Capset(&header, &sets[0])
+	}
+	if err != nil {
+		return fmt.Errorf("cannot withhold CAP_SYS_PTRACE: %w", err)
+	}
+	return nil
 }
 
 func loopbackUp() error {

@@ -70,6 +70,7 @@ func (i *installer) environment(more ...string) []string {
 		"LC_ALL=C.UTF-8", "LANG=C.UTF-8", "LANGUAGE=C.UTF-8",
 		"TZ=UTC0",
 		"DEBIAN_FRONTEND=noninteractive", "DEBCONF_NONINTERACTIVE_SEEN=true",
+		"SYSTEMD_OFFLINE=1", // it cannot tell by /proc/1/root, which is shut
 		fmt.Sprintf("SOURCE_DATE_EPOCH=%d", i.in.Epoch),
 	}, more...)
 }
