@@ -47,6 +47,65 @@ unix-groups: [{name: media, gid: 2000}]
 			t.Error("the lock has no passwd")
 		}
 	})
+	t.Run("accounts that are there", func(t *testing.T) {
+		const users = "users: [{name: backup, ssh-keys: [\"ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE1ZkDmKqCmD0CyCJ4R/Zb0E3rXsXw7l8f1v9m0xZ0aB a\"]}, {name: games, home: /srv/games}]\n"
+		p := c.project(t, map[string]string{"ingot.yaml": minimal + "start: essential\nhostname: web.example.org\nunix-groups: [{name: games, gid: 2000}]\n" + users})
+		p.build(t)
+		tree := readTar(t, p.path("out/small-amd64.tar"))
+		for file, want := range map[string]string{
+			"/etc/passwd": "games:x:5:2000:games:/srv/games:", "/etc/group": "games:x:2000:", "/etc/hosts": "127.0.1.1\tweb.example.org web",
+			"/var/backups/.ssh/authorized_keys": "ssh-ed25519 AAAA",
+		} {
+			if lineOf(tree[file].content, want) == "" {
+				t.Errorf("%s has no line %s but %q", file, want, tree[file].content)
+			}
+		}
+		for def, words := range map[string][]string{
+			"users: [{name: ops, groups: [nogrp]}]\n":          {"user ops: there is no group nogrp", "unix-groups"},
+			"users: [{name: ops, uid: 5}]\n":                   {"user ops: uid 5 is taken by games"},
+			"unix-groups: [{name: media, gid: 60}]\n":          {"unix group media: gid 60 is taken by games"},
+			"users: [{name: ops, shell: \"/bin/no:shell\"}]\n": {"user ops: useradd: invalid shell"},
+		} {
+			p.write(t, map[string]string{"ingot.yaml": minimal + "start: essential\n" + def})
+			code := 3
+			if strings.Contains(def, "shell") {
+				code = 1
+			}
+			if v := p.refuse(t, code, words, "build", "--to", "refused"); strings.Contains(v.err, "/bin/sh") {
+				t.Errorf("it tells of its own shell: %s", v.err)
+			}
+		}
+	})
+	t.Run("locale", func(t *testing.T) {
+		p := c.project(t, map[string]string{"ingot.yaml": minimal + "locale: xx_YY.UTF-8\n"})
+		p.refuse(t, 1, []string{"no locale xx_YY.UTF-8", "hint:", "SUPPORTED"}, "build", "--to", "out")
+	})
+	t.Run("services without systemd", func(t *testing.T) {
+		const script = "scripts: [{name: plain, run: ./plain.sh}]\n"
+		const plain = "#!/bin/sh\nset -e\nfor u in one two; do printf '[Service]\\nExecStart=/bin/true\\n[Install]\\nWantedBy=multi-user.target\\nAlias=alias-%s.service\\n' $u >/lib/systemd/system/$u.service; done\n" +
+			"mkdir -p /etc/systemd/system/multi-user.target.wants\n"
+		const services = "services: {enable: [one, dpkg-db-backup.timer], disable: [fstrim.timer], mask: [other.socket]}\n"
+		links := func(packages string) map[string]string {
+			p := c.project(t, map[string]string{"ingot.yaml": minimal + packages + script + services, "plain.sh": plain})
+			p.build(t)
+			out := map[string]string{}
+			for name, f := range readTar(t, p.path("out/small-amd64.tar")) {
+				if strings.HasPrefix(name, "/etc/systemd/system/") && f.link != "" {
+					out[name] = strings.TrimPrefix(f.link, "/usr")
+				}
+			}
+			return out
+		}
+		got, want := links("packages: [util-linux]\n"), links("packages: [systemd]\n")
+		for _, name := range []string{"multi-user.target.wants/one.service", "alias-one.service", "timers.target.wants/dpkg-db-backup.timer", "timers.target.wants/fstrim.timer", "other.socket"} {
+			name = "/etc/systemd/system/" + name
+			if got[name] != want[name] || (got[name] == "") != strings.Contains(name, "fstrim") {
+				t.Errorf("%s links to %q, by systemctl to %q", name, got[name], want[name])
+			}
+		}
+		p := c.project(t, map[string]string{"ingot.yaml": minimal + "services: {enable: [nginxx]}\n"})
+		p.refuse(t, 3, []string{"there is no unit nginxx in the image", "hint:"}, "build", "--to", "out")
+	})
 	t.Run("large source", func(t *testing.T) {
 		const size = 512 << 20
 		p := c.project(t, map[string]string{"ingot.yaml": minimal + "files: [{path: /opt/big, source: big}, {path: /opt/d, source: d}]\n", "big": "start", "d/sub/f": "text"})

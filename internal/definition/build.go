@@ -268,13 +268,9 @@ func (l *loading) accounts(doc *document, def *Definition) {
 		if u.UID.At != nil && n != "" && (n == "root") != (u.UID.Value == 0) {
 			l.problem(u.UID.At, "uid %d of user %s: 0 is root's and only root's", u.UID.Value, n)
 		}
-		home := "/home/" + n
-		if n == "root" {
-			home = "/root"
-		}
 		unique(l, "group", u.Groups)
 		def.Users = append(def.Users, User{
-			Name: n, UID: u.UID.pointer(), Groups: values(u.Groups), Shell: u.Shell.or("/bin/bash"), Home: u.Home.or(home),
+			Name: n, UID: u.UID.pointer(), Groups: values(u.Groups), Shell: u.Shell.or("/bin/bash"), Home: u.Home.Value,
 			SSHKeys: values(u.SSHKeys), PasswordHash: u.PasswordHash.Value, Sudo: u.Sudo.Value,
 		})
 	}

@@ -69,7 +69,7 @@ type User struct {
 	UID          *uint32
 	Groups       []string
 	Shell        string // default: /bin/bash
-	Home         string // default: /home/NAME, root's /root
+	Home         string // "" is what an account has that is there, /home/NAME of a new one
 	SSHKeys      []string
 	PasswordHash string
 	Sudo         bool // may become root without a password

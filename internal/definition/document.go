@@ -78,7 +78,7 @@ type userDoc struct {
 	UID          unixID              `yaml:"uid" default:"the next free one from 1000" doc:"The user id, 0 to 65533."`
 	Groups       []text[accountName] `yaml:"groups" doc:"Further groups that the user is in. They must exist once packages and unix-groups are there."`
 	Shell        text[imagePath]     `yaml:"shell" default:"/bin/bash" doc:"The login shell."`
-	Home         text[imagePath]     `yaml:"home" default:"/home/NAME" doc:"The home directory."`
+	Home         text[imagePath]     `yaml:"home" default:"/home/NAME, or what an account has that is there" doc:"The home directory. It is made if it is not there."`
 	SSHKeys      []text[sshKey]      `yaml:"ssh-keys" doc:"Public keys that may log in, as lines of authorized_keys."`
 	PasswordHash text[passwordHash]  `yaml:"password-hash" default:"no password" doc:"A hash as crypt(5) describes them, such as mkpasswd or openssl passwd -6 prints."`
 	Sudo         toggle              `yaml:"sudo" default:"false" doc:"Whether the user may become root by sudo without a password. The package sudo comes along."`
@@ -97,7 +97,7 @@ func (*userDoc) advise(key string) string {
 
 type unixGroupDoc struct {
 	Name text[accountName] `yaml:"name" jsonschema:"required" doc:"The group's name."`
-	GID  unixID            `yaml:"gid" default:"the next free one from 1000" doc:"The group id, 0 to 65533."`
+	GID  unixID            `yaml:"gid" default:"the next free one from 1000" doc:"The group id, 0 to 65533. A group that is there gets it; files that packages gave to the group keep the number."`
 	At   *yaml.Node        `yaml:"-"`
 }
 
@@ -112,8 +112,8 @@ type fileDoc struct {
 }
 
 type servicesDoc struct {
-	Enable  []text[unit] `yaml:"enable" doc:"Units to start."`
-	Disable []text[unit] `yaml:"disable" doc:"Units not to start unless something asks for them."`
+	Enable  []text[unit] `yaml:"enable" doc:"Units to start. They must be in the image."`
+	Disable []text[unit] `yaml:"disable" doc:"Units not to start unless something asks for them. They must be in the image."`
 	Mask    []text[unit] `yaml:"mask" doc:"Units never to start."`
 }
 

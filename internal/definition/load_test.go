@@ -82,7 +82,7 @@ func TestShapesOfTheDesign(t *testing.T) {
 		Archives: []Archive{{URL: "http://archive.example/debian", Suites: []string{"bookworm"}, Components: []string{"main"}, Key: in("key.asc")}},
 		Packages: []string{"curl", "nginx", "curl=7.88.1-10"}, Remove: []string{"nano"},
 		Hostname: "web", Locale: "C.UTF-8", Timezone: "Europe/Paris",
-		Users:      []User{{Name: "ops", UID: &uid, Groups: []string{"sudo"}, Shell: "/bin/bash", Home: "/home/ops", SSHKeys: []string{publicKey}, PasswordHash: hash}},
+		Users:      []User{{Name: "ops", UID: &uid, Groups: []string{"sudo"}, Shell: "/bin/bash", SSHKeys: []string{publicKey}, PasswordHash: hash}},
 		UnixGroups: []UnixGroup{{Name: "media", GID: &gid}},
 		Files: []File{
 			{Path: "/etc/motd", Content: &motd, Mode: &mode, Owner: "root", Group: "root"},

@@ -66,7 +66,7 @@ type Output struct {
 
 // generation enters every key: raise it when a change of ingot changes what steps
 // do.
-const generation = 2
+const generation = 3
 
 // keyOf is the key of a step: its kind, the key before and what it reads, as JSON.
 func keyOf(kind string, before digest.Digest, reads any) digest.Digest {

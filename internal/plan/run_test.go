@@ -316,6 +316,11 @@ func TestScripts(t *testing.T) {
 			t.Errorf("%q does not contain %q", c.got, c.want)
 		}
 	}
+	for name, want := range map[string]string{"web": "web", "web.example.org": "web.example.org web"} {
+		if got := hostNames(name); got != want {
+			t.Errorf("the names of %s are %q, want %q", name, got, want)
+		}
+	}
 	if strings.Contains(localeScript("C.UTF-8"), "locale-gen") {
 		t.Error("C.UTF-8 is generated")
 	}
@@ -402,5 +407,29 @@ func TestStepsAtOnce(t *testing.T) {
 	}
 	if r.known(step("")) {
 		t.Error("the step is known without its pack")
+	}
+}
+
+func TestShellError(t *testing.T) {
+	exit := &sandbox.ExitError{Program: "/bin/sh", Code: 6}
+	for _, c := range []struct {
+		err              error
+		said, want, hint string
+	}{
+		{nil, "all is well\n", "", ""},
+		{io.ErrUnexpectedEOF, "useradd: no\n", "unexpected EOF", ""},
+		{exit, " \n", "/bin/sh exited with code 6", ""},
+		{exit, "useradd: no\n", "useradd: no", ""},
+		{exit, "one\ntwo\n", "a program of the image failed:\n    one\n    two", ""},
+		{exit, "no zone\nhint: add it\n", "no zone", "add it"},
+		{&sandbox.ExitError{Program: "/bin/sh", Code: -1, Signal: 9}, "one\n", "/bin/sh was ended by signal 9 (killed)", ""},
+	} {
+		got := shellError(c.err, c.said)
+		if got == nil {
+			got = errors.New("")
+		}
+		if got.Error() != c.want || fault.HintOf(got) != c.hint {
+			t.Errorf("%v after %q is %q with hint %q, want %q and %q", c.err, c.said, got, fault.HintOf(got), c.want, c.hint)
+		}
 	}
 }

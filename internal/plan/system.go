@@ -2,10 +2,14 @@ package plan
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"ingot/internal/definition"
 	"ingot/internal/fault"
 	"ingot/internal/lock"
 	"ingot/internal/sandbox"
@@ -34,13 +38,31 @@ func (w *worker) environment(more ...string) []string {
 	}, more...)
 }
 
-// shell runs a short shell program of ingot's own in the image.
+// shell runs a short shell program of ingot's own in the image. How the shell ended
+// is of no interest: the error is what it and its programs said, the hint a last
+// line of that which begins with "hint: ".
 func (w *worker) shell(ctx context.Context, box *sandbox.Box, text string) error {
 	out, err := box.Output(ctx, sandbox.Command{Argv: []string{"/bin/sh", "-euc", text}, Env: w.environment()}, w.log)
-	if err != nil {
-		return fmt.Errorf("%w%s", err, sandbox.Quote(out))
+	return shellError(err, string(out))
+}
+
+func shellError(err error, said string) error {
+	var exit *sandbox.ExitError
+	if !errors.As(err, &exit) || exit.Code < 0 {
+		return err
 	}
-	return nil
+	said, hint, hinted := strings.Cut("\n"+strings.TrimSpace(said), "\nhint: ")
+	switch said = strings.TrimSpace(said); {
+	case said == "":
+	case strings.Contains(said, "\n"):
+		err = fmt.Errorf("a program of the image failed:%s", sandbox.Quote([]byte(said)))
+	default:
+		err = errors.New(said)
+	}
+	if hinted {
+		return fault.Newf(fault.Failed, "%w", err).WithHint("%s", hint)
+	}
+	return err
 }
 
 // system sets what every image has: host name, locale, time zone, sources of
@@ -67,7 +89,7 @@ func (p *Plan) system() keyed {
 			}
 			files := []sandbox.NewFile{
 				{Path: "etc/hostname", Mode: 0o644, Data: []byte(def.Hostname + "\n")},
-				{Path: "etc/hosts", Mode: 0o644, Data: []byte("127.0.0.1\tlocalhost\n127.0.1.1\t" + def.Hostname + "\n\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n")},
+				{Path: "etc/hosts", Mode: 0o644, Data: []byte("127.0.0.1\tlocalhost\n127.0.1.1\t" + hostNames(def.Hostname) + "\n\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n")},
 			}
 			// Without apt nobody would read them.
 			if apt, err := box.Exists(ctx, "etc/apt/sources.list.d"); err != nil {
@@ -91,10 +113,18 @@ func (p *Plan) system() keyed {
 	}
 }
 
+// hostNames are a machine's names, the canonical one first (hosts(5)).
+func hostNames(name string) string {
+	if short, _, domain := strings.Cut(name, "."); domain {
+		return name + " " + short
+	}
+	return name
+}
+
 // timezoneScript sets the time zone, where the image has zones.
 func timezoneScript(zone string) string {
 	z := shellQuote(zone)
-	missing := "echo \"the image has no time zone \"" + z + "\"; since trixie old names are in the package tzdata-legacy: add it, or use the new name\" >&2; exit 1"
+	missing := "echo \"the image has no time zone \"" + z + "; echo 'hint: since trixie old names are in the package tzdata-legacy: add it, or use the new name'; exit 1"
 	if zone == "Etc/UTC" || zone == "UTC" {
 		missing = ":" // the clock without zones
 	}
@@ -109,11 +139,24 @@ func localeScript(locale string) string {
 	case "C", "POSIX", "C.UTF-8", "C.utf8":
 		return script
 	}
-	charset := "UTF-8"
-	if _, c, ok := strings.Cut(locale, "."); ok {
-		charset, _, _ = strings.Cut(c, "@")
+	name, charset := locale, "UTF-8"
+	if before, c, ok := strings.Cut(locale, "."); ok {
+		var modifier string
+		charset, modifier, ok = strings.Cut(c, "@")
+		if name = before; ok {
+			name += "@" + modifier
+		}
 	}
-	return script + "if [ -x /usr/sbin/locale-gen ]; then echo " + shellQuote(locale+" "+charset) + " >/etc/locale.gen; locale-gen; else echo 'a locale other than C.UTF-8 needs the package locales' >&2; exit 1; fi\n"
+	// locale-gen succeeds whatever it could not make.
+	return script + fmt.Sprintf(`fail() { echo "$1"; echo "hint: $2"; exit 1; }
+locale=%s source=%s
+there="in the image, /usr/share/i18n/SUPPORTED lists what there is"
+[ -x /usr/sbin/locale-gen ] || fail 'a locale other than C.UTF-8 needs the package locales' 'add it to packages'
+[ -e "/usr/share/i18n/locales/$source" ] || fail "the image has no locale $locale" "$there"
+echo %s >/etc/locale.gen
+locale-gen
+[ -z "$(LC_ALL=$locale locale 2>&1 >/dev/null)" ] || fail "the image's locale-gen did not make $locale" "$there"
+`, shellQuote(locale), shellQuote(name), shellQuote(locale+" "+charset))
 }
 
 // sources are the image's own sources of packages (sources.list(5), deb822
@@ -145,39 +188,19 @@ func (p *Plan) users() keyed {
 		if err != nil {
 			return err
 		}
-		var b, hashes strings.Builder
-		b.WriteString("umask 022\n")
 		for _, g := range def.UnixGroups {
-			gid := ""
-			if g.GID != nil {
-				gid = fmt.Sprintf("-g %d", *g.GID)
+			if err := w.addGroup(ctx, box, g); err != nil {
+				return fault.Newf(fault.CodeOf(err), "unix group %s: %w", g.Name, err)
 			}
-			fmt.Fprintf(&b, "getent group %[1]s >/dev/null || groupadd %[2]s %[1]s\n", shellQuote(g.Name), gid)
 		}
+		var hashes strings.Builder
 		for _, u := range def.Users {
-			name := shellQuote(u.Name)
-			flags := "-s " + shellQuote(u.Shell)
-			if u.UID != nil {
-				flags += fmt.Sprintf(" -u %d", *u.UID)
+			if err := w.addUser(ctx, box, u); err != nil {
+				return fault.Newf(fault.CodeOf(err), "user %s: %w", u.Name, err)
 			}
-			if len(u.Groups) > 0 {
-				flags += " -G " + shellQuote(strings.Join(u.Groups, ","))
-			}
-			// useradd makes a group of the same name, and refuses one that is there.
-			fmt.Fprintf(&b, "if getent passwd %[1]s >/dev/null; then usermod %[2]s %[1]s; elif getent group %[1]s >/dev/null; then useradd -m -d %[3]s -g %[1]s %[2]s %[1]s; else useradd -m -d %[3]s %[2]s %[1]s; fi\n", name, flags, shellQuote(u.Home))
 			if u.PasswordHash != "" {
 				hashes.WriteString(u.Name + ":" + u.PasswordHash + "\n")
 			}
-			if len(u.SSHKeys) > 0 {
-				home := shellQuote(u.Home)
-				fmt.Fprintf(&b, "install -d -m 0700 -o %[1]s -g \"$(id -gn %[1]s)\" %[2]s/.ssh\nprintf '%%s\\n' %[3]s >%[2]s/.ssh/authorized_keys\nchown %[1]s: %[2]s/.ssh/authorized_keys\nchmod 0600 %[2]s/.ssh/authorized_keys\n", name, home, quoteAll(u.SSHKeys))
-			}
-			if u.Sudo {
-				fmt.Fprintf(&b, "mkdir -p -m 0750 /etc/sudoers.d; printf '%%s ALL=(ALL:ALL) NOPASSWD: ALL\\n' %[1]s >/etc/sudoers.d/%[1]s; chmod 0440 /etc/sudoers.d/%[1]s\n", name)
-			}
-		}
-		if err := w.shell(ctx, box, b.String()); err != nil {
-			return fault.Newf(fault.Failed, "cannot make users and groups: %w", err)
 		}
 		if hashes.Len() == 0 {
 			return nil
@@ -195,38 +218,94 @@ func (p *Plan) users() keyed {
 	}}}
 }
 
+// addGroup makes a group, or gives one that is there the id that is asked for.
+func (w *worker) addGroup(ctx context.Context, box *sandbox.Box, g definition.UnixGroup) error {
+	known, err := readNames(ctx, box)
+	if err != nil {
+		return err
+	}
+	_, there := known.groups[g.Name]
+	if there && g.GID == nil {
+		return nil
+	}
+	if err := free("gid", g.GID, g.Name, known.groups); err != nil {
+		return err
+	}
+	program, flags := "groupadd", ""
+	if there {
+		program = "groupmod"
+	}
+	if g.GID != nil {
+		flags = fmt.Sprintf("-g %d", *g.GID)
+	}
+	return w.shell(ctx, box, fmt.Sprintf("umask 022\n%s %s %s\n", program, flags, shellQuote(g.Name)))
+}
+
+// free says whether an id is not another's.
+func free(what string, id *uint32, name string, known map[string]uint32) error {
+	for _, other := range slices.Sorted(maps.Keys(known)) {
+		if id != nil && known[other] == *id && other != name {
+			return fault.Newf(fault.Definition, "%s %d is taken by %s", what, *id, other).WithHint("choose another one")
+		}
+	}
+	return nil
+}
+
+// addUser makes an account, or changes one that is there. Its home is what the
+// definition says, else what the image says.
+func (w *worker) addUser(ctx context.Context, box *sandbox.Box, u definition.User) error {
+	known, err := readNames(ctx, box)
+	if err != nil {
+		return err
+	}
+	for _, g := range u.Groups {
+		if _, ok := known.groups[g]; !ok {
+			return fault.Newf(fault.Definition, "there is no group %s", g).WithHint("add it under unix-groups, or a package that makes it")
+		}
+	}
+	if err := free("uid", u.UID, u.Name, known.users); err != nil {
+		return err
+	}
+	name, home := shellQuote(u.Name), u.Home
+	flags := "-s " + shellQuote(u.Shell)
+	if u.UID != nil {
+		flags += fmt.Sprintf(" -u %d", *u.UID)
+	}
+	if len(u.Groups) > 0 {
+		flags += " -G " + shellQuote(strings.Join(u.Groups, ","))
+	}
+	program := "usermod"
+	if _, there := known.users[u.Name]; !there {
+		program = "useradd -m"
+		if home == "" {
+			home = "/home/" + u.Name
+		}
+		// useradd makes a group of the same name, and refuses one that is there.
+		if _, there := known.groups[u.Name]; there {
+			program += " -g " + name
+		}
+	}
+	if home != "" {
+		flags += " -d " + shellQuote(home)
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "umask 022\n%s %s %s\n", program, flags, name)
+	if u.Home != "" || len(u.SSHKeys) > 0 {
+		fmt.Fprintf(&b, "home=$(getent passwd %[1]s | cut -d: -f6) group=$(id -gn %[1]s)\n[ -e \"$home\" ] || install -d -o %[1]s -g \"$group\" \"$home\"\n", name)
+	}
+	if len(u.SSHKeys) > 0 {
+		fmt.Fprintf(&b, "keys=$home/.ssh/authorized_keys\ninstall -d -m 0700 -o %[1]s -g \"$group\" \"$home/.ssh\"\nprintf '%%s\\n' %[2]s >\"$keys\"\nchown %[1]s: \"$keys\"\nchmod 0600 \"$keys\"\n", name, quoteAll(u.SSHKeys))
+	}
+	if u.Sudo {
+		fmt.Fprintf(&b, "mkdir -p -m 0750 /etc/sudoers.d; printf '%%s ALL=(ALL:ALL) NOPASSWD: ALL\\n' %[1]s >/etc/sudoers.d/%[1]s; chmod 0440 /etc/sudoers.d/%[1]s\n", name)
+	}
+	return w.shell(ctx, box, b.String())
+}
+
 func quoteAll(words []string) string {
 	var out []string
 	for _, w := range words {
 		out = append(out, shellQuote(w))
 	}
 	return strings.Join(out, " ")
-}
-
-// services enables, disables and masks units.
-func (p *Plan) services(c Chain) keyed {
-	s := p.Definition.Services
-	// A container's tree may have no init at all; whoever runs it starts what
-	// it is for.
-	without := "echo 'services need systemd in the image; add the package systemd-sysv' >&2; exit 1"
-	if c.Purpose == Container {
-		without = "echo 'the image has no systemd: its services are not enabled' >&2; exit 0"
-	}
-	return keyed{kind: "services", reads: []any{s, c.Purpose}, Step: Step{Name: "services", work: func(ctx context.Context, w *worker) error {
-		box, err := w.Box(ctx)
-		if err != nil {
-			return err
-		}
-		var b strings.Builder
-		b.WriteString("umask 022\ncommand -v systemctl >/dev/null || { " + without + "; }\n")
-		for _, v := range []struct {
-			verb  string
-			units []string
-		}{{"disable", s.Disable}, {"mask", s.Mask}, {"enable", s.Enable}} {
-			if len(v.units) > 0 {
-				fmt.Fprintf(&b, "systemctl --quiet %s -- %s\n", v.verb, quoteAll(v.units))
-			}
-		}
-		return w.shell(ctx, box, b.String())
-	}}}
 }
