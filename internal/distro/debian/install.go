@@ -21,7 +21,7 @@ import (
 // run before unpacking (preinst) run in dpkg's order. The packages of a phase are
 // asked for when its turn comes.
 func (Debian) Configure(ctx context.Context, box *distro.Box, in distro.Install) error {
-	i := installer{box: box, in: in, ground: ground{}, configured: map[string]bool{}}
+	i := installer{box: box, in: in, ground: ground{}, configured: map[string]bool{}, held: map[string]tree.Entry{}}
 	return i.run(ctx)
 }
 
@@ -32,7 +32,7 @@ type installer struct {
 	ground     ground
 	unpacked   []*deb
 	configured map[string]bool
-	initramfs  *tree.Entry // the program that a stand-in replaces for now
+	held       map[string]tree.Entry // the programs that stand-ins replace for now
 }
 
 func (i *installer) run(ctx context.Context) error {
@@ -89,7 +89,7 @@ func (i *installer) begin(ctx context.Context) error {
 		return err
 	}
 	files := map[string]record{
-		policyPath:                       {0o755, []byte("#!/bin/sh\nexit 101\n")},
+		policyPath:                       {0o755, []byte(standIns[policyPath])},
 		"var/lib/dpkg/status":            {0o644, nil},
 		"var/lib/dpkg/arch":              {0o644, []byte(i.in.Arch + "\n")},
 		"var/lib/dpkg/info/format":       {0o644, []byte("1\n")},
@@ -151,7 +151,7 @@ func (i *installer) phase(ctx context.Context, pkgs []*deb, essential bool) erro
 	if err := i.status(ctx, pkgs); err != nil {
 		return err
 	}
-	if err := i.holdInitramfs(ctx, pkgs); err != nil {
+	if err := i.hold(ctx, pkgs); err != nil {
 		return err
 	}
 	if err := i.script(ctx, "dpkg --configure", "dpkg --force-unsafe-io --force-confold --configure --pending"); err != nil {
@@ -292,7 +292,13 @@ func (i *installer) finish(ctx context.Context, pkgs []*deb) error {
 	} else if err := i.write(ctx, map[string]record{"var/lib/apt/extended_states": {0o644, extendedStates(pkgs, i.in.Asked, i.in.Arch)}}); err != nil {
 		return err
 	}
-	return i.box.Remove(ctx, policyPath, "var/log/dpkg.log", "var/log/alternatives.log", "var/log/apt/term.log", "var/log/apt/history.log", "var/cache/ldconfig/aux-cache")
+	if err := i.box.Remove(ctx, policyPath); err != nil {
+		return err
+	}
+	if _, err := i.release(ctx, policyPath); err != nil {
+		return err
+	}
+	return i.box.Remove(ctx, "var/log/dpkg.log", "var/log/alternatives.log", "var/log/apt/term.log", "var/log/apt/history.log", "var/cache/ldconfig/aux-cache")
 }
 
 // extendedStates is apt's record of packages that were installed only because

@@ -61,6 +61,9 @@ func main() {
 		if s := read("/usr/sbin/update-initramfs"); s != "" {
 			say("  update-initramfs is %q", s)
 		}
+		if s := read("/usr/sbin/policy-rc.d"); !strings.Contains(s, "exit 101") {
+			say("  services may start: policy-rc.d is %q", s)
+		}
 	case strings.HasPrefix(text, "cd /var/lib/dpkg\n"):
 		for _, m := range pkg.FindAllStringSubmatch(text, -1) {
 			there, _ := filepath.Glob("/usr/share/" + m[1])
