@@ -99,7 +99,7 @@ func (c *court) failing(t *testing.T) {
 	})
 	t.Run("not a program", func(t *testing.T) {
 		p.write(t, files("#!/no/such/interpreter\n"))
-		p.refuse(t, 1, []string{"doomed"}, "build", "--to", "out")
+		p.refuse(t, 1, []string{"script doomed: the image has no /no/such/interpreter, which its first line names", "hint:", "package"}, "build", "--to", "out")
 	})
 	t.Run("leaves processes", func(t *testing.T) {
 		// What a script leaves behind ends with it, and its mount never is the host's.

@@ -364,6 +364,11 @@ func (w *worker) runScript(ctx context.Context, p *Plan, s definition.Script, ru
 	}
 	out, err := box.Output(ctx, c, w.log)
 	if err != nil {
+		if interpreter := p.interpreter(run); interpreter != "" {
+			if there, e := box.Exists(ctx, strings.TrimPrefix(interpreter, "/")); e == nil && !there {
+				return noInterpreter(s, interpreter)
+			}
+		}
 		err = scriptError(s, err, out)
 		if w.Shell != nil {
 			return w.Shell(ctx, box, err)
@@ -374,6 +379,33 @@ func (w *worker) runScript(ctx context.Context, p *Plan, s definition.Script, ru
 		return err
 	}
 	return box.Remove(ctx, scriptDir)
+}
+
+// interpreter is the program that a script's first line names, with which the
+// kernel starts it (execve(2)).
+func (p *Plan) interpreter(run string) string {
+	f, _, err := p.open(run)
+	if err != nil {
+		return ""
+	}
+	defer func() { _ = f.Close() }()
+	head := make([]byte, 256) // the kernel reads no more
+	n, _ := io.ReadFull(f, head)
+	line, _, _ := strings.Cut(string(head[:n]), "\n")
+	line, ok := strings.CutPrefix(line, "#!")
+	if !ok {
+		return ""
+	}
+	line = strings.Trim(line, " \t")
+	if i := strings.IndexAny(line, " \t"); i >= 0 {
+		line = line[:i]
+	}
+	return line
+}
+
+func noInterpreter(s definition.Script, interpreter string) error {
+	return fault.Newf(fault.Failed, "script %s: the image has no %s, which its first line names", s.Name, interpreter).
+		WithHint("add the package that brings it to packages")
 }
 
 // scriptError shows what a script said last and how it ended.

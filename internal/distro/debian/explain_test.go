@@ -118,6 +118,9 @@ Breaks: red
 			"fussy 1 needs brush: brush excludes red", ""},
 		{"unknown", "ap", "", `no package "ap" in stable`, "did you mean app?"},
 		{"unknown to be kept out", "app", "blu", `no package "blu" in stable`, "did you mean blue?"},
+		{"several", "ap lib=9 red nosuchthing", "blu",
+			"4 of the packages cannot be had:\n    no package \"blu\" in stable; did you mean blue?\n    no package \"ap\" in stable; did you mean app?\n" +
+				"    package \"lib\" has no version \"9\"; stable offers 1\n    no package \"nosuchthing\" in stable", "correct packages and remove in the definition"},
 		{"virtual with a choice", "colour", "", `package "colour" is virtual: 2 packages provide it`, "name the one you want: blue or red"},
 		{"only spoken of", "nothing-like-it", "", `package "nothing-like-it" is in no archive`, ""},
 		{"no such version", "lib=3", "", `package "lib" has no version "3"`, "stable offers 1"},

@@ -80,24 +80,27 @@ func (s *solver) wish(req distro.Request) (*wish, error) {
 		return nil, fault.Newf(fault.Definition, "start %q: want essential, minbase or standard", req.Start)
 	}
 	w := &wish{}
-	// Names that must stay out come first, as apt has it.
-	for _, name := range req.Remove {
-		if err := s.read(name+"-", w); err != nil {
-			return nil, err
+	var wrong []error
+	read := func(token string) {
+		if err := s.read(token, w); err != nil {
+			wrong = append(wrong, err)
 		}
 	}
+	// Names that must stay out come first, as apt has it.
+	for _, name := range req.Remove {
+		read(name + "-")
+	}
 	for _, token := range start {
-		if err := s.read(token, w); err != nil {
-			return nil, err
-		}
+		read(token)
 	}
 	if req.Start == "essential" {
 		w.install = slices.DeleteFunc(w.install, func(v verID) bool { return !s.essential(v) })
 	}
 	for _, token := range req.Packages {
-		if err := s.read(token, w); err != nil {
-			return nil, err
-		}
+		read(token)
+	}
+	if err := notFound(wrong); err != nil {
+		return nil, err
 	}
 	unique := func(all []verID) []verID {
 		seen := map[verID]bool{}
@@ -109,6 +112,26 @@ func (s *solver) wish(req distro.Request) (*wish, error) {
 	}
 	w.install, w.remove = unique(w.install), unique(w.remove)
 	return w, nil
+}
+
+// notFound is one error of all tokens that mean nothing, each with its hint, so that
+// they can be mended at once.
+func notFound(wrong []error) error {
+	switch len(wrong) {
+	case 0:
+		return nil
+	case 1:
+		return wrong[0]
+	}
+	var b strings.Builder
+	for _, err := range wrong {
+		fmt.Fprintf(&b, "\n    %v", err)
+		if hint := fault.HintOf(err); hint != "" {
+			fmt.Fprintf(&b, "; %s", hint)
+		}
+	}
+	return fault.Newf(fault.NotFound, "%d of the packages cannot be had:%s", len(wrong), b.String()).
+		WithHint("correct packages and remove in the definition")
 }
 
 // essential says whether a version calls itself so.
