@@ -121,6 +121,11 @@ func (d *Delivery) Fetched() error {
 	case <-d.stored:
 		return nil
 	case <-d.ended:
+	}
+	select { // both: what failed came after
+	case <-d.stored:
+		return nil
+	default:
 		return d.err
 	}
 }
