@@ -121,14 +121,15 @@ func hostNames(name string) string {
 	return name
 }
 
-// timezoneScript sets the time zone, where the image has zones.
+// timezoneScript sets the time zone, where the image has zones. Releases since trixie have
+// no /etc/timezone beside the link.
 func timezoneScript(zone string) string {
 	z := shellQuote(zone)
 	missing := "echo \"the image has no time zone \"" + z + "; echo 'hint: since trixie old names are in the package tzdata-legacy: add it, or use the new name'; exit 1"
 	if zone == "Etc/UTC" || zone == "UTC" {
 		missing = ":" // the clock without zones
 	}
-	return "if [ -e /usr/share/zoneinfo/" + z + " ]; then ln -snf /usr/share/zoneinfo/" + z + " /etc/localtime; echo " + z + " >/etc/timezone; else " + missing + "; fi\n"
+	return "if [ -e /usr/share/zoneinfo/" + z + " ]; then ln -snf /usr/share/zoneinfo/" + z + " /etc/localtime; if [ -e /etc/timezone ]; then echo " + z + " >/etc/timezone; fi; else " + missing + "; fi\n"
 }
 
 // localeScript sets the locale, and generates it unless the C library has it.
