@@ -14,14 +14,25 @@ import (
 // services enables, disables and masks units.
 func (p *Plan) services(c Chain) keyed {
 	s := p.Definition.Services
-	return keyed{kind: "services", reads: []any{s, c.Purpose}, Step: Step{Name: "services", work: func(ctx context.Context, w *worker) error {
+	// Of a definition that makes both, containers lack what only a machine has.
+	lacks := c.Purpose == Container && slices.Contains(Purposes(p.Definition), Machine)
+	return keyed{kind: "services", reads: []any{s, c.Purpose, lacks}, Step: Step{Name: "services", work: func(ctx context.Context, w *worker) error {
 		box, err := w.Box(ctx)
 		if err != nil {
 			return err
 		}
+		missing := map[string]bool{}
 		for _, name := range slices.Concat(s.Disable, s.Enable) {
-			if err := findUnit(ctx, box, name); err != nil {
+			there, err := hasUnit(ctx, box, name)
+			switch {
+			case err != nil:
 				return err
+			case there:
+			case lacks:
+				missing[name] = true
+				w.Progress.Warnf("the container has no unit %s; only the machine's is set", unitName(name))
+			default:
+				return fault.Newf(fault.Definition, "there is no unit %s in the image", name).WithHint("add the package that brings it, or correct the name under services")
 			}
 		}
 		var b strings.Builder
@@ -34,6 +45,9 @@ func (p *Plan) services(c Chain) keyed {
 			units []string
 		}{{"disable", s.Disable}, {"mask", s.Mask}, {"enable", s.Enable}} {
 			for _, name := range v.units {
+				if missing[name] {
+					continue
+				}
 				fmt.Fprintf(&b, "%s %s\n", v.verb, shellQuote(unitName(name)))
 			}
 		}
@@ -77,9 +91,9 @@ func unitName(name string) string {
 	return name + ".service"
 }
 
-// findUnit fails unless the image has a unit, its template or a script of that
-// name which systemd takes for one.
-func findUnit(ctx context.Context, box *sandbox.Box, name string) error {
+// hasUnit says whether the image has a unit, its template or a script of that name
+// which systemd takes for one.
+func hasUnit(ctx context.Context, box *sandbox.Box, name string) (bool, error) {
 	unit := unitName(name)
 	files := []string{"etc/init.d/" + strings.TrimSuffix(unit, ".service")}
 	for _, dir := range []string{"etc", "usr/local/lib", "usr/lib", "lib"} {
@@ -91,8 +105,8 @@ func findUnit(ctx context.Context, box *sandbox.Box, name string) error {
 	}
 	for _, f := range files {
 		if there, err := box.Exists(ctx, f); err != nil || there {
-			return err
+			return there, err
 		}
 	}
-	return fault.Newf(fault.Definition, "there is no unit %s in the image", name).WithHint("add the package that brings it, or correct the name under services")
+	return false, nil
 }

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"ingot/internal/lock"
+)
+
+// The reference names every key that a verb prints, and no other.
+func TestJSONReference(t *testing.T) {
+	text, err := os.ReadFile("../../docs/reference/json.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := map[string]string{}
+	for _, s := range strings.Split(string(text), "\n## ")[1:] {
+		name, body, _ := strings.Cut(s, "\n")
+		sections[name] = body
+	}
+	for name, v := range map[string]any{
+		"check": checkReport{}, "lock, diff": lock.Comparison{}, "plan": planJSON{}, "build": builtJSON{}, "boot": bootResult{}, "why": whyJSON{}, "version": versionInfo{},
+	} {
+		body := sections[name]
+		for _, key := range jsonKeys(reflect.TypeOf(v), nil) {
+			if key != "schema" && !strings.Contains(body, "`"+key) {
+				// Tests are described where commands are.
+				if name != "build" || !strings.Contains(sections["boot"], "`"+key) {
+					t.Errorf("%s: %q is not in the reference", name, key)
+				}
+			}
+		}
+		for line := range strings.Lines(body) {
+			if first, _, ok := strings.Cut(strings.TrimPrefix(line, "| `"), "` |"); ok && strings.HasPrefix(line, "| `") {
+				for key := range strings.SplitSeq(first, "`, `") {
+					key = strings.TrimSuffix(key, "[]")
+					if i := strings.LastIndexByte(key, '.'); i >= 0 {
+						key = key[i+1:]
+					}
+					if !slices.Contains(jsonKeys(reflect.TypeOf(v), nil), key) {
+						t.Errorf("%s: no key %q is printed", name, key)
+					}
+				}
+			}
+		}
+	}
+}
+
+// jsonKeys are the keys of a struct and of all structs in it.
+func jsonKeys(t reflect.Type, into []string) []string {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct || t.PkgPath() == "time" {
+		return into
+	}
+	for i := range t.NumField() {
+		key, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		if key != "" && key != "-" {
+			into = jsonKeys(t.Field(i).Type, append(into, key))
+		}
+	}
+	return into
+}
