@@ -241,7 +241,7 @@ func (d *Delivery) next(ctx context.Context) (*parcel, error) {
 	return nil, ctx.Err()
 }
 
-// pick chooses: first all are inspected, then those unpacked that somebody waits
+// pick chooses: first all that have come are inspected, then those unpacked that somebody waits
 // for.
 func (d *Delivery) pick() *parcel {
 	for _, i := range d.arrived {
