@@ -69,6 +69,7 @@ echo "PROBE firmware $([ -d /sys/firmware/efi ] && echo uefi || echo bios)"
 echo "PROBE disk $(cat /sys/block/vda/size) root $(cat /sys/block/vda/vda3/size) fs $(df --output=size -B1M / | tail -n 1)"
 echo "PROBE esp $(ls /boot/efi/EFI/BOOT) $(findmnt -t vfat -no FSTYPE /boot/efi)"
 echo "PROBE machine-id $(cat /etc/machine-id)"
+/lib/systemd/systemd-networkd-wait-online --timeout=120
 echo "PROBE address $(networkctl --no-legend list | tr -s ' ' | tail -n 1) $(resolvectl dns | tail -n 1)"
 echo "PROBE unit $(systemctl is-active serial-getty@ttyS0 systemd-networkd systemd-resolved systemd-logind dbus | tr '\n' ' ')"
 if [ ! -e /boot/grub/i386-pc ] && [ ! -e /sys/firmware/efi ]; then
