@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"ingot/internal/judge"
 )
 
 // boot judges machines: one by BIOS, one by UEFI, on a disk that has grown.
@@ -32,7 +34,7 @@ func (c *court) boot(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		judge(t, "qemu-img", "resize", "-q", "-f", "raw", disk, "+3G")
+		judge.Run(t, "qemu-img", "resize", "-q", "-f", "raw", disk, "+3G")
 		c.machine(t, p, disk, "uefi", before.Size()+3<<30)
 	})
 	if c.full {

@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"ingot/internal/judge"
 )
 
 // A planned is what plan --json prints.
@@ -231,7 +233,7 @@ func (c *court) changedDir(t *testing.T) {
 		"another mode": "chmod 600 etc/hosts", "a file more": "echo x >opt/x", "a file less": "rm etc/issue",
 		"another link": "ln -sfn /nowhere etc/os-release", "another time": "touch -d 2001-01-01 usr/bin",
 	} {
-		judgeIn(t, top, "sh", "-euc", change)
+		judge.RunIn(t, top, "sh", "-euc", change)
 		if names := p.running(t); !slices.Equal(names, []string{"output small-amd64"}) {
 			t.Errorf("%s: plan would run %q", summary, names)
 		}
@@ -239,7 +241,7 @@ func (c *court) changedDir(t *testing.T) {
 			t.Errorf("%s: %+v", summary, b.Steps)
 		}
 	}
-	judgeIn(t, top, "sh", "-euc", "test small = \"$(cat etc/hostname)\"; test ! -e opt/x; test -e etc/issue; cat usr/bin/* >/dev/null")
+	judge.RunIn(t, top, "sh", "-euc", "test small = \"$(cat etc/hostname)\"; test ! -e opt/x; test -e etc/issue; cat usr/bin/* >/dev/null")
 	if b := p.build(t); b.Steps.Run != 0 {
 		t.Errorf("read by somebody: %+v", b.Steps)
 	}
@@ -350,7 +352,7 @@ func (c *court) user(t *testing.T) {
 	p := c.project(t, files).fresh()
 	p.prefix = []string{"setpriv", "--reuid", name, "--regid", name, "--init-groups", "--", "sh", "-c", `umask 0077; exec "$@"`, "sh"}
 	p.env = []string{"TZ=Asia/Kathmandu", "GOMAXPROCS=1", "LC_ALL=tr_TR.UTF-8", "USER=" + name, "XDG_RUNTIME_DIR=/nonexistent"}
-	judge(t, "chown", "-R", name+":", p.dir)
+	judge.Run(t, "chown", "-R", name+":", p.dir)
 	formats := []string{"tar", "tar.gz", "tar.zst", "raw", "qcow2"}
 	if c.full { // a core compresses for minutes
 		formats = append(formats, "tar.xz")
@@ -392,10 +394,10 @@ func (c *court) user(t *testing.T) {
 	})
 	t.Run("no subordinate ids", func(t *testing.T) {
 		bare := c.makeUser(t)
-		judge(t, "usermod", "--del-subuids", "0-4294967294", "--del-subgids", "0-4294967294", bare)
+		judge.Run(t, "usermod", "--del-subuids", "0-4294967294", "--del-subgids", "0-4294967294", bare)
 		q := c.project(t, map[string]string{"ingot.yaml": minimal}).fresh()
 		q.prefix = []string{"setpriv", "--reuid", bare, "--regid", bare, "--init-groups", "--"}
-		judge(t, "chown", "-R", bare+":", q.dir)
+		judge.Run(t, "chown", "-R", bare+":", q.dir)
 		q.refuse(t, 9, []string{bare, "hint:", "usermod --add-subuids"}, "build", "--to", "out")
 		if found, err := os.ReadDir(q.path("out")); err == nil && len(found) > 0 {
 			t.Errorf("it wrote %v", found)
@@ -408,22 +410,22 @@ func (c *court) makeUser(t *testing.T) string {
 	t.Helper()
 	name := "ingot-e2e-" + strconv.Itoa(os.Getpid()) + "-" + strconv.Itoa(len(t.Name()))
 	for _, program := range []string{"useradd", "userdel", "setpriv", "newuidmap"} {
-		if _, err := lookJudge(program); err != nil {
+		if _, err := judge.Find(program); err != nil {
 			t.Skipf("%s is missing: the packages passwd, util-linux and uidmap make this run", program)
 		}
 	}
-	judge(t, "useradd", "--no-create-home", "--home-dir", "/nonexistent", name)
+	judge.Run(t, "useradd", "--no-create-home", "--home-dir", "/nonexistent", name)
 	t.Cleanup(func() { removeUser(t, name) })
 	ranges, err := os.ReadFile("/etc/subuid")
 	if err != nil || !strings.Contains(string(ranges), name+":") {
-		judge(t, "usermod", "--add-subuids", "1700000000-1700065535", "--add-subgids", "1700000000-1700065535", name)
+		judge.Run(t, "usermod", "--add-subuids", "1700000000-1700065535", "--add-subgids", "1700000000-1700065535", name)
 	}
 	return name
 }
 
 func removeUser(t *testing.T, name string) {
 	t.Helper()
-	path, err := lookJudge("userdel")
+	path, err := judge.Find("userdel")
 	if err != nil {
 		t.Fatal(err)
 	}

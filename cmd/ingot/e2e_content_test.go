@@ -3,15 +3,14 @@ package main_test
 import (
 	"bytes"
 	"fmt"
-	"io/fs"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
+
+	"ingot/internal/judge"
 )
 
 // content judges what people put into images beside packages: accounts, large
@@ -119,7 +118,7 @@ unix-groups: [{name: media, gid: 2000}]
 		if used := peak(t, p.command(t.Context(), "build", "--to", "out")); used == 0 || used > size/2 {
 			t.Errorf("a file of %d bytes took %d bytes of memory", size, used)
 		}
-		if list := judge(t, "tar", "--list", "--verbose", "-f", p.path("out/small-amd64.tar"), "./opt/big", "./opt/d/l"); !strings.Contains(list, " 536870912 ") || !strings.Contains(list, "-> sub/f") {
+		if list := judge.Run(t, "tar", "--list", "--verbose", "-f", p.path("out/small-amd64.tar"), "./opt/big", "./opt/d/l"); !strings.Contains(list, " 536870912 ") || !strings.Contains(list, "-> sub/f") {
 			t.Errorf("tar lists %s", list)
 		}
 	})
@@ -127,11 +126,11 @@ unix-groups: [{name: media, gid: 2000}]
 		definition := strings.Replace(minimal, "[tar]", "[tar, dir]", 1) + "scripts: [{name: grow, run: ./grow.sh}]\n"
 		p := c.project(t, map[string]string{"ingot.yaml": definition, "grow.sh": "#!/bin/sh\ntruncate -s 2G /var/lib/x.img\necho end >>/var/lib/x.img\n"})
 		p.build(t)
-		if list := judge(t, "tar", "--list", "--verbose", "-f", p.path("out/small-amd64.tar"), "./var/lib/x.img"); !strings.Contains(list, " 2147483652 ") {
+		if list := judge.Run(t, "tar", "--list", "--verbose", "-f", p.path("out/small-amd64.tar"), "./var/lib/x.img"); !strings.Contains(list, " 2147483652 ") {
 			t.Errorf("tar lists %s", list)
 		}
-		judge(t, "tar", "--compare", "-f", p.path("out/small-amd64.tar"), "-C", p.path("out/small-amd64"), "./var/lib/x.img")
-		if used := diskUse(t, p.path("out")); used > 1<<30 {
+		judge.Run(t, "tar", "--compare", "-f", p.path("out/small-amd64.tar"), "-C", p.path("out/small-amd64"), "./var/lib/x.img")
+		if used := diskUsage(t, p.path("out")); used > 1<<30 {
 			t.Errorf("the artifacts use %d bytes of disk", used)
 		}
 		p.write(t, map[string]string{"grow.sh": "#!/bin/sh\ntruncate -s 65G /var/lib/x.img\n"})
@@ -209,24 +208,4 @@ func lineOf(text, begin string) string {
 		}
 	}
 	return ""
-}
-
-// diskUse is how many bytes a directory's files have on disk.
-func diskUse(t *testing.T, dir string) int64 {
-	t.Helper()
-	var n int64
-	err := filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err == nil {
-			n += info.Sys().(*syscall.Stat_t).Blocks * 512
-		}
-		return err
-	})
-	if err != nil {
-		t.Error(err)
-	}
-	return n
 }

@@ -17,6 +17,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"ingot/internal/judge"
 )
 
 // What the rich definition says, and the cases look for.
@@ -112,7 +114,7 @@ func (c *court) image(t *testing.T) {
 		if !isRoot() {
 			t.Skip("root runs this: only root's directory has owners and devices")
 		}
-		judge(t, "tar", "--compare", "--numeric-owner", "--xattrs", "-f", filepath.Join(out, "rich-amd64.tar"), "-C", filepath.Join(out, "rich-amd64"))
+		judge.Run(t, "tar", "--compare", "--numeric-owner", "--xattrs", "-f", filepath.Join(out, "rich-amd64.tar"), "-C", filepath.Join(out, "rich-amd64"))
 		compareTrees(t, readDir(t, filepath.Join(out, "rich-amd64")), plain, nil)
 	})
 	t.Run("inside", func(t *testing.T) { judgeInside(t, filepath.Join(out, "rich-amd64.tar")) })
@@ -203,11 +205,11 @@ func lockedSets(text string) map[string][]string {
 
 // judgeArchives compares the four tar archives, of which three are compressed.
 func judgeArchives(t *testing.T, out string) {
-	judge(t, "gzip", "-t", filepath.Join(out, "rich-amd64.tar.gz"))
-	judge(t, "xz", "-t", filepath.Join(out, "rich-amd64.tar.xz"))
-	judge(t, "zstd", "-q", "-t", filepath.Join(out, "rich-amd64.tar.zst"))
+	judge.Run(t, "gzip", "-t", filepath.Join(out, "rich-amd64.tar.gz"))
+	judge.Run(t, "xz", "-t", filepath.Join(out, "rich-amd64.tar.xz"))
+	judge.Run(t, "zstd", "-q", "-t", filepath.Join(out, "rich-amd64.tar.zst"))
 	listing := func(suffix string) []string {
-		all := lines(judge(t, "tar", "--list", "--verbose", "--full-time", "--numeric-owner", "-f", filepath.Join(out, "rich-amd64."+suffix)))
+		all := lines(judge.Run(t, "tar", "--list", "--verbose", "--full-time", "--numeric-owner", "-f", filepath.Join(out, "rich-amd64."+suffix)))
 		slices.Sort(all)
 		return all
 	}
@@ -235,7 +237,7 @@ func partitions(t *testing.T, raw string) map[string][2]int64 {
 			}
 		}
 	}
-	out := judge(t, "sfdisk", "--json", raw)
+	out := judge.Run(t, "sfdisk", "--json", raw)
 	parse(t, []byte(out), &table)
 	found := map[string][2]int64{}
 	for _, p := range table.PartitionTable.Partitions {
@@ -254,11 +256,11 @@ const (
 
 func judgeDisks(t *testing.T, out string) {
 	raw, qcow2 := filepath.Join(out, "rich-amd64.raw"), filepath.Join(out, "rich-amd64.qcow2")
-	if said := judge(t, "sgdisk", "-v", raw); !strings.Contains(said, "No problems found") {
+	if said := judge.Run(t, "sgdisk", "-v", raw); !strings.Contains(said, "No problems found") {
 		t.Errorf("sgdisk -v: %s", said)
 	}
-	judge(t, "sfdisk", "-V", raw)
-	judge(t, "qemu-img", "check", qcow2)
+	judge.Run(t, "sfdisk", "-V", raw)
+	judge.Run(t, "qemu-img", "check", qcow2)
 	found := partitions(t, raw)
 	for _, typ := range []string{espType, rootType, biosType} {
 		if found[typ][1] == 0 {
@@ -266,12 +268,12 @@ func judgeDisks(t *testing.T, out string) {
 		}
 	}
 	judgeFileSystems(t, raw, found)
-	if text := judge(t, "qemu-img", "info", "--output=json", qcow2); !strings.Contains(text, `"format": "qcow2"`) {
+	if text := judge.Run(t, "qemu-img", "info", "--output=json", qcow2); !strings.Contains(text, `"format": "qcow2"`) {
 		t.Error(text)
 	}
 	// Another free space, so another disk: its own file systems are judged.
 	flat := filepath.Join(t.TempDir(), "flat")
-	judge(t, "qemu-img", "convert", "-O", "raw", qcow2, flat)
+	judge.Run(t, "qemu-img", "convert", "-O", "raw", qcow2, flat)
 	judgeFileSystems(t, flat, partitions(t, flat))
 	a, err := os.Stat(raw)
 	if err != nil {
@@ -288,30 +290,10 @@ func judgeDisks(t *testing.T, out string) {
 
 func judgeFileSystems(t *testing.T, raw string, found map[string][2]int64) {
 	t.Helper()
-	judge(t, "fsck.ext4", "-fn", fmt.Sprintf("%s?offset=%d", raw, found[rootType][0]))
+	judge.Run(t, "fsck.ext4", "-fn", fmt.Sprintf("%s?offset=%d", raw, found[rootType][0]))
 	esp := filepath.Join(t.TempDir(), "esp")
-	cut(t, esp, raw, found[espType])
-	judge(t, "fsck.vfat", "-n", esp)
-}
-
-// cut copies a part of a file.
-func cut(t *testing.T, to, from string, part [2]int64) {
-	t.Helper()
-	in, err := os.Open(from)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	out, err := os.Create(to)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err = io.Copy(out, io.NewSectionReader(in, part[0], part[1])); err == nil {
-		err = out.Close()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	copyPart(t, esp, raw, found[espType])
+	judge.Run(t, "fsck.vfat", "-n", esp)
 }
 
 // judgeContents looks for everything that the definition asks for.
@@ -398,7 +380,7 @@ func judgeMachine(t *testing.T, out string) {
 	root := fmt.Sprintf("%s?offset=%d", raw, partitions(t, raw)[rootType][0])
 	cat := func(name string) string {
 		t.Helper()
-		text := judge(t, "debugfs", "-R", "cat "+name, root)
+		text := judge.Run(t, "debugfs", "-R", "cat "+name, root)
 		_, text, _ = strings.Cut(text, "\n") // its version
 		return text
 	}
@@ -419,18 +401,18 @@ func judgeMachine(t *testing.T, out string) {
 		"/etc/systemd/system/multi-user.target.wants/marker.service": "/etc/systemd/system/marker.service",
 		"/etc/systemd/system/apt-daily.timer":                        "/dev/null",
 	} {
-		if text := judge(t, "debugfs", "-R", "stat "+name, root); !strings.Contains(text, `Fast link dest: "`+want+`"`) {
+		if text := judge.Run(t, "debugfs", "-R", "stat "+name, root); !strings.Contains(text, `Fast link dest: "`+want+`"`) {
 			t.Errorf("%s does not lead to %s:\n%s", name, want, text)
 		}
 	}
-	if text := judge(t, "debugfs", "-R", "stat /etc/systemd/system/timers.target.wants/e2scrub_all.timer", root); !strings.Contains(text, "not found") {
+	if text := judge.Run(t, "debugfs", "-R", "stat /etc/systemd/system/timers.target.wants/e2scrub_all.timer", root); !strings.Contains(text, "not found") {
 		t.Errorf("e2scrub_all.timer is still enabled:\n%s", text)
 	}
-	if text := judge(t, "debugfs", "-R", "ls -p /etc/ssh", root); strings.Contains(text, "ssh_host_") {
+	if text := judge.Run(t, "debugfs", "-R", "ls -p /etc/ssh", root); strings.Contains(text, "ssh_host_") {
 		t.Errorf("the image has SSH host keys:\n%s", text)
 	}
 	for name, want := range map[string]string{"/srv/secret": "Mode:  0640", "/home/ops/.ssh": "Mode:  0700"} {
-		if text := judge(t, "debugfs", "-R", "stat "+name, root); !strings.Contains(text, want) || !regexp.MustCompile(`User:\s+1500\s`).MatchString(text) {
+		if text := judge.Run(t, "debugfs", "-R", "stat "+name, root); !strings.Contains(text, want) || !regexp.MustCompile(`User:\s+1500\s`).MatchString(text) {
 			t.Errorf("%s:\n%s", name, text)
 		}
 	}
@@ -570,7 +552,7 @@ func judgeInside(t *testing.T, archive string) {
 		t.Skip("root runs this: it unpacks with owners and devices, and chroots")
 	}
 	dir := t.TempDir()
-	judge(t, "tar", "-x", "-p", "--numeric-owner", "--xattrs", "--xattrs-include=*", "-f", archive, "-C", dir)
+	judge.Run(t, "tar", "-x", "-p", "--numeric-owner", "--xattrs", "--xattrs-include=*", "-f", archive, "-C", dir)
 	before := stateOf(t, dir)
 	for _, c := range []struct{ command, want string }{
 		{"dpkg --audit", `^$`},

@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,15 +19,14 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"ingot/internal/judge"
 )
 
 // TestHouse is every case, each by its name: -run TestHouse/crash/kill.
 func TestHouse(t *testing.T) {
-	level := os.Getenv("INGOT_TEST")
-	if level != "ci" && level != "full" {
-		t.Skip("INGOT_TEST=ci (or full) runs this: it builds and boots images of real packages for some minutes")
-	}
-	c := convene(t, level == "full")
+	judge.Needs(t, judge.CI)
+	c := convene(t, judge.At() == judge.Full)
 	t.Run("definition", c.definition)
 	t.Run("lock", c.lock)
 	t.Run("image", c.image)
@@ -317,48 +317,6 @@ func parse(t *testing.T, data []byte, v any) {
 	}
 }
 
-// judge runs an outside program that must be content, and gives what it says.
-func judge(t *testing.T, program string, args ...string) string {
-	t.Helper()
-	return judgeIn(t, "", program, args...)
-}
-
-func judgeIn(t *testing.T, dir, program string, args ...string) string {
-	t.Helper()
-	path, err := lookJudge(program)
-	if err != nil {
-		t.Fatalf("the judge %s is missing: ./test.sh brings it, or the package %s does", program, judges[program])
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, path, args...)
-	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Errorf("%s %s: %v\n%s", program, strings.Join(args, " "), err, tail(string(out), 30))
-	}
-	return string(out)
-}
-
-// lookJudge looks where an ordinary user's PATH does not reach, too.
-func lookJudge(program string) (string, error) {
-	path, err := exec.LookPath(program)
-	for _, dir := range []string{"/usr/sbin", "/sbin"} {
-		if err == nil {
-			break
-		}
-		path, err = exec.LookPath(filepath.Join(dir, program))
-	}
-	return path, err
-}
-
-// judges are the Debian packages of outside programs.
-var judges = map[string]string{
-	"tar": "tar", "gzip": "gzip", "xz": "xz-utils", "zstd": "zstd", "sha256sum": "coreutils", "sgdisk": "gdisk", "sfdisk": "fdisk",
-	"qemu-img": "qemu-utils", "fsck.ext4": "e2fsprogs", "debugfs": "e2fsprogs", "fsck.vfat": "dosfstools", "diff": "diffutils",
-}
-
 // lines are the non-empty lines of a text.
 func lines(text string) []string {
 	var out []string
@@ -373,7 +331,7 @@ func lines(text string) []string {
 // sums are a directory's checksums, which sha256sum has found to be right, by name.
 func sums(t *testing.T, dir string) map[string]string {
 	t.Helper()
-	judgeIn(t, dir, "sha256sum", "--quiet", "--strict", "-c", "SHA256SUMS")
+	judge.RunIn(t, dir, "sha256sum", "--quiet", "--strict", "-c", "SHA256SUMS")
 	data, err := os.ReadFile(filepath.Join(dir, "SHA256SUMS"))
 	if err != nil {
 		t.Fatal(err)
@@ -462,6 +420,12 @@ func artifactsOnly(t *testing.T, dir string) {
 
 func copyFile(t *testing.T, to, from string) {
 	t.Helper()
+	copyPart(t, to, from, [2]int64{0, math.MaxInt64})
+}
+
+// copyPart copies a part of a file: its offset and length.
+func copyPart(t *testing.T, to, from string, part [2]int64) {
+	t.Helper()
 	in, err := os.Open(from)
 	if err != nil {
 		t.Fatal(err)
@@ -471,7 +435,7 @@ func copyFile(t *testing.T, to, from string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err = io.Copy(out, in); err == nil {
+	if _, err = io.Copy(out, io.NewSectionReader(in, part[0], part[1])); err == nil {
 		err = out.Close()
 	}
 	if err != nil {

@@ -7,15 +7,15 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"ingot/internal/judge"
 )
 
 var shellBlock = regexp.MustCompile("(?s)```sh\n(.*?)```")
 
 // TestTutorial runs every command of the tutorial, in its order.
 func TestTutorial(t *testing.T) {
-	if os.Getenv("INGOT_TEST") == "" {
-		t.Skip("builds and boots images for minutes: set INGOT_TEST=ci")
-	}
+	judge.Needs(t, judge.CI)
 	text, err := os.ReadFile("../../docs/tutorial.md")
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"ingot/internal/ext4"
+	"ingot/internal/judge"
 	"ingot/internal/tree"
 )
 
@@ -127,7 +128,7 @@ func TestLargeDirectories(t *testing.T) {
 			o.Free = 64 << 20
 			img, _ := write(t, tr, p, o)
 			fsck(t, img)
-			if out := run(t, "debugfs", "-R", "htree_dump /d", img); !strings.Contains(out, "Indirect levels: ") {
+			if out := judge.Run(t, "debugfs", "-R", "htree_dump /d", img); !strings.Contains(out, "Indirect levels: ") {
 				t.Errorf("debugfs finds no hash tree: %.300s", out)
 			}
 			want := expect(t, tr)
@@ -144,7 +145,7 @@ func TestLargeDirectories(t *testing.T) {
 				}
 			})
 			if !ok { // debugfs looks names up one by one from the start: all names, but few lookups
-				list := run(t, "debugfs", "-R", "ls -p /d", img)
+				list := judge.Run(t, "debugfs", "-R", "ls -p /d", img)
 				if got := strings.Count(list, "\n/") - strings.Count(list, "\n/0/"); got != tt.entries+2 { // 0: the tree's inner nodes
 					t.Errorf("debugfs lists %d names, want %d and two", got, tt.entries)
 				}
@@ -176,7 +177,7 @@ func TestNameHash(t *testing.T) {
 			t.Fatal(err)
 		}
 		var want []string
-		for line := range strings.Lines(run(t, "debugfs", "-f", file)) {
+		for line := range strings.Lines(judge.Run(t, "debugfs", "-f", file)) {
 			if _, h, ok := strings.Cut(line, " is 0x"); ok {
 				want = append(want, strings.TrimSpace(h))
 			}
@@ -196,9 +197,7 @@ func TestNameHash(t *testing.T) {
 // A filesystem grows while it is mounted, keeps mke2fs's share of inodes, and
 // stays whole.
 func TestGrow(t *testing.T) {
-	if os.Getenv("INGOT_TEST") != "full" {
-		t.Skip("boots a machine; set INGOT_TEST=full to run it")
-	}
+	judge.Needs(t, judge.Full)
 	m := newMachine(t)
 	tests := []struct {
 		name  string
@@ -217,7 +216,7 @@ func TestGrow(t *testing.T) {
 			o.Free = tt.free
 			img, _ := write(t, tr, p, o)
 			last := tt.sizes[len(tt.sizes)-1]
-			run(t, "truncate", "-s", last, img)
+			judge.Run(t, "truncate", "-s", last, img)
 			script := "mount -t ext4 /dev/vda /fs\n"
 			for _, size := range tt.sizes {
 				script += fmt.Sprintf("resize2fs /dev/vda %s; echo hello >/fs/after%s; sync; df -k /fs; df -i /fs\n", size, size)
@@ -228,7 +227,7 @@ func TestGrow(t *testing.T) {
 				t.Error("the kernel complains")
 			}
 			fsck(t, img)
-			info := run(t, "dumpe2fs", "-h", img)
+			info := judge.Run(t, "dumpe2fs", "-h", img)
 			blocks, inodes := number(t, info, "Block count"), number(t, info, "Inode count")
 			if perInode := blocks * 4096 / inodes; perInode > 16400 {
 				t.Errorf("%d bytes for each inode", perInode)

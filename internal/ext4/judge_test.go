@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,6 +22,7 @@ import (
 
 	"ingot/internal/digest"
 	"ingot/internal/ext4"
+	"ingot/internal/judge"
 	"ingot/internal/tree"
 )
 
@@ -62,21 +64,11 @@ func writeTo(t testing.TB, f *ext4.FS, p packs, name string) {
 	}
 }
 
-// run runs a judge and gives its output; it must exit 0.
-func run(t testing.TB, name string, args ...string) string {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), name, args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
-
 func fsck(t testing.TB, img string) {
 	t.Helper()
 	// Images may be of any day; e2fsck is told that it is a day far
 	// in the future (E2FSCK_TIME, as in e2fsck's own tests).
-	out := run(t, "env", "E2FSCK_TIME=8589934591", "e2fsck", "-f", "-n", img)
+	out := judge.Run(t, "env", "E2FSCK_TIME=8589934591", "e2fsck", "-f", "-n", img)
 	for line := range strings.Lines(out) {
 		if !strings.HasPrefix(line, "Pass ") && !strings.HasPrefix(line, "e2fsck ") && !strings.Contains(line, "files (") {
 			t.Errorf("e2fsck says: %s", line)
@@ -250,8 +242,14 @@ func mount(t testing.TB, img, options string, f func(dir, loop string)) bool {
 		return false
 	}
 	loop := strings.TrimSpace(string(out))
-	defer func() { run(t, "losetup", "-d", loop) }()
+	defer func() { judge.Run(t, "losetup", "-d", loop) }()
 	dir := t.TempDir()
+	// In a mount namespace of this goroutine's own, whose thread ends with it: a
+	// namespace that somebody else makes meanwhile would hold the mount for longer.
+	runtime.LockOSThread()
+	if err := errors.Join(unix.Unshare(unix.CLONE_NEWNS), unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")); err != nil {
+		return false
+	}
 	if err := unix.Mount(loop, dir, "ext4", 0, options); err != nil {
 		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENODEV) {
 			return false
@@ -299,7 +297,7 @@ func debugfs(t testing.TB, img string, want listing) listing {
 	if err := os.WriteFile(file, script.Bytes(), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	out := run(t, "debugfs", "-f", file, img)
+	out := judge.Run(t, "debugfs", "-f", file, img)
 	parts := strings.Split(out, "debugfs: stat ")[1:]
 	if len(parts) != len(paths) {
 		t.Fatalf("debugfs gave %d answers to %d questions", len(parts), len(paths))

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"ingot/internal/judge"
 )
 
 // A machine is Debian's cloud kernel in QEMU with busybox and a few programs of
@@ -68,7 +70,7 @@ func newMachine(t *testing.T) machine {
 	copyIn("/bin/busybox", "bin/busybox")
 	for _, p := range guestPrograms {
 		copyIn(p, "bin/"+filepath.Base(p))
-		for f := range strings.FieldsSeq(run(t, "ldd", p)) {
+		for f := range strings.FieldsSeq(judge.Run(t, "ldd", p)) {
 			if strings.HasPrefix(f, "/") {
 				copyIn(f, strings.TrimPrefix(f, "/"))
 			}

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"ingot/internal/ext4"
+	"ingot/internal/judge"
 	"ingot/internal/tree"
 )
 
@@ -33,9 +34,7 @@ func realTree(t testing.TB) string {
 }
 
 func TestRealTree(t *testing.T) {
-	if os.Getenv("INGOT_TEST") != "full" {
-		t.Skip("downloads packages; set INGOT_TEST=full to run it")
-	}
+	judge.Needs(t, judge.Full)
 	tr, p := scan(t, realTree(t))
 	o := options()
 	o.Free = 1 << 30
@@ -100,8 +99,8 @@ func BenchmarkMke2fs(b *testing.B) {
 	dir := realTree(b)
 	name := filepath.Join(b.TempDir(), "img")
 	for b.Loop() {
-		run(b, "truncate", "-s", "1600M", name)
-		run(b, "mke2fs", "-q", "-t", "ext4", "-d", dir, "-E", "nodiscard", name)
+		judge.Run(b, "truncate", "-s", "1600M", name)
+		judge.Run(b, "mke2fs", "-q", "-t", "ext4", "-d", dir, "-E", "nodiscard", name)
 		if err := os.Remove(name); err != nil {
 			b.Fatal(err)
 		}

@@ -12,6 +12,7 @@ import (
 
 	"ingot/internal/ext4"
 	"ingot/internal/fault"
+	"ingot/internal/judge"
 	"ingot/internal/tree"
 )
 
@@ -85,7 +86,7 @@ func TestJustFits(t *testing.T) {
 // Huge files have extent trees of several levels.
 func TestHugeFiles(t *testing.T) {
 	sizes := []int64{2<<30 + 1, 60 << 30}
-	if os.Getenv("INGOT_TEST") == "full" {
+	if judge.At() == judge.Full {
 		sizes = append(sizes, 700<<30, 3<<40)
 	}
 	for _, size := range sizes {
@@ -106,7 +107,7 @@ func TestHugeFiles(t *testing.T) {
 				t.Fatal(err)
 			}
 			fsck(t, name)
-			if out := run(t, "debugfs", "-R", "stat /f", name); !strings.Contains(out, fmt.Sprintf("Size: %d\n", size)) {
+			if out := judge.Run(t, "debugfs", "-R", "stat /f", name); !strings.Contains(out, fmt.Sprintf("Size: %d\n", size)) {
 				t.Errorf("debugfs says %s", out)
 			}
 		})

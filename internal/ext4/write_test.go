@@ -18,6 +18,7 @@ import (
 	"pgregory.net/rapid"
 
 	"ingot/internal/ext4"
+	"ingot/internal/judge"
 	"ingot/internal/tree"
 )
 
@@ -127,7 +128,7 @@ func TestOptions(t *testing.T) {
 	o.Size = 300 << 20
 	img, _ := write(t, tr, p, o)
 	fsck(t, img)
-	info := run(t, "dumpe2fs", "-h", img)
+	info := judge.Run(t, "dumpe2fs", "-h", img)
 	for _, want := range []string{
 		"Filesystem volume name:   sixteen-letters!\n",
 		"Filesystem UUID:          01234567-89ab-cdef-0123-456789abcdef\n",
@@ -157,7 +158,7 @@ func TestReadWrite(t *testing.T) {
 	o := options()
 	o.Free = 20 << 20
 	img, _ := write(t, tr, p, o)
-	overhead := number(t, run(t, "dumpe2fs", "-h", img), "Overhead clusters")
+	overhead := number(t, judge.Run(t, "dumpe2fs", "-h", img), "Overhead clusters")
 	ok := mount(t, img, "", func(dir, _ string) {
 		for i := 0; ; i++ {
 			if err := os.WriteFile(fmt.Sprintf("%s/many/more%d", dir, i), bytes.Repeat([]byte("more"), i*50), 0o600); err != nil {
@@ -180,7 +181,7 @@ func TestReadWrite(t *testing.T) {
 		t.Skip("needs root and loop devices that can be mounted")
 	}
 	fsck(t, img)
-	if got := number(t, run(t, "dumpe2fs", "-h", img), "Overhead clusters"); got != overhead {
+	if got := number(t, judge.Run(t, "dumpe2fs", "-h", img), "Overhead clusters"); got != overhead {
 		t.Errorf("the kernel counts %d blocks of overhead, not %d", got, overhead)
 	}
 }
@@ -199,11 +200,11 @@ func TestGrub(t *testing.T) {
 	if err := os.WriteFile(tool, b, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	run(t, "grub-fstest", img, "cmp", "(loop0)/bin/tool", tool)
-	if got := run(t, "grub-fstest", img, "cat", "(loop0)/x/link"); got != "reached" {
+	judge.Run(t, "grub-fstest", img, "cmp", "(loop0)/bin/tool", tool)
+	if got := judge.Run(t, "grub-fstest", img, "cat", "(loop0)/x/link"); got != "reached" {
 		t.Errorf("GRUB reads %q through a symlink", got)
 	}
-	if got := run(t, "grub-fstest", img, "ls", "(loop0)/many/"); strings.Count(got, "file") != 3000 {
+	if got := judge.Run(t, "grub-fstest", img, "ls", "(loop0)/many/"); strings.Count(got, "file") != 3000 {
 		t.Errorf("GRUB lists %d of 3000 files", strings.Count(got, "file"))
 	}
 }
@@ -241,7 +242,7 @@ func TestShortPack(t *testing.T) {
 
 // Whatever the tree, e2fsck finds nothing and all of it is there.
 func TestRandomTrees(t *testing.T) {
-	if os.Getenv("INGOT_TEST") != "full" {
+	if judge.At() != judge.Full {
 		if err := flag.Set("rapid.checks", "40"); err != nil {
 			t.Fatal(err)
 		}

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,30 +15,8 @@ import (
 
 	"ingot/internal/digest"
 	"ingot/internal/disk"
+	"ingot/internal/judge"
 )
-
-func judge(t testing.TB, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		path = "/usr/sbin/" + name
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("needs %s: put Debian's dosfstools and mtools on the PATH", name)
-	}
-	return path
-}
-
-func run(t testing.TB, name string, args ...string) string {
-	t.Helper()
-	cmd := exec.CommandContext(t.Context(), judge(t, name), args...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8", "TZ=UTC")
-	out, err := cmd.CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
 
 // write makes an image file of the volume, and holds the writer to its extents.
 func write(t testing.TB, files []File, o Options) string {
@@ -68,7 +45,7 @@ func write(t testing.TB, files []File, o Options) string {
 // clean fails unless fsck.vfat finds nothing at all to say.
 func clean(t testing.TB, path string, files int) {
 	t.Helper()
-	out := run(t, "fsck.vfat", "-n", path)
+	out := judge.Run(t, "fsck.vfat", "-n", path)
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	want := fmt.Sprintf("%s: %d files, ", path, files)
 	if len(lines) != 2 || !strings.HasPrefix(lines[0], "fsck.fat 4") || !strings.HasPrefix(lines[1], want) {
@@ -80,7 +57,7 @@ func clean(t testing.TB, path string, files int) {
 func read(t testing.TB, path string) []File {
 	t.Helper()
 	dir := t.TempDir()
-	run(t, "mcopy", "-s", "-n", "-Q", "-i", path, "::/", dir)
+	judge.Run(t, "mcopy", "-s", "-n", "-Q", "-i", path, "::/", dir)
 	return readDir(t, dir)
 }
 
@@ -202,7 +179,7 @@ func TestJudgesReadVolume(t *testing.T) {
 func TestListing(t *testing.T) {
 	path := write(t, []File{{"EFI/BOOT/BOOTX64.EFI", bulk(700)}, {"EFI/BOOT/grub.cfg", []byte("x")}, {"EFI/Longer name.d/x", nil}},
 		Options{Size: 64 << 20, ID: 0x1234ABCD, Label: "ESP", Epoch: 1700000001})
-	got := run(t, "mdir", "-/", "-i", path, "::")
+	got := judge.Run(t, "mdir", "-/", "-i", path, "::")
 	want := ` Volume in drive : is ESP        
  Volume Serial Number is 1234-ABCD
 Directory for ::/
@@ -304,7 +281,7 @@ func TestSameBytes(t *testing.T) {
 
 // Random trees: what Plan accepts, fsck.vfat and mtools accept.
 func TestRandomTrees(t *testing.T) {
-	judge(t, "fsck.vfat")
+	judge.Path(t, "fsck.vfat")
 	runs := 0
 	name := rapid.StringMatching(`[a-cA-C~1 .é]{1,12}`)
 	rapid.Check(t, func(rt *rapid.T) {
@@ -322,7 +299,7 @@ func TestRandomTrees(t *testing.T) {
 			}
 		}
 		path := write(t, fit, o)
-		out := run(t, "fsck.vfat", "-n", path)
+		out := judge.Run(t, "fsck.vfat", "-n", path)
 		if n := strings.Count(out, "\n"); n != 2 {
 			rt.Errorf("fsck.vfat: %s", out)
 		}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
+
+	"ingot/internal/judge"
 )
 
 func guid(s string) GUID {
@@ -25,31 +27,6 @@ var (
 	esp       = guid("C12A7328-F81F-11D2-BA4B-00A0C93EC93B")
 	biosBoot  = guid("21686148-6449-6E6F-744E-656564454649")
 )
-
-// judge finds an outside program.
-func judge(t testing.TB, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		path = "/usr/sbin/" + name
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("needs %s: put Debian's gdisk and fdisk on the PATH", name)
-	}
-	return path
-}
-
-func run(t testing.TB, name string, args ...string) string {
-	t.Helper()
-	var stderr strings.Builder
-	cmd := exec.CommandContext(t.Context(), judge(t, name), args...)
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		t.Fatalf("%s %s: %v\n%s%s", name, strings.Join(args, " "), err, out, stderr.String())
-	}
-	return string(out) + stderr.String()
-}
 
 // write puts the table into a sparse file.
 func write(t testing.TB, table Table, bootCode []byte) string {
@@ -91,10 +68,10 @@ func hybrid() Table {
 
 func TestJudgesAcceptTable(t *testing.T) {
 	path := write(t, hybrid(), []byte("boot code"))
-	if out := run(t, "sgdisk", "-v", path); !strings.Contains(out, "No problems found.") {
+	if out := judge.Run(t, "sgdisk", "-v", path); !strings.Contains(out, "No problems found.") {
 		t.Errorf("sgdisk -v: %s", out)
 	}
-	if out := run(t, "sfdisk", "-V", path); !strings.Contains(out, "No errors detected") {
+	if out := judge.Run(t, "sfdisk", "-V", path); !strings.Contains(out, "No errors detected") {
 		t.Errorf("sfdisk -V: %s", out)
 	}
 	var got struct {
@@ -107,7 +84,7 @@ func TestJudgesAcceptTable(t *testing.T) {
 			}
 		}
 	}
-	if err := json.Unmarshal([]byte(run(t, "sfdisk", "-J", path)), &got); err != nil {
+	if err := json.Unmarshal([]byte(judge.Run(t, "sfdisk", "-J", path)), &got); err != nil {
 		t.Fatal(err)
 	}
 	var text strings.Builder
@@ -157,7 +134,7 @@ func TestBackupIsWhole(t *testing.T) {
 	if err := f.Close(); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), judge(t, "gdisk"), path)
+	cmd := exec.CommandContext(t.Context(), judge.Path(t, "gdisk"), path)
 	cmd.Stdin = strings.NewReader("r\nb\nc\ny\nw\ny\n") // recovery: rebuild main header and main array from the backup
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("gdisk: %v\n%s", err, out)
@@ -223,7 +200,7 @@ func TestParseGUID(t *testing.T) {
 
 // Random tables that Encode accepts are ones that sgdisk accepts.
 func TestRandomTables(t *testing.T) {
-	judge(t, "sgdisk")
+	judge.Path(t, "sgdisk")
 	n := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		if n++; n > 25 { // each runs a program
@@ -242,7 +219,7 @@ func TestRandomTables(t *testing.T) {
 		}
 		table.Sectors = next + 2048
 		path := write(t, table, nil)
-		if out := run(t, "sgdisk", "-v", path); !strings.Contains(out, "No problems found.") {
+		if out := judge.Run(t, "sgdisk", "-v", path); !strings.Contains(out, "No problems found.") {
 			rt.Errorf("sgdisk -v: %s", out)
 		}
 		if err := os.Remove(path); err != nil {

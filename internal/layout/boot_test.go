@@ -9,6 +9,7 @@ import (
 	"ingot/internal/boot"
 	"ingot/internal/digest"
 	"ingot/internal/ext4"
+	"ingot/internal/judge"
 	"ingot/internal/layout"
 	"ingot/internal/qcow2"
 	"ingot/internal/tree"
@@ -42,7 +43,7 @@ func debianTar(t *testing.T, release string) string {
 		t.Fatal(err)
 	}
 	tar := filepath.Join(t.TempDir(), release+".tar")
-	run(t, "mmdebstrap", "--quiet", "--variant=minbase", "--keyring=/usr/share/keyrings/debian-archive-keyring.gpg",
+	judge.Run(t, "mmdebstrap", "--quiet", "--variant=minbase", "--keyring=/usr/share/keyrings/debian-archive-keyring.gpg",
 		"--include="+strings.Join(packages, ","), release, tar, "deb "+mirror+" "+release+" main")
 	return tar
 }
@@ -118,9 +119,7 @@ func makeImage(t *testing.T, release string) *layout.Image {
 // its disk has grown, and does so again with the boot configuration and loader
 // that Debian's own tools wrote.
 func TestBoot(t *testing.T) {
-	if os.Getenv("INGOT_TEST") != "full" {
-		t.Skip("boots machines for minutes: set INGOT_TEST=full")
-	}
+	judge.Needs(t, judge.Full)
 	for _, release := range []string{"bookworm", "trixie"} {
 		t.Run(release, func(t *testing.T) {
 			im := makeImage(t, release)
@@ -138,10 +137,10 @@ func TestBoot(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			run(t, "qemu-img", "check", f.Name())
+			judge.Run(t, "qemu-img", "check", f.Name())
 			overlay := func(name string) string {
 				path := filepath.Join(t.TempDir(), name)
-				run(t, "qemu-img", "create", "-q", "-f", "qcow2", "-b", f.Name(), "-F", "qcow2", path)
+				judge.Run(t, "qemu-img", "create", "-q", "-f", "qcow2", "-b", f.Name(), "-F", "qcow2", path)
 				return path
 			}
 			always := []string{
@@ -153,13 +152,13 @@ func TestBoot(t *testing.T) {
 			first, second := overlay("first.qcow2"), overlay("second.qcow2")
 			bootMachine(t, second, "qcow2", "uefi", append(always, `PROBE firmware uefi`, `PROBE loader 0 grub.cfg`)...)
 			bootMachine(t, first, "qcow2", "bios", append(always, `PROBE firmware bios`, `PROBE renewed`)...)
-			run(t, "qemu-img", "resize", first, "10G")
+			judge.Run(t, "qemu-img", "resize", first, "10G")
 			bootMachine(t, first, "qcow2", "bios", append(always, `PROBE firmware bios`, grown, `PROBE loader [1-9].* i386-pc .*x86_64-efi`)...)
 			bootMachine(t, first, "qcow2", "uefi", append(always, `PROBE firmware uefi`, grown)...)
 
 			raw := filepath.Join(t.TempDir(), "raw")
-			run(t, "qemu-img", "convert", "-O", "raw", first, raw)
-			if out := run(t, "sgdisk", "-v", raw); !strings.Contains(out, "No problems found.") {
+			judge.Run(t, "qemu-img", "convert", "-O", "raw", first, raw)
+			if out := judge.Run(t, "sgdisk", "-v", raw); !strings.Contains(out, "No problems found.") {
 				t.Errorf("sgdisk after growth: %s", out)
 			}
 		})

@@ -16,6 +16,7 @@ import (
 	"ingot/internal/disk"
 	"ingot/internal/ext4"
 	"ingot/internal/fault"
+	"ingot/internal/judge"
 	"ingot/internal/layout"
 	"ingot/internal/qcow2"
 	"ingot/internal/tree"
@@ -238,10 +239,10 @@ func carve(t testing.TB, path string, at disk.Extent) string {
 func TestJudgesAcceptImage(t *testing.T) {
 	im := smallImage(t)
 	raw := writeRaw(t, im)
-	if out := run(t, "sgdisk", "-v", raw); !strings.Contains(out, "No problems found.") {
+	if out := judge.Run(t, "sgdisk", "-v", raw); !strings.Contains(out, "No problems found.") {
 		t.Errorf("sgdisk -v: %s", out)
 	}
-	table := run(t, "sfdisk", "-o", "Device,Start,Sectors,Type,Name", "-q", "-l", raw)
+	table := judge.Run(t, "sfdisk", "-o", "Device,Start,Sectors,Type,Name", "-q", "-l", raw)
 	want := `Device Start Sectors Type Name
 1 2048 2048 BIOS boot bios
 2 4096 131072 EFI System esp
@@ -255,14 +256,14 @@ func TestJudgesAcceptImage(t *testing.T) {
 		t.Errorf("sfdisk lists (-want +got):\n%s", d)
 	}
 	esp := carve(t, raw, im.Place(layout.ESP))
-	if out := run(t, "fsck.vfat", "-n", esp); strings.Count(out, "\n") != 2 {
+	if out := judge.Run(t, "fsck.vfat", "-n", esp); strings.Count(out, "\n") != 2 {
 		t.Errorf("fsck.vfat: %s", out)
 	}
 	root := carve(t, raw, im.Place(layout.Root))
-	run(t, "e2fsck", "-fn", root)
+	judge.Run(t, "e2fsck", "-fn", root)
 	for path, id := range map[string]string{esp: "2BC3-BFA1 vfat ESP", root: "9c2b3f30-2ed2-8679-99a3-30743c848fdc ext4 root"} {
 		tags := map[string]string{}
-		for line := range strings.Lines(run(t, "blkid", "-p", "-o", "export", path)) {
+		for line := range strings.Lines(judge.Run(t, "blkid", "-p", "-o", "export", path)) {
 			key, value, _ := strings.Cut(strings.TrimSpace(line), "=")
 			tags[key] = value
 		}
@@ -272,8 +273,8 @@ func TestJudgesAcceptImage(t *testing.T) {
 	}
 	for _, c := range []qcow2.Compression{qcow2.None, qcow2.Zlib, qcow2.Zstd} {
 		path := writeQcow2(t, im, c)
-		run(t, "qemu-img", "check", path)
-		run(t, "qemu-img", "compare", "-f", "raw", "-F", "qcow2", raw, path)
+		judge.Run(t, "qemu-img", "check", path)
+		judge.Run(t, "qemu-img", "compare", "-f", "raw", "-F", "qcow2", raw, path)
 	}
 }
 

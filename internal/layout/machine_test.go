@@ -17,30 +17,9 @@ import (
 
 	"ingot/internal/boot"
 	"ingot/internal/digest"
+	"ingot/internal/judge"
 	"ingot/internal/tree"
 )
-
-// judge finds an outside program.
-func judge(t testing.TB, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		path = "/usr/sbin/" + name
-	}
-	if _, err := os.Stat(path); err != nil {
-		t.Skipf("needs %s: put Debian's gdisk, fdisk, qemu-utils, dosfstools, e2fsprogs, grub-common, grub-pc-bin and grub-efi-amd64-bin on the PATH", name)
-	}
-	return path
-}
-
-func run(t testing.TB, name string, args ...string) string {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), judge(t, name), args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
 
 // hostTools runs the host's programs where ingot runs those of the tools tree.
 type hostTools struct{ t testing.TB }
@@ -59,7 +38,7 @@ func (h hostTools) Run(ctx context.Context, argv []string, stdin []byte, inputs 
 			return nil, err
 		}
 	}
-	cmd := exec.CommandContext(ctx, judge(h.t, argv[0]), argv[1:]...)
+	cmd := exec.CommandContext(ctx, judge.Path(h.t, argv[0]), argv[1:]...)
 	cmd.Dir, cmd.Stdin = dir, bytes.NewReader(stdin)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)
@@ -200,7 +179,7 @@ func bootMachine(t *testing.T, diskPath, format, firmware string, want ...string
 	ctx, cancel := context.WithTimeout(t.Context(), 15*time.Minute)
 	defer cancel()
 	var out console
-	cmd := exec.CommandContext(ctx, judge(t, "qemu-system-x86_64"), args...)
+	cmd := exec.CommandContext(ctx, judge.Path(t, "qemu-system-x86_64"), args...)
 	cmd.Stdout, cmd.Stderr = &out, &out
 	start := time.Now()
 	err := cmd.Run()

@@ -8,9 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"strings"
 	"sync"
 	"testing"
 
@@ -18,25 +16,8 @@ import (
 
 	"ingot/internal/digest"
 	"ingot/internal/disk"
+	"ingot/internal/judge"
 )
-
-func judge(t testing.TB, name string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		t.Skipf("needs %s: put Debian's qemu-utils on the PATH", name)
-	}
-	return path
-}
-
-func run(t testing.TB, name string, args ...string) string {
-	t.Helper()
-	out, err := exec.CommandContext(t.Context(), judge(t, name), args...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
-	}
-	return string(out)
-}
 
 // A piece is data at a place of the disk.
 type piece struct {
@@ -105,11 +86,11 @@ func accept(t testing.TB, qcow, raw string) {
 		Leaks       int `json:"leaks"`
 		Corruptions int `json:"corruptions"`
 	}
-	out := run(t, "qemu-img", "check", "--output=json", "-f", "qcow2", qcow)
+	out := judge.Run(t, "qemu-img", "check", "--output=json", "-f", "qcow2", qcow)
 	if err := json.Unmarshal([]byte(out), &check); err != nil || check.Errors+check.Leaks+check.Corruptions != 0 {
 		t.Errorf("qemu-img check: %s %v", out, err)
 	}
-	run(t, "qemu-img", "compare", "-f", "qcow2", "-F", "raw", qcow, raw)
+	judge.Run(t, "qemu-img", "compare", "-f", "qcow2", "-F", "raw", qcow, raw)
 }
 
 func digestOf(t testing.TB, path string) digest.Digest {
@@ -183,7 +164,7 @@ func TestInfo(t *testing.T) {
 				}
 			} `json:"format-specific"`
 		}
-		if err := json.Unmarshal([]byte(run(t, "qemu-img", "info", "--output=json", path)), &info); err != nil {
+		if err := json.Unmarshal([]byte(judge.Run(t, "qemu-img", "info", "--output=json", path)), &info); err != nil {
 			t.Fatal(err)
 		}
 		kind := "zlib" // what an image without compressed clusters says too
@@ -282,7 +263,7 @@ func TestCancel(t *testing.T) {
 
 // Random writes into random extents: QEMU reads back what a raw disk holds.
 func TestRandomImages(t *testing.T) {
-	judge(t, "qemu-img")
+	judge.Path(t, "qemu-img")
 	runs := 0
 	rapid.Check(t, func(rt *rapid.T) {
 		if runs++; runs > 30 { // each runs two programs

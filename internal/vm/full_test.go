@@ -15,6 +15,7 @@ import (
 
 	"ingot/internal/definition"
 	"ingot/internal/fault"
+	"ingot/internal/judge"
 	"ingot/internal/vm"
 )
 
@@ -22,9 +23,7 @@ import (
 // in $INGOT_TEST_IMAGES for further runs if that is set.
 func judgeImage(t *testing.T, suite, packages string) string {
 	t.Helper()
-	if os.Getenv("INGOT_TEST") != "full" {
-		t.Skip("boots Debian for minutes: set INGOT_TEST=full to run it")
-	}
+	judge.Needs(t, judge.Full)
 	dir := os.Getenv("INGOT_TEST_IMAGES")
 	if dir == "" {
 		dir = t.TempDir()

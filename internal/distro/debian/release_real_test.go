@@ -16,6 +16,7 @@ import (
 
 	"ingot/internal/fault"
 	"ingot/internal/fetch"
+	"ingot/internal/judge"
 	"ingot/internal/lock"
 )
 
@@ -114,7 +115,7 @@ func TestGpgvJudges(t *testing.T) {
 	if err := os.WriteFile(ring, archiveKeys, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	judge := func(dir string, doc []byte) (text string, good bool) {
+	verify := func(dir string, doc []byte) (text string, good bool) {
 		in, out := filepath.Join(dir, "in"), filepath.Join(dir, "out")
 		if err := errors.Join(os.WriteFile(in, doc, 0o644), os.RemoveAll(out)); err != nil {
 			t.Error(err)
@@ -126,7 +127,7 @@ func TestGpgvJudges(t *testing.T) {
 	}
 	m := mirrors(t)
 	places := 3 // in each part
-	if os.Getenv("INGOT_TEST") == "full" {
+	if judge.At() == judge.Full {
 		places = 40
 	}
 	var all sync.WaitGroup
@@ -146,7 +147,7 @@ func TestGpgvJudges(t *testing.T) {
 			now := time.Now()
 			check := func(what string, doc []byte, must bool) (accepted bool) {
 				m, err := keys.Clearsigned(suite, doc, now)
-				text, good := judge(dir, doc)
+				text, good := verify(dir, doc)
 				if err == nil && !good {
 					t.Errorf("%s, %s: accepted, but not by gpgv", suite, what)
 				}

@@ -18,6 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"ingot/internal/judge"
+
 	"ingot/internal/distro"
 )
 
@@ -328,8 +330,8 @@ func differ(got, want verdict) string {
 	return strings.Join(diff, " ")
 }
 
-// judge compares all requests and reports.
-func judge(t *testing.T, requests []request) {
+// holdCourt compares all requests and reports.
+func holdCourt(t *testing.T, requests []request) {
 	t.Helper()
 	courts := map[string]*court{}
 	for _, r := range requests {
@@ -390,13 +392,13 @@ func judge(t *testing.T, requests []request) {
 // with ci, else ten if apt-get has indexes already.
 func TestResolveAsApt(t *testing.T) {
 	if path := os.Getenv("INGOT_RESOLVE_REQUESTS"); path != "" {
-		judge(t, readRequests(t, path))
+		holdCourt(t, readRequests(t, path))
 		return
 	}
 	requests := readRequests(t, "testdata/requests.txt")
-	switch os.Getenv("INGOT_TEST") {
-	case "full":
-	case "ci":
+	switch judge.At() {
+	case judge.Full:
+	case judge.CI:
 		// A fixed seed: the same sample each time.
 		draw := rand.New(rand.NewPCG(1, 2))
 		draw.Shuffle(len(requests), func(i, j int) { requests[i], requests[j] = requests[j], requests[i] })
@@ -408,7 +410,7 @@ func TestResolveAsApt(t *testing.T) {
 		requests = slices.DeleteFunc(requests, func(r request) bool { return r.suite != "bookworm" })
 		requests = requests[:min(len(requests), 10)]
 	}
-	judge(t, requests)
+	holdCourt(t, requests)
 }
 
 // TestResolveDrawn judges freshly drawn requests: INGOT_RESOLVE_DRAW=SEED:COUNT.
@@ -427,7 +429,7 @@ func TestResolveDrawn(t *testing.T) {
 	}
 	path := os.Getenv("INGOT_RESOLVE_WRITE")
 	if path == "" {
-		judge(t, all)
+		holdCourt(t, all)
 		return
 	}
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)

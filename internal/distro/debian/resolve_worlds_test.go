@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"ingot/internal/judge"
 )
 
 // TestResolveWorlds lets apt-get judge small made-up archives, a few dozen
@@ -23,7 +25,7 @@ func TestResolveWorlds(t *testing.T) {
 		if _, err := fmt.Sscanf(env, "%d:%d", &seed, &count); err != nil {
 			t.Fatal(err)
 		}
-	} else if os.Getenv("INGOT_TEST") == "full" {
+	} else if judge.At() == judge.Full {
 		count = 300
 	}
 	asked, impossible := 0, 0

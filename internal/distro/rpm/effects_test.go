@@ -16,6 +16,7 @@ import (
 
 	"ingot/internal/digest"
 	"ingot/internal/distro"
+	"ingot/internal/judge"
 	"ingot/internal/sandbox"
 	"ingot/internal/tree"
 )
@@ -30,9 +31,7 @@ const testEpoch = 1_700_000_000
 // judged skips what takes half a minute and wants judges.
 func judged(t *testing.T) {
 	t.Helper()
-	if os.Getenv("INGOT_TEST") == "" {
-		t.Skip("set INGOT_TEST=ci to run rpmbuild, createrepo_c and rpm as judges")
-	}
+	judge.Needs(t, judge.CI)
 	for _, program := range []string{"rpmbuild", "createrepo_c", "busybox"} {
 		if _, err := exec.LookPath(program); err != nil {
 			t.Skipf("%s, a judge, is missing: Debian's packages rpm, createrepo-c and busybox-static make this run", program)
