@@ -80,7 +80,13 @@ func (f *buildFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	s := ui.Summary{Seconds: out.Seconds}
 	for _, a := range out.Artifacts {
-		s.Artifacts = append(s.Artifacts, ui.Artifact{Format: a.Format, Path: a.Path, Size: a.Size, SHA256: a.SHA256})
+		files := a.Files
+		if files == nil {
+			files = []fileJSON{{a.Path, a.Size, a.SHA256}}
+		}
+		for _, f := range files {
+			s.Artifacts = append(s.Artifacts, ui.Artifact{Format: a.Format, Path: f.Path, Size: f.Size, SHA256: f.SHA256})
+		}
 	}
 	return summary(cmd, s)
 }
@@ -232,9 +238,17 @@ type artifactJSON struct {
 	Path       string        `json:"path"`
 	Size       int64         `json:"size"`
 	SHA256     digest.Digest `json:"sha256"`
+	Files      []fileJSON    `json:"files,omitempty"` // all of them, where there are several
 	Manifest   string        `json:"manifest"`
 	SBOM       string        `json:"sbom"`
 	Provenance string        `json:"provenance"`
+}
+
+// fileJSON is one of an artifact's files.
+type fileJSON struct {
+	Path   string        `json:"path"`
+	Size   int64         `json:"size"`
+	SHA256 digest.Digest `json:"sha256"`
 }
 
 type stepsJSON struct {
@@ -249,10 +263,16 @@ func buildResult(p *plan.Plan, lockPath string, r *plan.Result) *builtJSON {
 	}
 	out.Group = fmt.Sprintf("%s=%s", p.Definition.Name, p.Lock.Digest())
 	for _, a := range r.Artifacts {
-		out.Artifacts = append(out.Artifacts, artifactJSON{
-			Format: a.Format, Path: a.Path, Size: a.Size, SHA256: a.SHA256,
+		made := artifactJSON{
+			Format: a.Format, Path: a.Path, Size: a.Files[0].Size, SHA256: a.Files[0].SHA256,
 			Manifest: a.Path + artifact.ManifestSuffix, SBOM: a.Path + artifact.SBOMSuffix, Provenance: a.Path + artifact.ProvenanceSuffix,
-		})
+		}
+		if len(a.Files) > 1 {
+			for _, f := range a.Files {
+				made.Files = append(made.Files, fileJSON{filepath.Join(filepath.Dir(a.Path), f.Name), f.Size, f.SHA256})
+			}
+		}
+		out.Artifacts = append(out.Artifacts, made)
 	}
 	return out
 }

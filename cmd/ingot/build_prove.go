@@ -42,7 +42,7 @@ func (f *buildFlags) prove(ctx context.Context, h *house, p *plan.Plan, r *plan.
 			continue
 		}
 		done = append(done, a.Chain.Arch)
-		task := h.progress.Start(ui.Step{ID: "test", Name: fmt.Sprintf("test %s (%d tests)", a.Name, len(tests))})
+		task := h.progress.Start(ui.Step{ID: "test", Name: fmt.Sprintf("test %s (%d tests)", a.Name(), len(tests))})
 		results, err := vm.RunTests(ctx, vm.Spec{Disk: vm.Disk{Path: a.Path}, Arch: a.Chain.Arch, Tools: h.bootTools(), Cache: filepath.Join(h.cache.Dir(), "vm")}, tests)
 		task.Done(err)
 		all = append(all, results...)

@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/spf13/cobra"
+
+	"ingot/internal/format"
 )
 
 func newCompletionCommand() *cobra.Command {
@@ -44,7 +46,7 @@ func newCompletionCommand() *cobra.Command {
 // complete tells shells the values of flags that have few, in every verb.
 func complete(cmd *cobra.Command) {
 	for name, values := range map[string][]string{
-		"output":   {"dir", "tar", "tar.gz", "tar.xz", "tar.zst", "raw", "qcow2"},
+		"output":   format.Names(),
 		"firmware": {"bios", "uefi"},
 		"arch":     {hostArch()},
 		"progress": {"auto", "plain", "json"},

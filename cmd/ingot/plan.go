@@ -90,7 +90,7 @@ func describePlan(p *plan.Plan, r *plan.Runner) planJSON {
 			j.Steps = append(j.Steps, stepJSON{s.Name, s.Key.String(), steps[i]})
 		}
 		for i, o := range c.Outputs {
-			j.Steps = append(j.Steps, stepJSON{"output " + o.Name, o.Key.String(), outputs[i]})
+			j.Steps = append(j.Steps, stepJSON{"output " + o.Name(), o.Key.String(), outputs[i]})
 		}
 		out.Chains = append(out.Chains, j)
 	}

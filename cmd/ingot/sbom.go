@@ -67,7 +67,7 @@ spdxVersion: SPDX has no place for a key of ingot's.`,
 			enc.SetIndent("", "  ")
 			enc.SetEscapeHTML(false)
 			name := artifact.FileName(p.Definition.Name, "", c.Arch, c.Purpose)
-			return enc.Encode(image.SBOM(artifact.Output{Format: c.Purpose, File: name, SHA256: t.Seal(), Size: t.Size()}))
+			return enc.Encode(image.SBOM(artifact.Output{Format: c.Purpose, Files: []artifact.File{{Name: name, SHA256: t.Seal(), Size: t.Size()}}}))
 		},
 	}
 	f.add(cmd)

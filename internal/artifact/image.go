@@ -20,7 +20,7 @@ type Image struct {
 	Name    string
 	Flavor  string // as the user wrote it, or empty
 	Arch    string // Debian's name
-	Purpose string // of the lock's set: "container" or "machine"
+	Purpose string // of the lock's set: "container", "system" or "machine"
 	Lock    *lock.Lock
 	Tree    tree.Tree
 	// Describe says what a package of the lock is; Tools are described too.
@@ -28,12 +28,18 @@ type Image struct {
 	Version  string // of the ingot that built
 }
 
-// An Output is one artifact: a file, or the first of a pair.
+// An Output is one artifact: a file, a directory, or several files that belong
+// together.
 type Output struct {
-	Format string        // "qcow2", "tar.zst"
-	File   string        // its name, without a directory
-	Size   int64         // bytes
-	SHA256 digest.Digest // of the file
+	Format string // "qcow2", "tar.zst"
+	Files  []File // the first gives the papers their names; there is one at least
+}
+
+// A File is one of an artifact's.
+type File struct {
+	Name   string        `json:"file"` // without a directory
+	Size   int64         `json:"size"` // bytes
+	SHA256 digest.Digest `json:"sha256"`
 }
 
 // A Paper is a file that goes beside an artifact.
@@ -66,6 +72,7 @@ func FileName(name, flavor, arch, ext string) string {
 // Papers are the manifest, the SBOM and the provenance of an artifact.
 func (i Image) Papers(o Output) ([]Paper, error) {
 	var papers []Paper
+	name := o.Files[0].Name
 	for _, p := range []struct {
 		suffix string
 		value  any
@@ -76,9 +83,9 @@ func (i Image) Papers(o Output) ([]Paper, error) {
 	} {
 		b, err := marshal(p.value)
 		if err != nil {
-			return nil, fmt.Errorf("cannot write %s: %w", o.File+p.suffix, err)
+			return nil, fmt.Errorf("cannot write %s: %w", name+p.suffix, err)
 		}
-		papers = append(papers, Paper{o.File + p.suffix, b})
+		papers = append(papers, Paper{name + p.suffix, b})
 	}
 	return papers, nil
 }

@@ -16,6 +16,7 @@ type Manifest struct {
 	File       string          `json:"file"`
 	Size       int64           `json:"size"` // bytes
 	SHA256     digest.Digest   `json:"sha256"`
+	Files      []File          `json:"files,omitempty"` // all of them, where the artifact has several
 	Distro     string          `json:"distro"`
 	Release    string          `json:"release"`
 	Epoch      int64           `json:"epoch"` // the image's clock, seconds since 1970
@@ -52,10 +53,13 @@ type ManifestEntry struct {
 func (i Image) Manifest(o Output) Manifest {
 	m := Manifest{
 		Schema: 1, Name: i.Name, Flavor: i.Flavor, Arch: i.Arch,
-		Format: o.Format, File: o.File, Size: o.Size, SHA256: o.SHA256,
+		Format: o.Format, File: o.Files[0].Name, Size: o.Files[0].Size, SHA256: o.Files[0].SHA256,
 		Distro: i.Lock.Distro, Release: i.Lock.Release, Epoch: i.Lock.Epoch,
 		Lock: i.Lock.Digest(), Definition: i.Lock.Definition, Seal: i.seal(), Expired: i.expired(),
 		Packages: []ManifestEntry{},
+	}
+	if len(o.Files) > 1 {
+		m.Files = o.Files
 	}
 	m.Tree.Bytes = i.Tree.Size()
 	for e := range i.Tree.All() {

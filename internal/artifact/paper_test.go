@@ -66,7 +66,7 @@ func web(t *testing.T) (Image, Output) {
 	return Image{
 		Name: "web", Flavor: "vmware", Arch: "amd64", Purpose: "machine", Lock: l, Tree: tr, Version: "1.0",
 		Describe: func(r distro.Ref) distro.Description { return about[r.Name] },
-	}, Output{Format: "qcow2", File: FileName("web", "vmware", "amd64", "qcow2"), Size: 400 << 20, SHA256: of("qcow2")}
+	}, Output{Format: "qcow2", Files: []File{{Name: FileName("web", "vmware", "amd64", "qcow2"), Size: 400 << 20, SHA256: of("qcow2")}}}
 }
 
 func TestPapers(t *testing.T) {

@@ -84,9 +84,13 @@ type Builder struct {
 
 // Provenance says what an artifact was built from.
 func (i Image) Provenance(o Output) Statement {
+	var subject []Resource
+	for _, f := range o.Files {
+		subject = append(subject, Resource{Name: f.Name, Digest: sha(f.SHA256)})
+	}
 	return Statement{
 		Type:          "https://in-toto.io/Statement/v1",
-		Subject:       []Resource{{Name: o.File, Digest: sha(o.SHA256)}},
+		Subject:       subject,
 		PredicateType: "https://slsa.dev/provenance/v1",
 		Predicate: Predicate{
 			BuildDefinition: BuildDefinition{

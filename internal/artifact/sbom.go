@@ -80,19 +80,20 @@ const (
 
 // SBOM lists an artifact's packages, with what each of them is.
 func (i Image) SBOM(o Output) SBOM {
+	file := o.Files[0]
 	purpose := "OPERATING_SYSTEM"
-	if i.Purpose == "container" {
+	if i.Purpose != "machine" {
 		purpose = "CONTAINER"
 	}
 	doc := SBOM{
 		SPDXVersion: "SPDX-2.3", DataLicense: "CC0-1.0", SPDXID: spdxDocument,
-		Name:              o.File,
-		DocumentNamespace: i.namespace(o),
+		Name:              file.Name,
+		DocumentNamespace: i.namespace(file),
 		CreationInfo:      SPDXCreation{i.stamp(), []string{"Tool: ingot-" + i.version()}},
 		Packages: []SPDXPackage{{
-			Name: i.Name, SPDXID: spdxImage, VersionInfo: i.Lock.Digest().Short(), PackageFileName: o.File,
+			Name: i.Name, SPDXID: spdxImage, VersionInfo: i.Lock.Digest().Short(), PackageFileName: file.Name,
 			Supplier: noAssertion, DownloadLocation: noAssertion,
-			Checksums:        []SPDXChecksum{{"SHA256", o.SHA256}},
+			Checksums:        []SPDXChecksum{{"SHA256", file.SHA256}},
 			LicenseConcluded: noAssertion, LicenseDeclared: noAssertion, CopyrightText: noAssertion,
 			Summary: fmt.Sprintf("%s %s for %s, locked as %s", i.Lock.Distro, i.Lock.Release, i.Arch, i.Lock.Digest()),
 			Purpose: purpose,
@@ -116,8 +117,8 @@ func (i Image) version() string {
 
 // namespace is the URI that makes the document's identifiers unique: a UUID of
 // version 8 (RFC 9562, section 5.8) out of the lock and the artifact.
-func (i Image) namespace(o Output) string {
-	b := sha256.Sum256(fmt.Appendf(nil, "ingot SPDX document\n%s\n%s\n%s\n", i.Lock.Digest(), o.File, o.SHA256))
+func (i Image) namespace(f File) string {
+	b := sha256.Sum256(fmt.Appendf(nil, "ingot SPDX document\n%s\n%s\n%s\n", i.Lock.Digest(), f.Name, f.SHA256))
 	b[6] = b[6]&0x0f | 0x80
 	b[8] = b[8]&0x3f | 0x80
 	return fmt.Sprintf("urn:uuid:%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:16])

@@ -69,7 +69,11 @@ func WriteTar(ctx context.Context, w io.Writer, t tree.Tree, r *tree.Reader, o T
 		}
 		return err
 	})
-	return all.Wait()
+	if err := all.Wait(); err != nil {
+		// Whatever stopped first stopped the others, who say only that.
+		return context.Cause(ctx)
+	}
+	return nil
 }
 
 // tarEndKey is the key of the end mark, which is no member.

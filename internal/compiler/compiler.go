@@ -25,6 +25,7 @@ import (
 	"ingot/internal/distro/debian"
 	"ingot/internal/fault"
 	"ingot/internal/fetch"
+	"ingot/internal/format"
 	"ingot/internal/input"
 	"ingot/internal/lock"
 	"ingot/internal/plan"
@@ -107,7 +108,7 @@ func relative(dir, path string) string {
 func toolFormats(def *definition.Definition) []string {
 	var out []string
 	for _, o := range def.Outputs {
-		if o.Format == "tar.xz" {
+		if len(o.Kind().Tools) > 0 {
 			out = append(out, o.Format)
 		}
 	}
@@ -345,7 +346,7 @@ func (c *Compiler) resolve(ctx context.Context, def *definition.Definition, l *l
 		}
 		for _, purpose := range plan.Purposes(def) {
 			req := distro.Request{Arch: arch, Start: def.Start, Packages: append(slices.Clone(def.Packages), plan.Implied(def)...), Remove: def.Remove, Recommends: def.Recommends}
-			if purpose == plan.Machine {
+			if purpose == format.Machine {
 				more, err := plan.MachinePackages(def, arch)
 				if err != nil {
 					return fault.Wrap(fault.Definition, err)

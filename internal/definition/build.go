@@ -13,6 +13,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"ingot/internal/format"
 	"ingot/internal/input"
 	"ingot/internal/spell"
 )
@@ -450,12 +451,14 @@ func (l *loading) outputs(doc *document, def *Definition) {
 		switch {
 		case out.Bootable() && doc.Kernel.None:
 			l.problem(o.Format.At, "output %s boots by itself, and kernel is none on line %d", out.Format, doc.Kernel.At.Line)
-		case out.Bootable() && o.Free.At == nil:
+		case !out.Kind().Takes(format.Free):
+			if o.Free.At != nil && out.Format != "" {
+				l.problem(o.Free.At, "free is for disk images; %s has no free space", out.Format)
+			}
+		case o.Free.At == nil:
 			out.Free = defaultFree
-		case out.Bootable():
+		default:
 			out.Free = o.Free.Value
-		case o.Free.At != nil && out.Format != "":
-			l.problem(o.Free.At, "free is for disk images, raw and qcow2; %s has no free space", out.Format)
 		}
 		def.Outputs = append(def.Outputs, out)
 	}

@@ -10,7 +10,11 @@
 // the JSON schema ([Schema]) and the reference ([Reference]) are made from them.
 package definition
 
-import "time"
+import (
+	"time"
+
+	"ingot/internal/format"
+)
 
 // A Definition is a whole, valid ingot.yaml with its includes merged and its
 // defaults filled in.
@@ -174,12 +178,18 @@ type Boot struct {
 
 // An Output is one artifact to make.
 type Output struct {
-	Format string // "dir", "tar", "tar.gz", "tar.xz", "tar.zst", "raw", "qcow2"
+	Format string // one of package format's
 	Free   int64  // bytes of free space in a disk image's root file system; 0 for others
 }
 
 // Bootable says whether the output's format is one that boots by itself.
-func (o Output) Bootable() bool { return o.Format == "raw" || o.Format == "qcow2" }
+func (o Output) Bootable() bool { return o.Kind().Disk() }
+
+// Kind is what the output's format is.
+func (o Output) Kind() format.Format {
+	f, _ := format.Lookup(o.Format)
+	return f
+}
 
 // A Test is run in the booted image by "ingot build --test".
 type Test struct {

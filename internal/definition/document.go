@@ -172,9 +172,9 @@ func (l *layoutDoc) decode(d *decoder, n *yaml.Node) {
 }
 
 type outputDoc struct {
-	Format text[format] `yaml:"format" jsonschema:"required" doc:"dir: a directory; tar, tar.gz, tar.xz, tar.zst: an archive of the root file system; raw, qcow2: a disk image that boots."`
-	Free   size         `yaml:"free" default:"512MiB" doc:"Free space in the root file system of a disk image, which grows on first boot anyway. A whole number with kB, MB, GB, TB (thousands) or KiB, MiB, GiB, TiB (1024), or bytes."`
-	At     *yaml.Node   `yaml:"-"`
+	Format text[formatName] `yaml:"format" jsonschema:"required" doc:"What is written: one of the formats below."`
+	Free   size             `yaml:"free" default:"512MiB" doc:"Free space in the root file system of a disk image, which grows on first boot anyway. A whole number with kB, MB, GB, TB (thousands) or KiB, MiB, GiB, TiB (1024), or bytes."`
+	At     *yaml.Node       `yaml:"-"`
 }
 
 func (o *outputDoc) shortForm() string { return "a format" }

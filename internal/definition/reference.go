@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+
+	"ingot/internal/format"
 )
 
 // described types say in words what a value is.
@@ -80,6 +82,9 @@ func Reference() []byte {
 			fmt.Fprintf(&b, " Default: %s.", f.def)
 		}
 		b.WriteString("\n\n")
+		if f.typ == reflect.TypeFor[[]outputDoc]() {
+			b.WriteString(formats())
+		}
 		if below := fieldsBelow(f.typ); below != nil {
 			b.WriteString("| key | type | default | meaning |\n|---|---|---|---|\n")
 			for _, k := range below {
@@ -103,6 +108,30 @@ func Reference() []byte {
 	fmt.Fprintf(&b, "- a `layout` other than `hybrid`\n- of `distro`: %s\n- of `loader`: %s\n- of `outputs`: %s\n",
 		code(distroRule.later...), code(loaderRule.later...), code(formatRule.later...))
 	return []byte(b.String())
+}
+
+// formats is the table of what outputs can be.
+func formats() string {
+	var b strings.Builder
+	b.WriteString("| format | what it is | files, behind NAME-ARCH | tree | options |\n|---|---|---|---|---|\n")
+	for _, f := range format.All() {
+		var files, options []string
+		for _, suffix := range f.Files {
+			if suffix == "" {
+				suffix = "/"
+			}
+			files = append(files, "`"+suffix+"`")
+		}
+		for _, o := range f.Options {
+			options = append(options, "`"+string(o)+"`")
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", f.Name, f.About, strings.Join(files, ", "), f.Purpose, strings.Join(options, ", "))
+	}
+	return b.String() + `
+The tree of a *container* holds the packages asked for and nothing that starts them; that of a *system* container also an init, and a
+network by DHCP; that of a *machine* also a kernel and what boots it. Outputs with the same kind of tree share it.
+
+`
 }
 
 // laterKeys are the keys of a later version.

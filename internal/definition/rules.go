@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"ingot/internal/format"
 	"ingot/internal/tree"
 )
 
@@ -308,7 +309,7 @@ var loaderRule = rule{
 
 var formatRule = rule{
 	what:   "a format",
-	values: []string{"dir", "tar", "tar.gz", "tar.xz", "tar.zst", "raw", "qcow2"},
+	values: format.Names(),
 	later: []string{
 		"lxc", "lxd", "incus", "oci", "docker", "openvz", "squashfs", "erofs", "ext4", "cpio", "iso", "ova", "vmdk", "vhd", "vhdx", "vdi", "ami", "gce", "azure", "uki",
 	},
@@ -360,7 +361,7 @@ type (
 	console      struct{}
 	firmware     struct{}
 	loader       struct{}
-	format       struct{}
+	formatName   struct{}
 	command      struct{}
 	expect       struct{}
 )
@@ -393,6 +394,6 @@ func (argument) rule() *rule     { return &argumentRule }
 func (console) rule() *rule      { return &consoleRule }
 func (firmware) rule() *rule     { return &firmwareRule }
 func (loader) rule() *rule       { return &loaderRule }
-func (format) rule() *rule       { return &formatRule }
+func (formatName) rule() *rule   { return &formatRule }
 func (command) rule() *rule      { return &commandRule }
 func (expect) rule() *rule       { return &expectRule }

@@ -123,5 +123,5 @@ func (kernelDoc) JSONSchemaExtend(s *jsonschema.Schema) {
 // JSONSchemaExtend lets a format stand for the map.
 func (outputDoc) JSONSchemaExtend(s *jsonschema.Schema) {
 	long := *s
-	*s = jsonschema.Schema{AnyOf: []*jsonschema.Schema{text[format]{}.schema(), &long}}
+	*s = jsonschema.Schema{AnyOf: []*jsonschema.Schema{text[formatName]{}.schema(), &long}}
 }

@@ -2,10 +2,12 @@ package lock
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"ingot/internal/digest"
 	"ingot/internal/distro"
+	"ingot/internal/format"
 	"ingot/internal/tree"
 )
 
@@ -120,7 +122,7 @@ func (l *Lock) Check() error {
 	sets := map[string]bool{}
 	for _, s := range l.Sets {
 		name := s.Arch + " " + s.Purpose
-		if !anyArch.takes(s.Arch) || s.Purpose != "container" && s.Purpose != "machine" {
+		if !anyArch.takes(s.Arch) || !slices.Contains(format.Purposes(), s.Purpose) {
 			return fmt.Errorf("has a set of unknown kind: %q", bounded(name))
 		}
 		if sets[name] {

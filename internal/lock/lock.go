@@ -95,7 +95,7 @@ type Index struct {
 // a lock that was read has them by name, architecture and version.
 type Set struct {
 	Arch    string
-	Purpose string // "container" or "machine"
+	Purpose string // "container", "system" or "machine"
 	Refs    []distro.Ref
 }
 

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
@@ -9,6 +8,7 @@ import (
 	"ingot/internal/definition"
 	"ingot/internal/digest"
 	"ingot/internal/fault"
+	"ingot/internal/format"
 	"ingot/internal/layout"
 	"ingot/internal/lock"
 )
@@ -61,16 +61,17 @@ func formats(outputs []definition.Output) []string {
 
 // purpose is what kind of tree an output is made of.
 func purpose(def *definition.Definition, o definition.Output) string {
-	if o.Bootable() && !def.Kernel.None {
-		return Machine
+	kind := o.Kind()
+	if kind.Disk() && def.Kernel.None {
+		return format.Container
 	}
-	return Container
+	return kind.Purpose
 }
 
 // Purposes are the kinds of trees that a definition's outputs need.
 func Purposes(def *definition.Definition) []string {
 	var out []string
-	for _, p := range []string{Container, Machine} {
+	for _, p := range format.Purposes() {
 		if slices.ContainsFunc(def.Outputs, func(o definition.Output) bool { return purpose(def, o) == p }) {
 			out = append(out, p)
 		}
@@ -96,9 +97,9 @@ func (p *Plan) chain(arch, purp string, wish Wish) (Chain, error) {
 		if purpose(p.Definition, o) != purp || len(wish.Formats) > 0 && !slices.Contains(wish.Formats, o.Format) {
 			continue
 		}
-		out := Output{Output: o, Name: fmt.Sprintf("%s-%s.%s", p.Definition.Name, arch, o.Format)}
-		if o.Format == "dir" {
-			out.Name = fmt.Sprintf("%s-%s", p.Definition.Name, arch)
+		out := Output{Output: o}
+		for _, suffix := range o.Kind().Files {
+			out.Names = append(out.Names, p.Definition.Name+"-"+arch+suffix)
 		}
 		out.Key = keyOf("output", key, struct {
 			Output   definition.Output
@@ -129,17 +130,16 @@ func MachinePackages(def *definition.Definition, arch string) ([]string, error) 
 func ToolPackages(def *definition.Definition) ([]string, error) {
 	var out []string
 	for _, o := range def.Outputs {
-		switch {
-		case purpose(def, o) == Machine:
-			for _, arch := range def.Arch {
-				tools, err := boot.ToolPackages(arch, def.Boot.Firmware)
-				if err != nil {
-					return nil, err
-				}
-				out = append(out, tools...)
+		out = append(out, o.Kind().Tools...)
+		if purpose(def, o) != format.Machine {
+			continue
+		}
+		for _, arch := range def.Arch {
+			tools, err := boot.ToolPackages(arch, def.Boot.Firmware)
+			if err != nil {
+				return nil, err
 			}
-		case o.Format == "tar.xz":
-			out = append(out, "xz-utils")
+			out = append(out, tools...)
 		}
 	}
 	slices.Sort(out)

@@ -16,16 +16,15 @@ import (
 // A note says what an artifact was when it was written, so that a build that
 // finds it untouched need not make it again.
 type note struct {
-	Size   int64
-	SHA256 digest.Digest
+	Files  []artifact.File
+	Stamps []digest.Digest          // of the files
 	Seal   digest.Digest            // of the tree
-	Stamp  digest.Digest            // of the artifact
 	Beside map[string]digest.Digest // its papers and its tree's seal, by name
 }
 
 // noteName is the cache's name of a note: of the artifact at this place.
 func (r *Runner) noteName(o Output) (string, error) {
-	path, err := filepath.Abs(filepath.Join(r.To, o.Name))
+	path, err := filepath.Abs(filepath.Join(r.To, o.Name()))
 	return "outputs/" + keyOf("note", o.Key, path).String(), err
 }
 
@@ -34,11 +33,15 @@ func (r *Runner) remember(a Artifact, beside map[string]digest.Digest) error {
 	if err != nil {
 		return err
 	}
-	s, err := stamp(a.Path)
-	if err != nil {
-		return err
+	n := note{Files: a.Files, Seal: a.Seal, Beside: beside}
+	for _, f := range a.Files {
+		s, err := stamp(filepath.Join(r.To, f.Name))
+		if err != nil {
+			return err
+		}
+		n.Stamps = append(n.Stamps, s)
 	}
-	data, err := json.Marshal(note{a.Size, a.SHA256, a.Seal, s, beside})
+	data, err := json.Marshal(n)
 	if err != nil {
 		return err
 	}
@@ -57,14 +60,15 @@ func (r *Runner) fresh(o Output) (Artifact, bool) {
 		return Artifact{}, false
 	}
 	var n note
-	if json.Unmarshal(data, &n) != nil || !n.besideIn(r.To, o) {
+	if json.Unmarshal(data, &n) != nil || len(n.Files) != len(o.Names) || len(n.Stamps) != len(n.Files) || !n.besideIn(r.To, o) {
 		return Artifact{}, false
 	}
-	path := filepath.Join(r.To, o.Name)
-	if s, err := stamp(path); err != nil || s != n.Stamp {
-		return Artifact{}, false
+	for i, f := range n.Files {
+		if s, err := stamp(filepath.Join(r.To, f.Name)); err != nil || f.Name != o.Names[i] || s != n.Stamps[i] {
+			return Artifact{}, false
+		}
 	}
-	return Artifact{Output: o, Path: path, Size: n.Size, SHA256: n.SHA256, Seal: n.Seal}, true
+	return Artifact{Output: o, Path: filepath.Join(r.To, o.Name()), Files: n.Files, Seal: n.Seal}, true
 }
 
 // maxSums bounds a directory's checksums, in bytes: some 100,000 files.
@@ -77,8 +81,10 @@ func (n *note) besideIn(dir string, o Output) bool {
 		return false
 	}
 	sums := artifact.ParseSums(string(text))
-	if o.Format != "dir" && sums[o.Name] != n.SHA256 {
-		return false
+	for _, f := range n.Files {
+		if !o.Kind().Dir && sums[f.Name] != f.SHA256 {
+			return false
+		}
 	}
 	for name, want := range n.Beside {
 		f, err := input.Open(filepath.Join(dir, name))

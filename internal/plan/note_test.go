@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -72,8 +73,8 @@ func TestFresh(t *testing.T) {
 	} {
 		t.Run(c.summary, func(t *testing.T) {
 			r := runner(t)
-			o := Output{Output: definition.Output{Format: "tar"}, Name: name, Key: digest.Of([]byte("key"))}
-			a := Artifact{Output: o, Path: filepath.Join(r.To, name), Size: 5, SHA256: digest.Of([]byte("bytes")), Seal: digest.Of([]byte("seal"))}
+			o := Output{Output: definition.Output{Format: "tar"}, Names: []string{name}, Key: digest.Of([]byte("key"))}
+			a := Artifact{Output: o, Path: filepath.Join(r.To, name), Files: []artifact.File{{Name: name, Size: 5, SHA256: digest.Of([]byte("bytes"))}}, Seal: digest.Of([]byte("seal"))}
 			beside := map[string]digest.Digest{}
 			for _, suffix := range []string{"", artifact.ManifestSuffix, artifact.SBOMSuffix, artifact.ProvenanceSuffix} {
 				if err := os.WriteFile(a.Path+suffix, []byte("bytes"), 0o644); err != nil {
@@ -96,7 +97,7 @@ func TestFresh(t *testing.T) {
 			if ok != c.fresh {
 				t.Errorf("fresh is %v", ok)
 			}
-			if ok && (got.Size != a.Size || got.SHA256 != a.SHA256 || got.Seal != a.Seal) {
+			if ok && (!slices.Equal(got.Files, a.Files) || got.Seal != a.Seal) {
 				t.Errorf("got %+v, want %+v", got, a)
 			}
 		})

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"os"
 	"path/filepath"
 
 	"ingot/internal/artifact"
@@ -23,37 +21,18 @@ import (
 
 // write makes one output and its papers.
 func (w *worker) write(ctx context.Context, o Output, seal digest.Digest, t *ui.Task) (Artifact, error) {
-	a := Artifact{Output: o, Seal: seal, Chain: w.chain, Path: filepath.Join(w.To, o.Name)}
+	a := Artifact{Output: o, Seal: seal, Chain: w.chain, Path: filepath.Join(w.To, o.Name())}
 	if err := w.checkRoom(o); err != nil {
 		return a, err
 	}
-	if o.Format == "dir" {
-		skipped, err := artifact.WriteDir(ctx, a.Path, w.tree, w.reader)
-		if err != nil {
-			return a, err
-		}
-		if skipped > 0 {
-			w.Progress.Warnf("%s belongs to you: owners, and %d devices and attributes that only root can make, are left out", o.Name, skipped)
-		}
-		a.Size, a.SHA256 = w.tree.Size(), w.tree.Seal()
+	var err error
+	if o.Kind().Dir {
+		err = w.writeDir(ctx, &a)
 	} else {
-		f, err := artifact.Create(a.Path)
-		if err != nil {
-			return a, err
-		}
-		defer f.Abort()
-		switch o.Format {
-		case "raw", "qcow2":
-			err = w.writeDisk(ctx, o, f.File())
-		default:
-			err = w.writeTar(ctx, o, f, t)
-		}
-		if err != nil {
-			return a, err
-		}
-		if a.Size, a.SHA256, err = f.Commit(); err != nil {
-			return a, err
-		}
+		err = w.writeFiles(ctx, &a, t)
+	}
+	if err != nil {
+		return a, err
 	}
 	if err := w.writeSeal(); err != nil {
 		return a, err
@@ -64,6 +43,55 @@ func (w *worker) write(ctx context.Context, o Output, seal digest.Digest, t *ui.
 	}
 	beside[w.sealName()] = seal
 	return a, w.remember(a, beside)
+}
+
+func (w *worker) writeDir(ctx context.Context, a *Artifact) error {
+	skipped, err := artifact.WriteDir(ctx, a.Path, w.tree, w.reader)
+	if err != nil {
+		return err
+	}
+	if skipped > 0 {
+		w.Progress.Warnf("%s belongs to you: owners, and %d devices and attributes that only root can make, are left out", a.Name(), skipped)
+	}
+	a.Files = []artifact.File{{Name: a.Name(), Size: w.tree.Size(), SHA256: w.tree.Seal()}}
+	return nil
+}
+
+// writeFiles makes an output's files; all of them are whole before one has its
+// name.
+func (w *worker) writeFiles(ctx context.Context, a *Artifact, t *ui.Task) error {
+	var files []*artifact.Pending
+	for _, name := range a.Names {
+		f, err := artifact.Create(filepath.Join(w.To, name))
+		if err != nil {
+			return err
+		}
+		defer f.Abort()
+		files = append(files, f)
+	}
+	if err := w.writer(a.Format)(ctx, a.Output, files, t); err != nil {
+		return err
+	}
+	for i, f := range files {
+		size, sum, err := f.Commit()
+		if err != nil {
+			return err
+		}
+		a.Files = append(a.Files, artifact.File{Name: a.Names[i], Size: size, SHA256: sum})
+	}
+	return nil
+}
+
+// A writer writes the files of one format.
+type writer func(ctx context.Context, o Output, files []*artifact.Pending, t *ui.Task) error
+
+// writer is what writes a format.
+func (w *worker) writer(name string) writer {
+	switch name {
+	case "raw", "qcow2":
+		return w.writeDisk
+	}
+	return w.writeTar
 }
 
 // Image is what papers say of a chain's tree.
@@ -85,7 +113,7 @@ func (w *worker) writePapers(ctx context.Context, a Artifact) (map[string]digest
 	if err != nil {
 		return nil, err
 	}
-	papers, err := image.Papers(artifact.Output{Format: a.Format, File: a.Name, Size: a.Size, SHA256: a.SHA256})
+	papers, err := image.Papers(artifact.Output{Format: a.Format, Files: a.Files})
 	if err != nil {
 		return nil, err
 	}
@@ -97,14 +125,16 @@ func (w *worker) writePapers(ctx context.Context, a Artifact) (map[string]digest
 		written[p.File] = digest.Of(p.Data)
 	}
 	sums := maps.Clone(written)
-	if a.Format != "dir" {
-		sums[a.Name] = a.SHA256
+	for _, f := range a.Files {
+		if !a.Kind().Dir {
+			sums[f.Name] = f.SHA256
+		}
 	}
 	return written, artifact.UpdateSums(w.To, sums)
 }
 
 // writeTar makes an archive, compressed as the format's suffix says.
-func (w *worker) writeTar(ctx context.Context, o Output, f io.Writer, t *ui.Task) error {
+func (w *worker) writeTar(ctx context.Context, o Output, files []*artifact.Pending, t *ui.Task) error {
 	options := artifact.TarOptions{Cache: pieces{w.Supply.Cache}, Wrote: t.Add}
 	switch o.Format {
 	case "tar":
@@ -119,7 +149,7 @@ func (w *worker) writeTar(ctx context.Context, o Output, f io.Writer, t *ui.Task
 	default:
 		return fmt.Errorf("no writer for format %s", o.Format)
 	}
-	return artifact.WriteTar(ctx, f, w.tree, w.reader, options)
+	return artifact.WriteTar(ctx, files[0], w.tree, w.reader, options)
 }
 
 func version(refs []distro.Ref, name string) string {
@@ -144,7 +174,7 @@ func (p pieces) Put(key digest.Digest, piece []byte) {
 }
 
 // writeDisk makes a disk image of the tree.
-func (w *worker) writeDisk(ctx context.Context, o Output, f *os.File) error {
+func (w *worker) writeDisk(ctx context.Context, o Output, files []*artifact.Pending, _ *ui.Task) error {
 	l, err := w.plan.layout(w.chain)
 	if err != nil {
 		return err
@@ -165,6 +195,7 @@ func (w *worker) writeDisk(ctx context.Context, o Output, f *os.File) error {
 		return err
 	}
 	var d disk.Image
+	f := files[0].File()
 	if o.Format == "qcow2" {
 		d, err = qcow2.Create(f, image.Size(), image.Extents(), qcow2.Options{})
 	} else {

@@ -25,12 +25,6 @@ import (
 	"ingot/internal/supply"
 )
 
-// The purposes of a chain: what its tree is for.
-const (
-	Container = "container" // no kernel, no boot loader
-	Machine   = "machine"   // boots by itself
-)
-
 // A Plan is what a build will do.
 type Plan struct {
 	Definition *definition.Definition
@@ -41,7 +35,7 @@ type Plan struct {
 // A Chain makes one tree and the outputs of it.
 type Chain struct {
 	Arch    string
-	Purpose string
+	Purpose string // one of package format's
 	Set     lock.Set
 	Steps   []Step
 	Outputs []Output
@@ -60,9 +54,12 @@ type Step struct {
 // An Output is one artifact of a chain.
 type Output struct {
 	definition.Output
-	Name string        // of the file: "web-amd64.qcow2"
-	Key  digest.Digest // of the chain's last step and the output's own options
+	Names []string      // of its files: "web-amd64.qcow2"; the first stands for all
+	Key   digest.Digest // of the chain's last step and the output's own options
 }
+
+// Name is that of the first of the output's files.
+func (o Output) Name() string { return o.Names[0] }
 
 // generation enters every key: raise it when a change of ingot changes what steps
 // do.

@@ -17,6 +17,7 @@ import (
 	"ingot/internal/digest"
 	"ingot/internal/distro"
 	"ingot/internal/fault"
+	"ingot/internal/format"
 	"ingot/internal/lock"
 )
 
@@ -77,7 +78,7 @@ func locked(t *testing.T, path string) (*definition.Definition, *lock.Lock) {
 	for _, arch := range def.Arch {
 		for _, purpose := range Purposes(def) {
 			names := append([]string{"base-files"}, append(slices.Clone(def.Packages), Implied(def)...)...)
-			if purpose == Machine {
+			if purpose == format.Machine {
 				more, err := MachinePackages(def, arch)
 				if err != nil {
 					t.Fatal(err)
@@ -131,7 +132,7 @@ func text(t *testing.T, p *Plan) string {
 			fmt.Fprintf(&b, "  %s %.12s reads\n      %s\n", s.Name, c.Steps[i].Key, pretty.Bytes())
 		}
 		for _, o := range c.Outputs {
-			fmt.Fprintf(&b, "  output %s %.12s\n", o.Name, o.Key)
+			fmt.Fprintf(&b, "  output %s %.12s\n", strings.Join(o.Names, " "), o.Key)
 		}
 	}
 	return b.String()
@@ -227,7 +228,7 @@ func TestKeysFollowWhatIsRead(t *testing.T) {
 	after := func(step string) string { // and all that follows it, in both chains
 		all := []string{"install", "system", "users", "script one", "files", "script two", "services", "script three", "settle"}
 		var out []string
-		for _, c := range []struct{ purpose, output string }{{Container, "tar"}, {Machine, "raw"}} {
+		for _, c := range []struct{ purpose, output string }{{format.Container, "tar"}, {format.Machine, "raw"}} {
 			for _, s := range append(all[slices.Index(all, step):len(all):len(all)], c.output) {
 				out = append(out, c.purpose+": "+s)
 			}
@@ -253,7 +254,7 @@ func TestKeysFollowWhatIsRead(t *testing.T) {
 		{"nothing, but another directory", none, nil, ""},
 		{"a file that nobody reads", edit("other", "nobody", "still nobody"), nil, ""},
 		{"seals", none, func(l *lock.Lock) {
-			l.Seals = []lock.Seal{{Arch: "amd64", Purpose: Container, SHA256: digest.Of([]byte("x"))}}
+			l.Seals = []lock.Seal{{Arch: "amd64", Purpose: format.Container, SHA256: digest.Of([]byte("x"))}}
 		}, ""},
 		{"a lock that was written and read", none, func(l *lock.Lock) {
 			read, err := lock.Decode(lock.Encode(*l))
@@ -274,7 +275,7 @@ func TestKeysFollowWhatIsRead(t *testing.T) {
 			}
 		}, after("install")},
 		{"a package's version in one chain", none, func(l *lock.Lock) { l.Sets[1].Refs[0] = ref("base-files", "1-2", "amd64") },
-			"container: tar, " + after("install")[strings.Index(after("install"), Machine):]},
+			"container: tar, " + after("install")[strings.Index(after("install"), format.Machine):]},
 		{"a package's bytes", none, func(l *lock.Lock) {
 			for i := range l.Sets {
 				l.Sets[i].Refs[0].SHA256 = digest.Of([]byte("rebuilt"))
@@ -370,7 +371,7 @@ func TestMake(t *testing.T) {
 			for _, chain := range p.Chains {
 				fmt.Fprintf(&b, "%s %s:", chain.Purpose, chain.Arch)
 				for _, o := range chain.Outputs {
-					b.WriteString(" " + o.Name)
+					b.WriteString(" " + o.Name())
 				}
 				b.WriteString("; ")
 			}

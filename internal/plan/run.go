@@ -44,11 +44,10 @@ type Result struct {
 // An Artifact is one that was made, or is there already.
 type Artifact struct {
 	Output
-	Chain  Chain
-	Path   string
-	Size   int64
-	SHA256 digest.Digest
-	Seal   digest.Digest // of the tree that it was made of
+	Chain Chain
+	Path  string          // of the first file
+	Files []artifact.File // all of them
+	Seal  digest.Digest   // of the tree that it was made of
 }
 
 // Known says of each step and output of a chain whether it would not run.
@@ -107,7 +106,7 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 			out.Artifacts = append(out.Artifacts, a)
 			out.Seals = append(out.Seals, lock.Seal{Arch: c.Arch, Purpose: c.Purpose, SHA256: a.Seal})
 			out.Cached++
-			r.Progress.Cached(ui.Step{ID: "output:" + o.Format, Name: o.Name})
+			r.Progress.Cached(ui.Step{ID: "output:" + o.Format, Name: o.Name()})
 		}
 	}
 	if len(todo) == 0 {
@@ -129,11 +128,11 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 	out.Seals = append(out.Seals, seal)
 	w.dropBox() // its memory is better used for what follows
 	for _, o := range todo {
-		t := r.Progress.Start(ui.Step{ID: "output:" + o.Format, Name: o.Name, Unit: ui.Bytes})
+		t := r.Progress.Start(ui.Step{ID: "output:" + o.Format, Name: o.Name(), Unit: ui.Bytes})
 		a, err := w.write(ctx, o, seal.SHA256, t)
 		t.Done(err)
 		if err != nil {
-			return fmt.Errorf("cannot write %s: %w", o.Name, err)
+			return fmt.Errorf("cannot write %s: %w", o.Name(), err)
 		}
 		out.Artifacts = append(out.Artifacts, a)
 		out.Run++

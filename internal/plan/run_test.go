@@ -21,6 +21,7 @@ import (
 	"ingot/internal/distro/debian/debtest"
 	"ingot/internal/fault"
 	"ingot/internal/fetch"
+	"ingot/internal/format"
 	"ingot/internal/lock"
 	"ingot/internal/sandbox"
 	"ingot/internal/tree"
@@ -95,7 +96,7 @@ func newFactory(t *testing.T) *factory {
 func (f *factory) plan(t *testing.T) *Plan {
 	t.Helper()
 	def, l := locked(t, f.dir)
-	l.Sets = []lock.Set{{Arch: "amd64", Purpose: Container, Refs: f.refs}}
+	l.Sets = []lock.Set{{Arch: "amd64", Purpose: format.Container, Refs: f.refs}}
 	return planned(t, def, l)
 }
 
@@ -180,9 +181,9 @@ func TestRun(t *testing.T) {
 				continue
 			}
 			if i == 0 {
-				first = a.SHA256
+				first = a.Files[0].SHA256
 			}
-			if same := a.SHA256 == first; same != c.same {
+			if same := a.Files[0].SHA256 == first; same != c.same {
 				t.Errorf("%s: the archive is the same: %v", c.summary, same)
 			}
 		}
@@ -268,7 +269,7 @@ func TestRunFails(t *testing.T) {
 			return errors.Join(os.Remove(file), os.Symlink("/etc/passwd", file))
 		}, "cannot read what the definition names", fault.Failed},
 		{"another tree than that of the first build", nil, func(_ string, p *Plan) error {
-			p.Lock.Seals = []lock.Seal{{Arch: "amd64", Purpose: Container, SHA256: p.Lock.Definition}}
+			p.Lock.Seals = []lock.Seal{{Arch: "amd64", Purpose: format.Container, SHA256: p.Lock.Definition}}
 			return nil
 		}, "differs from the one that the first build of this lock made", fault.Verification},
 		{"a package that no mirror has", nil, func(_ string, p *Plan) error {

@@ -12,6 +12,7 @@ import (
 	"ingot/internal/definition"
 	"ingot/internal/digest"
 	"ingot/internal/fault"
+	"ingot/internal/format"
 	"ingot/internal/lock"
 	"ingot/internal/store"
 	"ingot/internal/supply"
@@ -102,7 +103,7 @@ func treeOf(t *testing.T, files ...string) tree.Tree {
 func TestSeal(t *testing.T) {
 	r := runner(t)
 	seal := func(r *Runner, tr tree.Tree, seals ...lock.Seal) (lock.Seal, error) {
-		w := &worker{Runner: r, tree: tr, chain: Chain{Arch: "amd64", Purpose: Container}, plan: &Plan{Definition: &definition.Definition{Name: "web"}, Lock: &lock.Lock{Seals: seals}}}
+		w := &worker{Runner: r, tree: tr, chain: Chain{Arch: "amd64", Purpose: format.Container}, plan: &Plan{Definition: &definition.Definition{Name: "web"}, Lock: &lock.Lock{Seals: seals}}}
 		s, err := w.seal()
 		if err != nil {
 			return s, err
@@ -113,7 +114,7 @@ func TestSeal(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if want := treeOf(t, "etc", "1").Seal(); first != (lock.Seal{Arch: "amd64", Purpose: Container, SHA256: want}) {
+	if want := treeOf(t, "etc", "1").Seal(); first != (lock.Seal{Arch: "amd64", Purpose: format.Container, SHA256: want}) {
 		t.Errorf("got %v, want %s", first, want)
 	}
 	list, err := os.ReadFile(filepath.Join(r.To, "web-amd64.container.seal"))
@@ -126,7 +127,7 @@ func TestSeal(t *testing.T) {
 	if again, err := seal(r, treeOf(t, "etc", "1"), first); err != nil || again != first {
 		t.Errorf("again: %v %v", again, err)
 	}
-	if _, err := seal(r, treeOf(t, "other", "1"), lock.Seal{Arch: "arm64", Purpose: Container, SHA256: first.SHA256}, lock.Seal{Arch: "amd64", Purpose: Machine, SHA256: first.SHA256}); err != nil {
+	if _, err := seal(r, treeOf(t, "other", "1"), lock.Seal{Arch: "arm64", Purpose: format.Container, SHA256: first.SHA256}, lock.Seal{Arch: "amd64", Purpose: format.Machine, SHA256: first.SHA256}); err != nil {
 		t.Errorf("the seal of another chain counts: %v", err)
 	}
 	for _, c := range []struct {

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"ingot/internal/fault"
+	"ingot/internal/format"
 	"ingot/internal/sandbox"
 )
 
@@ -15,7 +16,7 @@ import (
 func (p *Plan) services(c Chain) keyed {
 	s := p.Definition.Services
 	// Of a definition that makes both, containers lack what only a machine has.
-	lacks := c.Purpose == Container && slices.Contains(Purposes(p.Definition), Machine)
+	lacks := c.Purpose == format.Container && slices.Contains(Purposes(p.Definition), format.Machine)
 	return keyed{kind: "services", reads: []any{s, c.Purpose, lacks}, Step: Step{Name: "services", work: func(ctx context.Context, w *worker) error {
 		box, err := w.Box(ctx)
 		if err != nil {
@@ -37,7 +38,7 @@ func (p *Plan) services(c Chain) keyed {
 		}
 		var b strings.Builder
 		b.WriteString(servicesHead)
-		if c.Purpose == Machine {
+		if c.Purpose == format.Machine {
 			b.WriteString("command -v systemctl >/dev/null || fail 'services need systemd in the image' 'add the package systemd-sysv'\n")
 		}
 		for _, v := range []struct {

@@ -7,6 +7,7 @@ import (
 	"ingot/internal/boot"
 	"ingot/internal/digest"
 	"ingot/internal/fault"
+	"ingot/internal/format"
 	"ingot/internal/tree"
 )
 
@@ -20,7 +21,7 @@ func (p *Plan) settle(c Chain) keyed {
 		Kernel   any
 		Boot     any
 	}{Purpose: c.Purpose}
-	if c.Purpose == Machine {
+	if c.Purpose == format.Machine {
 		reads.Identity, reads.Kernel, reads.Boot = p.identity(c), p.Definition.Kernel, p.Definition.Boot
 	}
 	return keyed{
@@ -30,7 +31,7 @@ func (p *Plan) settle(c Chain) keyed {
 			if err := e.forget(); err != nil {
 				return err
 			}
-			if c.Purpose == Machine {
+			if c.Purpose == format.Machine {
 				return e.machine(c)
 			}
 			return nil

@@ -9,6 +9,7 @@ import (
 
 	"ingot/internal/definition"
 	"ingot/internal/distro"
+	"ingot/internal/format"
 	"ingot/internal/lock"
 )
 
@@ -48,7 +49,7 @@ func (p *Plan) install(c Chain) keyed {
 	for _, name := range Implied(p.Definition) {
 		asked[name] = true
 	}
-	if c.Purpose == Machine {
+	if c.Purpose == format.Machine {
 		if more, err := MachinePackages(p.Definition, c.Arch); err == nil {
 			for _, name := range more {
 				asked[name] = true
@@ -63,7 +64,7 @@ func (p *Plan) install(c Chain) keyed {
 		}
 	})
 	var early map[string]string
-	if c.Purpose == Machine {
+	if c.Purpose == format.Machine {
 		// Otherwise the initramfs would have no fsck: its hook looks for the
 		// root's device, which is not there yet (initramfs.conf(5)).
 		early = map[string]string{"etc/initramfs-tools/conf.d/root-type": "FSTYPE=ext4\n"}

@@ -1,0 +1,68 @@
+// Package format says what an output can be: the one table that the definition's
+// rules, the schema, help, completion and the plan go by.
+//
+// A format stands here when a program of somebody else's has read what ingot
+// writes of it and, if it boots, it has booted.
+package format
+
+import "slices"
+
+// The purposes: what an output's tree is for. Outputs of one purpose share one
+// tree.
+const (
+	Container = "container" // the packages asked for, and nothing that starts them
+	System    = "system"    // a container that runs an init of its own, and its network
+	Machine   = "machine"   // kernel, boot loader and all that boots by itself
+)
+
+// Purposes are all of them, in the order in which their trees are made.
+func Purposes() []string { return []string{Container, System, Machine} }
+
+// An Option is a key that an output takes beside its format.
+type Option string
+
+// The options.
+const (
+	Free Option = "free" // free space in the root file system
+)
+
+// A Format is one way to write a tree or a disk.
+type Format struct {
+	Name    string // as definitions say it: "tar.zst"
+	About   string // in a few words, for help and the reference
+	Purpose string // what its tree is for
+	// Files are what its files are called behind NAME-ARCH. The first is the
+	// artifact's path and names its papers.
+	Files   []string
+	Dir     bool     // its one file is a directory
+	Options []Option // what it takes
+	Tools   []string // Debian packages whose programs write parts of it
+	Small   bool     // it is compressed: nobody knows beforehand how much room it takes
+}
+
+// Disk says whether the format is of a whole disk.
+func (f Format) Disk() bool { return f.Purpose == Machine }
+
+// Takes says whether an output of the format takes an option.
+func (f Format) Takes(o Option) bool { return slices.Contains(f.Options, o) }
+
+// All are the formats, in the order of help.
+func All() []Format { return slices.Clone(table) }
+
+// Names are the names of all formats, in the order of help.
+func Names() []string {
+	var out []string
+	for _, f := range table {
+		out = append(out, f.Name)
+	}
+	return out
+}
+
+// Lookup finds a format by its name.
+func Lookup(name string) (Format, bool) {
+	i := slices.IndexFunc(table, func(f Format) bool { return f.Name == name })
+	if i < 0 {
+		return Format{}, false
+	}
+	return table[i], true
+}

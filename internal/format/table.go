@@ -1,0 +1,15 @@
+package format
+
+// xz is the package of the program that compresses to xz: as small as xz makes
+// it, no Go library does.
+const xz = "xz-utils"
+
+var table = []Format{
+	{Name: "dir", About: "a directory", Purpose: Container, Files: []string{""}, Dir: true},
+	{Name: "tar", About: "an archive of the root file system", Purpose: Container, Files: []string{".tar"}},
+	{Name: "tar.gz", About: "the archive, compressed with gzip", Purpose: Container, Files: []string{".tar.gz"}, Small: true},
+	{Name: "tar.xz", About: "the archive, compressed with xz", Purpose: Container, Files: []string{".tar.xz"}, Small: true, Tools: []string{xz}},
+	{Name: "tar.zst", About: "the archive, compressed with zstd", Purpose: Container, Files: []string{".tar.zst"}, Small: true},
+	{Name: "raw", About: "a disk image that boots, as it is on a disk", Purpose: Machine, Files: []string{".raw"}, Options: []Option{Free}},
+	{Name: "qcow2", About: "a disk image that boots, for QEMU and all that builds on it", Purpose: Machine, Files: []string{".qcow2"}, Options: []Option{Free}},
+}
