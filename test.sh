@@ -11,6 +11,7 @@ level=${1:-ci}
 [ $# -gt 0 ] && shift
 judges=$(go run ./cmd/ingot --quiet tools path judges)
 export PATH="$judges:$PATH:/usr/sbin:/sbin"
+export INGOT_JUDGES="${judges%.bin}"
 export INGOT_TEST="$level"
 [ $# -gt 0 ] || set -- ./...
 # Packages one after the other: the machine is measured and booted on.

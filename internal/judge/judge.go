@@ -69,16 +69,27 @@ func Path(t testing.TB, program string) string {
 	return path
 }
 
-// File is a file that a judge brings, such as a firmware.
-func File(t testing.TB, paths ...string) string {
+// File is where a file lies that a package of the judges brings, such as a firmware:
+// in their tree, which test.sh names in INGOT_JUDGES, else on the host.
+func File(t testing.TB, path string) string {
 	t.Helper()
-	for _, path := range paths {
-		if _, err := os.Stat(path); err == nil {
-			return path
-		}
+	if in, ok := inTree(path); ok {
+		return in
 	}
-	missing(t, strings.Join(paths, " or "))
-	return ""
+	if _, err := os.Stat(path); err != nil {
+		missing(t, path)
+	}
+	return path
+}
+
+func inTree(path string) (string, bool) {
+	top := os.Getenv("INGOT_JUDGES")
+	if top == "" {
+		return "", false
+	}
+	in := filepath.Join(top, path)
+	_, err := os.Stat(in)
+	return in, err == nil
 }
 
 func missing(t testing.TB, what string) {

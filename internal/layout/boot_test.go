@@ -100,7 +100,7 @@ func makeImage(t *testing.T, release string) *layout.Image {
 		t.Fatal(err)
 	}
 	full := p.put(t, base, epoch, append(append(r.Files(), files...), probe...))
-	loader, err := boot.MakeLoader(t.Context(), hostTools{t}, boot.LoaderOptions{Arch: "amd64", RootPartition: r.Root().Number})
+	loader, err := boot.MakeLoader(t.Context(), judge.Tools{T: t}, boot.LoaderOptions{Arch: "amd64", RootPartition: r.Root().Number})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -173,7 +173,7 @@ func smallImage(t testing.TB) *layout.Image {
 	if err != nil {
 		t.Fatal(err)
 	}
-	loader, err := boot.MakeLoader(t.Context(), hostTools{t}, boot.LoaderOptions{Arch: "amd64", RootPartition: r.Root().Number})
+	loader, err := boot.MakeLoader(t.Context(), judge.Tools{T: t}, boot.LoaderOptions{Arch: "amd64", RootPartition: r.Root().Number})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -309,7 +309,7 @@ func BenchmarkImage(b *testing.B) {
 	p := newPack(b)
 	made := p.readTar(b, filepath.Join(dir, "bookworm.tar"))
 	r := resolve(b, "amd64")
-	loader, err := boot.MakeLoader(b.Context(), hostTools{b}, boot.LoaderOptions{Arch: "amd64", RootPartition: r.Root().Number})
+	loader, err := boot.MakeLoader(b.Context(), judge.Tools{T: b}, boot.LoaderOptions{Arch: "amd64", RootPartition: r.Root().Number})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -20,39 +19,6 @@ import (
 	"ingot/internal/judge"
 	"ingot/internal/tree"
 )
-
-// hostTools runs the host's programs where ingot runs those of the tools tree.
-type hostTools struct{ t testing.TB }
-
-func (h hostTools) ReadFile(path string) ([]byte, error) {
-	if _, err := os.Stat(path); err != nil {
-		h.t.Skipf("needs %s: install Debian's grub-pc-bin and grub-efi-amd64-bin", path)
-	}
-	return os.ReadFile(path)
-}
-
-func (h hostTools) Run(ctx context.Context, argv []string, stdin []byte, inputs map[string][]byte, outputs []string) (map[string][]byte, error) {
-	dir := h.t.TempDir()
-	for name, data := range inputs {
-		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
-			return nil, err
-		}
-	}
-	cmd := exec.CommandContext(ctx, judge.Path(h.t, argv[0]), argv[1:]...)
-	cmd.Dir, cmd.Stdin = dir, bytes.NewReader(stdin)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%w: %s", err, out)
-	}
-	got := map[string][]byte{}
-	for _, name := range outputs {
-		b, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			return nil, err
-		}
-		got[name] = b
-	}
-	return got, nil
-}
 
 // packs keeps contents in one file.
 type packs string
@@ -165,10 +131,10 @@ func bootMachine(t *testing.T, diskPath, format, firmware string, want ...string
 		"-netdev", "user,id=n", "-device", "virtio-net-pci,netdev=n", "-device", "virtio-rng-pci", "-serial", "stdio", "-serial", "file:" + report,
 	}
 	if firmware == "uefi" {
-		const code, vars = "/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"
-		b, err := os.ReadFile(vars)
+		code := judge.File(t, "/usr/share/OVMF/OVMF_CODE_4M.fd")
+		b, err := os.ReadFile(judge.File(t, "/usr/share/OVMF/OVMF_VARS_4M.fd"))
 		if err != nil {
-			t.Skip("needs OVMF: install Debian's ovmf")
+			t.Fatal(err)
 		}
 		mine := filepath.Join(t.TempDir(), "vars")
 		if err := os.WriteFile(mine, b, 0o600); err != nil {

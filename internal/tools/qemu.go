@@ -30,18 +30,13 @@ func (t toolbox) Emulator(ctx context.Context, need vm.Need) (vm.Emulator, error
 	if err != nil {
 		return vm.Emulator{}, err
 	}
-	argv, err := d.Program("qemu-system-x86_64")
+	const program = "qemu-system-x86_64"
+	argv, err := d.Program(program)
 	if err != nil {
 		return vm.Emulator{}, err
 	}
 	e := vm.Emulator{Prefix: argv[:len(argv)-1], Path: argv[len(argv)-1], Open: func(path string) (*os.File, error) { return os.Open(filepath.Join(d.Path, path)) }}
-	for _, dir := range []string{"usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"} {
-		e.Args = append(e.Args, "-L", filepath.Join(d.Path, dir))
-	}
-	modules, _ := filepath.Glob(filepath.Join(d.Path, "usr/lib/*/qemu"))
-	if len(modules) > 0 {
-		e.Env = []string{"QEMU_MODULE_DIR=" + modules[0]}
-	}
+	e.Args, e.Env = d.data(program)
 	cmd := exec.CommandContext(ctx, argv[0], append(argv[1:], "--version")...)
 	cmd.Env = e.Env
 	out, err := cmd.CombinedOutput()

@@ -13,7 +13,7 @@ import (
 // Judges are the outside programs that ingot's tests hold its work against.
 var Judges = Set{Name: "judges", Packages: []string{
 	"busybox-static", "dosfstools", "e2fsprogs", "fdisk", "gdisk", "gpgv", "grub-common", "grub-efi-amd64-bin", "grub-pc-bin",
-	"gzip", "mtools", "qemu-system-x86", "qemu-utils", "seabios", "tar", "xz-utils", "zstd",
+	"gzip", "mtools", "ovmf", "qemu-system-x86", "qemu-utils", "seabios", "tar", "xz-utils", "zstd",
 }}
 
 // Wrappers makes a directory of small scripts, one for each program of the tree,
@@ -57,12 +57,32 @@ func (d Dir) wrap(program, to string) error {
 		// A program such as mtools goes by the name that it was called with.
 		argv = append(d.Loader(), "--argv0", filepath.Base(program), program)
 	}
-	for i, a := range argv {
-		argv[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+	args, env := d.data(filepath.Base(program))
+	words := append(append(env, argv...), args...)
+	if len(env) > 0 {
+		words = append([]string{"env"}, words...)
 	}
-	script := "#!/bin/sh\nexec " + strings.Join(argv, " ") + " \"$@\"\n"
+	for i, a := range words {
+		words[i] = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+	}
+	script := "#!/bin/sh\nexec " + strings.Join(words, " ") + " \"$@\"\n"
 	if err := os.WriteFile(to, []byte(script), 0o755); err != nil {
 		return fmt.Errorf("cannot write a program's script: %w", err)
 	}
 	return nil
+}
+
+// data are the arguments and variables that tell a program where its files lie in
+// the tree: what is compiled into it is for a tree at /.
+func (d Dir) data(program string) (args, env []string) {
+	if !strings.HasPrefix(program, "qemu-system-") {
+		return nil, nil
+	}
+	for _, dir := range []string{"usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"} {
+		args = append(args, "-L", filepath.Join(d.Path, dir))
+	}
+	if modules, _ := filepath.Glob(filepath.Join(d.Path, "usr/lib/*/qemu")); len(modules) > 0 {
+		env = []string{"QEMU_MODULE_DIR=" + modules[0]}
+	}
+	return args, env
 }

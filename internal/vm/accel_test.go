@@ -20,22 +20,30 @@ func emulatorOrSkip(t *testing.T) Emulator {
 // Under TCG the probe's guest always goes forward: so a probe that says no means KVM.
 func TestProbeSeesProgress(t *testing.T) {
 	e := emulatorOrSkip(t)
-	ok, err := progresses(t.Context(), e, TCG, 2*time.Minute)
-	if err != nil || !ok {
-		t.Errorf("progress %v, error %v", ok, err)
+	start := time.Now()
+	ok, spent, err := progresses(t.Context(), e, TCG, 2*time.Minute)
+	if err != nil || !ok || spent <= 0 {
+		t.Errorf("progress %v, error %v, %v of processor time", ok, err, spent)
 	}
+	t.Logf("TCG: %v, %v on the clock", spent, time.Since(start))
+	if _, err := os.Stat("/dev/kvm"); err != nil {
+		return
+	}
+	start = time.Now()
+	ok, spent, err = progresses(t.Context(), e, KVM, 2*time.Minute)
+	t.Logf("KVM: %v, %v, %v on the clock, %v", ok, spent, time.Since(start), err)
 }
 
 // A guest that hangs is a QEMU that says nothing: it is given up in time and gone.
 func TestProbeGivesUp(t *testing.T) {
 	hang := Emulator{Prefix: []string{"/bin/sh", "-c", "exec sleep 600"}, Path: "qemu"}
 	start := time.Now()
-	ok, err := progresses(t.Context(), hang, KVM, 100*time.Millisecond)
+	ok, _, err := progresses(t.Context(), hang, KVM, 100*time.Millisecond)
 	if err != nil || ok || time.Since(start) > time.Minute {
 		t.Errorf("progress %v, error %v after %v", ok, err, time.Since(start))
 	}
 	ends := Emulator{Prefix: []string{"/bin/sh", "-c", "exit 1"}, Path: "qemu"}
-	if ok, err := progresses(t.Context(), ends, KVM, time.Hour); err != nil || ok {
+	if ok, _, err := progresses(t.Context(), ends, KVM, time.Hour); err != nil || ok {
 		t.Errorf("a QEMU that ends: progress %v, error %v", ok, err)
 	}
 }
@@ -70,15 +78,15 @@ func TestChoiceIsKept(t *testing.T) {
 	}
 }
 
-// A KVM whose guests go forward, but far slower than TCG's, is not chosen: the fake
-// QEMU speaks at once or after a while.
+// A KVM whose guests go forward, but with far more work than TCG's, is not chosen: the
+// fake QEMU speaks at once or after some work.
 func TestChoiceComparesKVM(t *testing.T) {
 	if f, err := os.OpenFile("/dev/kvm", os.O_RDWR, 0); err != nil {
 		t.Skip("the choice is made by a probe only where /dev/kvm can be opened")
 	} else {
 		f.Close()
 	}
-	for _, c := range []struct{ pause, want string }{{"", KVM}, {"sleep 600;", TCG}} {
+	for _, c := range []struct{ pause, want string }{{"", KVM}, {"i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done;", TCG}} {
 		script := `for a; do case "$a" in socket,id=debug,fd=*) fd=${a##*=};; kvm) ` + c.pause + ` :;; esac; done; eval "printf I >&$fd"; exec sleep 600`
 		e := Emulator{Prefix: []string{"/bin/sh", "-c", script}, Path: "qemu", Version: "9.9"}
 		got, err := chooseAccel(t.Context(), e, "amd64", "")
