@@ -58,7 +58,7 @@ its definition gives a password hash or a key; --run and --ssh need neither.`,
 		},
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.firmware, "firmware", "bios", "what starts the machine: bios or uefi")
+	fl.StringVar(&f.firmware, "firmware", "bios", "what starts the machine: bios, uefi, or secure: UEFI that starts only what is signed")
 	fl.DurationVar(&f.timeout, "timeout", vm.DefaultTimeout, "how long the boot, and each command, may take")
 	fl.StringArrayVar(&f.expect, "expect", nil, "wait for a line of the console that matches; may be repeated")
 	fl.StringArrayVar(&f.run, "run", nil, "run a shell command in the machine; may be repeated")

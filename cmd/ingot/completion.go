@@ -47,7 +47,7 @@ func newCompletionCommand() *cobra.Command {
 func complete(cmd *cobra.Command) {
 	for name, values := range map[string][]string{
 		"output":   format.Names(),
-		"firmware": {"bios", "uefi"},
+		"firmware": {"bios", "uefi", "secure"},
 		"arch":     {hostArch()},
 		"progress": {"auto", "plain", "json"},
 		"color":    {"auto", "always", "never"},

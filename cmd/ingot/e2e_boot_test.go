@@ -37,6 +37,19 @@ func (c *court) boot(t *testing.T) {
 		judge.Run(t, "qemu-img", "resize", "-q", "-f", "raw", disk, "+3G")
 		c.machine(t, p, disk, "uefi", before.Size()+3<<30)
 	})
+	t.Run("secure", func(t *testing.T) {
+		q := c.project(t, map[string]string{"ingot.yaml": strings.Replace(minimal, "[tar]", "[qcow2]", 1) + "boot: {secure: true}\n"})
+		q.build(t)
+		disk := q.path("out/small-amd64.qcow2")
+		v := q.ingot(t, "boot", disk, "--firmware", "secure", "--timeout", "8m", "--run", "dmesg | grep 'Secure boot enabled'",
+			"--run", "grep -F '[integrity]' /sys/kernel/security/lockdown", "--run", "update-grub && dpkg --audit")
+		v.check(t, 0, nil, "boot --firmware secure")
+		c.machine(t, q, disk, "bios", 0)
+		if c.full {
+			c.machine(t, q, disk, "uefi", 0)
+		}
+		p.refuse(t, 8, []string{"Secure Boot refused", "hint:", "secure: true"}, "boot", "out/rich-amd64.qcow2", "--firmware", "secure")
+	})
 	if c.full {
 		for _, release := range []string{"trixie", "forky"} {
 			t.Run(release, func(t *testing.T) {

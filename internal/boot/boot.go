@@ -113,17 +113,19 @@ func cutDigits(s string) (digits, rest string) {
 
 // An arch is what GRUB and consoles are called on an architecture.
 type arch struct {
+	efi         string // in the names of UEFI programs
 	efiPlatform string // GRUB's directory and grub-mkimage's format
 	efiFile     string // where UEFI looks on a disk that it knows nothing of
 	efiPackage  string
+	efiSigned   string
 	bios        bool
 	console     string
 	kernel      string // Debian's smallest kernel that drives virtual machines
 }
 
 var arches = map[string]arch{
-	"amd64": {"x86_64-efi", "EFI/BOOT/BOOTX64.EFI", "grub-efi-amd64-bin", true, "ttyS0", "linux-image-cloud-amd64"},
-	"arm64": {"arm64-efi", "EFI/BOOT/BOOTAA64.EFI", "grub-efi-arm64-bin", false, "ttyAMA0", "linux-image-cloud-arm64"},
+	"amd64": {"x64", "x86_64-efi", "EFI/BOOT/BOOTX64.EFI", "grub-efi-amd64-bin", "grub-efi-amd64-signed", true, "ttyS0", "linux-image-cloud-amd64"},
+	"arm64": {"aa64", "arm64-efi", "EFI/BOOT/BOOTAA64.EFI", "grub-efi-arm64-bin", "grub-efi-arm64-signed", false, "ttyAMA0", "linux-image-cloud-arm64"},
 }
 
 func lookupArch(name string) (arch, error) {

@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"ingot/internal/digest"
+	"ingot/internal/judge"
 	"ingot/internal/tree"
 )
 
@@ -206,13 +207,7 @@ func TestJudgesReadFiles(t *testing.T) {
 	if d := cmp.Diff(want, string(out)); d != "" {
 		t.Errorf("a shell reads (-want +got):\n%s", d)
 	}
-	checker, err := exec.LookPath("grub-script-check")
-	if err != nil {
-		t.Skip("needs grub-script-check: put Debian's grub-common on the PATH")
-	}
-	if out, err := exec.CommandContext(t.Context(), checker, filepath.Join(dir, "grub.cfg")).CombinedOutput(); err != nil {
-		t.Errorf("grub-script-check: %v: %s", err, out)
-	}
+	judge.Run(t, "grub-script-check", filepath.Join(dir, "grub.cfg"))
 }
 
 func TestFilesRefuses(t *testing.T) {
@@ -250,6 +245,10 @@ func TestPackages(t *testing.T) {
 			"linux-image-amd64 initramfs-tools zstd systemd-sysv udev dbus e2fsprogs login passwd grub2-common systemd-resolved systemd-repart grub-efi-amd64-bin",
 		},
 		{
+			PackageRequest{Arch: "amd64", Release: "bullseye", Firmware: []string{"uefi"}, Secure: true},
+			"linux-image-cloud-amd64 initramfs-tools zstd systemd-sysv udev dbus e2fsprogs login passwd grub2-common grub-efi-amd64-bin shim-signed grub-efi-amd64-signed",
+		},
+		{
 			PackageRequest{Arch: "arm64", Release: "bullseye"},
 			"linux-image-cloud-arm64 initramfs-tools zstd systemd-sysv udev dbus e2fsprogs login passwd grub2-common grub-efi-arm64-bin",
 		},
@@ -265,41 +264,12 @@ func TestPackages(t *testing.T) {
 	}
 }
 
-// host runs the host's GRUB where ingot runs that of the tools tree.
-type host struct{ t testing.TB }
-
-func (h host) ReadFile(path string) ([]byte, error) {
-	b, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		h.t.Skipf("needs %s: install Debian's grub-pc-bin and grub-efi-amd64-bin", path)
-	}
-	return b, err
-}
-
-func (h host) Run(ctx context.Context, argv []string, _ []byte, _ map[string][]byte, outputs []string) (map[string][]byte, error) {
-	dir := h.t.TempDir()
-	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Dir = dir
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("%w: %s", err, out)
-	}
-	got := map[string][]byte{}
-	for _, name := range outputs {
-		b, err := os.ReadFile(filepath.Join(dir, name))
-		if err != nil {
-			return nil, err
-		}
-		got[name] = b
-	}
-	return got, nil
-}
-
 // That the loader works is what the layout's boots judge; here is what it is
 // made of.
 func TestLoader(t *testing.T) {
 	load := func(o LoaderOptions) Loader {
 		t.Helper()
-		l, err := MakeLoader(t.Context(), host{t}, o)
+		l, err := MakeLoader(t.Context(), judge.Tools{T: t}, o)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -307,7 +277,7 @@ func TestLoader(t *testing.T) {
 	}
 	both := load(LoaderOptions{Arch: "amd64", RootPartition: 3})
 	code, core := both.At(1 << 20)
-	plain, err := host{t}.ReadFile("/usr/lib/grub/i386-pc/boot.img")
+	plain, err := judge.Tools{T: t}.ReadFile("/usr/lib/grub/i386-pc/boot.img")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -333,7 +303,7 @@ func TestLoader(t *testing.T) {
 		t.Error("the UEFI program does not look on partition 3")
 	}
 	again := load(LoaderOptions{Arch: "amd64", RootPartition: 3})
-	if !bytes.Equal(again.core, both.core) || !bytes.Equal(again.efi, both.efi) {
+	if !bytes.Equal(again.core, both.core) || !reflect.DeepEqual(again.esp, both.esp) {
 		t.Error("the same tools make another loader")
 	}
 	if uefi := load(LoaderOptions{Arch: "amd64", RootPartition: 2, Firmware: []string{"uefi"}}); uefi.CoreSize() != 0 || len(uefi.ESP()) != 1 {
@@ -346,7 +316,7 @@ func TestLoader(t *testing.T) {
 		t.Error("a loader without BIOS has code for it")
 	}
 	for _, o := range []LoaderOptions{{Arch: "amd64"}, {Arch: "mips", RootPartition: 1}} {
-		if _, err := MakeLoader(t.Context(), host{t}, o); err == nil {
+		if _, err := MakeLoader(t.Context(), judge.Tools{T: t}, o); err == nil {
 			t.Errorf("%+v makes a loader", o)
 		}
 	}
@@ -391,13 +361,50 @@ func (b bad) Run(context.Context, []string, []byte, map[string][]byte, []string)
 }
 
 func TestLoaderRefusesOtherImages(t *testing.T) {
-	plain, err := host{t}.ReadFile("/usr/lib/grub/i386-pc/boot.img")
+	plain, err := judge.Tools{T: t}.ReadFile("/usr/lib/grub/i386-pc/boot.img")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, tools := range []bad{{}, {boot: bytes.Repeat([]byte{1}, 512)}, {boot: plain}, {boot: plain, core: []byte("short")}, {boot: plain, core: bytes.Repeat([]byte{0}, 1024)}} {
 		if _, err := MakeLoader(t.Context(), tools, LoaderOptions{Arch: "amd64", RootPartition: 3}); err == nil {
 			t.Errorf("images of %d and %d bytes are accepted", len(tools.boot), len(tools.core))
+		}
+	}
+}
+
+// What the signed GRUB reads, as GRUB's own checker and an eye see it; that it works
+// is judged by a machine.
+func TestSecure(t *testing.T) {
+	read := func(path string) ([]byte, error) { return []byte("MZ " + path), nil }
+	l, err := Loader{}.Secure(Signed{Arch: "amd64", RootPartition: 3, RootUUID: "01234567-89ab-cdef-0123-456789abcdef", Read: read})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	for _, f := range l.ESP() {
+		line, _, _ := strings.Cut(string(f.Data), "\n")
+		fmt.Fprintf(&got, "%s: %s\n", f.Path, line)
+	}
+	want := `EFI/BOOT/BOOTX64.EFI: MZ usr/lib/shim/shimx64.efi.signed
+EFI/BOOT/grubx64.efi: MZ usr/lib/grub/x86_64-efi-signed/grubx64.efi.signed
+EFI/BOOT/mmx64.efi: MZ usr/lib/shim/mmx64.efi.signed
+EFI/debian/grub.cfg: # grub-install writes its own over this.
+`
+	if d := cmp.Diff(want, got.String()); d != "" {
+		t.Errorf("the ESP (-want +got):\n%s", d)
+	}
+	config := filepath.Join(t.TempDir(), "grub.cfg")
+	if err := os.WriteFile(config, l.ESP()[3].Data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	judge.Run(t, "grub-script-check", config)
+	for _, bad := range []Signed{
+		{Arch: "mips", Read: read},
+		{Arch: "amd64", Read: func(string) ([]byte, error) { return nil, os.ErrNotExist }},
+		{Arch: "amd64", Read: func(string) ([]byte, error) { return []byte("\x7fELF"), nil }},
+	} {
+		if _, err := (Loader{}).Secure(bad); err == nil {
+			t.Errorf("%+v is accepted", bad)
 		}
 	}
 }

@@ -3,18 +3,20 @@ package boot
 import (
 	"bytes"
 	"encoding/gob"
+
+	"ingot/internal/fat"
 )
 
 // kept is a Loader in the form that a cache keeps.
 type kept struct {
-	BootImage, Core, EFI []byte
-	EFIFile              string
+	BootImage, Core []byte
+	ESP             []fat.File
 }
 
 // GobEncode lets a cache keep a Loader.
 func (l Loader) GobEncode() ([]byte, error) {
 	var b bytes.Buffer
-	err := gob.NewEncoder(&b).Encode(kept{l.bootImage, l.core, l.efi, l.efiFile})
+	err := gob.NewEncoder(&b).Encode(kept{l.bootImage, l.core, l.esp})
 	return b.Bytes(), err
 }
 
@@ -24,6 +26,6 @@ func (l *Loader) GobDecode(data []byte) error {
 	if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&k); err != nil {
 		return err
 	}
-	*l = Loader{k.BootImage, k.Core, k.EFI, k.EFIFile}
+	*l = Loader{k.BootImage, k.Core, k.ESP}
 	return nil
 }

@@ -24,14 +24,14 @@ type LoaderOptions struct {
 	Arch          string
 	Firmware      []string // "bios", "uefi"; none is all that the architecture has
 	RootPartition int      // number of the partition with /boot/grub
+	Secure        bool     // the UEFI programs come from elsewhere: [Loader.Secure]
 }
 
 // A Loader is GRUB's images, not yet tied to a place on a disk.
 type Loader struct {
-	bootImage []byte // boot.img, or nil without BIOS
-	core      []byte // core.img
-	efi       []byte // the UEFI program, or nil
-	efiFile   string
+	bootImage []byte     // boot.img, or nil without BIOS
+	core      []byte     // core.img
+	esp       []fat.File // what the EFI system partition holds; nil without UEFI
 }
 
 // modules are what grub.cfg may ask for: ours, and the ones that Debian's
@@ -60,7 +60,7 @@ func MakeLoader(ctx context.Context, tools Tools, o LoaderOptions) (Loader, erro
 		return Loader{}, fmt.Errorf("boot: no partition is said to have the root file system")
 	}
 	prefix := fmt.Sprintf("(,gpt%d)/boot/grub", o.RootPartition)
-	l := Loader{efiFile: a.efiFile}
+	var l Loader
 	if a.bios && wants(o.Firmware, "bios") {
 		const dir = "/usr/lib/grub/i386-pc"
 		if l.bootImage, err = tools.ReadFile(dir + "/boot.img"); err != nil {
@@ -73,7 +73,7 @@ func MakeLoader(ctx context.Context, tools Tools, o LoaderOptions) (Loader, erro
 			return Loader{}, err
 		}
 	}
-	if wants(o.Firmware, "uefi") {
+	if wants(o.Firmware, "uefi") && !o.Secure {
 		dir := "/usr/lib/grub/" + a.efiPlatform
 		list, err := tools.ReadFile(dir + "/moddep.lst") // a line a module: "bli: part_gpt"
 		if err != nil {
@@ -82,12 +82,14 @@ func MakeLoader(ctx context.Context, tools Tools, o LoaderOptions) (Loader, erro
 		more := slices.DeleteFunc(slices.Clone(newModules), func(m string) bool {
 			return !bytes.Contains(append([]byte("\n"), list...), []byte("\n"+m+":"))
 		})
-		if l.efi, err = mkimage(ctx, tools, a.efiPlatform, dir, prefix, append(more, efiModules...)); err != nil {
+		efi, err := mkimage(ctx, tools, a.efiPlatform, dir, prefix, append(more, efiModules...))
+		if err != nil {
 			return Loader{}, err
 		}
-		if !bytes.HasPrefix(l.efi, []byte("MZ")) {
+		if !bytes.HasPrefix(efi, []byte("MZ")) {
 			return Loader{}, fmt.Errorf("boot: grub-mkimage for %s made something else than a UEFI program", a.efiPlatform)
 		}
+		l.esp = []fat.File{{Path: a.efiFile, Data: efi}}
 	}
 	return l, nil
 }
@@ -153,9 +155,4 @@ func (l Loader) At(offset int64) (code, core []byte) {
 }
 
 // ESP is what the EFI system partition holds; nothing without UEFI.
-func (l Loader) ESP() []fat.File {
-	if l.efi == nil {
-		return nil
-	}
-	return []fat.File{{Path: l.efiFile, Data: l.efi}}
-}
+func (l Loader) ESP() []fat.File { return l.esp }

@@ -9,6 +9,7 @@ type PackageRequest struct {
 	Arch     string // Debian's name
 	Release  string // "bookworm"
 	Firmware []string
+	Secure   bool   // shim and GRUB as the distribution signed them
 	Kernel   string // package; "" is the smallest that drives virtual machines
 }
 
@@ -22,6 +23,7 @@ type PackageRequest struct {
 //	systemd-repart                   grows the partition; before trixie it is in systemd
 //	e2fsprogs, login, passwd         not essential any more since trixie
 //	grub2-common, grub-*-bin         update-grub after kernel updates; grub-install by hand
+//	shim-signed, grub-*-signed       for Secure Boot
 func Packages(r PackageRequest) ([]string, error) {
 	a, err := lookupArch(r.Arch)
 	if err != nil {
@@ -46,6 +48,9 @@ func Packages(r PackageRequest) ([]string, error) {
 	}
 	if wants(r.Firmware, "uefi") {
 		out = append(out, a.efiPackage)
+		if r.Secure {
+			out = append(out, "shim-signed", a.efiSigned)
+		}
 	}
 	return out, nil
 }
@@ -57,7 +62,7 @@ func wants(firmware []string, one string) bool {
 
 // ToolPackages lists the Debian packages that [MakeLoader] needs in the tools
 // tree, with what they depend on, unpacked only.
-func ToolPackages(arch string, firmware []string) ([]string, error) {
+func ToolPackages(arch string, firmware []string, secure bool) ([]string, error) {
 	a, err := lookupArch(arch)
 	if err != nil {
 		return nil, err
@@ -66,7 +71,7 @@ func ToolPackages(arch string, firmware []string) ([]string, error) {
 	if a.bios && wants(firmware, "bios") {
 		out = append(out, "grub-pc-bin")
 	}
-	if wants(firmware, "uefi") {
+	if wants(firmware, "uefi") && !secure {
 		out = append(out, a.efiPackage)
 	}
 	return out, nil

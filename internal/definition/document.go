@@ -147,7 +147,7 @@ func (k *kernelDoc) short(d *decoder, n *yaml.Node) {
 type bootDoc struct {
 	Firmware []text[firmware] `yaml:"firmware" jsonschema:"minItems=1" default:"[bios, uefi]" doc:"Which firmware starts the image: bios, uefi or both from the same file."`
 	Loader   text[loader]     `yaml:"loader" default:"grub" doc:"The boot loader."`
-	Secure   later            `yaml:"secure"`
+	Secure   toggle           `yaml:"secure" default:"false" doc:"Whether the image starts under Secure Boot, with shim and GRUB as the distribution signed them. Without Secure Boot it starts as well."`
 }
 
 type layoutDoc struct {

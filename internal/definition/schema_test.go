@@ -134,7 +134,7 @@ func TestSchemaAndDecoderAgree(t *testing.T) {
 		{"layout: lvm", false},
 		{"layout: {}", false},
 		{"boot: {loader: grub, firmware: [uefi]}", true},
-		{"boot: {secure: false}", false},
+		{"boot: {secure: false}", true},
 		{"boot: {firmware: []}", false},
 		{"boot: {firmware: [coreboot]}", false},
 		{"kernel: none", true},

@@ -123,7 +123,7 @@ func (p *Plan) layout(c Chain) (layout.Resolved, error) {
 
 // MachinePackages are what a machine gets beside the definition's own packages.
 func MachinePackages(def *definition.Definition, arch string) ([]string, error) {
-	return boot.Packages(boot.PackageRequest{Arch: arch, Release: def.Release, Firmware: def.Boot.Firmware, Kernel: def.Kernel.On(arch).Package})
+	return boot.Packages(boot.PackageRequest{Arch: arch, Release: def.Release, Firmware: def.Boot.Firmware, Secure: def.Boot.Secure, Kernel: def.Kernel.On(arch).Package})
 }
 
 // ToolPackages are what the tools tree of a definition needs.
@@ -135,7 +135,7 @@ func ToolPackages(def *definition.Definition) ([]string, error) {
 			continue
 		}
 		for _, arch := range def.Arch {
-			tools, err := boot.ToolPackages(arch, def.Boot.Firmware)
+			tools, err := boot.ToolPackages(arch, def.Boot.Firmware, def.Boot.Secure)
 			if err != nil {
 				return nil, err
 			}

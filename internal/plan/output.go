@@ -179,7 +179,7 @@ func (w *worker) writeDisk(ctx context.Context, o Output, files []*artifact.Pend
 	if err != nil {
 		return err
 	}
-	loader, err := w.loader(ctx, l.Root().Number)
+	loader, err := w.loader(ctx, l.Root())
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,8 @@ import (
 
 	"ingot/internal/boot"
 	"ingot/internal/distro"
+	"ingot/internal/fault"
+	"ingot/internal/layout"
 	"ingot/internal/sandbox"
 	"ingot/internal/supply"
 	"ingot/internal/tree"
@@ -184,9 +186,34 @@ func find(ctx context.Context, box *sandbox.Box, name string) (string, error) {
 	return "", fmt.Errorf("the tools tree has no program %s", name)
 }
 
-// loader makes the boot loader of a chain, or takes it from the cache.
-func (w *worker) loader(ctx context.Context, rootPartition int) (boot.Loader, error) {
-	o := boot.LoaderOptions{Arch: w.chain.Arch, Firmware: w.plan.Definition.Boot.Firmware, RootPartition: rootPartition}
+// loader makes the boot loader of a chain for a disk with this root partition.
+func (w *worker) loader(ctx context.Context, root layout.Partition) (boot.Loader, error) {
+	b := w.plan.Definition.Boot
+	l, err := w.ownLoader(ctx, boot.LoaderOptions{Arch: w.chain.Arch, Firmware: b.Firmware, RootPartition: root.Number, Secure: b.Secure})
+	if err != nil || !b.Secure {
+		return l, err
+	}
+	return l.Secure(boot.Signed{
+		Arch: w.chain.Arch, RootPartition: root.Number, RootUUID: root.UUID(),
+		Read: func(path string) ([]byte, error) {
+			e, ok := w.tree.Lookup(path)
+			if !ok || e.Kind != tree.File || e.Content.Size > maxLoader {
+				return nil, fault.Newf(fault.Failed, "the image has no /%s", path).WithHint("Secure Boot needs it: the packages shim-signed and grub-efi-*-signed bring such files")
+			}
+			content, err := w.reader.Content(e.Content)
+			if err != nil {
+				return nil, err
+			}
+			return io.ReadAll(content)
+		},
+	})
+}
+
+// maxLoader bounds a UEFI program, in bytes: Debian's have 1 to 3 MB.
+const maxLoader = 64 << 20
+
+// ownLoader makes a GRUB with the tools tree's, or takes it from the cache.
+func (w *worker) ownLoader(ctx context.Context, o boot.LoaderOptions) (boot.Loader, error) {
 	name := "loaders/" + keyOf("loader", keyOf("tools", [32]byte{}, refIDs(w.plan.Lock.Tools)), o).String()
 	var l boot.Loader
 	if data, err := w.Supply.Cache.Get(name); err == nil {

@@ -72,8 +72,14 @@ func arguments(s Spec, w wires, accel, version string) []string {
 
 	// graphics=off makes SeaBIOS, and so GRUB, talk on the serial port.
 	machine := "pc,graphics=off"
-	if s.Firmware == UEFI {
+	switch s.Firmware {
+	case BIOS:
+	case UEFI:
 		machine = "q35,graphics=off"
+	case Secure:
+		// What guards the variables runs in the processor's management mode, and
+		// it alone may write the flash that holds them.
+		machine = "q35,graphics=off,smm=on"
 	}
 	add("-nodefaults", "-no-user-config", "-display", "none", "-vga", "none")
 	// A guest that breaks out of QEMU can start nothing and gain nothing.
@@ -82,6 +88,9 @@ func arguments(s Spec, w wires, accel, version string) []string {
 		block(map[string]any{"driver": "raw", "node-name": "code", "read-only": true, "file": file("code-file", w.code, false)})
 		block(map[string]any{"driver": "raw", "node-name": "vars", "read-only": false, "file": file("vars-file", w.vars, true)})
 		machine += ",pflash0=code,pflash1=vars"
+		if s.Firmware == Secure {
+			add("-global", "driver=cfi.pflash01,property=secure,value=on")
+		}
 	}
 	add("-machine", machine)
 	add(acceleration(accel, version)...)

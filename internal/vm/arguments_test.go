@@ -38,6 +38,7 @@ func TestArguments(t *testing.T) {
 		wires wires
 		accel string
 	}{
+		{"secure-raw", Spec{Firmware: Secure}, wires{monitor: 3, console: 4, code: 5, vars: 6, drives: []drive{{Raw, 8, 7}}}, TCG},
 		{"bios-raw", Spec{}, wires{monitor: 3, console: 4, drives: []drive{{Raw, 6, 5}}}, TCG},
 		{
 			"uefi-qcow2-agent", Spec{Firmware: UEFI, Memory: 512 << 20, CPUs: 2, Network: NAT, Forward: []uint16{22}, Agent: true},
@@ -74,7 +75,6 @@ func TestSpecRefused(t *testing.T) {
 		spec Spec
 		want string
 	}{
-		{Spec{Firmware: "secure"}, `firmware "secure": not supported yet`},
 		{Spec{Firmware: "coreboot"}, `firmware "coreboot": not known`},
 		{Spec{Arch: "arm64"}, `machine of architecture "arm64": not supported yet`},
 		{Spec{Memory: 1 << 20}, "memory of 1048576 bytes: less than 64 MiB"},

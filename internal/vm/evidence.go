@@ -25,6 +25,9 @@ func Booted() []Sign {
 	}
 }
 
+// refused is the sign of a firmware that starts only what is signed.
+const refused = "Secure Boot refused"
+
 // Broken is what ends a boot early: each is a place from which a machine does not go on
 // by itself. A boot loader's mere "error:" is not among them, as GRUB
 // says so of a missing font too; its prompts are.
@@ -38,7 +41,7 @@ func Broken() []Sign {
 		{"GRUB's prompt", regexp.MustCompile(`^grub>|Minimal BASH-like line editing`)},
 		{"GRUB has no kernel", regexp.MustCompile(`error: you need to load the kernel first`)},
 		{"firmware found nothing to boot", regexp.MustCompile(`No bootable (device|option)|FATAL: No bootable medium|^Shell>|UEFI Interactive Shell`)},
-		{"Secure Boot refused", regexp.MustCompile(`Security Violation|bad shim signature`)},
+		{refused, regexp.MustCompile(`Security Violation|bad shim signature|failed to load Boot.*: (Access Denied|Security)`)},
 	}
 }
 

@@ -111,8 +111,8 @@ func (m *Machine) launch(ctx context.Context, emulator Emulator, images []image)
 			return err
 		}
 	}
-	if m.spec.Firmware == UEFI {
-		code, vars, err := emulator.openUEFI()
+	if m.spec.Firmware.IsUEFI() {
+		code, vars, err := emulator.openUEFI(m.spec.Firmware)
 		if err != nil {
 			return err
 		}
@@ -329,6 +329,9 @@ func (m *Machine) unhealthy(format string, args ...any) error {
 	}
 	lines := m.out.Last(lastLines)
 	hint := "see it with: ingot boot --console " + m.spec.Disk.Path
+	if strings.Contains(err.Error(), refused) {
+		hint = "an image starts under Secure Boot if its definition says 'boot: {secure: true}'"
+	}
 	if len(lines) == 0 {
 		text += "; its console said nothing"
 		hint = "give the kernel the argument console=ttyS0, or wait longer with --timeout"

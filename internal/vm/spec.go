@@ -10,11 +10,15 @@ import (
 // A Firmware is what starts a machine before its disk does.
 type Firmware string
 
-// The firmwares. Secure Boot is not among them yet.
+// The firmwares.
 const (
-	BIOS Firmware = "bios" // SeaBIOS
-	UEFI Firmware = "uefi" // OVMF without Secure Boot
+	BIOS   Firmware = "bios"   // SeaBIOS
+	UEFI   Firmware = "uefi"   // OVMF without Secure Boot
+	Secure Firmware = "secure" // OVMF that starts only what Microsoft's keys have signed
 )
+
+// IsUEFI says whether a firmware is UEFI's.
+func (f Firmware) IsUEFI() bool { return f == UEFI || f == Secure }
 
 // A Network says what the guest reaches. In each case a network card is there and
 // DHCP answers.
@@ -80,12 +84,9 @@ func (s Spec) settled() (Spec, error) {
 	case s.Arch != "amd64":
 		return s, fault.Newf(fault.Usage, "machine of architecture %q: not supported yet", s.Arch).
 			WithHint("machines of amd64 can be booted")
-	case s.Firmware == "secure":
-		return s, fault.Newf(fault.Usage, "firmware %q: not supported yet", s.Firmware).
-			WithHint("use --firmware uefi to boot without Secure Boot")
-	case s.Firmware != BIOS && s.Firmware != UEFI:
+	case s.Firmware != BIOS && !s.Firmware.IsUEFI():
 		return s, fault.Newf(fault.Usage, "firmware %q: not known", s.Firmware).
-			WithHint("the firmwares are bios and uefi")
+			WithHint("the firmwares are bios, uefi and secure")
 	case s.Memory < 64<<20:
 		return s, fault.Newf(fault.Usage, "memory of %d bytes: less than 64 MiB", s.Memory)
 	case s.Memory%(1<<20) != 0:

@@ -52,17 +52,24 @@ type Emulator struct {
 // pair is firmware code with the variables it starts from.
 type pair struct{ code, vars string }
 
-// firmwarePaths is where distributions keep OVMF without Secure Boot, the
-// 4 MiB builds: Debian and Ubuntu; Fedora; Arch.
-var firmwarePaths = []pair{
-	{"/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"},
-	{"/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"},
-	{"/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"},
+// firmwarePaths is where distributions keep OVMF, the 4 MiB builds: Debian and
+// Ubuntu; Fedora; Arch. Arch ships no variables with Microsoft's keys enrolled.
+var firmwarePaths = map[Firmware][]pair{
+	UEFI: {
+		{"/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"},
+		{"/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"},
+		{"/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"},
+	},
+	Secure: {
+		{"/usr/share/OVMF/OVMF_CODE_4M.ms.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"},
+		{"/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"},
+		{"/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", "/usr/share/edk2/ovmf/OVMF_VARS.secboot.fd"},
+	},
 }
 
 // openUEFI opens the firmware's code, and a private copy of its variables in memory.
-func (e Emulator) openUEFI() (code, vars *os.File, err error) {
-	for _, p := range firmwarePaths {
+func (e Emulator) openUEFI(f Firmware) (code, vars *os.File, err error) {
+	for _, p := range firmwarePaths[f] {
 		code, err = e.Open(p.code)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -82,7 +89,7 @@ func (e Emulator) openUEFI() (code, vars *os.File, err error) {
 		}
 		return code, vars, nil
 	}
-	return nil, nil, fault.Newf(fault.Preflight, "no UEFI firmware: %s is not there", firmwarePaths[0].code).
+	return nil, nil, fault.Newf(fault.Preflight, "no UEFI firmware: %s is not there", firmwarePaths[f][0].code).
 		WithHint("install the package ovmf")
 }
 
@@ -113,8 +120,8 @@ func (host) Emulator(ctx context.Context, need Need) (Emulator, error) {
 		return Emulator{}, fault.Newf(fault.Preflight, "%s: %w", path, err).WithHint(hint)
 	}
 	e := Emulator{Path: path, Version: version, Open: os.Open}
-	if need.Firmware == UEFI {
-		code, vars, err := e.openUEFI()
+	if need.Firmware.IsUEFI() {
+		code, vars, err := e.openUEFI(need.Firmware)
 		if err != nil {
 			return Emulator{}, err
 		}
