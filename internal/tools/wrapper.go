@@ -13,7 +13,7 @@ import (
 // Judges are the outside programs that ingot's tests hold its work against.
 var Judges = Set{Name: "judges", Packages: []string{
 	"busybox-static", "dosfstools", "e2fsprogs", "fdisk", "gdisk", "gpgv", "grub-common", "grub-efi-amd64-bin", "grub-pc-bin",
-	"gzip", "mtools", "ovmf", "qemu-system-x86", "qemu-utils", "seabios", "tar", "xz-utils", "zstd",
+	"gzip", "lvm2", "mtools", "ovmf", "qemu-system-x86", "qemu-utils", "seabios", "tar", "thin-provisioning-tools", "xz-utils", "zstd",
 }}
 
 // Wrappers makes a directory of small scripts, one for each program of the tree,
