@@ -12,8 +12,27 @@ import (
 
 // Judges are the outside programs that ingot's tests hold its work against.
 var Judges = Set{Name: "judges", Packages: []string{
-	"busybox-static", "dosfstools", "e2fsprogs", "fdisk", "gdisk", "gpgv", "grub-common", "grub-efi-amd64-bin", "grub-pc-bin",
-	"gzip", "lvm2", "mtools", "ovmf", "qemu-system-x86", "qemu-utils", "seabios", "tar", "thin-provisioning-tools", "xz-utils", "zstd",
+	"busybox-static",
+	"dosfstools",
+	"e2fsprogs",
+	"fdisk",
+	"gdisk",
+	"gpgv",
+	"grub-common",
+	"grub-efi-amd64-bin",
+	"grub-pc-bin",
+	"gzip",
+	"lvm2",
+	"mtools",
+	"ovmf",
+	"qemu-system-x86",
+	"qemu-utils",
+	"seabios",
+	"tar",
+	"thin-provisioning-tools",
+	"util-linux",
+	"xz-utils",
+	"zstd",
 }}
 
 // Wrappers makes a directory of small scripts, one for each program of the tree,
