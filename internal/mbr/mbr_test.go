@@ -167,14 +167,7 @@ func TestPartx(t *testing.T) {
 			path := write(t, test.table, nil)
 			var got strings.Builder
 			for line := range strings.Lines(judge.Run(t, "partx", "--raw", "--noheadings", "--output", "NR,START,END,TYPE", path)) {
-				if f := strings.Fields(line); len(f) == 4 {
-					// partx shows two sectors of an extended partition, which is all
-					// that the kernel lets anybody open.
-					if f[3] == "0xf" && test.table.Extended != nil {
-						f[2] = fmt.Sprint(test.table.Extended.end() - 1)
-					}
-					got.WriteString(strings.Join(f, " ") + "\n")
-				}
+				got.WriteString(strings.Join(strings.Fields(line), " ") + "\n")
 			}
 			if d := cmp.Diff(test.want, got.String()); d != "" {
 				t.Errorf("partx reads another table (-want +got):\n%s", d)
