@@ -10,7 +10,7 @@ import (
 const (
 	labelAt    = sector // of the label; the first sector stays empty
 	areaAt     = 4096   // of the metadata area, which fills all before the data
-	areaSize   = dataStart - areaAt
+	areaSize   = DataStart - areaAt
 	areaHead   = sector // of the area: its header; the text follows
 	areaMagic  = " LVM2 x[5A%r0N*>"
 	labelCRC   = 0xf597a6cf // LVM's checksums start from it
@@ -51,7 +51,7 @@ func (pv PV) label(b []byte) {
 	copy(h, pv.ID.raw())
 	le.PutUint64(h[32:], uint64(pv.Size))
 	// Lists of places, each ended by an empty one: data, to the end; metadata.
-	le.PutUint64(h[40:], dataStart)
+	le.PutUint64(h[40:], DataStart)
 	le.PutUint64(h[72:], areaAt)
 	le.PutUint64(h[80:], areaSize)
 	le.PutUint32(h[104:], extVersion)

@@ -1,14 +1,13 @@
-// Package lvm lays out volume groups of LVM2 as data: which bytes a physical volume
+// Package lvm writes volume groups of LVM2 as data: which bytes a physical volume
 // begins with, and where each piece of a logical volume lies. Nothing here opens a
 // device or needs the kernel's device-mapper.
 //
-// A group is planned whole: [Group.Plan] takes physical volumes of fixed size and the
-// logical volumes, and gives a [Planned]. Its [Planned.Heads] are what stands in front of
-// each physical volume: the label, the metadata area, and in it the group as LVM's
-// text. Its [Planned.Runs] say where a logical volume's bytes go. Linear, striped and
-// thin volumes are known; of thin volumes only the chunks that will be written get
-// a place, and the pool's own metadata is a tree of blocks as the kernel's dm-thin
-// keeps them.
+// Who lies where has been decided: a [Group] names the extents of every volume.
+// [Group.Plan] gives a [Planned]. Its [Planned.Heads] are what stands in front of each
+// physical volume: the label, the metadata area, and in it the group as LVM's text. Its
+// [Planned.Runs] say where a logical volume's bytes go. Linear, striped and thin
+// volumes are known; of thin volumes only the chunks that will be written get a place,
+// and the pool's own metadata is a tree of blocks as the kernel's dm-thin keeps them.
 //
 // Facts: LVM2's format_text and label sources describe the label and the metadata
 // area; lvm.conf(5) and lvmthin(7) the defaults; the kernel's
@@ -24,14 +23,10 @@ import (
 	"ingot/internal/disk"
 )
 
-// Sizes in bytes. LVM's own defaults.
+// Sizes in bytes.
 const (
-	sector     = 512
-	ExtentSize = 4 << 20   // of a physical extent
-	dataStart  = 1 << 20   // of the first extent on a physical volume
-	chunkLeast = 64 << 10  // of a thin pool
-	chunkMost  = 1 << 30   // of a thin pool
-	metaMost   = 128 << 20 // of a pool's metadata, beyond which chunks grow
+	sector    = 512
+	DataStart = 1 << 20 // of the first extent on a physical volume
 )
 
 // An ID is the identity of a physical volume, a group or a logical volume.
@@ -67,42 +62,62 @@ func (id ID) raw() []byte {
 
 // A PV is a physical volume: a partition, or a whole disk.
 type PV struct {
-	ID   ID
-	Size int64 // bytes
+	ID      ID
+	Size    int64 // bytes
+	Extents int64
 }
 
-// A Kind is how a logical volume lies on the physical ones.
+// A Kind is what a logical volume is.
 type Kind string
 
 // The kinds.
 const (
-	Linear   Kind = "linear"    // one piece behind the other; Stripes of them in turn
+	Plain    Kind = "plain"     // linear or striped, as its segments say
 	ThinPool Kind = "thin-pool" // holds thin volumes
 	Thin     Kind = "thin"      // takes room from its pool as it is written
 )
 
-// An LV is a logical volume.
-type LV struct {
-	Name    string
-	ID      ID
-	Kind    Kind
-	Extents int64  // of ExtentSize: of a thin volume, how large it says it is
-	Stripes int    // of a linear one: over how many physical volumes; 0 is 1
-	Pool    string // of a thin one
-	// Written are the bytes of a thin volume that will be written, in any order.
-	Written []disk.Extent
-	// Hidden identities of a pool: its data, its metadata, and the room that LVM keeps
-	// for mending the metadata.
-	DataID, MetaID, SpareID ID
+// A Segment is a part of a logical volume that lies in one piece, or on several
+// physical volumes in turn.
+type Segment struct {
+	Extents    int64 // of the volume
+	StripeSize int64 // bytes, where there are several pieces
+	Pieces     []Piece
 }
 
-// A Group is a volume group, before anything has a place.
+// A Piece is where a segment, or a stripe of it, begins.
+type Piece struct {
+	PV     int // of the group's
+	Extent int64
+}
+
+// An LV is a logical volume.
+type LV struct {
+	Name     string
+	ID       ID
+	Kind     Kind
+	Extents  int64     // of a thin volume: how large it says it is
+	Segments []Segment // of a pool: its data's; none of a thin volume
+
+	Pool    string        // of a thin volume
+	Written []disk.Extent // of a thin volume: the bytes that will be written, in any order
+
+	Meta           []Segment // of a pool: its metadata's
+	Chunk          int64     // of a pool: bytes
+	DataID, MetaID ID        // of a pool: of its hidden volumes
+}
+
+// A Group is a volume group.
 type Group struct {
-	Name  string
-	ID    ID
-	PVs   []PV
-	LVs   []LV
-	Epoch int64 // when it was made, seconds since 1970
+	Name       string
+	ID         ID
+	ExtentSize int64 // bytes
+	PVs        []PV
+	LVs        []LV
+	// Spare is room that LVM keeps to mend a pool's metadata.
+	Spare   []Segment
+	SpareID ID
+	Epoch   int64 // when it was made, seconds since 1970
 }
 
 // A Run is a part of a logical volume that lies in one piece.
@@ -135,15 +150,6 @@ var names = regexp.MustCompile(`^[a-zA-Z0-9+_.][a-zA-Z0-9+_.-]{0,126}$`)
 // reserved are parts of names that LVM gives to volumes of its own.
 var reserved = regexp.MustCompile(`^(snapshot|pvmove)|_(cdata|cmeta|corig|mimage|mlog|rimage|rmeta|tdata|tmeta|vorigin|vdata|imeta|iorig)|^\.\.?$`)
 
-// Capacity is how many extents a physical volume of so many bytes has.
-func Capacity(size int64) int64 { return max(0, size-dataStart) / ExtentSize }
-
-// Extents is how many extents so many bytes need.
-func Extents(size int64) int64 { return (size + ExtentSize - 1) / ExtentSize }
-
-// Room is how large a physical volume must be to have so many extents, in bytes.
-func Room(extents int64) int64 { return dataStart + extents*ExtentSize }
-
 // CheckName says why LVM would not take a name of a group or a volume, or "".
 func CheckName(name string) string {
 	switch {
@@ -155,34 +161,50 @@ func CheckName(name string) string {
 	return ""
 }
 
-// Plan gives everything its place.
+// A planner collects what a group becomes.
+type planner struct {
+	group Group
+	out   *Planned
+}
+
+// Plan gives everything its bytes and places.
 func (g Group) Plan() (*Planned, error) {
-	p := &planner{group: g, out: &Planned{runs: map[string][]Run{}}, segments: map[string][]segment{}}
+	p := &planner{group: g, out: &Planned{runs: map[string][]Run{}}}
 	if why := CheckName(g.Name); why != "" {
 		return nil, fmt.Errorf("lvm: group name %q %s", g.Name, why)
 	}
-	if len(g.PVs) == 0 {
-		return nil, fmt.Errorf("lvm: group %s has no physical volume", g.Name)
+	if g.ExtentSize < 4096 || g.ExtentSize&(g.ExtentSize-1) != 0 {
+		return nil, fmt.Errorf("lvm: group %s has extents of %d bytes", g.Name, g.ExtentSize)
 	}
 	for i, pv := range g.PVs {
-		n := Capacity(pv.Size)
-		if n == 0 {
-			return nil, fmt.Errorf("lvm: physical volume %d of group %s has %d bytes: too few for one extent", i, g.Name, pv.Size)
+		if pv.Extents < 1 || DataStart+pv.Extents*g.ExtentSize > pv.Size {
+			return nil, fmt.Errorf("lvm: physical volume %d of group %s has %d bytes and %d extents", i, g.Name, pv.Size, pv.Extents)
 		}
-		p.left = append(p.left, n)
-		p.next = append(p.next, 0)
+	}
+	taken := newTaken(g)
+	if err := taken.take(spare, g.Spare); err != nil {
+		return nil, fmt.Errorf("lvm: volume %s/%s: %w", g.Name, spare, err)
 	}
 	for i, lv := range g.LVs {
-		if err := p.check(i, lv); err != nil {
+		err := p.check(i, lv)
+		if err == nil {
+			err = taken.take(lv.Name, lv.Segments)
+		}
+		if err == nil {
+			err = taken.take(lv.Name, lv.Meta)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("lvm: volume %s/%s: %w", g.Name, lv.Name, err)
 		}
-		if lv.Kind == Thin {
-			continue
-		}
-		if err := p.place(lv); err != nil {
-			return nil, fmt.Errorf("lvm: volume %s/%s: %w", g.Name, lv.Name, err)
+		if lv.Kind == Plain {
+			p.out.runs[lv.Name] = g.runs(lv.Segments)
 		}
 	}
+	heads, err := p.heads()
+	if err != nil {
+		return nil, fmt.Errorf("lvm: group %s: %w", g.Name, err)
+	}
+	p.out.Heads = heads
 	for _, lv := range g.LVs {
 		if lv.Kind == ThinPool {
 			if err := p.fill(lv); err != nil {
@@ -190,11 +212,6 @@ func (g Group) Plan() (*Planned, error) {
 			}
 		}
 	}
-	heads, err := p.heads()
-	if err != nil {
-		return nil, fmt.Errorf("lvm: group %s: %w", g.Name, err)
-	}
-	p.out.Heads = append(heads, p.out.Heads...)
 	return p.out, nil
 }
 
@@ -211,17 +228,29 @@ func (p *planner) check(i int, lv LV) error {
 		return fmt.Errorf("%d extents", lv.Extents)
 	}
 	switch lv.Kind {
-	case Linear:
-		if lv.Stripes < 0 || lv.Stripes > len(p.group.PVs) {
-			return fmt.Errorf("%d stripes on %d physical volumes", lv.Stripes, len(p.group.PVs))
-		}
+	case Plain:
 	case ThinPool:
+		if lv.Chunk < 64<<10 || lv.Chunk > 1<<30 || lv.Chunk%(64<<10) != 0 {
+			return fmt.Errorf("chunks of %d bytes", lv.Chunk)
+		}
 	case Thin:
 		if !slices.ContainsFunc(p.group.LVs, func(o LV) bool { return o.Name == lv.Pool && o.Kind == ThinPool }) {
 			return fmt.Errorf("there is no pool %q", lv.Pool)
 		}
+		return nil
 	default:
 		return fmt.Errorf("there is no kind %q", lv.Kind)
 	}
+	if n := count(lv.Segments); n != lv.Extents {
+		return fmt.Errorf("%d extents lie in %d", lv.Extents, n)
+	}
 	return nil
+}
+
+func count(segments []Segment) int64 {
+	var n int64
+	for _, s := range segments {
+		n += s.Extents
+	}
+	return n
 }

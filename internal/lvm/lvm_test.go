@@ -70,12 +70,16 @@ func TestThinMetadata(t *testing.T) {
 		{"no volume", nil},
 		{"an empty volume", [][]disk.Extent{nil}},
 		{"a byte", [][]disk.Extent{{{Off: 5, Len: 1}}}},
-		{"a leaf and one more", [][]disk.Extent{{{Off: 0, Len: 253 * chunkLeast}}}},
+		{"a leaf and one more", [][]disk.Extent{{{Off: 0, Len: 253 * chunk}}}},
 		{"two volumes", [][]disk.Extent{{{Off: 0, Len: 1 << 20}, {Off: 1 << 30, Len: 3 << 20}}, {{Off: 70 << 10, Len: 8 << 30}}}},
 		{"scattered", [][]disk.Extent{scattered(3000), scattered(10), scattered(20000)}},
 	} {
 		t.Run(c.summary, func(t *testing.T) {
-			g := Group{Name: "vg", ID: id(1), PVs: []PV{{id(2), Room(30 << 8)}}, LVs: []LV{{Name: "pool", ID: id(3), Kind: ThinPool, Extents: 29 << 8, MetaID: id(4), DataID: id(5), SpareID: id(6)}}}
+			const extents = 29 << 8
+			g := Group{Name: "vg", ID: id(1), ExtentSize: extent, PVs: []PV{pv(2, 30<<8, 0)}, LVs: []LV{{
+				Name: "pool", ID: id(3), Kind: ThinPool, Extents: extents, Segments: []Segment{one(0, 8, extents)},
+				Meta: []Segment{one(0, 0, 8)}, Chunk: chunk, MetaID: id(4), DataID: id(5),
+			}}}
 			for i, w := range c.volumes {
 				g.LVs = append(g.LVs, LV{Name: fmt.Sprintf("v%d", i), ID: id(byte(10 + i)), Kind: Thin, Pool: "pool", Extents: 25 << 8, Written: w})
 			}
@@ -83,10 +87,9 @@ func TestThinMetadata(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			pv := write(t, g, p, func(string, int64, int64) []byte { return nil })[0]
+			volume := write(t, g, p, func(string, int64, int64) []byte { return nil })[0]
 			meta := filepath.Join(t.TempDir(), "meta")
-			run := p.Runs("pool_tmeta")[0]
-			copyPart(t, meta, pv, run.At, run.Len)
+			copyPart(t, meta, volume, DataStart, 8*extent)
 			judge.Run(t, "thin_check", meta)
 			dump := judge.Run(t, "thin_dump", meta)
 			if got := strings.Count(dump, "<device "); got != len(c.volumes) {
@@ -94,8 +97,8 @@ func TestThinMetadata(t *testing.T) {
 			}
 			for i, w := range c.volumes {
 				var chunks int64
-				for _, e := range disk.Round(w, chunkLeast) {
-					chunks += e.Len / chunkLeast
+				for _, e := range disk.Round(w, chunk) {
+					chunks += e.Len / chunk
 				}
 				if want := fmt.Sprintf(`<device dev_id="%d" mapped_blocks="%d" transaction="%d"`, i+1, chunks, i); !strings.Contains(dump, want) {
 					t.Errorf("thin_dump does not show %s:\n%.2000s", want, dump)
@@ -172,10 +175,11 @@ func TestGroups(t *testing.T) {
 	}
 	t.Setenv("LVM_SUPPRESS_FD_WARNINGS", "1")
 	want := map[string]string{
-		"linear":  "root linear 12\nvar linear 8\n",
-		"spanned": "a linear 21\na linear 29\nb linear 11\nb linear 39\n",
-		"striped": "a striped 20\nb striped 3\n",
-		"thin":    "[lvol0_pmspare] linear 1\npool thin-pool 60\n[pool_tdata] linear 19\n[pool_tdata] linear 40\n[pool_tdata] linear 1\n[pool_tmeta] linear 1\nroot thin 1000\nvar thin 10\n",
+		"linear":        "root linear 12\nvar linear 8\n",
+		"spanned":       "a linear 21\na linear 29\nb linear 11\nb linear 39\n",
+		"striped":       "a striped 20\nb striped 3\n",
+		"small-extents": "a-b linear 56\n",
+		"thin":          "[lvol0_pmspare] linear 1\npool thin-pool 60\n[pool_tdata] linear 19\n[pool_tdata] linear 40\n[pool_tdata] linear 1\n[pool_tmeta] linear 1\nroot thin 1000\nvar thin 10\n",
 	}
 	for _, g := range groups() {
 		t.Run(g.Name, func(t *testing.T) {
@@ -198,7 +202,7 @@ func TestGroups(t *testing.T) {
 			}
 			lvm("vgck", g.Name)
 			var got strings.Builder
-			for line := range strings.Lines(lvm("lvs", "-a", "--noheadings", "--units", "4194304B", "-o", "lv_name,segtype,seg_size_pe", g.Name)) {
+			for line := range strings.Lines(lvm("lvs", "-a", "--noheadings", "-o", "lv_name,segtype,seg_size_pe", g.Name)) {
 				if f := strings.Fields(line); len(f) == 3 {
 					fmt.Fprintln(&got, f[0], f[1], f[2])
 				}
@@ -236,14 +240,14 @@ func TestPlaces(t *testing.T) {
 				if lv.Kind == ThinPool {
 					t.Errorf("%s: pool %s has places of its own", g.Name, lv.Name)
 				}
-				if r.Off < at || r.Len <= 0 || lv.Kind != Thin && r.Off != at || r.End() > lv.Extents*ExtentSize {
+				if r.Off < at || r.Len <= 0 || lv.Kind != Thin && r.Off != at || r.End() > lv.Extents*g.ExtentSize {
 					t.Errorf("%s/%s: after %d follows %+v", g.Name, lv.Name, at, r)
 				}
 				at = r.End()
 				taken[r.PV] = append(taken[r.PV], place{disk.Extent{Off: r.At, Len: r.Len}, lv.Name})
 			}
-			if lv.Kind == Linear && at != lv.Extents*ExtentSize {
-				t.Errorf("%s/%s ends at %d of %d", g.Name, lv.Name, at, lv.Extents*ExtentSize)
+			if lv.Kind == Plain && at != lv.Extents*g.ExtentSize {
+				t.Errorf("%s/%s ends at %d of %d", g.Name, lv.Name, at, lv.Extents*g.ExtentSize)
 			}
 			for _, e := range lv.Written {
 				if runs := resolve(p.Runs(lv.Name), e); len(runs) == 0 || runs[0].Off != e.Off || runs[len(runs)-1].End() != e.End() {
@@ -258,7 +262,7 @@ func TestPlaces(t *testing.T) {
 					t.Errorf("%s: on physical volume %d, %s and %s overlap at %d", g.Name, pv, places[i-1].of, places[i].of, places[i].Off)
 				}
 			}
-			if n := len(places); n > 0 && places[n-1].End() > dataStart+Capacity(g.PVs[pv].Size)*ExtentSize {
+			if n := len(places); n > 0 && places[n-1].End() > DataStart+g.PVs[pv].Extents*g.ExtentSize {
 				t.Errorf("%s: %s goes beyond physical volume %d", g.Name, places[n-1].of, pv)
 			}
 		}
@@ -266,29 +270,40 @@ func TestPlaces(t *testing.T) {
 }
 
 func TestRefused(t *testing.T) {
-	pv := []PV{{id(2), Room(10)}}
-	thin := func(w ...disk.Extent) []LV {
-		return []LV{{Name: "p", Kind: ThinPool, Extents: 1}, {Name: "t", Kind: Thin, Pool: "p", Extents: 4, Written: w}}
+	good := func(change func(*Group)) Group {
+		g := Group{Name: "vg", ExtentSize: extent, PVs: []PV{pv(2, 10, 0), pv(3, 10, 0)}, LVs: []LV{
+			{Name: "a", Kind: Plain, Extents: 2, Segments: []Segment{one(0, 0, 2)}},
+			{Name: "p", Kind: ThinPool, Extents: 1, Segments: []Segment{one(0, 3, 1)}, Meta: []Segment{one(0, 4, 1)}, Chunk: chunk},
+			{Name: "t", Kind: Thin, Pool: "p", Extents: 4},
+		}}
+		change(&g)
+		return g
 	}
 	for _, c := range []struct {
 		want string
 		g    Group
 	}{
-		{`group name "-x" wants letters`, Group{Name: "-x", PVs: pv}},
-		{"no physical volume", Group{Name: "vg"}},
-		{"too few for one extent", Group{Name: "vg", PVs: []PV{{Size: 4 << 20}}}},
-		{"the name is of LVM's own", Group{Name: "vg", PVs: pv, LVs: []LV{{Name: "a_tmeta", Kind: Linear, Extents: 1}}}},
-		{"there twice", Group{Name: "vg", PVs: pv, LVs: []LV{{Name: "a", Kind: Linear, Extents: 1}, {Name: "a", Kind: Linear, Extents: 1}}}},
-		{"needs 11 extents of 4 MiB, and 10 are left", Group{Name: "vg", PVs: pv, LVs: []LV{{Name: "a", Kind: Linear, Extents: 11}}}},
-		{"0 extents", Group{Name: "vg", PVs: pv, LVs: []LV{{Name: "a", Kind: Linear}}}},
-		{"2 stripes on 1 physical volumes", Group{Name: "vg", PVs: pv, LVs: []LV{{Name: "a", Kind: Linear, Extents: 2, Stripes: 2}}}},
-		{"cannot be divided", Group{Name: "vg", PVs: append(pv, pv...), LVs: []LV{{Name: "a", Kind: Linear, Extents: 3, Stripes: 2}}}},
-		{`no pool "q"`, Group{Name: "vg", PVs: pv, LVs: []LV{{Name: "a", Kind: Thin, Pool: "q", Extents: 1}}}},
-		{`no kind "raid"`, Group{Name: "vg", PVs: pv, LVs: []LV{{Name: "a", Kind: "raid", Extents: 1}}}},
-		{"needs more than its 64 chunks", Group{Name: "vg", PVs: pv, LVs: thin(disk.Extent{Len: 5 << 20})}},
-		{"are not in its 4 extents", Group{Name: "vg", PVs: pv, LVs: thin(disk.Extent{Off: 16 << 20, Len: 1})}},
+		{"", good(func(*Group) {})},
+		{`group name "-x" wants letters`, good(func(g *Group) { g.Name = "-x" })},
+		{"extents of 5000 bytes", good(func(g *Group) { g.ExtentSize = 5000 })},
+		{"physical volume 1 of group vg has 42987520 bytes and 10 extents", good(func(g *Group) { g.PVs[1].Size += 12 << 10; g.PVs[1].Size -= 16 << 10 })},
+		{"the name is of LVM's own", good(func(g *Group) { g.LVs[0].Name = "a_tmeta" })},
+		{"there twice", good(func(g *Group) { g.LVs[0].Name = "t" })},
+		{"extents 0 to 11 are not on physical volume 0", good(func(g *Group) { g.LVs[0].Extents = 11; g.LVs[0].Segments[0].Extents = 11 })},
+		{"are not on physical volume 2", good(func(g *Group) { g.LVs[0].Segments[0].Pieces[0].PV = 2 })},
+		{"extent 1 of physical volume 0 is lvol0_pmspare's too", good(func(g *Group) { g.Spare = []Segment{one(0, 1, 1)} })},
+		{"2 extents lie in 1", good(func(g *Group) { g.LVs[0].Segments[0].Extents = 1 })},
+		{"0 extents", good(func(g *Group) { g.LVs[0].Extents = 0 })},
+		{"a segment of 2 extents in 0 pieces", good(func(g *Group) { g.LVs[0].Segments[0].Pieces = nil })},
+		{"stripes of 5000 bytes", good(func(g *Group) { g.LVs[0].Segments[0] = Segment{2, 5000, []Piece{{0, 0}, {1, 0}}} })},
+		{`no pool "q"`, good(func(g *Group) { g.LVs[2].Pool = "q" })},
+		{`no kind "raid"`, good(func(g *Group) { g.LVs[0].Kind = "raid" })},
+		{"chunks of 4096 bytes", good(func(g *Group) { g.LVs[1].Chunk = 4096 })},
+		{"needs more than its 64 chunks", good(func(g *Group) { g.LVs[2].Written = []disk.Extent{{Len: 5 << 20}} })},
+		{"are not in its 4 extents", good(func(g *Group) { g.LVs[2].Written = []disk.Extent{{Off: 16 << 20, Len: 1}} })},
+		{"its metadata need", good(func(g *Group) { g.LVs[1].Meta = nil })},
 	} {
-		if _, err := c.g.Plan(); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := c.g.Plan(); c.want == "" != (err == nil) || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("error %v, want one with %q", err, c.want)
 		}
 	}
@@ -296,16 +311,39 @@ func TestRefused(t *testing.T) {
 
 func zeros(_ string, _, n int64) []byte { return make([]byte, n) }
 
+const (
+	extent = 4 << 20
+	chunk  = 64 << 10
+)
+
+func pv(n byte, extents, more int64) PV {
+	return PV{id(n), DataStart + extents*extent + more, extents}
+}
+
+func one(pv int, at, n int64) Segment { return Segment{Extents: n, Pieces: []Piece{{pv, at}}} }
+
 func groups() []Group {
-	pvs := []PV{{id(2), Room(20) + 12345*sector}, {id(3), Room(40)}, {id(4), Room(40)}}
+	pvs := []PV{pv(2, 21, 12345*sector), pv(3, 40, 0), pv(4, 40, 0)}
 	return []Group{
-		{Name: "linear", ID: id(1), PVs: pvs[:1], LVs: []LV{{Name: "root", ID: id(5), Kind: Linear, Extents: 12}, {Name: "var", ID: id(6), Kind: Linear, Extents: 8}}},
-		{Name: "spanned", ID: id(1), PVs: pvs, LVs: []LV{{Name: "a", ID: id(5), Kind: Linear, Extents: 50}, {Name: "b", ID: id(6), Kind: Linear, Extents: 50}}},
-		{Name: "striped", ID: id(1), PVs: pvs, LVs: []LV{{Name: "a", ID: id(5), Kind: Linear, Extents: 20, Stripes: 2}, {Name: "b", ID: id(6), Kind: Linear, Extents: 3, Stripes: 3}}},
-		{Name: "thin", ID: id(1), PVs: pvs, LVs: []LV{
-			{Name: "pool", ID: id(5), Kind: ThinPool, Extents: 60, MetaID: id(7), DataID: id(8), SpareID: id(9)},
+		{Name: "linear", ID: id(1), ExtentSize: extent, PVs: pvs[:1], LVs: []LV{
+			{Name: "root", ID: id(5), Kind: Plain, Extents: 12, Segments: []Segment{one(0, 0, 12)}},
+			{Name: "var", ID: id(6), Kind: Plain, Extents: 8, Segments: []Segment{one(0, 12, 8)}},
+		}},
+		{Name: "spanned", ID: id(1), ExtentSize: extent, PVs: pvs, LVs: []LV{
+			{Name: "a", ID: id(5), Kind: Plain, Extents: 50, Segments: []Segment{one(0, 0, 21), one(1, 0, 29)}},
+			{Name: "b", ID: id(6), Kind: Plain, Extents: 50, Segments: []Segment{one(1, 29, 11), one(2, 0, 39)}},
+		}},
+		{Name: "striped", ID: id(1), ExtentSize: extent, PVs: pvs, LVs: []LV{
+			{Name: "a", ID: id(5), Kind: Plain, Extents: 20, Segments: []Segment{{Extents: 20, StripeSize: 64 << 10, Pieces: []Piece{{0, 0}, {1, 0}}}}},
+			{Name: "b", ID: id(6), Kind: Plain, Extents: 3, Segments: []Segment{{Extents: 3, StripeSize: 4 << 20, Pieces: []Piece{{0, 10}, {1, 10}, {2, 0}}}}},
+		}},
+		{Name: "thin", ID: id(1), ExtentSize: extent, PVs: pvs, Spare: []Segment{one(0, 0, 1)}, SpareID: id(9), LVs: []LV{
+			{Name: "pool", ID: id(5), Kind: ThinPool, Extents: 60, Segments: []Segment{one(0, 2, 19), one(1, 0, 40), one(2, 0, 1)}, Meta: []Segment{one(0, 1, 1)}, Chunk: chunk, MetaID: id(7), DataID: id(8)},
 			{Name: "root", ID: id(6), Kind: Thin, Pool: "pool", Extents: 1000, Written: []disk.Extent{{Off: 0, Len: 5 << 20}, {Off: 3 << 30, Len: 100}}},
 			{Name: "var", ID: id(10), Kind: Thin, Pool: "pool", Extents: 10, Written: []disk.Extent{{Off: 1 << 20, Len: 90 << 20 / 3}}},
+		}},
+		{Name: "small-extents", ID: id(1), ExtentSize: 128 << 10, PVs: []PV{{id(2), 8 << 20, 56}}, LVs: []LV{
+			{Name: "a-b", ID: id(5), Kind: Plain, Extents: 56, Segments: []Segment{one(0, 0, 56)}},
 		}},
 	}
 }

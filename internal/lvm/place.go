@@ -8,127 +8,24 @@ import (
 	"ingot/internal/disk"
 )
 
-// A segment is a part of a logical volume that lies on one stripe or on several in
-// turn, as LVM's text has it. Counts are of extents.
-type segment struct {
-	start, count int64
-	stripes      []stripe
-}
-
-type stripe struct {
-	pv int
-	at int64 // extent
-}
-
-// A planner gives places.
-type planner struct {
-	group    Group
-	out      *Planned
-	left     []int64 // extents that each physical volume has left
-	next     []int64 // and the first of them
-	segments map[string][]segment
-	pools    []pool
-}
-
-// stripeSize is LVM's default, in bytes.
-const stripeSize = 64 << 10
-
-// place gives extents to a volume, and to the hidden ones of a pool.
-func (p *planner) place(lv LV) error {
-	if lv.Kind != ThinPool {
-		return p.take(lv.Name, lv.Extents, max(1, lv.Stripes))
-	}
-	pl := newPool(lv)
-	for _, part := range []struct {
-		name    string
-		extents int64
-	}{{p.spare(), p.spareExtents()}, {lv.Name + "_tmeta", pl.metaExtents}, {lv.Name + "_tdata", lv.Extents}} {
-		if part.name == "" {
-			continue // one spare serves all pools
+// runs are where the bytes of segments lie.
+func (g Group) runs(segments []Segment) []Run {
+	var out []Run
+	var at int64 // of the volume, in bytes
+	for _, s := range segments {
+		size := s.Extents * g.ExtentSize
+		unit, n := size, int64(len(s.Pieces))
+		if n > 1 {
+			unit = s.StripeSize
 		}
-		if err := p.take(part.name, part.extents, 1); err != nil {
-			return err
+		for off := int64(0); off < size; off += unit {
+			turn := off / unit
+			to := s.Pieces[turn%n]
+			out = append(out, Run{disk.Extent{Off: at + off, Len: unit}, to.PV, DataStart + to.Extent*g.ExtentSize + turn/n*unit})
 		}
+		at += size
 	}
-	p.pools = append(p.pools, pl)
-	return nil
-}
-
-// spare is the name of the spare where it has no place yet, or "".
-func (p *planner) spare() string {
-	if len(p.pools) > 0 {
-		return ""
-	}
-	return spare
-}
-
-// spareExtents is how large the spare must be to serve any pool.
-func (p *planner) spareExtents() int64 {
-	var most int64
-	for _, lv := range p.group.LVs {
-		if lv.Kind == ThinPool {
-			most = max(most, newPool(lv).metaExtents)
-		}
-	}
-	return most
-}
-
-// take gives extents to a volume: from the first physical volumes that have some, or
-// from those with the most, in turn.
-func (p *planner) take(name string, extents int64, stripes int) error {
-	if stripes > 1 {
-		return p.takeStriped(name, extents, stripes)
-	}
-	var at int64
-	for pv := range p.left {
-		n := min(extents-at, p.left[pv])
-		if n == 0 {
-			continue
-		}
-		p.segments[name] = append(p.segments[name], segment{at, n, []stripe{{pv, p.next[pv]}}})
-		p.out.runs[name] = append(p.out.runs[name], Run{disk.Extent{Off: at * ExtentSize, Len: n * ExtentSize}, pv, dataStart + p.next[pv]*ExtentSize})
-		p.use(pv, n)
-		at += n
-	}
-	if at < extents {
-		return fmt.Errorf("it needs %d extents of 4 MiB, and %d are left", extents, at)
-	}
-	return nil
-}
-
-func (p *planner) takeStriped(name string, extents int64, stripes int) error {
-	n := int64(stripes)
-	if extents%n != 0 {
-		return fmt.Errorf("%d extents cannot be divided among %d stripes", extents, stripes)
-	}
-	var on []int
-	for pv := range p.left {
-		if p.left[pv] >= extents/n && len(on) < stripes {
-			on = append(on, pv)
-		}
-	}
-	if len(on) < stripes {
-		return fmt.Errorf("it needs %d physical volumes with %d extents of 4 MiB left, and there are %d", stripes, extents/n, len(on))
-	}
-	s := segment{count: extents}
-	for _, pv := range on {
-		s.stripes = append(s.stripes, stripe{pv, p.next[pv]})
-	}
-	for at := int64(0); at < extents*ExtentSize; at += stripeSize {
-		turn := at / stripeSize
-		to := s.stripes[turn%n]
-		p.out.runs[name] = append(p.out.runs[name], Run{disk.Extent{Off: at, Len: stripeSize}, to.pv, dataStart + to.at*ExtentSize + turn/n*stripeSize})
-	}
-	for _, pv := range on {
-		p.use(pv, extents/n)
-	}
-	p.segments[name] = []segment{s}
-	return nil
-}
-
-func (p *planner) use(pv int, n int64) {
-	p.left[pv] -= n
-	p.next[pv] += n
+	return out
 }
 
 // resolve says where a part of a placed volume lies on physical volumes.
@@ -143,4 +40,44 @@ func resolve(runs []Run, part disk.Extent) []Run {
 		part.Len -= n
 	}
 	return out
+}
+
+// taken are the extents that volumes have.
+type taken struct {
+	g  Group
+	by [][]stretch // of each physical volume
+}
+
+// A stretch is extents in a row that one volume has.
+type stretch struct {
+	from, to int64
+	name     string
+}
+
+func newTaken(g Group) *taken { return &taken{g: g, by: make([][]stretch, len(g.PVs))} }
+
+// take refuses extents that are not there, or another volume's.
+func (t *taken) take(name string, segments []Segment) error {
+	for _, s := range segments {
+		n := int64(len(s.Pieces))
+		if n == 0 || s.Extents < 1 || s.Extents%n != 0 {
+			return fmt.Errorf("a segment of %d extents in %d pieces", s.Extents, n)
+		}
+		if n > 1 && (s.StripeSize < 4096 || t.g.ExtentSize%s.StripeSize != 0) {
+			return fmt.Errorf("stripes of %d bytes", s.StripeSize)
+		}
+		for _, p := range s.Pieces {
+			if p.PV < 0 || p.PV >= len(t.g.PVs) || p.Extent < 0 || p.Extent+s.Extents/n > t.g.PVs[p.PV].Extents {
+				return fmt.Errorf("extents %d to %d are not on physical volume %d", p.Extent, p.Extent+s.Extents/n, p.PV)
+			}
+			mine := stretch{p.Extent, p.Extent + s.Extents/n, name}
+			for _, other := range t.by[p.PV] {
+				if mine.from < other.to && other.from < mine.to {
+					return fmt.Errorf("extent %d of physical volume %d is %s's too", max(mine.from, other.from), p.PV, other.name)
+				}
+			}
+			t.by[p.PV] = append(t.by[p.PV], mine)
+		}
+	}
+	return nil
 }

@@ -11,20 +11,22 @@ func (p *planner) text() string {
 	var b strings.Builder
 	w := func(format string, args ...any) { fmt.Fprintf(&b, format, args...) }
 	w("%s {\nid = %q\nseqno = 1\nformat = \"lvm2\"\nstatus = [\"RESIZEABLE\", \"READ\", \"WRITE\"]\nflags = []\nextent_size = %d\nmax_lv = 0\nmax_pv = 0\nmetadata_copies = 0\n\nphysical_volumes {\n",
-		g.Name, g.ID, ExtentSize/sector)
+		g.Name, g.ID, g.ExtentSize/sector)
 	for i, pv := range g.PVs {
 		w("\npv%d {\nid = %q\nstatus = [\"ALLOCATABLE\"]\nflags = []\ndev_size = %d\npe_start = %d\npe_count = %d\n}\n",
-			i, pv.ID, pv.Size/sector, dataStart/sector, Capacity(pv.Size))
+			i, pv.ID, pv.Size/sector, DataStart/sector, pv.Extents)
 	}
 	w("}\n\nlogical_volumes {\n")
 	for _, lv := range g.LVs {
 		p.volume(w, lv)
 	}
-	if len(p.pools) > 0 {
-		w("%s", p.hidden(spare, p.pools[0].lv.SpareID))
+	if len(g.Spare) > 0 {
+		w("%s", p.hidden(spare, g.SpareID, g.Spare))
 	}
-	for _, pl := range p.pools {
-		w("%s%s", p.hidden(pl.lv.Name+"_tmeta", pl.lv.MetaID), p.hidden(pl.lv.Name+"_tdata", pl.lv.DataID))
+	for _, lv := range g.LVs {
+		if lv.Kind == ThinPool {
+			w("%s%s", p.hidden(lv.Name+"_tmeta", lv.MetaID, lv.Meta), p.hidden(lv.Name+"_tdata", lv.DataID, lv.Segments))
+		}
 	}
 	w("}\n\n}\n# A volume group of LVM2, as ingot laid it out.\n\ncontents = \"Text Format Volume Group\"\nversion = 1\n\ndescription = \"\"\n\ncreation_host = \"ingot\"\ncreation_time = %d\n\n", g.Epoch)
 	return b.String() + "\x00"
@@ -33,12 +35,11 @@ func (p *planner) text() string {
 func (p *planner) volume(w func(string, ...any), lv LV) {
 	w("%s", p.open(lv.Name, lv.ID, `"READ", "WRITE", "VISIBLE"`))
 	switch lv.Kind {
-	case Linear:
-		w("%s", p.segmentsText(lv.Name))
+	case Plain:
+		w("%s", segmentsText(lv.Segments))
 	case ThinPool:
-		pl := p.pool(lv.Name)
 		w("segment_count = 1\n\nsegment1 {\nstart_extent = 0\nextent_count = %d\n\ntype = \"thin-pool\"\nmetadata = %q\npool = %q\ntransaction_id = %d\nchunk_size = %d\ndiscards = \"passdown\"\nzero_new_blocks = 1\n}\n",
-			lv.Extents, lv.Name+"_tmeta", lv.Name+"_tdata", len(p.thin(lv.Name)), pl.chunk/sector)
+			lv.Extents, lv.Name+"_tmeta", lv.Name+"_tdata", len(p.thin(lv.Name)), lv.Chunk/sector)
 	case Thin:
 		id := p.device(lv)
 		w("segment_count = 1\n\nsegment1 {\nstart_extent = 0\nextent_count = %d\n\ntype = \"thin\"\nthin_pool = %q\ntransaction_id = %d\ndevice_id = %d\n}\n",
@@ -48,31 +49,33 @@ func (p *planner) volume(w func(string, ...any), lv LV) {
 }
 
 // hidden is a volume that only other volumes use.
-func (p *planner) hidden(name string, id ID) string {
-	return p.open(name, id, `"READ", "WRITE"`) + p.segmentsText(name) + "}\n"
+func (p *planner) hidden(name string, id ID, segments []Segment) string {
+	return p.open(name, id, `"READ", "WRITE"`) + segmentsText(segments) + "}\n"
 }
 
 func (p *planner) open(name string, id ID, status string) string {
 	return fmt.Sprintf("\n%s {\nid = %q\nstatus = [%s]\nflags = []\ncreation_time = %d\ncreation_host = \"ingot\"\n", name, id, status, p.group.Epoch)
 }
 
-func (p *planner) segmentsText(name string) string {
+func segmentsText(segments []Segment) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "segment_count = %d\n", len(p.segments[name]))
-	for i, s := range p.segments[name] {
-		fmt.Fprintf(&b, "\nsegment%d {\nstart_extent = %d\nextent_count = %d\n\ntype = \"striped\"\nstripe_count = %d\n", i+1, s.start, s.count, len(s.stripes))
-		if len(s.stripes) > 1 {
-			fmt.Fprintf(&b, "stripe_size = %d\n", stripeSize/sector)
+	fmt.Fprintf(&b, "segment_count = %d\n", len(segments))
+	start := int64(0)
+	for i, s := range segments {
+		fmt.Fprintf(&b, "\nsegment%d {\nstart_extent = %d\nextent_count = %d\n\ntype = \"striped\"\nstripe_count = %d\n", i+1, start, s.Extents, len(s.Pieces))
+		if len(s.Pieces) > 1 {
+			fmt.Fprintf(&b, "stripe_size = %d\n", s.StripeSize/sector)
 		}
 		b.WriteString("\nstripes = [\n")
-		for j, st := range s.stripes {
+		for j, p := range s.Pieces {
 			comma := ","
-			if j == len(s.stripes)-1 {
+			if j == len(s.Pieces)-1 {
 				comma = ""
 			}
-			fmt.Fprintf(&b, "\"pv%d\", %d%s\n", st.pv, st.at, comma)
+			fmt.Fprintf(&b, "\"pv%d\", %d%s\n", p.PV, p.Extent, comma)
 		}
 		b.WriteString("]\n}\n")
+		start += s.Extents
 	}
 	return b.String()
 }
@@ -96,13 +99,4 @@ func (p *planner) device(lv LV) int {
 		}
 	}
 	return 0
-}
-
-func (p *planner) pool(name string) pool {
-	for _, pl := range p.pools {
-		if pl.lv.Name == name {
-			return pl
-		}
-	}
-	return pool{}
 }

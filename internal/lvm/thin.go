@@ -10,48 +10,29 @@ import (
 // spare is the volume that LVM keeps to mend a pool's metadata with.
 const spare = "lvol0_pmspare"
 
-// A pool is a thin pool with its sizes.
-type pool struct {
-	lv          LV
-	chunk       int64 // bytes
-	metaExtents int64
-}
-
-// newPool chooses the size of chunks and of metadata as lvcreate does (lvmthin(7)):
-// 64 bytes for each chunk, 2 MiB at least, and chunks large enough for that to stay
-// below 128 MiB.
-func newPool(lv LV) pool {
-	size := lv.Extents * ExtentSize
-	chunk := int64(chunkLeast)
-	for size/chunk*64 > metaMost && chunk < chunkMost {
-		chunk *= 2
-	}
-	return pool{lv, chunk, Extents(max(2<<20, size/chunk*64))}
-}
-
 // fill gives each thin volume's written chunks a place in the pool, one behind the
 // other, and writes the pool's metadata.
 func (p *planner) fill(lv LV) error {
-	pl := p.pool(lv.Name)
-	data := p.out.runs[lv.Name+"_tdata"]
-	chunks := lv.Extents * ExtentSize / pl.chunk
+	data := p.group.runs(lv.Segments)
+	size := p.group.ExtentSize
+	chunks := lv.Extents * size / lv.Chunk
 	var used int64
 	var devices []thinDevice
 	for i, thin := range p.thin(lv.Name) {
 		d := thinDevice{id: uint64(i + 1), transaction: uint64(i), created: 0}
-		for _, e := range disk.Round(thin.Written, pl.chunk) {
-			if e.Off < 0 || e.End() > (thin.Extents*ExtentSize+pl.chunk-1)/pl.chunk*pl.chunk {
+		for _, e := range disk.Round(thin.Written, lv.Chunk) {
+			if e.Off < 0 || e.End() > (thin.Extents*size+lv.Chunk-1)/lv.Chunk*lv.Chunk {
 				return fmt.Errorf("writes to %s from %d to %d are not in its %d extents", thin.Name, e.Off, e.End(), thin.Extents)
 			}
-			n := e.Len / pl.chunk
+			n := e.Len / lv.Chunk
 			if used+n > chunks {
-				return fmt.Errorf("what its volumes hold needs more than its %d chunks of %d KiB", chunks, pl.chunk>>10)
+				return fmt.Errorf("what its volumes hold needs more than its %d chunks of %d KiB", chunks, lv.Chunk>>10)
 			}
 			for c := range n {
-				d.mappings = append(d.mappings, mapping{uint64(e.Off/pl.chunk + c), uint64(used + c)})
+				d.mappings = append(d.mappings, mapping{uint64(e.Off/lv.Chunk + c), uint64(used + c)})
 			}
-			for _, r := range resolve(data, disk.Extent{Off: used * pl.chunk, Len: e.Len}) {
-				at := r.Off - used*pl.chunk + e.Off // of the thin volume
+			for _, r := range resolve(data, disk.Extent{Off: used * lv.Chunk, Len: e.Len}) {
+				at := r.Off - used*lv.Chunk + e.Off // of the thin volume
 				p.out.runs[thin.Name] = append(p.out.runs[thin.Name], Run{disk.Extent{Off: at, Len: r.Len}, r.PV, r.At})
 			}
 			used += n
@@ -59,13 +40,13 @@ func (p *planner) fill(lv LV) error {
 		devices = append(devices, d)
 	}
 	blocks, err := thinMetadata(thinPool{
-		metaBlocks: uint64(pl.metaExtents * ExtentSize / thinBlock), dataBlocks: uint64(chunks), chunk: uint32(pl.chunk / sector),
+		metaBlocks: uint64(count(lv.Meta) * size / thinBlock), dataBlocks: uint64(chunks), chunk: uint32(lv.Chunk / sector),
 		transaction: uint64(len(devices)), used: uint64(used), devices: devices,
 	})
 	if err != nil {
 		return err
 	}
-	meta := p.out.runs[lv.Name+"_tmeta"]
+	meta := p.group.runs(lv.Meta)
 	for i, b := range blocks {
 		for _, r := range resolve(meta, disk.Extent{Off: int64(i) * thinBlock, Len: thinBlock}) {
 			p.head(r.PV, r.At, b[r.Off-int64(i)*thinBlock:][:r.Len])
