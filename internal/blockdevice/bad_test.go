@@ -97,6 +97,7 @@ func TestTableProblems(t *testing.T) {
 			"3 «[{name:» partitioning_d: an MBR has four entries, and logical partitions take one: there are 4 primary and 1 logical partitions\n"},
 		{"two boot", table("mbr", "", "{name: p, size: 1MiB, flags: [boot]}, {name: q, size: 1MiB, flags: [boot]}"), "3 «[boot» q: flag boot is on p already: a BIOS starts one partition\n"},
 		{"align", table("mbr", ", align: 1000", "{name: p, size: 1MiB}"), "3 «1000» partitioning_d: align 1000 is not a multiple of the sectors' 512 bytes\n"},
+		{"large align", table("mbr", ", align: 1.5GiB", "{name: p, size: 1MiB}"), "3 «1.5GiB» partitioning_d: align 1536 MiB is more than 1 GiB\n"},
 		{"align of GPT", table("gpt", ", align: 4MiB", "{name: p, size: 1MiB}"), "3 «4MiB» partitioning_d: align has no effect on GPT, where partitions start at multiples of 1 MiB\n"},
 		{"percent", table("gpt", "", "{name: p, size: 101%}, {name: q, size: 0%}, {name: r, size: -1}, {name: s, size: 1%%}"),
 			"3 «101%» p: size \"101%\" is not more than 0% and at most 100%\n3 «0%» q: size \"0%\" is not more than 0% and at most 100%\n3 «-1» r: size \"-1\" is not a size: want a number and a unit such as MiB, GiB, M or G, or bytes\n3 «1%%» s: size \"1%%\" is not a percentage: want a number and %\n"},

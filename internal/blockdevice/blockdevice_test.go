@@ -283,3 +283,92 @@ func problems(t testing.TB, text string, params Params) string {
 	}
 	return b.String()
 }
+
+func TestReference(t *testing.T) {
+	kinds := map[Kind]bool{}
+	for _, k := range Reference() {
+		kinds[k.Kind] = true
+		if !strings.HasSuffix(k.Doc, ".") {
+			t.Errorf("%s has no sentence that says what it is", k.Kind)
+		}
+		for _, key := range k.Keys {
+			if !strings.HasSuffix(key.Doc, ".") {
+				t.Errorf("%s of %s has no sentence that says what it is", key.Name, k.Kind)
+			}
+			if key.Must && key.Default != "" && key.Name != "base" {
+				t.Errorf("%s of %s must be written and has a default", key.Name, k.Kind)
+			}
+		}
+	}
+	if len(kinds) != 10 {
+		t.Errorf("%d kinds", len(kinds))
+	}
+}
+
+// What is only in the language of ours.
+func TestOurs(t *testing.T) {
+	c := parse(t, `
+- local_loop: {name: a, partitioning: {label: gpt, uuid: 0fc63daf-8483-4772-8e79-3d69d8477de4, partitions: [
+    {name: p, size: fit, least: 10MiB, type: lvm, uuid: 1fc63daf-8483-4772-8e79-3d69d8477de4}, {name: Root Part, size: 100%, type: root, mkfs: {type: ext4, label: r, free: 1GiB, mount: {mount_point: /, fstab: {by: uuid}}}},
+    {name: prep, type: '0x4100', size: 1%}]}}
+- local_loop: {name: b, block_size: 4096}
+- lvm:
+    name: l
+    pvs: [{name: pa, base: p}, {name: pb, base: b}]
+    vgs: [{name: v, base: [pa, pb], extent-size: 1MiB}]
+    lvs:
+    - {name: s, base: v, type: striped, size: 50%, stripes: 2, stripe-size: 128KiB, mkfs: {type: swap, mount: {mount_point: none, fstab: {options: x}}}}
+    - {name: t, base: v, type: linear, size: fit, least: 1MiB, mkfs: {type: swap, uuid: 2fc63daf-8483-4772-8e79-3d69d8477de4, mount: {mount_point: swap, fstab: {}}}}
+    - {name: u, base: v, size: fit, mkfs: {type: fat, uuid: ABCD-1234, label: low}}
+`, Params{Arch: "arm64"})
+	want := `local_loop a: size 0, block 512
+partition p: 1 of gpt a, size fit, least 10485760, boot false, primary false, type lvm
+partition "Root Part": 2 of gpt a, size 100%, least 0, boot false, primary false, type root
+mkfs "mkfs_Root Part": ext4 on Root Part, label r, opts [], uuid 
+mount "mount_mkfs_Root Part": mkfs_Root Part at /
+fstab "fstab_mount_mkfs_Root Part": mount_mkfs_Root Part defaults 0 2 by uuid
+partition prep: 3 of gpt a, size 1%, least 0, boot false, primary false, type 0x4100
+local_loop b: size 0, block 4096
+lvm l: 2 1 3
+pv pa: on p in v []
+pv pb: on b in v []
+vg v: pa pb, extent 1048576 []
+lv s: striped of v, size 50%
+lv t: linear of v, size fit
+lv u: linear of v, size fit
+mkfs mkfs_s: swap on s, label mkfs_s, opts [], uuid 
+mount mount_mkfs_s: mkfs_s at none
+fstab fstab_mount_mkfs_s: mount_mkfs_s sw 0 0 by label
+mkfs mkfs_t: swap on t, label mkfs_t, opts [], uuid 2fc63daf-8483-4772-8e79-3d69d8477de4
+mount mount_mkfs_t: mkfs_t at none
+fstab fstab_mount_mkfs_t: mount_mkfs_t sw 0 0 by label
+mkfs mkfs_u: vfat on u, label LOW, opts [], uuid ABCD-1234
+`
+	if d := cmp.Diff(want, dump(c)); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	root := c.Find("Root Part").(*Partition)
+	if root.Type.GPT.String() != rootTypes["arm64"] || c.Root().Free != 1<<30 || c.Filesystems[0].Mount.Fstab != c.Fstab[0] {
+		t.Errorf("%+v", root)
+	}
+}
+
+// The nodes of a short form stand where its name does.
+func TestFormPlaces(t *testing.T) {
+	n := node(t, "hybrid")
+	c, err := Parse(n, Params{Arch: "amd64", ImageSize: 100 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Fit(Needs{"mkfs_root": 50 << 20})
+	var p Problem
+	if !errors.As(err, &p) || p.At != n || p.Message != "root: it has 33 MiB and needs 50 MiB" {
+		t.Errorf("%#v", err)
+	}
+	if c.Form != "hybrid" || c.Root().Where("label") != n {
+		t.Errorf("%+v", c)
+	}
+	if _, err := Parse(n, Params{Arch: "amd64", ImageSize: 10 << 20}); err == nil || !strings.Contains(err.Error(), "esp: size fit is 64 MiB, and image0 has 7 MiB left") {
+		t.Errorf("%v", err)
+	}
+}

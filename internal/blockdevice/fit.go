@@ -7,7 +7,8 @@ import (
 
 // Needs say how many bytes contents take, by the name of a file system, or of a
 // partition, volume or disk that holds something else. What is not named takes
-// nothing, and what it lies on gets a size all the same.
+// nothing, and what it lies on gets a size all the same; names of no node say
+// nothing.
 //
 // The need of a thin pool is what its volumes have written, with the blocks
 // around; without it, all that the volumes need.
@@ -68,8 +69,8 @@ func (f *Fitted) Size(device Node) int64 {
 }
 
 // Fit gives all devices their places. A disk of a given size is divided; one
-// without becomes as small as it can be, in steps of 1 MiB, so that each of its
-// devices has what its content needs.
+// without becomes as small as it can be, in steps of 1 MiB or of a larger alignment,
+// so that each of its devices has what its content needs.
 //
 // What does not fit comes as a [Problem].
 func (c *Config) Fit(needs Needs) (*Fitted, error) {
@@ -193,10 +194,7 @@ func (f *fitter) disk(d *LocalLoop) (*FittedDisk, *Problem) {
 	}
 	step, most := int64(mib), int64(maxSize)
 	if t := d.Table; t != nil && t.Label == MBR {
-		for step%t.Align != 0 && step < t.Align*mib {
-			step += mib // the least common multiple
-		}
-		most = min(most, mbr.MaxSector*d.BlockSize)
+		step, most = roundUp(mib, t.Align), mbr.MaxSector*d.BlockSize
 	}
 	n, q := smallest(most/step, func(n int64) *Problem {
 		_, q := f.divide(d, n*step, n*step)

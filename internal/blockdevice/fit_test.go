@@ -540,6 +540,56 @@ t 1073741824
 	}
 }
 
+// A group on two disks of which none has a size: the last grows.
+func TestGroupOnTwoDisks(t *testing.T) {
+	text := `
+- local_loop: {name: a, partitioning: {label: mbr, partitions: [{name: boot, flags: [primary, boot], size: 10MiB}, {name: pa, size: 100%, least: 20MiB, type: lvm}]}}
+- local_loop: {name: b}
+- lvm:
+    name: lvm
+    pvs: [{name: pv1, base: pa}, {name: pv2, base: b}]
+    vgs: [{name: vg, base: [pv1, pv2]}]
+    lvs:
+    - {name: r, base: vg, extents: 100%FREE, mkfs: {type: ext4, mount: {mount_point: /}}}
+`
+	c := parse(t, text, Params{})
+	f, err := c.Fit(Needs{"mkfs_r": 100 * mib})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := `a 65536
+extended 22528+43008
+1 boot 2048+20480
+5 pa 24576+40960
+b 174080
+vg 25 extents, 0 free: pv1 4 pv2 21
+r 104857600
+ data: pv1 0+4
+ data: pv2 0+21
+`
+	if d := cmp.Diff(want, outline(f)); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	pa := c.Find("pa").(*Partition)
+	on, place := f.Place(pa)
+	if on.Name != "a" || place.Off != 24576*512 || f.Size(pa) != 20*mib || f.Size(c.Find("r")) != 100*mib || f.Size(c.Find("b")) != 85*mib || f.Size(c.Find("vg")) != 0 {
+		t.Errorf("%s %v, %d, %d, %d", on.Name, place, f.Size(pa), f.Size(c.Find("r")), f.Size(c.Find("b")))
+	}
+	if p := f.Groups[0].LVs[0].Segments[1].Pieces[0]; p.Disk.Name != "b" || p.Place.Off != mib || p.Place.Len != 21<<22 {
+		t.Errorf("%+v", p)
+	}
+	if !pa.Is("lvm") || pa.Is("linux") || pa.Is("bios") {
+		t.Errorf("%+v", pa.Type)
+	}
+	if g := f.Disks[0].Gap(); g.Off != 512 || g.Len != mib-512 {
+		t.Errorf("the gap is %v", g)
+	}
+	hybrid := parse(t, "hybrid", Params{Arch: "amd64"})
+	if p := hybrid.Find("esp").(*Partition); !p.Is("esp") || p.Is("linux") || p.Is("") {
+		t.Errorf("%+v", p.Type)
+	}
+}
+
 func TestCannotFit(t *testing.T) {
 	for _, test := range []struct {
 		summary, text string

@@ -295,7 +295,9 @@ func (l *linker) table(t *Partitioning) {
 	case MBR:
 		if t.Disk != nil && t.Align%t.Disk.BlockSize != 0 {
 			l.problem(h, "align", "align %d is not a multiple of the sectors' %d bytes", t.Align, t.Disk.BlockSize)
-			t.Align = mib
+		}
+		if t.Align > 1<<30 {
+			l.problem(h, "align", "align %s is more than 1 GiB", human(t.Align))
 		}
 		if t.UUID != "" && (!serialPattern.MatchString(t.UUID) || strings.HasSuffix(t.UUID, "00000000")) {
 			l.problem(h, "uuid", "uuid %s is not an MBR's: want 8 hexadecimal digits that are not all 0", quote(t.UUID))

@@ -10,12 +10,13 @@ import (
 	"ingot/internal/mbr"
 )
 
+// A gptName is a type of GPT partitions with its names.
+type gptName struct{ code, name, guid string }
+
 // gptTypes are the types of GPT partitions: by sgdisk's code of four digits, by a
 // word of ours, or both. The GUIDs are the UEFI specification's, GRUB's, and those of
 // the UAPI group's Discoverable Partitions Specification.
-var gptTypes = []struct {
-	code, name, guid string
-}{
+var gptTypes = []gptName{
 	{"8300", "linux", "0fc63daf-8483-4772-8e79-3d69d8477de4"},
 	{"8200", "swap", "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f"},
 	{"8302", "home", "933ac7e1-2eb4-4f13-b844-0e14e2aef915"},
@@ -66,7 +67,7 @@ func typeNames(l Label) []string {
 }
 
 var (
-	codePattern = regexp.MustCompile(`^[0-9A-Fa-f]{4}$`)
+	codePattern = regexp.MustCompile(`^(?:0[xX])?([0-9A-Fa-f]{4})$`)
 	bytePattern = regexp.MustCompile(`^(?:0[xX])?([0-9A-Fa-f]{1,16})$`)
 )
 
@@ -80,8 +81,12 @@ func gptType(s, arch string) (g gpt.GUID, why string) {
 		g, _ = gpt.ParseGUID(text) // a test holds that all of them are GUIDs
 		return g, ""
 	}
+	code := ""
+	if m := codePattern.FindStringSubmatch(s); m != nil {
+		code = m[1]
+	}
 	for _, t := range gptTypes {
-		if s == t.name || strings.EqualFold(s, t.code) {
+		if s == t.name || code != "" && strings.EqualFold(code, t.code) {
 			g, _ = gpt.ParseGUID(t.guid)
 			return g, ""
 		}
@@ -92,7 +97,7 @@ func gptType(s, arch string) (g gpt.GUID, why string) {
 		}
 		return g, ""
 	}
-	if codePattern.MatchString(s) {
+	if code != "" {
 		return g, "is a code that ingot does not know; write the type's GUID"
 	}
 	return g, "is not a type of a GPT partition: want a code of sgdisk's such as 8300, a GUID, or one of " + strings.Join(typeNames(GPT), ", ")
@@ -119,4 +124,15 @@ func mbrType(s string) (b byte, why string) {
 		return 0, "says that the table is GPT"
 	}
 	return byte(n), ""
+}
+
+// Is says whether the partition is of the type that a word of ours names, however
+// its type was written: p.Is("esp").
+func (p *Partition) Is(word string) bool {
+	switch p.Table.Label {
+	case GPT:
+		return slices.ContainsFunc(gptTypes, func(t gptName) bool { return t.name == word && t.guid == p.Type.GPT.String() })
+	default:
+		return mbrTypes[word] != 0 && mbrTypes[word] == p.Type.MBR
+	}
 }

@@ -1,6 +1,7 @@
 package blockdevice
 
 import (
+	"ingot/internal/disk"
 	"ingot/internal/gpt"
 	"ingot/internal/mbr"
 )
@@ -37,4 +38,17 @@ func (d FittedDisk) GPT(table gpt.GUID, identity func(*Partition) gpt.GUID) gpt.
 		})
 	}
 	return t
+}
+
+// Gap is what lies between an MBR and the first partition, where GRUB puts its core
+// image when it starts from a BIOS. On GPT it is empty: there is a partition for it.
+func (d FittedDisk) Gap() disk.Extent {
+	if d.Disk.Table == nil || d.Disk.Table.Label != MBR || len(d.Partitions) == 0 {
+		return disk.Extent{}
+	}
+	end := d.Partitions[0].Place.Off
+	if !d.Partitions[0].Partition.Primary {
+		end = d.Extended.Off
+	}
+	return disk.Extent{Off: d.Disk.BlockSize, Len: end - d.Disk.BlockSize}
 }

@@ -201,13 +201,14 @@ func (f *fitter) groupDemand(g *VG) *Problem {
 	}
 	striped := slices.ContainsFunc(g.LVs, func(v *LV) bool { return v.Type == Striped })
 	for i, v := range open {
-		extents := int64(1)
+		extents := max(1, (f.least[v.Device]-VolumeData)/g.ExtentSize)
 		if striped {
-			extents = ceil(n, int64(len(open)))
+			extents = max(extents, ceil(n, int64(len(open)-i)))
 		} else if i == len(open)-1 {
-			extents = n
+			extents = max(extents, n)
 		}
-		f.least[v.Device] = max(f.least[v.Device], VolumeData+max(extents, 1)*g.ExtentSize)
+		n -= extents
+		f.least[v.Device] = max(f.least[v.Device], VolumeData+extents*g.ExtentSize)
 	}
 	return nil
 }
