@@ -12,8 +12,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"ingot/internal/disk"
 	"ingot/internal/gpt"
 	"ingot/internal/judge"
+	"ingot/internal/lvm"
 )
 
 // outline is where everything lies: partitions in sectors, volumes in extents.
@@ -492,13 +494,51 @@ b 1988100096
 `},
 	} {
 		t.Run(test.summary, func(t *testing.T) {
-			got := fit(t, test.text, Params{ImageSize: 6 << 30}, nil)
-			_, got, _ = strings.Cut(got, "3 more ")
+			f, err := parse(t, test.text, Params{ImageSize: 6 << 30}).Fit(nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, got, _ := strings.Cut(outline(f), "3 more ")
 			_, got, _ = strings.Cut(got, "\n")
 			if d := cmp.Diff(test.want, got); d != "" {
 				t.Errorf("(-want +got):\n%s", d)
 			}
+			for _, g := range f.Groups {
+				writes(t, g)
+			}
 		})
+	}
+}
+
+// writes has the writer of LVM take a group and put every byte where the places
+// say.
+func writes(t *testing.T, g FittedGroup) {
+	t.Helper()
+	ids := byte(0)
+	identity := func(Node, string) lvm.ID {
+		ids++
+		return lvm.ID{ids}
+	}
+	all := func(v *LV) []disk.Extent { return []disk.Extent{{Len: 64 * kib}} }
+	p, err := g.LVM(identity, all, 1).Plan()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, v := range g.LVs {
+		if v.LV.Type != Linear {
+			continue
+		}
+		runs := p.Runs(v.LV.Name)
+		if len(runs) != len(v.Segments) {
+			t.Fatalf("%s lies in %d pieces", v.LV.Name, len(runs))
+		}
+		for i, s := range v.Segments {
+			piece := s.Pieces[0]
+			pv := g.PVs[runs[i].PV]
+			if pv.PV != piece.PV || pv.Place.Off+runs[i].At != piece.Place.Off || runs[i].Len != piece.Place.Len {
+				t.Errorf("%s lies at %+v, not at %+v", v.LV.Name, runs[i], piece)
+			}
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"ingot/internal/lvm"
 	"ingot/internal/spell"
 )
 
@@ -416,20 +417,10 @@ func (f *Fstab) keys() []key {
 		our(may("discard", "false", "Whether freed blocks are given back at once.", toggle(&f.discard))))
 }
 
-// volumeName holds a name to LVM's rules (lvm(8), "valid names").
+// volumeName holds a name to LVM's rules.
 func volumeName(s string) (why, suggestion string) {
-	switch {
-	case len(s) > 127:
-		return "is too long for LVM: at most 127 characters", ""
-	case s == "." || s == ".." || s[0] == '-' || strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+_.-") != "":
-		return "is not a name for LVM: want letters, digits, and +, _, . and - inside", ""
-	case strings.HasPrefix(s, "snapshot") || strings.HasPrefix(s, "pvmove"):
-		return "is a name that LVM keeps for itself", ""
-	}
-	for _, part := range []string{"_cdata", "_cmeta", "_corig", "_mlog", "_mimage", "_pmspare", "_rimage", "_rmeta", "_tdata", "_tmeta", "_vorigin", "_vdata"} {
-		if strings.Contains(s, part) {
-			return "is a name that LVM keeps for itself: it has " + part, ""
-		}
+	if why := lvm.CheckName(s); why != "" {
+		return "is no name for LVM: it " + why, ""
 	}
 	return "", ""
 }

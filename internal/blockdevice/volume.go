@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"ingot/internal/disk"
+	"ingot/internal/lvm"
 )
 
 // The measures of LVM that a place depends on.
@@ -13,7 +14,7 @@ const (
 	DefaultExtent = 4 * mib
 	// VolumeData is where the extents of a physical volume begin: what is before
 	// is for the label and the metadata.
-	VolumeData = mib
+	VolumeData = lvm.DataStart
 	// maxExtents is what LVM can count.
 	maxExtents = 1<<32 - 1
 )

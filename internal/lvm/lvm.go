@@ -148,7 +148,7 @@ func (p *Planned) Runs(lv string) []Run { return p.runs[lv] }
 var names = regexp.MustCompile(`^[a-zA-Z0-9+_.][a-zA-Z0-9+_.-]{0,126}$`)
 
 // reserved are parts of names that LVM gives to volumes of its own.
-var reserved = regexp.MustCompile(`^(snapshot|pvmove)|_(cdata|cmeta|corig|mimage|mlog|rimage|rmeta|tdata|tmeta|vorigin|vdata|imeta|iorig)|^\.\.?$`)
+var reserved = regexp.MustCompile(`^(snapshot|pvmove)|_(cdata|cmeta|corig|mimage|mlog|pmspare|rimage|rmeta|tdata|tmeta|vorigin|vdata|imeta|iorig)|^\.\.?$`)
 
 // CheckName says why LVM would not take a name of a group or a volume, or "".
 func CheckName(name string) string {
