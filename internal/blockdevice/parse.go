@@ -26,6 +26,9 @@ type Params struct {
 	// where it says nothing. No RootType is ext4, and no RootLabel is the node's name.
 	RootType, RootLabel string
 	RootOptions         []string
+	// Types, if any, are the file systems that can be made, and swap: others of
+	// [FilesystemTypes] are problems.
+	Types []string
 	// Lenient makes warnings of what diskimage-builder ignores without a word.
 	Lenient bool
 }
@@ -55,6 +58,13 @@ func (p *parser) whole(n *yaml.Node) (*Config, error) {
 	}
 	if len(p.problems) == 0 && c == nil {
 		p.note(Problem{At: n, Message: "a layout without a node"})
+	}
+	if c != nil && len(p.params.Types) > 0 {
+		for _, fs := range c.Filesystems {
+			if slices.Contains(FilesystemTypes, fs.Type) && !slices.Contains(p.params.Types, fs.Type) {
+				p.problem(&fs.Header, "type", "type %q is not supported yet by this version of ingot", fs.Type)
+			}
+		}
 	}
 	if len(p.problems) == 0 {
 		c.Warnings = p.warnings

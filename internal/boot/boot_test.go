@@ -60,7 +60,7 @@ var kernels = []Kernel{
 }
 
 func params() Params {
-	return Params{Arch: "amd64", RootUUID: "9c2b3f30-2ed2-8679-99a3-30743c848fdc", Kernels: kernels, Title: "Debian GNU/Linux 12", Timeout: 1}
+	return Params{Arch: "amd64", Places: Places{Root: "UUID=9c2b3f30-2ed2-8679-99a3-30743c848fdc", BootDir: "/boot", BootUUID: "9c2b3f30-2ed2-8679-99a3-30743c848fdc", BootDevice: "gpt3"}, Grows: true, Kernels: kernels, Title: "Debian GNU/Linux 12", Timeout: 1}
 }
 
 // text is the files as text: "path mode -> target" or "path mode" and content.
@@ -275,7 +275,7 @@ func TestLoader(t *testing.T) {
 		}
 		return l
 	}
-	both := load(LoaderOptions{Arch: "amd64", RootPartition: 3})
+	both := load(LoaderOptions{Arch: "amd64", Places: Places{BootDir: "/boot", BootDevice: "gpt3"}})
 	code, core := both.At(1 << 20)
 	plain, err := judge.Tools{T: t}.ReadFile("/usr/lib/grub/i386-pc/boot.img")
 	if err != nil {
@@ -302,20 +302,20 @@ func TestLoader(t *testing.T) {
 	if !bytes.Contains(both.ESP()[0].Data, []byte("(,gpt3)/boot/grub")) {
 		t.Error("the UEFI program does not look on partition 3")
 	}
-	again := load(LoaderOptions{Arch: "amd64", RootPartition: 3})
+	again := load(LoaderOptions{Arch: "amd64", Places: Places{BootDir: "/boot", BootDevice: "gpt3"}})
 	if !bytes.Equal(again.core, both.core) || !reflect.DeepEqual(again.esp, both.esp) {
 		t.Error("the same tools make another loader")
 	}
-	if uefi := load(LoaderOptions{Arch: "amd64", RootPartition: 2, Firmware: []string{"uefi"}}); uefi.CoreSize() != 0 || len(uefi.ESP()) != 1 {
+	if uefi := load(LoaderOptions{Arch: "amd64", Places: Places{BootDir: "/boot", BootDevice: "gpt2"}, Firmware: []string{"uefi"}}); uefi.CoreSize() != 0 || len(uefi.ESP()) != 1 {
 		t.Error("a loader for UEFI alone has a part for BIOS")
 	}
-	if bios := load(LoaderOptions{Arch: "amd64", RootPartition: 2, Firmware: []string{"bios"}}); bios.CoreSize() == 0 || len(bios.ESP()) != 0 {
+	if bios := load(LoaderOptions{Arch: "amd64", Places: Places{BootDir: "/boot", BootDevice: "gpt2"}, Firmware: []string{"bios"}}); bios.CoreSize() == 0 || len(bios.ESP()) != 0 {
 		t.Error("a loader for BIOS alone has a part for UEFI")
 	}
 	if code, core := (Loader{}).At(0); code != nil || core != nil {
 		t.Error("a loader without BIOS has code for it")
 	}
-	for _, o := range []LoaderOptions{{Arch: "amd64"}, {Arch: "mips", RootPartition: 1}} {
+	for _, o := range []LoaderOptions{{Arch: "amd64"}, {Arch: "mips", Places: Places{BootDir: "/boot", BootDevice: "gpt1"}}} {
 		if _, err := MakeLoader(t.Context(), judge.Tools{T: t}, o); err == nil {
 			t.Errorf("%+v makes a loader", o)
 		}
@@ -326,7 +326,7 @@ func TestLoader(t *testing.T) {
 func TestNewModules(t *testing.T) {
 	for list, want := range map[string]bool{"bli: part_gpt\next2: fshelp\n": true, "ext2: fshelp\nlibbli: bli\n": false} {
 		tools := &listed{list: list}
-		if _, err := MakeLoader(t.Context(), tools, LoaderOptions{Arch: "arm64", RootPartition: 2}); err != nil {
+		if _, err := MakeLoader(t.Context(), tools, LoaderOptions{Arch: "arm64", Places: Places{BootDir: "/boot", BootDevice: "gpt2"}}); err != nil {
 			t.Fatal(err)
 		}
 		if got := slices.Contains(tools.argv, "bli"); got != want {
@@ -366,7 +366,7 @@ func TestLoaderRefusesOtherImages(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, tools := range []bad{{}, {boot: bytes.Repeat([]byte{1}, 512)}, {boot: plain}, {boot: plain, core: []byte("short")}, {boot: plain, core: bytes.Repeat([]byte{0}, 1024)}} {
-		if _, err := MakeLoader(t.Context(), tools, LoaderOptions{Arch: "amd64", RootPartition: 3}); err == nil {
+		if _, err := MakeLoader(t.Context(), tools, LoaderOptions{Arch: "amd64", Places: Places{BootDir: "/boot", BootDevice: "gpt3"}}); err == nil {
 			t.Errorf("images of %d and %d bytes are accepted", len(tools.boot), len(tools.core))
 		}
 	}
@@ -376,7 +376,7 @@ func TestLoaderRefusesOtherImages(t *testing.T) {
 // is judged by a machine.
 func TestSecure(t *testing.T) {
 	read := func(path string) ([]byte, error) { return []byte("MZ " + path), nil }
-	l, err := Loader{}.Secure(Signed{Arch: "amd64", RootPartition: 3, RootUUID: "01234567-89ab-cdef-0123-456789abcdef", Read: read})
+	l, err := Loader{}.Secure(Signed{Arch: "amd64", Places: Places{Root: "UUID=01234567-89ab-cdef-0123-456789abcdef", BootDir: "/boot", BootUUID: "01234567-89ab-cdef-0123-456789abcdef", BootDevice: "gpt3"}, Read: read})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -10,7 +10,8 @@ import (
 // Params are what a tree's boot files depend on.
 type Params struct {
 	Arch      string
-	RootUUID  string   // of the root file system
+	Places    Places
+	Grows     bool     // whether systemd-repart makes the root's partition larger
 	Kernels   []Kernel // newest first; at least one
 	Console   string   // "ttyS0"; "" is the architecture's; "tty0" is the screen alone
 	Arguments []string // of the kernel, besides root and consoles
@@ -37,15 +38,12 @@ func Files(p Params) ([]File, error) {
 	dir := func(path string) File { return File{Path: path, Kind: tree.Dir, Mode: 0o755} }
 	link := func(path, target string) File { return File{Path: path, Kind: tree.Symlink, Mode: 0o777, Link: target} }
 	const units = "/lib/systemd/system/"
-	return []File{
+	out := []File{
 		dir("boot/grub"),
 		file("boot/grub/grub.cfg", p.grubConfig(args)),
 		dir("etc/default"),
 		dir("etc/default/grub.d"),
 		file("etc/default/grub.d/50-ingot.cfg", p.grubDefaults(args)),
-
-		dir("etc/repart.d"),
-		file("etc/repart.d/50-root.conf", repartRoot),
 
 		dir("etc/systemd/network"),
 		file("etc/systemd/network/80-dhcp.network", network),
@@ -63,7 +61,11 @@ func Files(p Params) ([]File, error) {
 		{Path: "etc/machine-id", Kind: tree.File, Mode: 0o444},
 		dir("var/lib/dbus"),
 		link("var/lib/dbus/machine-id", "/etc/machine-id"),
-	}, nil
+	}
+	if p.Grows {
+		out = append(out, dir("etc/repart.d"), file("etc/repart.d/50-root.conf", repartRoot))
+	}
+	return out, nil
 }
 
 // Unwanted lists paths that a tree which became a machine's must not have: what
@@ -130,6 +132,11 @@ func quote(s string) string {
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
+// onBoot is a path below boot as GRUB knows it, on the file system of /boot.
+func (p Params) onBoot(path string) string {
+	return p.Places.BootDir + strings.TrimPrefix("/"+path, "/boot")
+}
+
 func (p Params) grubConfig(args string) string {
 	var b strings.Builder
 	title := p.Title
@@ -154,9 +161,9 @@ func (p Params) grubConfig(args string) string {
 			name += ", with Linux " + k.Version
 		}
 		// $root is the partition that GRUB read this file from.
-		fmt.Fprintf(&b, "menuentry %s {\n\tlinux /%s root=UUID=%s ro %s\n", quote(name), quote(k.Image), p.RootUUID, args)
+		fmt.Fprintf(&b, "menuentry %s {\n\tlinux %s root=%s ro %s\n", quote(name), quote(p.onBoot(k.Image)), quote(p.Places.Root), args)
 		if k.Initrd != "" {
-			fmt.Fprintf(&b, "\tinitrd /%s\n", quote(k.Initrd))
+			fmt.Fprintf(&b, "\tinitrd %s\n", quote(p.onBoot(k.Initrd)))
 		}
 		b.WriteString("}\n")
 	}

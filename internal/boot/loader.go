@@ -21,10 +21,10 @@ type Tools interface {
 
 // LoaderOptions say which loader is made.
 type LoaderOptions struct {
-	Arch          string
-	Firmware      []string // "bios", "uefi"; none is all that the architecture has
-	RootPartition int      // number of the partition with /boot/grub
-	Secure        bool     // the UEFI programs come from elsewhere: [Loader.Secure]
+	Arch     string
+	Firmware []string // "bios", "uefi"; none is all that the architecture has
+	Places   Places
+	Secure   bool // the UEFI programs come from elsewhere: [Loader.Secure]
 }
 
 // A Loader is GRUB's images, not yet tied to a place on a disk.
@@ -56,17 +56,18 @@ func MakeLoader(ctx context.Context, tools Tools, o LoaderOptions) (Loader, erro
 	if err != nil {
 		return Loader{}, err
 	}
-	if o.RootPartition < 1 {
-		return Loader{}, fmt.Errorf("boot: no partition is said to have the root file system")
+	prefix, err := o.Places.prefix()
+	if err != nil {
+		return Loader{}, err
 	}
-	prefix := fmt.Sprintf("(,gpt%d)/boot/grub", o.RootPartition)
+	own := o.Places.modules()
 	var l Loader
 	if a.bios && wants(o.Firmware, "bios") {
 		const dir = "/usr/lib/grub/i386-pc"
 		if l.bootImage, err = tools.ReadFile(dir + "/boot.img"); err != nil {
 			return Loader{}, fmt.Errorf("boot: cannot read GRUB's first sector: %w", err)
 		}
-		if l.core, err = mkimage(ctx, tools, "i386-pc", dir, prefix, biosModules); err != nil {
+		if l.core, err = mkimage(ctx, tools, "i386-pc", dir, prefix, append(own, biosModules...)); err != nil {
 			return Loader{}, err
 		}
 		if err := l.check(); err != nil {
@@ -82,7 +83,7 @@ func MakeLoader(ctx context.Context, tools Tools, o LoaderOptions) (Loader, erro
 		more := slices.DeleteFunc(slices.Clone(newModules), func(m string) bool {
 			return !bytes.Contains(append([]byte("\n"), list...), []byte("\n"+m+":"))
 		})
-		efi, err := mkimage(ctx, tools, a.efiPlatform, dir, prefix, append(more, efiModules...))
+		efi, err := mkimage(ctx, tools, a.efiPlatform, dir, prefix, slices.Concat(own, more, efiModules))
 		if err != nil {
 			return Loader{}, err
 		}

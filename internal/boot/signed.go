@@ -18,9 +18,8 @@ import (
 
 // Signed says how a chain of signed loaders finds the root file system.
 type Signed struct {
-	Arch          string
-	RootPartition int
-	RootUUID      string
+	Arch   string
+	Places Places
 	// Read reads a file of the tree, by its path in it.
 	Read func(path string) ([]byte, error)
 }
@@ -48,22 +47,28 @@ func (l Loader) Secure(s Signed) (Loader, error) {
 		}
 		l.esp = append(l.esp, fat.File{Path: f.esp, Data: data})
 	}
-	l.esp = append(l.esp, fat.File{Path: "EFI/debian/grub.cfg", Data: []byte(s.config())})
+	config, err := s.Places.signedConfig()
+	if err != nil {
+		return l, err
+	}
+	l.esp = append(l.esp, fat.File{Path: "EFI/debian/grub.cfg", Data: []byte(config)})
 	return l, nil
 }
 
-// config leads GRUB to the image's grub.cfg: on the disk that it was started
-// from, so that a copy of the disk in the same machine is never taken for it; if
-// the partitions were moved, wherever the file system is.
-func (s Signed) config() string {
-	return fmt.Sprintf(`# grub-install writes its own over this.
-if regexp --set=1:disk '^\(*([^,)]*),' "$root"; then
-	set root="$disk,gpt%d"
+// signedConfig leads GRUB to the image's grub.cfg: on the disk that it was started
+// from; if the partitions were moved, wherever the file system is.
+func (p Places) signedConfig() (string, error) {
+	if _, err := p.prefix(); err != nil {
+		return "", err
+	}
+	root := fmt.Sprintf("set root=\"lvmid/%s\"\n", p.BootVolume)
+	if p.BootDevice != "" {
+		root = fmt.Sprintf("if regexp --set=1:disk '^\\(*([^,)]*),' \"$root\"; then\n\tset root=\"$disk,%s\"\nfi\n", p.BootDevice)
+	}
+	return "# grub-install writes its own over this.\n" + root + fmt.Sprintf(`if [ ! -e %[1]s/grub/grub.cfg ]; then
+	search --no-floppy --fs-uuid --set=root %[2]s
 fi
-if [ ! -e /boot/grub/grub.cfg ]; then
-	search --no-floppy --fs-uuid --set=root %s
-fi
-set prefix="($root)/boot/grub"
+set prefix="($root)%[1]s/grub"
 configfile "$prefix/grub.cfg"
-`, s.RootPartition, s.RootUUID)
+`, p.BootDir, p.BootUUID), nil
 }

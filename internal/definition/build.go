@@ -76,6 +76,7 @@ func (l *loading) build(top *yaml.Node, doc *document) *Definition {
 	if def.Boot.Secure = doc.Boot.Secure.Value; def.Boot.Secure && !slices.Contains(def.Boot.Firmware, "uefi") {
 		l.problem(doc.Boot.Secure.At, "Secure Boot is UEFI's, and firmware leaves uefi out")
 	}
+	l.layout(doc, def)
 	def.Kernel = Kernel{
 		None: doc.Kernel.None, Package: doc.Kernel.Package.Value,
 		Arguments: values(doc.Kernel.Arguments), Console: doc.Kernel.Console.Value,

@@ -39,6 +39,7 @@ type Definition struct {
 	Scripts    []Script
 	Kernel     Kernel // as given; see [Kernel.On]
 	Boot       Boot
+	Layout     Layout
 	Outputs    []Output
 	Tests      []Test
 

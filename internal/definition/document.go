@@ -2,8 +2,6 @@ package definition
 
 import (
 	"go.yaml.in/yaml/v4"
-
-	"ingot/internal/spell"
 )
 
 // These types are ingot.yaml as it is written. The decoder, the JSON schema and
@@ -36,7 +34,7 @@ type document struct {
 	Scripts    []scriptDoc     `yaml:"scripts" doc:"Scripts to run in the image while it is built, in order. A script runs again only when it or something it reads has changed; it runs once for the tree of containers and once for that of machines, where the outputs need both. It runs as root, with HOME=/root and TZ=UTC0, and finds INGOT_NAME, INGOT_DISTRO, INGOT_RELEASE, INGOT_ARCH, INGOT_PURPOSE (container or machine) and SOURCE_DATE_EPOCH in its environment. The clock is the real one: what is to be the same in every build takes its time from SOURCE_DATE_EPOCH. Its directory holds the script and what it reads, at their paths below the definition's directory, and is removed at the end." example:"scripts: [{name: setup, run: ./setup.sh, reads: [data/], network: false, after: packages}]"`
 	Kernel     kernelDoc       `yaml:"kernel" title:"How it boots" doc:"The kernel of bootable outputs. Instead of keys the word none says that there is no kernel and nothing that boots one; that is for outputs that do not boot by themselves." example:"kernel: {package: linux-image-cloud-amd64, arguments: [quiet], console: ttyS0}"`
 	Boot       bootDoc         `yaml:"boot" doc:"How bootable outputs start." example:"boot: {firmware: [bios, uefi], loader: grub}"`
-	Layout     layoutDoc       `yaml:"layout" default:"hybrid" doc:"Partitions and file systems of disk images. The one layout so far, hybrid, starts by BIOS and by UEFI and has its root on ext4." example:"layout: hybrid"`
+	Layout     layoutDoc       `yaml:"layout" default:"hybrid" doc:"Partitions, volumes and file systems of disk images: the name of a layout, or a list of nodes as diskimage-builder's block-device language has them ([layouts](layout.md))." example:"layout: hybrid"`
 	Outputs    []outputDoc     `yaml:"outputs" title:"What to make and how to judge it" jsonschema:"required,minItems=1" doc:"The artifacts to make, each a format or a map. One build makes them all and shares everything that they have in common." example:"outputs: [{format: qcow2, free: 1GiB}, tar.zst]"`
 	Tests      []testDoc       `yaml:"tests" doc:"Commands to run in the booted image with ingot build --test." example:"tests: [{run: \"systemctl is-active nginx\", expect: \"^active\", timeout: 60s}]"`
 
@@ -151,25 +149,11 @@ type bootDoc struct {
 }
 
 type layoutDoc struct {
-	Value string `yaml:"-"`
+	At *yaml.Node `yaml:"-"`
 }
 
-func (l *layoutDoc) decode(d *decoder, n *yaml.Node) {
-	switch {
-	case n.Kind == yaml.ScalarNode && n.Value == "hybrid":
-		l.Value = "hybrid"
-	case n.Kind == yaml.ScalarNode && n.Tag == "!!null":
-		d.wrongType(n, "hybrid")
-	case n.Kind == yaml.ScalarNode:
-		hint, word := "", ""
-		if spell.Nearest(n.Value, []string{"hybrid"}) != "" {
-			hint, word = `; did you mean "hybrid"?`, "hybrid"
-		}
-		d.suggest(n, word, "layout %s is not supported yet by this version of ingot%s", quote(n.Value), hint)
-	default:
-		d.problem(n, "a layout of one's own is not supported yet by this version of ingot; the one layout is hybrid")
-	}
-}
+// decode takes the value as it is: what it means depends on the architecture.
+func (l *layoutDoc) decode(_ *decoder, n *yaml.Node) { l.At = n }
 
 type outputDoc struct {
 	Format text[formatName] `yaml:"format" jsonschema:"required" doc:"What is written: one of the formats below."`

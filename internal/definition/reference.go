@@ -26,7 +26,7 @@ func (unixID) words() string      { return "number" }
 func (size) words() string        { return "size, such as `1GiB`" }
 func (span) words() string        { return "duration, such as `60s`" }
 func (mode) words() string        { return "octal mode, such as `\"0644\"`" }
-func (layoutDoc) words() string   { return "`hybrid`" }
+func (layoutDoc) words() string   { return "name of a layout, or list of nodes" }
 
 func code(words ...string) string {
 	return "`" + strings.Join(words, "`, `") + "`"
@@ -105,7 +105,7 @@ func Reference() []byte {
 	for _, k := range laterKeys("", documentType) {
 		fmt.Fprintf(&b, "- `%s`\n", k)
 	}
-	fmt.Fprintf(&b, "- a `layout` other than `hybrid`\n- of `distro`: %s\n- of `loader`: %s\n- of `outputs`: %s\n",
+	fmt.Fprintf(&b, "- of `distro`: %s\n- of `loader`: %s\n- of `outputs`: %s\n",
 		code(distroRule.later...), code(loaderRule.later...), code(formatRule.later...))
 	return []byte(b.String())
 }

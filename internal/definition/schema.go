@@ -6,6 +6,8 @@ import (
 	"reflect"
 
 	"github.com/invopop/jsonschema"
+
+	"ingot/internal/blockdevice"
 )
 
 // schemer is a value with a JSON schema of its own.
@@ -106,7 +108,13 @@ func (mode) schema() *jsonschema.Schema {
 }
 
 func (layoutDoc) schema() *jsonschema.Schema {
-	return &jsonschema.Schema{Type: "string", Enum: []any{"hybrid"}}
+	var names []any
+	for _, f := range blockdevice.Forms {
+		names = append(names, f.Name)
+	}
+	one := uint64(1)
+	nodes := &jsonschema.Schema{Type: "array", MinItems: &one, Items: &jsonschema.Schema{Type: "object", MinProperties: &one, MaxProperties: &one}}
+	return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{{Type: "string", Enum: names}, nodes}}
 }
 
 // A key that is not supported yet takes nothing.

@@ -7,8 +7,6 @@ import (
 	"testing"
 
 	"ingot/internal/boot"
-	"ingot/internal/digest"
-	"ingot/internal/ext4"
 	"ingot/internal/judge"
 	"ingot/internal/layout"
 	"ingot/internal/qcow2"
@@ -88,27 +86,24 @@ func makeImage(t *testing.T, release string) *layout.Image {
 	p := newPack(t)
 	base := p.readTar(t, debianTar(t, release))
 	const epoch = 1700000000
-	r, err := layout.Resolve(layout.Params{Arch: "amd64", Identity: digest.Of([]byte(release))})
+	r := resolve(t, "hybrid", "amd64")
+	places, err := r.Places()
 	if err != nil {
 		t.Fatal(err)
 	}
 	files, err := boot.Files(boot.Params{
-		Arch: "amd64", RootUUID: r.Root().UUID(), Kernels: boot.Kernels(base), Title: "Debian GNU/Linux " + release,
+		Arch: "amd64", Places: places, Grows: r.Grows(), Kernels: boot.Kernels(base), Title: "Debian GNU/Linux " + release,
 		Arguments: []string{"systemd.show_status=1", "ingot.test=a b"},
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	full := p.put(t, base, epoch, append(append(r.Files(), files...), probe...))
-	loader, err := boot.MakeLoader(t.Context(), judge.Tools{T: t}, boot.LoaderOptions{Arch: "amd64", RootPartition: r.Root().Number})
+	loader, err := boot.MakeLoader(t.Context(), judge.Tools{T: t}, boot.LoaderOptions{Arch: "amd64", Places: places})
 	if err != nil {
 		t.Fatal(err)
 	}
-	fs, err := ext4.Plan(full, ext4.Options{UUID: r.Root().FSID, HashSeed: r.Derive("hash seed"), Label: r.Root().Label, Epoch: epoch, Free: 256 << 20})
-	if err != nil {
-		t.Fatal(err)
-	}
-	im, err := r.Bootable(layout.Ext4(fs, p.reader(t)), loader, epoch)
+	im, err := r.Compose(layout.Parts{Tree: full, Reader: p.reader(t), Loader: loader, Epoch: epoch, Free: 256 << 20})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +140,7 @@ func TestBoot(t *testing.T) {
 			}
 			always := []string{
 				`login: `, `PROBE state running`, `PROBE esp BOOTX64.EFI vfat`, `PROBE machine-id [0-9a-f]{32}`,
-				`PROBE cmdline BOOT_IMAGE=/boot/vmlinuz-\S+ root=UUID=` + im.Root().UUID() + ` ro console=tty0 console=ttyS0,115200 systemd.show_status=1 "ingot.test=a b"`,
+				`PROBE cmdline BOOT_IMAGE=/boot/vmlinuz-\S+ root=UUID=` + im.UUID(im.Root()) + ` ro console=tty0 console=ttyS0,115200 systemd.show_status=1 "ingot.test=a b"`,
 				`PROBE address .* ether routable configured.* 10\.0\.2\.3`, `PROBE unit active active active active active`,
 			}
 			const grown = `PROBE disk 20971520 root 208[0-9]{5} fs +9[0-9]{3}`

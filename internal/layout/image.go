@@ -2,168 +2,304 @@ package layout
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 
+	"ingot/internal/blockdevice"
 	"ingot/internal/boot"
 	"ingot/internal/disk"
 	"ingot/internal/ext4"
 	"ingot/internal/fat"
+	"ingot/internal/fault"
 	"ingot/internal/tree"
 )
 
-// A Content is what a partition holds: complete in its plan, written later.
-type Content interface {
-	Size() int64
-	// Extents are the ranges, from the content's start, that WriteTo writes.
-	Extents() []disk.Extent
-	// WriteTo writes at the start of w, which reads as zero beforehand.
-	WriteTo(ctx context.Context, w io.WriterAt) error
-}
-
-// Bytes is a Content that is in memory.
-type Bytes []byte
-
-// Size is how many bytes there are.
-func (b Bytes) Size() int64 { return int64(len(b)) }
-
-// Extents is all of them.
-func (b Bytes) Extents() []disk.Extent { return []disk.Extent{{Len: int64(len(b))}} }
-
-// WriteTo writes them.
-func (b Bytes) WriteTo(_ context.Context, w io.WriterAt) error {
-	_, err := w.WriteAt(b, 0)
-	return err
-}
-
-// Ext4 is a Content made of a planned file system, whose files' bytes are read
-// from r.
-func Ext4(fs *ext4.FS, r *tree.Reader) Content { return rootContent{fs, r} }
-
-type rootContent struct {
-	fs *ext4.FS
-	r  *tree.Reader
-}
-
-func (c rootContent) Size() int64 { return c.fs.Size() }
-
-func (c rootContent) Extents() []disk.Extent {
-	var out []disk.Extent
-	for _, e := range c.fs.Extents() {
-		out = append(out, disk.Extent{Off: e.Offset, Len: e.Length})
-	}
-	return out
-}
-
-func (c rootContent) WriteTo(ctx context.Context, w io.WriterAt) error {
-	return c.fs.WriteTo(ctx, w, c.r)
+// Parts are what a disk is made of.
+type Parts struct {
+	Tree   tree.Tree
+	Reader *tree.Reader // of the tree's contents
+	Loader boot.Loader
+	Epoch  int64 // of all that has a time, seconds since 1970
+	Free   int64 // bytes free in the root's file system, where its size is not said
 }
 
 // An Image is a whole disk, planned.
 type Image struct {
-	Fitted
-	head, tail []byte // of the partition table
-	parts      []Content
+	Resolved
+	Fitted *blockdevice.Fitted
+	pieces []piece  // of tables and volume groups
+	parts  []placed // contents
 }
 
-// Bootable fits the layout to a root file system and a loader: the whole way
-// from the parts to an image. The ESP's times are epoch's, in seconds since
-// 1970.
-func (r Resolved) Bootable(root Content, loader boot.Loader, epoch int64) (*Image, error) {
-	files := loader.ESP()
-	sizes := map[Role]int64{Root: root.Size(), BIOSBoot: loader.CoreSize()}
-	for _, f := range files {
-		sizes[ESP] += int64(len(f.Data)) * 5 / 4 // room for an update of the largest
+// A piece is bytes at a place of the disk.
+type piece struct {
+	at   int64
+	data []byte
+}
+
+// A placed content knows where its bytes go.
+type placed struct {
+	name    string
+	content Content
+	device  device
+}
+
+// A builder makes one image.
+type builder struct {
+	Resolved
+	Parts
+	trees  map[*blockdevice.Mkfs]tree.Tree
+	small  map[*blockdevice.Mkfs]*ext4.FS // planned as small as they can be
+	files  map[*blockdevice.Mkfs][]fat.File
+	fitted *blockdevice.Fitted
+	image  *Image
+}
+
+// Compose divides the tree among the file systems, fits the disk around them, and
+// plans all that will be written. A disk that is too small is exit code 9.
+func (r Resolved) Compose(p Parts) (*Image, error) {
+	b := &builder{Resolved: r, Parts: p, small: map[*blockdevice.Mkfs]*ext4.FS{}, files: map[*blockdevice.Mkfs][]fat.File{}}
+	var err error
+	if b.trees, err = r.divide(p.Tree); err != nil {
+		return nil, fmt.Errorf("layout: %w", err)
 	}
-	f, err := r.Fit(sizes)
+	needs, err := b.needs()
 	if err != nil {
 		return nil, err
 	}
-	contents := map[Role]Content{Root: root}
-	var code []byte
-	if _, ok := r.Partition(BIOSBoot); ok {
-		var core []byte
-		if code, core = loader.At(f.Place(BIOSBoot).Off); core == nil {
-			return nil, fmt.Errorf("layout: there is a BIOS boot partition and no loader for it")
+	if b.fitted, err = r.Fit(needs); err != nil {
+		var problem blockdevice.Problem
+		if errors.As(err, &problem) {
+			return nil, fault.Newf(fault.Preflight, "layout: %w", err).WithHint("give it more room, or leave sizes out and they follow from the content")
 		}
-		contents[BIOSBoot] = Bytes(core)
+		return nil, err
 	}
-	if p, ok := r.Partition(ESP); ok {
-		if len(files) == 0 {
-			return nil, fmt.Errorf("layout: there is an EFI system partition and no loader for it")
-		}
-		at := f.Place(ESP)
-		volume, err := fat.Plan(files, fat.Options{
-			Size: at.Len, ID: p.VolumeID(), Label: p.Label, Epoch: epoch, Hidden: uint32(at.Off / sectorSize),
-		})
-		if err != nil {
+	b.image = &Image{Resolved: r, Fitted: b.fitted}
+	for _, step := range []func() error{b.fillFilesystems, b.fillGroups, b.fillTable} {
+		if err := step(); err != nil {
 			return nil, err
 		}
-		contents[ESP] = volume
 	}
-	return Compose(f, contents, code)
+	return b.image, nil
 }
 
-// Compose makes an image of a fitted layout, what its partitions hold, and code
-// for the first sector. A partition without content stays empty.
-func Compose(f Fitted, contents map[Role]Content, bootCode []byte) (*Image, error) {
-	head, tail, err := f.table().Encode(bootCode)
-	if err != nil {
-		return nil, err
-	}
-	im := &Image{Fitted: f, head: head, tail: tail, parts: make([]Content, len(f.Partitions))}
-	for role, c := range contents {
-		place := f.Place(role)
-		if c.Size() > place.Len {
-			return nil, fmt.Errorf("layout: content of %d bytes does not fit into partition %q of %d bytes", c.Size(), role, place.Len)
+// needs are what contents take.
+func (b *builder) needs() (blockdevice.Needs, error) {
+	needs := blockdevice.Needs{}
+	for _, fs := range b.Filesystems {
+		switch fs.Type {
+		case "ext4":
+			small, err := b.planExt4(fs, b.trees[fs], 0, b.freeIn(fs))
+			if err != nil {
+				return nil, fmt.Errorf("layout: file system %s: %w", fs.Name, err)
+			}
+			b.small[fs], needs[fs.Name] = small, small.Size()
+		case "vfat":
+			files, err := b.plainFiles(fs)
+			if err != nil {
+				return nil, fmt.Errorf("layout: file system %s: %w", fs.Name, err)
+			}
+			need := max(int64(4<<20), fs.Free)
+			for _, f := range files {
+				need += int64(len(f.Data)) * 5 / 4 // room for an update of the largest
+			}
+			b.files[fs], needs[fs.Name] = files, need
+		case "swap":
+			needs[fs.Name] = 1 << 20
 		}
-		for i, p := range f.Partitions {
-			if p.Role == role {
-				im.parts[i] = c
+	}
+	if p := b.BIOSBoot(); p != nil {
+		needs[p.Name] = b.Loader.CoreSize()
+	}
+	for _, g := range b.Groups {
+		for _, v := range g.LVs {
+			if v.Type == blockdevice.Thin {
+				// What grows with the file system around the files is little.
+				needs[v.Pool.Name] += b.written(v)*21/20 + 32<<20
 			}
 		}
 	}
-	return im, nil
+	return needs, nil
+}
+
+// written is how many bytes of a thin volume its smallest file system fills.
+func (b *builder) written(v *blockdevice.LV) int64 {
+	const chunk = 64 << 10
+	var n int64
+	for fs, small := range b.small {
+		if fs.Device == blockdevice.Node(v) {
+			for _, e := range disk.Round((ext4Content{fs: small}).Extents(), chunk) {
+				n += e.Len
+			}
+		}
+	}
+	return n
+}
+
+// freeIn is how much room a file system is to have beside its files. One whose
+// device has a size of its own gets what that leaves.
+func (b *builder) freeIn(fs *blockdevice.Mkfs) int64 {
+	switch {
+	case fs.Free > 0:
+		return fs.Free
+	case fs == b.Root() && elastic(fs.Device):
+		return b.Free
+	}
+	return 0
+}
+
+// elastic says whether a device takes its size from its content.
+func elastic(n blockdevice.Node) bool {
+	switch d := n.(type) {
+	case *blockdevice.LocalLoop:
+		return d.Size == 0
+	case *blockdevice.Partition:
+		return d.Size.Form != blockdevice.Absolute && elastic(d.Table.Disk)
+	case *blockdevice.LV:
+		if d.Size.Form == blockdevice.Absolute || d.Extents.Form == blockdevice.ExtentsCount {
+			return false
+		}
+		for _, pv := range d.VG.PVs {
+			if elastic(pv.Device) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// plainFiles are the files of a file system that knows neither owners nor links.
+func (b *builder) plainFiles(fs *blockdevice.Mkfs) ([]fat.File, error) {
+	var files []fat.File
+	if fs == b.ESP() {
+		files = append(files, b.Loader.ESP()...)
+	}
+	for e := range b.trees[fs].All() {
+		switch e.Kind {
+		case tree.Dir:
+		case tree.File:
+			data, err := readAll(b.Reader, e)
+			if err != nil {
+				return nil, err
+			}
+			files = append(files, fat.File{Path: e.Path, Data: data})
+		case tree.Symlink, tree.Hardlink, tree.Char, tree.Block, tree.Fifo:
+			return nil, fmt.Errorf("it cannot hold /%s, a %s", e.Path, e.Kind)
+		}
+	}
+	return files, nil
+}
+
+// fillFilesystems plans each file system for the room that it has. Those of logical
+// volumes get their places with their groups.
+func (b *builder) fillFilesystems() error {
+	for _, fs := range b.Filesystems {
+		if _, ok := fs.Device.(*blockdevice.LV); ok {
+			continue
+		}
+		_, place := b.fitted.Place(fs.Device)
+		c, err := b.content(fs, place.Len, place.Off)
+		if err != nil {
+			return err
+		}
+		b.image.parts = append(b.image.parts, placed{fs.Name, c, whole(place)})
+	}
+	return nil
+}
+
+func (b *builder) content(fs *blockdevice.Mkfs, size, hidden int64) (c Content, err error) {
+	switch fs.Type {
+	case "ext4":
+		plan := b.small[fs]
+		// What is left of the last MiB is not worth another plan.
+		if size >= plan.Size()+1<<20 {
+			plan, err = b.planExt4(fs, b.trees[fs], size, 0)
+		}
+		c = ext4Content{plan, b.Reader}
+	case "vfat":
+		c, err = b.planFAT(fs, b.files[fs], size, hidden)
+	case "swap":
+		c = b.swap(fs, size)
+	default:
+		err = fmt.Errorf("no writer for %s", fs.Type)
+	}
+	if err == nil && c.Size() > size {
+		err = fault.Newf(fault.Preflight, "it needs %d bytes and has %d", c.Size(), size)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("layout: file system %s: %w", fs.Name, err)
+	}
+	return c, nil
+}
+
+// fillGroups writes volume groups around the volumes' contents.
+func (b *builder) fillGroups() error {
+	for _, g := range b.fitted.Groups {
+		contents := map[*blockdevice.LV]placed{}
+		for _, fs := range b.Filesystems {
+			v, ok := fs.Device.(*blockdevice.LV)
+			if !ok || v.VG != g.VG {
+				continue
+			}
+			c, err := b.content(fs, b.fitted.Size(v), 0)
+			if err != nil {
+				return err
+			}
+			contents[v] = placed{name: fs.Name, content: c}
+		}
+		written := func(v *blockdevice.LV) []disk.Extent {
+			if p, ok := contents[v]; ok {
+				return p.content.Extents()
+			}
+			return nil
+		}
+		planned, err := g.LVM(b.lvmID, written, b.Epoch).Plan()
+		if err != nil {
+			return fmt.Errorf("layout: %w", err)
+		}
+		for _, h := range planned.Heads {
+			b.image.pieces = append(b.image.pieces, piece{g.PVs[h.PV].Place.Off + h.At, h.Data})
+		}
+		for _, v := range g.LVs {
+			if p, ok := contents[v.LV]; ok {
+				p.device = volume(planned.Runs(v.LV.Name), g.PVs)
+				b.image.parts = append(b.image.parts, p)
+			}
+		}
+	}
+	return nil
 }
 
 // Size is the disk's size in bytes.
-func (im *Image) Size() int64 { return im.Fitted.Size }
+func (im *Image) Size() int64 { return im.Fitted.Disks[0].Size }
 
 // Extents are the ranges of the disk that Write writes.
 func (im *Image) Extents() []disk.Extent {
-	out := []disk.Extent{{Len: int64(len(im.head))}, {Off: im.Size() - int64(len(im.tail)), Len: int64(len(im.tail))}}
-	for i, c := range im.parts {
-		if c == nil {
-			continue
-		}
-		for _, e := range c.Extents() {
-			out = append(out, disk.Extent{Off: im.Places[i].Off + e.Off, Len: e.Len})
-		}
+	var out []disk.Extent
+	for _, p := range im.pieces {
+		out = append(out, disk.Extent{Off: p.at, Len: int64(len(p.data))})
+	}
+	for _, p := range im.parts {
+		// What has no place is found when it is written.
+		extents, _ := p.device.extents(p.content.Extents())
+		out = append(out, extents...)
 	}
 	return disk.Round(out, sectorSize)
 }
 
 // Write writes the image to an empty disk of its size.
 func (im *Image) Write(ctx context.Context, d disk.Disk) error {
-	if d.Size() != im.Size() {
+	if d.Size() < im.Size() {
 		return fmt.Errorf("layout: a disk of %d bytes cannot take an image of %d", d.Size(), im.Size())
 	}
-	if _, err := d.WriteAt(im.head, 0); err != nil {
-		return fmt.Errorf("layout: cannot write the partition table: %w", err)
-	}
-	if _, err := d.WriteAt(im.tail, im.Size()-int64(len(im.tail))); err != nil {
-		return fmt.Errorf("layout: cannot write the partition table's backup: %w", err)
-	}
-	for i, c := range im.parts {
-		if c == nil {
-			continue
+	for _, p := range im.pieces {
+		if _, err := d.WriteAt(p.data, p.at); err != nil {
+			return fmt.Errorf("layout: cannot write partition tables and volume groups: %w", err)
 		}
-		part, err := disk.Part(d, im.Places[i])
-		if err != nil {
-			return err
-		}
-		if err := c.WriteTo(ctx, part); err != nil {
-			return fmt.Errorf("layout: cannot write partition %q: %w", im.Partitions[i].Role, err)
+	}
+	for _, p := range im.parts {
+		if err := p.content.WriteTo(ctx, deviceWriter{d, p.device}); err != nil {
+			return fmt.Errorf("layout: cannot write %s: %w", p.name, err)
 		}
 	}
 	return nil

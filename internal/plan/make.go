@@ -118,12 +118,25 @@ func (p *Plan) identity(c Chain) digest.Digest {
 
 // layout is how the disks of a chain are divided.
 func (p *Plan) layout(c Chain) (layout.Resolved, error) {
-	return layout.Resolve(layout.Params{Arch: c.Arch, Firmware: p.Definition.Boot.Firmware, Identity: p.identity(c)})
+	return resolved(p.Definition, c.Arch, p.identity(c))
+}
+
+func resolved(def *definition.Definition, arch string, identity digest.Digest) (layout.Resolved, error) {
+	config, err := def.Layout.On(arch, def.Boot.Firmware)
+	if err != nil {
+		return layout.Resolved{}, fault.Wrap(fault.Definition, err)
+	}
+	return layout.Resolve(config, identity)
 }
 
 // MachinePackages are what a machine gets beside the definition's own packages.
 func MachinePackages(def *definition.Definition, arch string) ([]string, error) {
-	return boot.Packages(boot.PackageRequest{Arch: arch, Release: def.Release, Firmware: def.Boot.Firmware, Secure: def.Boot.Secure, Kernel: def.Kernel.On(arch).Package})
+	l, err := resolved(def, arch, digest.Digest{})
+	if err != nil {
+		return nil, err
+	}
+	packages, err := boot.Packages(boot.PackageRequest{Arch: arch, Release: def.Release, Firmware: def.Boot.Firmware, Secure: def.Boot.Secure, Kernel: def.Kernel.On(arch).Package})
+	return append(packages, l.Packages()...), err
 }
 
 // ToolPackages are what the tools tree of a definition needs.
@@ -165,4 +178,13 @@ func Implied(def *definition.Definition) []string {
 		out = append(out, "passwd")
 	}
 	return out
+}
+
+// rootType is the file system of a chain's root.
+func (p *Plan) rootType(c Chain) string {
+	l, err := p.layout(c)
+	if err != nil {
+		return "auto" // it is said where the disk is made
+	}
+	return l.Root().Type
 }

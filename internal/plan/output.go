@@ -12,7 +12,6 @@ import (
 	"ingot/internal/digest"
 	"ingot/internal/disk"
 	"ingot/internal/distro"
-	"ingot/internal/ext4"
 	"ingot/internal/layout"
 	"ingot/internal/qcow2"
 	"ingot/internal/tree"
@@ -179,18 +178,15 @@ func (w *worker) writeDisk(ctx context.Context, o Output, files []*artifact.Pend
 	if err != nil {
 		return err
 	}
-	loader, err := w.loader(ctx, l.Root())
+	places, err := l.Places()
 	if err != nil {
 		return err
 	}
-	root := l.Root()
-	fs, err := ext4.Plan(w.tree, ext4.Options{
-		UUID: root.FSID, HashSeed: l.Derive("hash seed root"), Label: root.Label, Epoch: w.plan.Lock.Epoch, Free: o.Free,
-	})
+	loader, err := w.loader(ctx, places)
 	if err != nil {
 		return err
 	}
-	image, err := l.Bootable(layout.Ext4(fs, w.reader), loader, w.plan.Lock.Epoch)
+	image, err := l.Compose(layout.Parts{Tree: w.tree, Reader: w.reader, Loader: loader, Epoch: w.plan.Lock.Epoch, Free: o.Free})
 	if err != nil {
 		return err
 	}

@@ -20,9 +20,13 @@ func (p *Plan) settle(c Chain) keyed {
 		Identity digest.Digest
 		Kernel   any
 		Boot     any
+		Layout   any `json:",omitempty"` // where it is not the usual one
 	}{Purpose: c.Purpose}
 	if c.Purpose == format.Machine {
 		reads.Identity, reads.Kernel, reads.Boot = p.identity(c), p.Definition.Kernel, p.Definition.Boot
+		if !p.Definition.Layout.Usual() {
+			reads.Layout = p.Definition.Layout
+		}
 	}
 	return keyed{
 		kind:  "settle",
@@ -90,8 +94,12 @@ func (e *edit) machine(c Chain) error {
 			WithHint("name one with 'kernel: {package: …}', or say 'kernel: none' for an image that does not boot by itself")
 	}
 	k := e.plan.Definition.Kernel.On(c.Arch)
+	places, err := l.Places()
+	if err != nil {
+		return fault.Wrap(fault.Definition, err)
+	}
 	files, err := boot.Files(boot.Params{
-		Arch: c.Arch, RootUUID: l.Root().UUID(), Kernels: kernels, Console: k.Console, Arguments: k.Arguments, Title: e.prettyName(),
+		Arch: c.Arch, Places: places, Grows: l.Grows(), Kernels: kernels, Console: k.Console, Arguments: k.Arguments, Title: e.prettyName(),
 	})
 	if err != nil {
 		return err

@@ -67,7 +67,7 @@ func (p *Plan) install(c Chain) keyed {
 	if c.Purpose == format.Machine {
 		// Otherwise the initramfs would have no fsck: its hook looks for the
 		// root's device, which is not there yet (initramfs.conf(5)).
-		early = map[string]string{"etc/initramfs-tools/conf.d/root-type": "FSTYPE=ext4\n"}
+		early = map[string]string{"etc/initramfs-tools/conf.d/root-type": "FSTYPE=" + p.rootType(c) + "\n"}
 	}
 	return keyed{
 		kind: "install",

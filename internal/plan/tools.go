@@ -16,7 +16,6 @@ import (
 	"ingot/internal/boot"
 	"ingot/internal/distro"
 	"ingot/internal/fault"
-	"ingot/internal/layout"
 	"ingot/internal/sandbox"
 	"ingot/internal/supply"
 	"ingot/internal/tree"
@@ -186,15 +185,15 @@ func find(ctx context.Context, box *sandbox.Box, name string) (string, error) {
 	return "", fmt.Errorf("the tools tree has no program %s", name)
 }
 
-// loader makes the boot loader of a chain for a disk with this root partition.
-func (w *worker) loader(ctx context.Context, root layout.Partition) (boot.Loader, error) {
+// loader makes the boot loader of a chain for a disk.
+func (w *worker) loader(ctx context.Context, places boot.Places) (boot.Loader, error) {
 	b := w.plan.Definition.Boot
-	l, err := w.ownLoader(ctx, boot.LoaderOptions{Arch: w.chain.Arch, Firmware: b.Firmware, RootPartition: root.Number, Secure: b.Secure})
+	l, err := w.ownLoader(ctx, boot.LoaderOptions{Arch: w.chain.Arch, Firmware: b.Firmware, Places: places, Secure: b.Secure})
 	if err != nil || !b.Secure {
 		return l, err
 	}
 	return l.Secure(boot.Signed{
-		Arch: w.chain.Arch, RootPartition: root.Number, RootUUID: root.UUID(),
+		Arch: w.chain.Arch, Places: places,
 		Read: func(path string) ([]byte, error) {
 			e, ok := w.tree.Lookup(path)
 			if !ok || e.Kind != tree.File || e.Content.Size > maxLoader {
@@ -214,6 +213,7 @@ const maxLoader = 64 << 20
 
 // ownLoader makes a GRUB with the tools tree's, or takes it from the cache.
 func (w *worker) ownLoader(ctx context.Context, o boot.LoaderOptions) (boot.Loader, error) {
+	o.Places.Root, o.Places.BootUUID = "", "" // are not in it, and differ with each lock
 	name := "loaders/" + keyOf("loader", keyOf("tools", [32]byte{}, refIDs(w.plan.Lock.Tools)), o).String()
 	var l boot.Loader
 	if data, err := w.Supply.Cache.Get(name); err == nil {

@@ -1,0 +1,40 @@
+package boot
+
+import "fmt"
+
+// Places say where kernel and boot loader find what they need. Exactly one of
+// BootDevice and BootVolume is set on a disk that GRUB can start from.
+type Places struct {
+	Root     string // the kernel's root=: "UUID=…", or the path of a logical volume
+	RootType string // of the root's file system: "ext4"
+	// BootDir is where /boot lies in the file system that has it: "/boot", or "" where
+	// it has one of its own.
+	BootDir  string
+	BootUUID string // of that file system
+	// BootDevice is its partition on the disk that the machine was started from:
+	// "gpt3", "msdos1".
+	BootDevice string
+	// BootVolume is the logical volume that it lies on: the group's identity, a
+	// slash, the volume's.
+	BootVolume string
+}
+
+// prefix is where GRUB finds its configuration: on the disk that it was started from,
+// so that a copy of the disk in the same machine is never taken for the original.
+func (p Places) prefix() (string, error) {
+	switch {
+	case p.BootDevice != "":
+		return fmt.Sprintf("(,%s)%s/grub", p.BootDevice, p.BootDir), nil
+	case p.BootVolume != "":
+		return fmt.Sprintf("(lvmid/%s)%s/grub", p.BootVolume, p.BootDir), nil
+	}
+	return "", fmt.Errorf("boot: nothing says where /boot lies")
+}
+
+// modules are what GRUB needs beside the usual to read /boot.
+func (p Places) modules() []string {
+	if p.BootVolume != "" {
+		return []string{"lvm"}
+	}
+	return nil
+}

@@ -1,0 +1,66 @@
+package layout
+
+import (
+	"fmt"
+	"strings"
+
+	"ingot/internal/blockdevice"
+	"ingot/internal/boot"
+	"ingot/internal/tree"
+)
+
+// Fstab is the text of /etc/fstab: parents before what is mounted below them.
+func (r Resolved) Fstab() string {
+	var b strings.Builder
+	b.WriteString("# file system, mount point, type, options, dump, pass\n")
+	for _, f := range r.Config.Fstab {
+		fs := f.Mount.FS
+		what := "UUID=" + r.UUID(fs)
+		if f.By == blockdevice.ByLabel {
+			what = "LABEL=" + fs.Label
+		}
+		fmt.Fprintf(&b, "%s %s %s %s %d %d\n", escape(what), escape(f.Mount.Point), fs.Type, f.Options, f.Dump, f.Pass)
+	}
+	return b.String()
+}
+
+// escape is a field as fstab has it (fstab(5), getmntent(3)).
+func escape(s string) string {
+	return strings.NewReplacer(`\`, `\134`, " ", `\040`, "\t", `\011`, "\n", `\012`, "#", `\043`).Replace(s)
+}
+
+// Files are what the tree needs to be mounted this way: fstab and mount points.
+func (r Resolved) Files() []boot.File {
+	out := []boot.File{{Path: "etc/fstab", Kind: tree.File, Mode: 0o644, Data: []byte(r.Fstab())}}
+	for _, m := range r.Mounts {
+		path := strings.Trim(m.Point, "/")
+		if path == "" || m.Point == "none" {
+			continue
+		}
+		// With the directories that lead there.
+		for i, c := range path {
+			if c == '/' {
+				out = append(out, boot.File{Path: path[:i], Kind: tree.Dir, Mode: 0o755})
+			}
+		}
+		out = append(out, boot.File{Path: path, Kind: tree.Dir, Mode: 0o755})
+	}
+	return out
+}
+
+// Packages lists Debian packages that a machine of this layout needs to start and to
+// look after its disk.
+func (r Resolved) Packages() []string {
+	var out []string
+	if len(r.Groups) > 0 {
+		out = append(out, "lvm2")
+	}
+	for _, g := range r.Groups {
+		for _, v := range g.LVs {
+			if v.Type == blockdevice.ThinPool {
+				return append(out, "thin-provisioning-tools")
+			}
+		}
+	}
+	return out
+}

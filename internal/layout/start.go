@@ -1,0 +1,55 @@
+package layout
+
+import (
+	"fmt"
+	"strings"
+
+	"ingot/internal/blockdevice"
+	"ingot/internal/boot"
+)
+
+// holding is the mounted file system that a path of the tree lies in, and the path
+// within it: "" is its top.
+func (r Resolved) holding(path string) (*blockdevice.Mount, string) {
+	m := r.Holding(path)
+	return m, strings.TrimPrefix(path, strings.TrimSuffix(m.Point, "/"))
+}
+
+// Places says how kernel and boot loader find what they need.
+func (r Resolved) Places() (boot.Places, error) {
+	if q := r.Unreadable(); q != nil {
+		return boot.Places{}, fmt.Errorf("layout: %w", *q)
+	}
+	root := r.Root()
+	p := boot.Places{Root: "UUID=" + r.UUID(root), RootType: root.Type}
+	if v, ok := root.Device.(*blockdevice.LV); ok {
+		// Debian's initramfs activates a volume by its name alone.
+		p.Root = "/dev/mapper/" + mapped(v.VG.Name) + "-" + mapped(v.Name)
+	}
+	m, dir := r.holding("/boot")
+	p.BootDir, p.BootUUID = dir, r.UUID(m.FS)
+	switch d := m.FS.Device.(type) {
+	case *blockdevice.Partition:
+		p.BootDevice = fmt.Sprintf("gpt%d", d.Number)
+		if d.Table.Label == blockdevice.MBR {
+			p.BootDevice = fmt.Sprintf("msdos%d", d.Number)
+		}
+	case *blockdevice.LV:
+		p.BootVolume = r.lvmID(d.VG, "").String() + "/" + r.lvmID(d, "").String()
+	}
+	return p, nil
+}
+
+// Grows says whether the root's partition is one that systemd-repart finds and can
+// make larger: the last of a GPT, of the type for roots.
+func (r Resolved) Grows() bool {
+	p, ok := r.Root().Device.(*blockdevice.Partition)
+	if !ok || p.Table.Label != blockdevice.GPT || p.Type.Text != "root" {
+		return false
+	}
+	last := p.Table.Partitions[len(p.Table.Partitions)-1]
+	return last == p
+}
+
+// mapped is a name as device-mapper writes it, where a single - divides names.
+func mapped(name string) string { return strings.ReplaceAll(name, "-", "--") }

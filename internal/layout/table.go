@@ -1,0 +1,70 @@
+package layout
+
+import (
+	"fmt"
+	"io"
+
+	"ingot/internal/blockdevice"
+	"ingot/internal/tree"
+)
+
+// fillTable puts the partition table and the BIOS' part of the boot loader on the
+// disk.
+func (b *builder) fillTable() error {
+	d := b.fitted.Disks[0]
+	if d.Disk.Table == nil {
+		return nil
+	}
+	code, err := b.fillCore(d)
+	if err != nil {
+		return err
+	}
+	if d.Disk.Table.Label == blockdevice.MBR {
+		pieces, err := d.MBR(b.signature(d.Disk.Table)).Encode(code)
+		if err != nil {
+			return fmt.Errorf("layout: %w", err)
+		}
+		for _, p := range pieces {
+			b.image.pieces = append(b.image.pieces, piece{p.Off, p.Data})
+		}
+		return nil
+	}
+	head, tail, err := d.GPT(b.tableID(d.Disk.Table), b.partitionID).Encode(code)
+	if err != nil {
+		return fmt.Errorf("layout: %w", err)
+	}
+	b.image.pieces = append(b.image.pieces, piece{0, head}, piece{d.Size - int64(len(tail)), tail})
+	return nil
+}
+
+// fillCore puts GRUB's core image into its partition, or between an MBR and the first
+// partition, and gives the code for the first sector.
+func (b *builder) fillCore(d blockdevice.FittedDisk) (code []byte, err error) {
+	if b.Loader.CoreSize() == 0 {
+		return nil, nil
+	}
+	place := d.Gap()
+	if p := b.BIOSBoot(); p != nil {
+		_, place = b.fitted.Place(p)
+	}
+	if place.Len < b.Loader.CoreSize() {
+		return nil, fmt.Errorf("layout: GRUB's %d bytes for a BIOS have %d bytes of room: a GPT needs a partition of type bios, an MBR 1 MiB before the first partition", b.Loader.CoreSize(), place.Len)
+	}
+	code, core := b.Loader.At(place.Off)
+	b.image.pieces = append(b.image.pieces, piece{place.Off, core})
+	return code, nil
+}
+
+// maxPlain bounds a file of a FAT file system, which is made in memory, in bytes.
+const maxPlain = 256 << 20
+
+func readAll(r *tree.Reader, e tree.Entry) ([]byte, error) {
+	if e.Content.Size > maxPlain {
+		return nil, fmt.Errorf("/%s of %d bytes is too large for it", e.Path, e.Content.Size)
+	}
+	content, err := r.Content(e.Content)
+	if err != nil {
+		return nil, err
+	}
+	return io.ReadAll(content)
+}
