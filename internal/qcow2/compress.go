@@ -5,123 +5,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"path/filepath"
-	"runtime"
-	"sync"
 
 	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/zstd"
+
+	"ingot/internal/disk"
 )
 
-func dirOf(path string) string { return filepath.Dir(path) }
-
-// A batch is some clusters of the disk in a row, which one goroutine compresses.
-const batchClusters = 16
-
-type batch struct {
-	first  int64 // cluster of the disk
-	data   []byte
-	packed [][]byte // per cluster: nil is all zero, and the cluster itself where packing gains nothing
-	err    error
-	ready  chan struct{}
-}
-
-// compress reads the scratch file and writes every cluster that is not zero.
-// Batches are compressed side by side and written in order.
+// compress writes every cluster of the scratch file that is not zero.
 func (im *Image) compress(ctx context.Context) error {
-	workers := im.o.Workers
-	if workers <= 0 {
-		workers = runtime.GOMAXPROCS(0)
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	work := make(chan *batch)
-	order := make(chan *batch, 2*workers) // bounds what is in memory
-	var running sync.WaitGroup
-	defer running.Wait()
-	defer cancel()
-
-	running.Go(func() {
-		defer close(work)
-		defer close(order)
-		for _, e := range im.extents {
-			for off := e.Off; off < e.End(); off += batchClusters * cluster {
-				b := &batch{
-					first: off / cluster,
-					data:  make([]byte, min(batchClusters*cluster, e.End()-off)),
-					ready: make(chan struct{}),
-				}
-				select {
-				case order <- b:
-				case <-ctx.Done():
-					return
-				}
-				select {
-				case work <- b:
-				case <-ctx.Done():
-					return
-				}
-			}
-		}
-	})
-	for range workers {
-		running.Go(func() {
-			pack, err := newPacker(im.o.Compression)
-			for b := range work {
-				b.err = err
-				if err == nil {
-					b.err = im.pack(b, pack)
-				}
-				close(b.ready)
-			}
-		})
-	}
-
 	out := &placer{im: im, at: im.meta.end, end: im.meta.end, next: im.meta.end}
-	for b := range order {
-		select {
-		case <-b.ready:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-		if b.err != nil {
-			return b.err
-		}
-		if err := out.put(b); err != nil {
-			return err
-		}
-	}
-	if err := ctx.Err(); err != nil {
+	packer := func() (disk.Packer, error) { return newPacker(im.o.Compression) }
+	if err := im.scratch.Pack(ctx, im.o.Workers, packer, out.put); err != nil {
 		return err
 	}
 	return errors.Join(out.flush(), im.f.Truncate(out.next))
-}
-
-func (im *Image) pack(b *batch, pack packer) error {
-	if _, err := im.scratch.ReadAt(b.data, b.first*cluster); err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	for c := b.data; len(c) > 0; c = c[cluster:] {
-		one := c[:cluster]
-		if isZero(one) {
-			b.packed = append(b.packed, nil)
-			continue
-		}
-		p, err := pack(one)
-		if err != nil {
-			return err
-		}
-		// Sectors count: a reader takes whole ones.
-		if len(p) > cluster-512 {
-			p = one
-		}
-		b.packed = append(b.packed, p)
-	}
-	return nil
-}
-
-func isZero(b []byte) bool {
-	return b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1])
 }
 
 // A placer gives clusters their places in the file: compressed ones close
@@ -136,26 +34,16 @@ type placer struct {
 	from int64 // where buf goes
 }
 
-func (p *placer) put(b *batch) error {
-	for i, data := range b.packed {
-		guest := b.first + int64(i)
-		switch {
-		case data == nil:
-		case len(data) == cluster:
-			host := p.next
-			p.next += cluster
-			p.im.meta.set(guest, uint64(host)|copied)
-			p.im.meta.count(host, cluster)
-			if err := p.write(data, host); err != nil {
-				return err
-			}
-		default:
-			if err := p.putCompressed(guest, data); err != nil {
-				return err
-			}
-		}
+// put places a cluster of the disk: as it is where packing it gains nothing.
+func (p *placer) put(guest int64, data []byte) error {
+	if len(data) < cluster {
+		return p.putCompressed(guest, data)
 	}
-	return nil
+	host := p.next
+	p.next += cluster
+	p.im.meta.set(guest, uint64(host)|copied)
+	p.im.meta.count(host, cluster)
+	return p.write(data, host)
 }
 
 func (p *placer) putCompressed(guest int64, data []byte) error {
@@ -198,10 +86,23 @@ func (p *placer) flush() error {
 	return err
 }
 
-// A packer compresses one cluster.
-type packer func([]byte) ([]byte, error)
+// newPacker makes what compresses one cluster, or gives it back where that saves
+// no sector: a reader takes whole ones.
+func newPacker(c Compression) (disk.Packer, error) {
+	pack, err := newCompressor(c)
+	if err != nil {
+		return nil, err
+	}
+	return func(b []byte) ([]byte, error) {
+		p, err := pack(b)
+		if len(p) > cluster-512 {
+			p = b
+		}
+		return p, err
+	}, nil
+}
 
-func newPacker(c Compression) (packer, error) {
+func newCompressor(c Compression) (disk.Packer, error) {
 	switch c {
 	case Zlib:
 		// Raw deflate; the format allows a window of 4 KiB.

@@ -20,7 +20,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"sort"
 
 	"ingot/internal/disk"
 )
@@ -60,9 +59,9 @@ type Image struct {
 	f       *os.File
 	size    int64
 	o       Options
-	extents []disk.Extent // rounded to clusters, sorted, apart
-	at      []int64       // where each extent lies in the file that WriteAt writes
-	scratch *os.File      // the disk as it is, when compressing
+	blocks  disk.Blocks
+	placed  *disk.Placed  // the clusters, behind the metadata; nil when compressing
+	scratch *disk.Scratch // the clusters, when compressing
 	meta    metadata
 }
 
@@ -74,81 +73,39 @@ func Create(f *os.File, size int64, extents []disk.Extent, o Options) (*Image, e
 	if size <= 0 || size > maxSize || size%512 != 0 {
 		return nil, fmt.Errorf("qcow2 %s: size of %d bytes is not a multiple of 512 up to 1 PiB", f.Name(), size)
 	}
-	im := &Image{f: f, size: size, o: o, extents: disk.Round(extents, cluster)}
-	clusters := int64(0)
-	for _, e := range im.extents {
-		if e.Off < 0 || e.Off >= size || e.End() > roundUp(size) {
-			return nil, fmt.Errorf("qcow2 %s: extent from %d to %d does not lie in %d bytes", f.Name(), e.Off, e.End(), size)
-		}
-		clusters += e.Len / cluster
+	blocks, err := disk.NewBlocks(size, cluster, extents)
+	if err != nil {
+		return nil, fmt.Errorf("qcow2 %s: %w", f.Name(), err)
 	}
+	im := &Image{f: f, size: size, o: o, blocks: blocks}
 	// A compressed cluster may be the only one in two clusters of the file.
-	room := clusters
+	room := blocks.Count()
 	if o.Compression != None {
 		room *= 2
 	}
-	im.meta = newMetadata(size, im.extents, room)
+	im.meta = newMetadata(size, blocks.Extents(), room)
 	if err := f.Truncate(0); err != nil {
 		return nil, err
 	}
 	if o.Compression != None {
-		return im, im.openScratch()
+		im.scratch, err = disk.NewScratch(f, blocks)
+	} else {
+		im.placed, err = blocks.In(f, im.meta.end, cluster)
 	}
-	at := im.meta.end
-	for _, e := range im.extents {
-		im.at = append(im.at, at)
-		at += e.Len
-	}
-	return im, f.Truncate(at)
+	return im, err
 }
 
 func roundUp(n int64) int64 { return (n + cluster - 1) / cluster * cluster }
-
-// openScratch makes a file beside the image that vanishes with the process.
-func (im *Image) openScratch() error {
-	s, err := os.CreateTemp(dirOf(im.f.Name()), ".qcow2-*")
-	if err != nil {
-		return fmt.Errorf("qcow2 %s: cannot make a scratch file: %w", im.f.Name(), err)
-	}
-	im.scratch = s
-	return errors.Join(os.Remove(s.Name()), s.Truncate(roundUp(im.size)))
-}
 
 // Size is the disk's size in bytes.
 func (im *Image) Size() int64 { return im.size }
 
 // WriteAt writes to the disk. Writing outside the extents is an error.
 func (im *Image) WriteAt(p []byte, off int64) (int, error) {
-	if off < 0 || off+int64(len(p)) > im.size {
-		return 0, fmt.Errorf("write of %d bytes at %d goes beyond a disk of %d bytes", len(p), off, im.size)
+	if im.placed != nil {
+		return im.placed.WriteAt(p, off)
 	}
-	done := 0
-	for done < len(p) {
-		f, at, n := im.place(off+int64(done), int64(len(p)-done))
-		if n == 0 {
-			return done, fmt.Errorf("qcow2 %s: write at %d is outside the extents that were planned", im.f.Name(), off+int64(done))
-		}
-		m, err := f.WriteAt(p[done:done+int(n)], at)
-		done += m
-		if err != nil {
-			return done, err
-		}
-	}
-	return done, nil
-}
-
-// place tells where bytes of the disk lie in a file, n of them in a row; 0 is
-// nowhere.
-func (im *Image) place(off, most int64) (file *os.File, at, n int64) {
-	i := sort.Search(len(im.extents), func(i int) bool { return im.extents[i].End() > off })
-	if off < 0 || i == len(im.extents) || im.extents[i].Off > off {
-		return nil, 0, 0
-	}
-	n = min(most, im.extents[i].End()-off, im.size-off)
-	if im.scratch != nil {
-		return im.scratch, off, n
-	}
-	return im.f, im.at[i] + off - im.extents[i].Off, n
+	return im.scratch.WriteAt(p, off)
 }
 
 // Finish writes what is left: the metadata and, when compressing, the clusters.
@@ -159,12 +116,10 @@ func (im *Image) Finish(ctx context.Context) error {
 			return errors.Join(err, im.Close())
 		}
 	} else {
-		for i, e := range im.extents {
-			for n := int64(0); n < e.Len; n += cluster {
-				host := im.at[i] + n
-				im.meta.set((e.Off+n)/cluster, uint64(host)|copied)
-				im.meta.count(host, cluster)
-			}
+		for guest, ordinal := range im.blocks.All() {
+			host := im.placed.At(ordinal)
+			im.meta.set(guest, uint64(host)|copied)
+			im.meta.count(host, cluster)
 		}
 	}
 	return errors.Join(im.meta.write(im.f, im.o.Compression), im.Close())
@@ -176,9 +131,7 @@ func (im *Image) Close() error {
 	if im.scratch == nil {
 		return nil
 	}
-	err := im.scratch.Close()
-	im.scratch = nil
-	return err
+	return im.scratch.Close()
 }
 
 // metadata is what stands before the data: header, refcount table, refcount
