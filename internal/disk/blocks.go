@@ -47,9 +47,29 @@ func (b Blocks) Extents() []Extent { return b.extents }
 // All gives the planned blocks in order: the number on the disk, and the ordinal.
 func (b Blocks) All() iter.Seq2[int64, int64] {
 	return func(yield func(n, ordinal int64) bool) {
+		for r := range b.Runs(1) {
+			if !yield(r.First, r.Ordinal) {
+				return
+			}
+		}
+	}
+}
+
+// A Run is some planned blocks in a row.
+type Run struct {
+	First   int64 // number of the first on the disk
+	Ordinal int64 // and among the planned ones
+	Count   int64
+}
+
+// Runs gives the planned blocks in order, at most so many at a time: what a table
+// with an entry a block is written in.
+func (b Blocks) Runs(most int64) iter.Seq[Run] {
+	return func(yield func(Run) bool) {
 		for i, e := range b.extents {
-			for k := range e.Len / b.unit {
-				if !yield(e.Off/b.unit+k, b.before[i]+k) {
+			n := e.Len / b.unit
+			for k := int64(0); k < n; k += most {
+				if !yield(Run{e.Off/b.unit + k, b.before[i] + k, min(most, n-k)}) {
 					return
 				}
 			}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,6 +53,22 @@ func TestBlocks(t *testing.T) {
 		}
 		if !strings.Contains(got, test.want) {
 			t.Errorf("%s: %s, want %s", test.summary, got, test.want)
+		}
+	}
+}
+
+func TestRuns(t *testing.T) {
+	b, err := NewBlocks(1000, 10, []Extent{{0, 51}, {300, 20}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for most, want := range map[int64]string{
+		1:    "[{0 0 1} {1 1 1} {2 2 1} {3 3 1} {4 4 1} {5 5 1} {30 6 1} {31 7 1}]",
+		4:    "[{0 0 4} {4 4 2} {30 6 2}]",
+		1000: "[{0 0 6} {30 6 2}]",
+	} {
+		if got := fmt.Sprint(slices.Collect(b.Runs(most))); got != want {
+			t.Errorf("runs of %d are %s, want %s", most, got, want)
 		}
 	}
 }

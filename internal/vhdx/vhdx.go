@@ -149,13 +149,6 @@ func (im *Image) Close() error { return nil }
 
 var le = binary.LittleEndian
 
-// put writes a GUID as Microsoft's formats do: its first three fields little
-// endian.
-func put(b []byte, g GUID) []byte {
-	b = append(b, g[3], g[2], g[1], g[0], g[5], g[4], g[7], g[6])
-	return append(b, g[8:]...)
-}
-
 // fileType says what the file is and who made it.
 func fileType() []byte {
 	b := []byte("vhdxfile")
@@ -170,9 +163,9 @@ func (im *Image) header(number uint64) []byte {
 	b := make([]byte, 0, headerBytes)
 	b = append(b, "head\x00\x00\x00\x00"...)
 	b = le.AppendUint64(b, number)
-	b = put(b, im.o.Content) // of the file
-	b = put(b, im.o.Content) // of the data
-	b = put(b, GUID{})       // nothing in the log
+	b = disk.AppendGUID(b, im.o.Content) // of the file
+	b = disk.AppendGUID(b, im.o.Content) // of the data
+	b = disk.AppendGUID(b, GUID{})       // nothing in the log
 	b = le.AppendUint16(b, 0)
 	b = le.AppendUint16(b, 1) // version
 	b = le.AppendUint32(b, logBytes)
@@ -211,7 +204,7 @@ func (im *Image) regions() []byte {
 		{regionTable, tableAt, im.tableBytes()},
 		{regionMetadata, metadataAt, metadataBytes},
 	} {
-		b = put(b, r.id)
+		b = disk.AppendGUID(b, r.id)
 		b = le.AppendUint64(b, uint64(r.at))
 		b = le.AppendUint32(b, uint32(r.length))
 		b = le.AppendUint32(b, required)
@@ -229,7 +222,7 @@ func (im *Image) metadata() []byte {
 	}{
 		{itemParameters, required, le.AppendUint32(le.AppendUint32(nil, uint32(im.block)), 0)}, // no parent
 		{itemSize, ofDisk | required, le.AppendUint64(nil, uint64(im.Size()))},
-		{itemID, ofDisk | required, put(nil, im.o.ID)},
+		{itemID, ofDisk | required, disk.AppendGUID(nil, im.o.ID)},
 		{itemLogical, ofDisk | required, le.AppendUint32(nil, sector)},
 		{itemPhysical, ofDisk | required, le.AppendUint32(nil, physicalSector)},
 	}
@@ -238,7 +231,7 @@ func (im *Image) metadata() []byte {
 	table = le.AppendUint16(table, uint16(len(items)))
 	table = append(table, make([]byte, 20)...)
 	for _, i := range items {
-		table = put(table, i.id)
+		table = disk.AppendGUID(table, i.id)
 		table = le.AppendUint32(table, uint32(section+len(values)))
 		table = le.AppendUint32(table, uint32(len(i.value)))
 		table = le.AppendUint32(table, i.flags)

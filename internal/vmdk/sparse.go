@@ -58,22 +58,16 @@ func (im *Image) writeTables(at int64) error {
 	if _, err := im.f.WriteAt(directory, at*sector); err != nil {
 		return err
 	}
-	const most = 64 << 10
-	row := make([]byte, 0, most)
-	begin := int64(0) // grain of the first entry in row
-	flush := func() error {
-		_, err := im.f.WriteAt(row, first*sector+begin*4)
+	const most = 64 << 10 // entries that are in memory
+	row := make([]byte, 0, most*4)
+	for run := range im.blocks.Runs(most) {
 		row = row[:0]
-		return err
-	}
-	for n, ordinal := range im.blocks.All() {
-		if next := begin + int64(len(row)/4); n != next || len(row) == most {
-			if err := flush(); err != nil {
-				return err
-			}
-			begin = n
+		for i := range run.Count {
+			row = binary.LittleEndian.AppendUint32(row, uint32(im.placed.At(run.Ordinal+i)/sector))
 		}
-		row = binary.LittleEndian.AppendUint32(row, uint32(im.placed.At(ordinal)/sector))
+		if _, err := im.f.WriteAt(row, first*sector+run.First*4); err != nil {
+			return err
+		}
 	}
-	return flush()
+	return nil
 }

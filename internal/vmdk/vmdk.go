@@ -218,7 +218,7 @@ func (h header) bytes() []byte {
 	b = le.AppendUint64(b, uint64(h.redundant))
 	b = le.AppendUint64(b, h.directory)
 	b = le.AppendUint64(b, uint64(h.overhead))
-	b = append(b, 0)           // shut down cleanly
+	b = append(b, 0)            // shut down cleanly
 	b = append(b, "\n \r\n"...) // for the newline test
 	b = le.AppendUint16(b, h.compression)
 	return b[:sector]
