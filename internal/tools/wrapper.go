@@ -12,7 +12,7 @@ import (
 
 // Judges are the outside programs that ingot's tests hold its work against.
 var Judges = Set{Name: "judges", Packages: []string{
-	"busybox-static",
+	"7zip-standalone", "busybox-static",
 	"dosfstools",
 	"e2fsprogs",
 	"fdisk",
@@ -45,7 +45,8 @@ func (d Dir) Wrappers() (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("cannot make a directory of programs: %w", err)
 	}
-	for _, bin := range []string{"usr/bin", "usr/sbin"} {
+	// 7-Zip keeps its program aside, behind a script of that name.
+	for _, bin := range []string{"usr/bin", "usr/sbin", "usr/lib/7zip"} {
 		names, err := os.ReadDir(filepath.Join(d.Path, bin))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", fmt.Errorf("cannot list programs: %w", err)

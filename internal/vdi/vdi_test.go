@@ -15,7 +15,7 @@ var (
 )
 
 var format = disktest.Format{
-	QEMU: "vdi", Unit: block, Most: maxSize, Alone: true, Size: Size,
+	QEMU: "vdi", SevenZip: "VDI", Unit: block, Most: maxSize, Alone: true, Size: Size,
 	Create: func(f *os.File, size int64, extents []disk.Extent, _ int) (disk.Image, error) {
 		im, err := Create(f, size, extents, Options{ID: identity, Changed: changed})
 		if err != nil {

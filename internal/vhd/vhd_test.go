@@ -21,7 +21,7 @@ var identity = [16]byte{0x1f, 0x2e, 0x3d, 0x4c, 0x5b, 0x6a, 0x79, 0x88, 0x97, 0x
 func format(o Options) disktest.Format {
 	o.ID, o.Time = identity, 1731000000
 	f := disktest.Format{
-		QEMU: "vpc", Unit: block, Most: maxSize, NoCheck: true, Alone: true,
+		QEMU: "vpc", SevenZip: "VHD", Unit: block, Most: maxSize, NoCheck: true, Alone: true,
 		Size: func(n int64) int64 { return Size(n, o) },
 		Create: func(f *os.File, size int64, extents []disk.Extent, _ int) (disk.Image, error) {
 			im, err := Create(f, size, extents, o)

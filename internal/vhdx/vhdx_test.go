@@ -14,7 +14,7 @@ var (
 )
 
 var format = disktest.Format{
-	QEMU: "vhdx", Unit: mib, Most: maxSize, Alone: true, Size: Size,
+	QEMU: "vhdx", SevenZip: "VHDX", Unit: mib, Most: maxSize, Alone: true, Size: Size,
 	Create: func(f *os.File, size int64, extents []disk.Extent, _ int) (disk.Image, error) {
 		im, err := Create(f, size, extents, Options{ID: identity, Content: content})
 		if err != nil {

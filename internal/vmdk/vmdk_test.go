@@ -15,7 +15,7 @@ var identity = [16]byte{0x1f, 0x2e, 0x3d, 0x4c, 0x5b, 0x6a, 0x79, 0x88, 0x97, 0x
 
 func format(k Kind) disktest.Format {
 	return disktest.Format{
-		QEMU: "vmdk", Unit: grain, Most: maxSize, Alone: k == MonolithicSparse,
+		QEMU: "vmdk", SevenZip: "VMDK", Unit: grain, Most: maxSize, Alone: k == MonolithicSparse,
 		Create: func(f *os.File, size int64, extents []disk.Extent, workers int) (disk.Image, error) {
 			im, err := Create(f, size, extents, Options{Kind: k, ID: identity, Workers: workers})
 			if err != nil {

@@ -25,10 +25,11 @@ import (
 
 // A Format is a writer under test, with one set of options.
 type Format struct {
-	QEMU    string // QEMU's name of it
-	Unit    int64  // bytes of a block
-	Most    int64  // the largest disk, in bytes
-	NoCheck bool   // qemu-img check knows nothing of it
+	QEMU     string // QEMU's name of it
+	SevenZip string // and 7-Zip's
+	Unit     int64  // bytes of a block
+	Most     int64  // the largest disk, in bytes
+	NoCheck  bool   // qemu-img check knows nothing of it
 	// Alone says that no scratch file is needed beside the image, so that Finish
 	// has nothing to do that could be interrupted.
 	Alone bool
@@ -198,15 +199,29 @@ func (f Format) judges(t *testing.T) {
 		})
 	}
 	t.Run("large", f.large)
-	t.Run("and back", func(t *testing.T) {
-		pieces := []Piece{{3<<20 + 7, Noise(4, 5<<20, true)}}
-		size := f.size(20 << 20)
-		raw, back := Raw(t, size, pieces), filepath.Join(t.TempDir(), "back")
-		judge.Run(t, "qemu-img", "convert", "-f", f.QEMU, "-O", "raw", f.Image(t, size, pieces, 0), back)
-		if digestOf(t, raw) != digestOf(t, back) {
-			t.Error("converted back it is another disk")
-		}
-	})
+	t.Run("and back", f.back)
+}
+
+// back has two programs that know nothing of each other get the disk's bytes out
+// of an image.
+func (f Format) back(t *testing.T) {
+	pieces := []Piece{{3<<20 + 7, Noise(4, 5<<20, true)}, {50 << 20, Noise(5, 1000, false)}}
+	size := f.size(70 << 20)
+	image, want := f.Image(t, size, pieces, 0), digestOf(t, Raw(t, size, pieces))
+	raw := filepath.Join(t.TempDir(), "raw")
+	judge.Run(t, "qemu-img", "convert", "-f", f.QEMU, "-O", "raw", image, raw)
+	if digestOf(t, raw) != want {
+		t.Error("converted back by QEMU it is another disk")
+	}
+	dir := t.TempDir()
+	judge.Run(t, "7zz", "x", "-t"+f.SevenZip, "-o"+dir, image)
+	out, err := os.ReadDir(dir)
+	if err != nil || len(out) != 1 {
+		t.Fatalf("7-Zip makes %v of it, %v", out, err)
+	}
+	if digestOf(t, filepath.Join(dir, out[0].Name())) != want {
+		t.Error("extracted by 7-Zip it is another disk")
+	}
 }
 
 // large looks at some places of disks that QEMU takes a minute to compare whole.
