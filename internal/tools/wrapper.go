@@ -12,7 +12,8 @@ import (
 
 // Judges are the outside programs that ingot's tests hold its work against.
 var Judges = Set{Name: "judges", Packages: []string{
-	"7zip-standalone", "busybox-static",
+	"7zip-standalone",
+	"busybox-static",
 	"dosfstools",
 	"e2fsprogs",
 	"fdisk",

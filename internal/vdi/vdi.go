@@ -48,7 +48,8 @@ func Size(n int64) int64 { return (n + sector - 1) / sector * sector }
 
 // An Image is a VDI file being written.
 type Image struct {
-	*disk.Placed
+	disk.Disk
+	placed *disk.Placed
 	f      *os.File
 	o      Options
 	blocks disk.Blocks
@@ -81,7 +82,8 @@ func create(f *os.File, size int64, extents []disk.Extent, o Options) (*Image, e
 		return nil, err
 	}
 	im := &Image{f: f, o: o, blocks: blocks}
-	im.Placed, err = blocks.In(f, (mapAt+blocks.Total()*4+block-1)/block*block, block)
+	im.placed, err = blocks.In(f, (mapAt+blocks.Total()*4+block-1)/block*block, block)
+	im.Disk = im.placed
 	return im, err
 }
 
@@ -109,7 +111,7 @@ func (im *Image) header() []byte {
 	b = le.AppendUint32(b, 0) // no flags
 	b = b[:len(b)+256]        // no comment
 	b = le.AppendUint32(b, mapAt)
-	b = le.AppendUint32(b, uint32(im.At(0)))
+	b = le.AppendUint32(b, uint32(im.placed.At(0)))
 	b = append(b, make([]byte, 12)...) // a geometry that is no longer used
 	b = le.AppendUint32(b, sector)
 	b = le.AppendUint32(b, 0)

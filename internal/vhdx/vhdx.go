@@ -80,7 +80,8 @@ func Size(n int64) int64 { return (n + sector - 1) / sector * sector }
 
 // An Image is a VHDX file being written.
 type Image struct {
-	*disk.Placed
+	disk.Disk
+	placed *disk.Placed
 	f      *os.File
 	o      Options
 	block  int64
@@ -117,7 +118,8 @@ func create(f *os.File, size int64, extents []disk.Extent, o Options) (*Image, e
 	if err := f.Truncate(0); err != nil {
 		return nil, err
 	}
-	im.Placed, err = im.blocks.In(f, tableAt+im.tableBytes(), im.block)
+	im.placed, err = im.blocks.In(f, tableAt+im.tableBytes(), im.block)
+	im.Disk = im.placed
 	return im, err
 }
 
@@ -260,7 +262,7 @@ func (im *Image) table() []byte {
 		b[(n+n/im.perChunk())*8] = blockZero
 	}
 	for n, ordinal := range im.blocks.All() {
-		le.PutUint64(b[(n+n/im.perChunk())*8:], uint64(im.At(ordinal))|blockPresent)
+		le.PutUint64(b[(n+n/im.perChunk())*8:], uint64(im.placed.At(ordinal))|blockPresent)
 	}
 	return b
 }

@@ -26,7 +26,7 @@ import (
 // A Format is a writer under test, with one set of options.
 type Format struct {
 	QEMU     string // QEMU's name of it
-	SevenZip string // and 7-Zip's
+	SevenZip string // and 7-Zip's; empty when it cannot read it
 	Unit     int64  // bytes of a block
 	Most     int64  // the largest disk, in bytes
 	NoCheck  bool   // qemu-img check knows nothing of it
@@ -212,6 +212,9 @@ func (f Format) back(t *testing.T) {
 	judge.Run(t, "qemu-img", "convert", "-f", f.QEMU, "-O", "raw", image, raw)
 	if digestOf(t, raw) != want {
 		t.Error("converted back by QEMU it is another disk")
+	}
+	if f.SevenZip == "" {
+		return
 	}
 	dir := t.TempDir()
 	judge.Run(t, "7zz", "x", "-t"+f.SevenZip, "-o"+dir, image)
