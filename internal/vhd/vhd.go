@@ -12,8 +12,8 @@
 // VirtualBox go by the bytes. QEMU goes by the geometry, as Virtual PC did, unless
 // it knows the creator's four letters as those of a program that means the bytes.
 // So images say that they are from "qem2", as those of qemu-img with its option
-// force_size do, which are uploaded to Azure every day; then all readers agree on
-// the bytes. A name of our own would cost the disk its last sectors in QEMU.
+// force_size do, which Azure's own instructions use; then all readers agree on the
+// bytes. A name of our own would cost the disk its last sectors in QEMU.
 // The geometry stands beside it as the specification computes it, for firmware.
 //
 // # Azure
