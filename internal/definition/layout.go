@@ -16,6 +16,10 @@ type Layout struct {
 	Text string // YAML; "" is the usual one
 }
 
+// layoutTypes are the file systems that can be made, with swap. Package layout
+// writes them.
+var layoutTypes = []string{"ext4", "swap", "vfat"}
+
 // usual is the layout that is meant where nothing is said.
 const usual = "hybrid"
 
@@ -36,7 +40,7 @@ func (l Layout) On(arch string, firmware []string) (*blockdevice.Config, error) 
 }
 
 func layoutParams(arch string, firmware []string) blockdevice.Params {
-	return blockdevice.Params{Arch: arch, Firmware: firmware, RootType: "ext4", RootLabel: "root", Types: []string{"ext4", "swap", "vfat"}}
+	return blockdevice.Params{Arch: arch, Firmware: firmware, RootType: "ext4", RootLabel: "root", Types: layoutTypes}
 }
 
 // layout reads the layout for each architecture, and holds the firmware against it.

@@ -17,6 +17,7 @@ func TestSchemaIsShipped(t *testing.T) { held(t, "../../schema/ingot.schema.json
 
 func TestReferenceIsShipped(t *testing.T) {
 	held(t, "../../docs/reference/definition.md", Reference())
+	held(t, "../../docs/reference/layout.md", LayoutReference())
 }
 
 func schemaOf(t *testing.T) *jsonschema.Schema {

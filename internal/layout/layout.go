@@ -28,9 +28,6 @@ type Resolved struct {
 	identity digest.Digest
 }
 
-// Types are the file systems that can be made here, with swap.
-var Types = []string{"ext4", "swap", "vfat"}
-
 // Resolve gives a description its identities. Identity is what all GUIDs and UUIDs
 // are derived from that the description does not say: a digest that differs between
 // images that may meet on one machine, such as the lock's.

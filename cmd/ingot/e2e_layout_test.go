@@ -1,0 +1,114 @@
+package main_test
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+
+	"ingot/internal/judge"
+)
+
+// thinLayout starts by a BIOS from an MBR, with all but /boot on thin volumes.
+const thinLayout = `layout:
+- local_loop: {name: image0}
+- partitioning:
+    base: image0
+    label: mbr
+    partitions:
+    - {name: boot, size: 256MiB, flags: [boot, primary], mkfs: {type: ext4, mount: {mount_point: /boot, fstab: {by: uuid}}}}
+    - {name: rest, type: lvm, size: 100%, flags: [primary]}
+- lvm:
+    name: lvm
+    pvs: [{name: pv, base: rest}]
+    vgs: [{name: vg, base: [pv]}]
+    lvs:
+    - {name: pool, base: vg, type: thin-pool, size: 2GiB}
+    - {name: root-a, base: vg, type: thin, thin-pool: pool, size: 8GiB, mkfs: {type: ext4, label: root, mount: {mount_point: /, fstab: {by: uuid, fsck-passno: 1}}}}
+    - {name: var, base: vg, type: thin, thin-pool: pool, size: 4GiB, mkfs: {type: ext4, label: var, mount: {mount_point: /var, fstab: {}}}}
+    - {name: swap, base: vg, size: 128MiB, mkfs: {type: swap, mount: {mount_point: none, fstab: {by: uuid}}}}
+`
+
+// sharedLayout has the shape of the layout that diskimage-builder ships for UEFI, on a
+// disk whose size is said, with a file system that all systems read.
+const sharedLayout = `layout:
+- local_loop: {name: image0, size: 3GiB}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+    - {name: ESP, type: EF00, size: 200MiB, mkfs: {type: vfat, mount: {mount_point: /boot/efi, fstab: {options: defaults, fsck-passno: 2}}}}
+    - {name: BSP, type: EF02, size: 8MiB}
+    - {name: data, type: data, size: 100MiB, mkfs: {type: vfat, label: DATA, mount: {mount_point: /srv/data, fstab: {}}}}
+    - {name: root, type: "8300", size: 100%, mkfs: {type: ext4, mount: {mount_point: /, fstab: {options: defaults, fsck-passno: 1}}}}
+files: [{path: /srv/data/READ.ME, content: "hello\n"}]
+`
+
+// layout judges disks that are divided in other ways than the usual: the kernel, lvm2 and
+// systemd of a stock Debian find, mount and write everything.
+func (c *court) layout(t *testing.T) {
+	define := func(name, layout string) string {
+		return strings.NewReplacer("small", name, "[tar]", "[raw]").Replace(minimal) + layout
+	}
+	for _, test := range []struct {
+		name, layout, firmware string
+		full                   bool
+		checks                 []string // pairs: what is asked, and what must be said
+	}{
+		{"thin", thinLayout, "bios", false, []string{
+			"lvs --noheadings --separator , -o lv_name,segtype,lv_size --units m | tr -d ' '", `^pool,thin-pool,2048.00m\nroot-a,thin,8192.00m\nswap,linear,128.00m\nvar,thin,4096.00m\n$`,
+			"findmnt --real --noheadings --list -o TARGET,SOURCE,FSTYPE | tr -s ' '", `(?m)^/ /dev/mapper/vg-root--a ext4\s*$`,
+			"findmnt --noheadings -o SOURCE /boot", `^/dev/vda1\n$`,
+			"findmnt --noheadings -o SOURCE,FSTYPE /var", `^/dev/mapper/vg-var +ext4\n$`,
+			"swapon --show=TYPE,SIZE --noheadings", `^partition +128M\n$`,
+			"dd if=/dev/urandom of=/var/x bs=1M count=300 status=none && sync && echo 3 >/proc/sys/vm/drop_caches && cat /var/x >/dev/null; dmesg | grep -ciE 'thin.*(error|fail)|I/O error' || true", `^0\n$`,
+			"umount /boot && e2fsck -fn /dev/vda1 && mount /boot", `Pass 5`,
+			"update-grub && lvcreate -q -n more -V 1G --thinpool vg/pool && vgck vg", ``,
+		}},
+		{"shared", sharedLayout, "uefi", false, []string{
+			"cat /srv/data/READ.ME", `^hello\n$`,
+			"findmnt --noheadings -o FSTYPE /srv/data", `^vfat\n$`,
+			"lsblk -no SIZE /dev/vda", `^3G`,
+		}},
+		{"form-lvm", "layout: hybrid-lvm\n", "uefi", true, []string{"findmnt -no SOURCE /", `^/dev/mapper/system-root\n$`, "update-grub", ""}},
+		{"form-lvm", "layout: hybrid-lvm\nboot: {secure: true}\n", "secure", true, []string{"findmnt -no SOURCE /", `^/dev/mapper/system-root\n$`}},
+		{"form-efi", "layout: efi\n", "uefi", true, []string{"findmnt -no SOURCE /", `^/dev/vda2\n$`}},
+		{"form-bios", "layout: bios\n", "bios", true, []string{"findmnt -no SOURCE /", `^/dev/vda2\n$`}},
+	} {
+		if test.full && !c.full {
+			continue
+		}
+		t.Run(test.name, func(t *testing.T) {
+			p := c.project(t, map[string]string{"ingot.yaml": define(test.name, test.layout)})
+			p.build(t)
+			raw := p.path("out/" + test.name + "-amd64.raw")
+			if out := judge.Run(t, "sfdisk", "-V", raw); !strings.Contains(out, "No errors detected") {
+				t.Errorf("sfdisk -V: %s", out)
+			}
+			asked := []string{"boot", raw, "--firmware", test.firmware, "--timeout", "8m", "--json", "--run", "systemctl is-system-running --wait", "--run", "systemctl --failed --no-legend --plain"}
+			want := []string{`^running\n$`, `^$`}
+			for i := 0; i < len(test.checks); i += 2 {
+				asked, want = append(asked, "--run", test.checks[i]), append(want, test.checks[i+1])
+			}
+			v := p.ingot(t, asked...)
+			var said struct {
+				Commands []struct{ Run, Output string }
+			}
+			parse(t, []byte(v.out), &said)
+			if v.code != 0 || len(said.Commands) != len(want) {
+				t.Errorf("boot: exit code %d, %d commands\n%s", v.code, len(said.Commands), tail(v.err, 30))
+			}
+			for i, a := range said.Commands {
+				if !regexp.MustCompile(want[i]).MatchString(a.Output) {
+					t.Errorf("%s says %q, want %s", a.Run, a.Output, want[i])
+				}
+			}
+		})
+	}
+	t.Run("refused", func(t *testing.T) {
+		p := c.project(t, map[string]string{"ingot.yaml": define("thin", strings.Replace(thinLayout, "flags: [boot, primary]", "flags: [primry]", 1))})
+		p.refuse(t, 3, []string{"ingot.yaml:", `flag "primry" is unknown`, `did you mean "primary"`}, "check")
+		q := c.project(t, map[string]string{"ingot.yaml": define("shared", strings.Replace(sharedLayout, "3GiB", "400MiB", 1))})
+		q.refuse(t, 9, []string{"root", "needs", "hint:"}, "build", "--to", "out")
+		artifactsOnly(t, q.path("out"))
+	})
+}

@@ -1,0 +1,95 @@
+package definition
+
+import (
+	"fmt"
+	"strings"
+
+	"ingot/internal/blockdevice"
+)
+
+// LayoutReference is docs/reference/layout.md: the short forms, and every node with
+// its keys, made from what reads them.
+func LayoutReference() []byte {
+	var b strings.Builder
+	b.WriteString(layoutHead)
+	b.WriteString("| name | what it is |\n|---|---|\n")
+	for _, f := range blockdevice.Forms {
+		fmt.Fprintf(&b, "| `%s` | %s |\n", f.Name, f.Doc)
+	}
+	text, err := blockdevice.FormText(usual, blockdevice.Params{Arch: "amd64"})
+	if err == nil {
+		fmt.Fprintf(&b, "\nEach is written in the language below. This is %s on amd64:\n\n```yaml\nlayout:\n%s```\n", usual, text)
+	}
+	b.WriteString(layoutNodes)
+	for _, k := range blockdevice.Reference() {
+		fmt.Fprintf(&b, "\n### %s\n\n%s\n\n| key | default | meaning |\n|---|---|---|\n", k.Kind, k.Doc)
+		for _, key := range k.Keys {
+			def := key.Default
+			if key.Must {
+				def = "required"
+			}
+			ours := ""
+			if key.Ours {
+				ours = " *"
+			}
+			fmt.Fprintf(&b, "| `%s`%s | %s | %s |\n", key.Name, ours, strings.ReplaceAll(def, "|", `\|`), strings.ReplaceAll(key.Doc, "|", `\|`))
+		}
+	}
+	fmt.Fprintf(&b, layoutTail, code(layoutTypes...))
+	return []byte(b.String())
+}
+
+const layoutHead = `# Layouts: how a disk is divided
+
+<!-- Made from internal/blockdevice. Change that, then run: go generate ./internal/definition -->
+
+The key ` + "`layout`" + ` of a [definition](definition.md) says how disk images are divided: it is the name of a layout, or a list of nodes in the
+block-device language of diskimage-builder, whose files are taken as they are. What cannot be, and what nothing could start from, ` + "`ingot check`" + ` says, with line and column.
+
+## Names
+
+`
+
+const layoutNodes = `
+The root of hybrid, efi and bios is last and takes what room its disk has when a machine starts. A disk without a size is as large as its content and
+the output's ` + "`free`" + ` need.
+
+## Nodes
+
+A layout of one's own is a list of nodes. A node stands on another, its base: named by the key ` + "`base`" + `, or by standing within it. This is a disk with an MBR, a
+file system for /boot, and the rest on thin volumes:
+
+` + "```yaml" + `
+layout:
+- local_loop: {name: image0}
+- partitioning:
+    base: image0
+    label: mbr
+    partitions:
+    - {name: boot, size: 256MiB, flags: [boot, primary], mkfs: {type: ext4, mount: {mount_point: /boot, fstab: {by: uuid}}}}
+    - {name: rest, type: lvm, size: 100%, flags: [primary]}
+- lvm:
+    pvs: [{name: pv, base: rest}]
+    vgs: [{name: vg, base: [pv]}]
+    lvs:
+    - {name: pool, base: vg, type: thin-pool, size: 4GiB}
+    - {name: root, base: vg, type: thin, thin-pool: pool, size: 20GiB, mkfs: {type: ext4, mount: {mount_point: /, fstab: {by: uuid, fsck-passno: 1}}}}
+    - {name: var, base: vg, type: thin, thin-pool: pool, size: 20GiB, mkfs: {type: ext4, mount: {mount_point: /var, fstab: {by: uuid}}}}
+    - {name: swap, base: vg, size: 1GiB, mkfs: {type: swap, mount: {mount_point: none, fstab: {by: uuid}}}}
+` + "```" + `
+
+Sizes have a number and a unit: KiB, MiB, GiB, TiB are powers of 1024; K, M, G, T, with or without B, powers of 1000; case matters. A size in percent is of what is left.
+` + "`fit`" + ` is what the content needs. UUIDs that nothing says are derived from the lock.
+
+A machine starts by UEFI from a partition of type ` + "`esp`" + ` with a vfat, by a BIOS through a partition of type ` + "`bios`" + ` on GPT or the first MiB on MBR. What ` + "`boot.firmware`" + ` asks
+for must be there; where it says nothing, it is what the layout has. GRUB reads /boot from a partition, or from a linear or striped volume, and not from a thin one.
+
+Keys marked * are not diskimage-builder's.
+`
+
+const layoutTail = `
+## Not supported yet
+
+Refused with exit code 3: more than one disk, sectors of 4096 bytes, LUKS, verity, subvolumes, and of types of mkfs all but %s. Of ` + "`opts`" + ` of mkfs, ext4's ` + "`-m`, `-i`, `-J size=`, `-b 4096` and `-I 256`" + `
+are known.
+`
