@@ -35,7 +35,7 @@ func newBootCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "boot [ARTIFACT|DEFINITION]",
 		Short: "Start an artifact in QEMU and wait until it works",
-		Long: `boot starts a raw or qcow2 artifact in QEMU and waits for evidence that it works:
+		Long: `boot starts a disk image in QEMU and waits for evidence that it works:
 a login prompt on its serial console, or what --expect asks for. It exits 0, or 8
 with the console's last lines. The file is opened for reading only; whatever the
 machine writes is gone when it ends. Of a definition (a directory or an

@@ -67,7 +67,7 @@ func (c *court) layout(t *testing.T) {
 		{"shared", sharedLayout, "uefi", false, []string{
 			"cat /srv/data/READ.ME", `^hello\n$`,
 			"findmnt --noheadings -o FSTYPE /srv/data", `^vfat\n$`,
-			"lsblk -no SIZE /dev/vda", `^3G`,
+			"lsblk -dno SIZE /dev/vda", `^ *3G\n$`,
 		}},
 		{"form-lvm", "layout: hybrid-lvm\n", "uefi", true, []string{"findmnt -no SOURCE /", `^/dev/mapper/system-root\n$`, "update-grub", ""}},
 		{"form-lvm", "layout: hybrid-lvm\nboot: {secure: true}\n", "secure", true, []string{"findmnt -no SOURCE /", `^/dev/mapper/system-root\n$`}},

@@ -103,8 +103,8 @@ func arguments(s Spec, w wires, accel, version string) []string {
 	for i, d := range w.drives {
 		name := "disk" + strconv.Itoa(i)
 		node := map[string]any{"driver": string(d.format), "node-name": name, "read-only": true, "file": file(name+"-file", d.disk, false)}
-		if d.format == Qcow2 {
-			node["backing"] = nil
+		if d.format == Qcow2 || d.format == VMDK {
+			node["backing"] = nil // whatever the file says of one
 		}
 		block(node)
 		block(map[string]any{

@@ -17,10 +17,14 @@ import (
 // A Format is how a disk's content lies in its file.
 type Format string
 
-// The formats that a machine can boot.
+// The formats that a machine can boot, by QEMU's names.
 const (
 	Raw   Format = "raw"
 	Qcow2 Format = "qcow2"
+	VMDK  Format = "vmdk"
+	VHD   Format = "vpc"
+	VHDX  Format = "vhdx"
+	VDI   Format = "vdi"
 )
 
 // An image is an open disk file.
@@ -57,7 +61,7 @@ func readImage(file *os.File, d Disk) (image, error) {
 	}
 	if !info.Mode().IsRegular() {
 		return image{}, fault.Newf(fault.Usage, "disk %s: not a regular file", d.Path).
-			WithHint("boot takes a raw or qcow2 artifact")
+			WithHint(takes)
 	}
 	head := make([]byte, 1024)
 	n, err := file.ReadAt(head, 0)
@@ -66,11 +70,16 @@ func readImage(file *os.File, d Disk) (image, error) {
 	}
 	head = head[:n]
 	found := sniff(head)
+	if tail := tailOf(file, info.Size()); found == "" || found == Raw {
+		if bytes.HasPrefix(tail, vhdMagic) {
+			found, head = VHD, tail
+		}
+	}
 	format := d.Format
 	if format == "" {
 		if format = found; format == "" {
-			return image{}, fault.Newf(fault.Usage, "disk %s: neither a qcow2 nor a disk with a boot sector", d.Path).
-				WithHint("boot takes a raw or qcow2 artifact")
+			return image{}, fault.Newf(fault.Usage, "disk %s: neither of a format that is known here nor a disk with a boot sector", d.Path).
+				WithHint(takes)
 		}
 	}
 	img := image{file: file, format: format, size: info.Size()}
@@ -84,11 +93,18 @@ func readImage(file *os.File, d Disk) (image, error) {
 			return image{}, fault.Newf(fault.Usage, "disk %s: %d bytes are no whole number of sectors", d.Path, img.size).
 				WithHint("the file may be truncated; build or pull it again")
 		}
+	case VMDK, VHD, VHDX, VDI:
+		if img.size, err = sizeOf(format, file, head); err != nil {
+			return image{}, fault.Newf(fault.Usage, "disk %s: %w", d.Path, err)
+		}
 	default:
 		return image{}, fault.Newf(fault.Usage, "disk %s: format %q: not supported", d.Path, format)
 	}
 	return img, nil
 }
+
+// takes is what to boot instead.
+const takes = "boot takes a disk image: raw, qcow2, vmdk, vhd, vhdx or vdi"
 
 var qcow2Magic = []byte("QFI\xfb")
 
@@ -97,6 +113,14 @@ func sniff(head []byte) Format {
 	switch {
 	case bytes.HasPrefix(head, qcow2Magic):
 		return Qcow2
+	case bytes.HasPrefix(head, vmdkMagic):
+		return VMDK
+	case bytes.HasPrefix(head, vhdMagic):
+		return VHD
+	case bytes.HasPrefix(head, vhdxMagic):
+		return VHDX
+	case len(head) >= 0x44 && binary.LittleEndian.Uint32(head[0x40:]) == vdiMagic:
+		return VDI
 	case len(head) >= 512 && head[510] == 0x55 && head[511] == 0xaa:
 		return Raw
 	}

@@ -1,6 +1,7 @@
 package vm
 
 import (
+	"bytes"
 	"encoding/binary"
 	"os"
 	"os/exec"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"ingot/internal/fault"
+	"ingot/internal/judge"
 )
 
 // header is a qcow2 header with a change.
@@ -34,8 +36,8 @@ func TestOpenImage(t *testing.T) {
 		{"qcow2", header(nil), "", "qcow2 1073741824", 0},
 		{"raw", boot, "", "raw 1024", 0},
 		{"raw that is said to be", make([]byte, 512), Raw, "raw 512", 0},
-		{"neither", make([]byte, 512), "", "neither a qcow2 nor a disk with a boot sector", fault.Usage},
-		{"empty", nil, "", "neither a qcow2 nor a disk with a boot sector", fault.Usage},
+		{"neither", make([]byte, 512), "", "neither of a format that is known here nor a disk with a boot sector", fault.Usage},
+		{"empty", nil, "", "neither of a format that is known here nor a disk with a boot sector", fault.Usage},
 		{"raw cut short", boot[:1000], "", "1000 bytes are no whole number of sectors", fault.Usage},
 		{"qcow2 cut short", header(nil)[:80], "", "no whole qcow2 header", fault.Usage},
 		{"backing file", header(func(b []byte) { be.PutUint64(b[8:], 512) }), "", "qcow2 has a backing file: not supported", fault.Usage},
@@ -44,7 +46,10 @@ func TestOpenImage(t *testing.T) {
 		{"version", header(func(b []byte) { be.PutUint32(b[4:], 4) }), "", "qcow2 of version 4: not supported", fault.Usage},
 		{"huge", header(func(b []byte) { be.PutUint64(b[24:], 1<<63) }), "", "qcow2 of 9223372036854775808 bytes: not supported", fault.Usage},
 		{"not what it is said to be", boot, Qcow2, "no qcow2 header", fault.Usage},
-		{"unknown format", boot, "vmdk", `format "vmdk": not supported`, fault.Usage},
+		{"unknown format", boot, "qed", `format "qed": not supported`, fault.Usage},
+		{"vmdk that is a descriptor", append([]byte("KDMV"), make([]byte, 600)...), "", "vmdk of 0 bytes: not supported", fault.Usage},
+		{"vhd of differences", footer(4), "", "vhd of type 4: not supported", fault.Usage},
+		{"vhdx cut short", append([]byte("vhdxfile"), make([]byte, 600)...), "", "no region table of a vhdx", fault.Usage},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "disk")
@@ -95,6 +100,55 @@ func TestOverlayIsSound(t *testing.T) {
 			}
 		}
 	}
+}
+
+// footer is a VHD's, of a type.
+func footer(kind byte) []byte {
+	b := make([]byte, 512)
+	copy(b, "conectix")
+	b[63] = kind
+	return b
+}
+
+// qemu-img makes what other hypervisors have; the formats are known by their content.
+func TestForeignDisks(t *testing.T) {
+	for _, row := range []struct {
+		format  Format
+		options string
+	}{
+		{VMDK, "subformat=monolithicSparse"}, {VMDK, "subformat=streamOptimized"}, {VHD, "subformat=dynamic,force_size=on"}, {VHD, "subformat=fixed,force_size=on"},
+		{VHDX, "subformat=dynamic"}, {VHDX, "subformat=fixed"}, {VDI, "static=off"},
+	} {
+		path := filepath.Join(t.TempDir(), "disk")
+		judge.Run(t, "qemu-img", "create", "-q", "-f", string(row.format), "-o", row.options, path, "117M")
+		img, err := openImage(Disk{Path: path})
+		if err != nil {
+			t.Errorf("%s %s: %v", row.format, row.options, err)
+			continue
+		}
+		img.file.Close()
+		if img.format != row.format || img.size != 117<<20 {
+			t.Errorf("%s %s is taken for a %s of %d bytes", row.format, row.options, img.format, img.size)
+		}
+	}
+}
+
+func FuzzForeignSize(f *testing.F) {
+	f.Add([]byte("KDMV"))
+	f.Add(footer(2))
+	region := make([]byte, 512<<10)
+	copy(region, "vhdxfile")
+	copy(region[192<<10:], "regi\x00\x00\x00\x00\x01")
+	copy(region[192<<10+16:], vhdxMetadata)
+	f.Add(region)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		for _, format := range []Format{VMDK, VHD, VHDX, VDI} {
+			size, err := sizeOf(format, bytes.NewReader(b), b[:min(len(b), 1024)])
+			if err == nil && (size <= 0 || size > maxDisk || size%512 != 0) {
+				t.Fatalf("%s: a disk of %d bytes", format, size)
+			}
+		}
+	})
 }
 
 func FuzzQcow2Size(f *testing.F) {

@@ -51,8 +51,8 @@ type Proof struct {
 	Line string `json:"line"` // the line of the console that showed it, the last if several
 }
 
-// A judge watches lines until it knows.
-type judge struct {
+// A watch reads lines until it knows.
+type watch struct {
 	wanted []Sign // all of them, or one if any is set
 	any    bool
 	broken []Sign
@@ -60,8 +60,8 @@ type judge struct {
 	left   int
 }
 
-func newJudge(e Evidence) *judge {
-	j := &judge{broken: Broken()}
+func newWatch(e Evidence) *watch {
+	j := &watch{broken: Broken()}
 	for _, re := range e.Expect {
 		j.wanted = append(j.wanted, Sign{re.String(), re})
 	}
@@ -73,7 +73,7 @@ func newJudge(e Evidence) *judge {
 }
 
 // look takes one line and says what it proves, if anything.
-func (j *judge) look(line string) (proof *Proof, broken *Proof) {
+func (j *watch) look(line string) (proof *Proof, broken *Proof) {
 	for i, s := range j.wanted {
 		if !j.seen[i] && s.Pattern.MatchString(line) {
 			j.seen[i] = true
@@ -92,7 +92,7 @@ func (j *judge) look(line string) (proof *Proof, broken *Proof) {
 }
 
 // missing names what has not been seen.
-func (j *judge) missing() string {
+func (j *watch) missing() string {
 	if j.any {
 		return "a login prompt"
 	}

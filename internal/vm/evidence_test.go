@@ -34,7 +34,7 @@ func TestJudge(t *testing.T) {
 		{"OVMF", Evidence{}, []string{"BdsDxe: No bootable option or device was found."}, "", "firmware found nothing to boot"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			j := newJudge(row.evidence)
+			j := newWatch(row.evidence)
 			var proof, broken string
 			for _, line := range row.lines {
 				p, b := j.look(line)

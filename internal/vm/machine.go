@@ -264,7 +264,7 @@ func (m *Machine) Last(n int) []string { return m.out.Last(n) }
 // last lines when the deadline of ctx passes, the machine ends, or the
 // console shows that it is [Broken].
 func (m *Machine) Wait(ctx context.Context, e Evidence) (Proof, error) {
-	j := newJudge(e)
+	j := newWatch(e)
 	found := make(chan verdict, 1)
 	unwatch := m.judge(j, found)
 	defer unwatch()
@@ -288,7 +288,7 @@ func (m *Machine) Wait(ctx context.Context, e Evidence) (Proof, error) {
 type verdict struct{ proof, broken *Proof }
 
 // judge feeds the console to a judge until it knows.
-func (m *Machine) judge(j *judge, found chan<- verdict) (stop func()) {
+func (m *Machine) judge(j *watch, found chan<- verdict) (stop func()) {
 	decided := false
 	return m.out.Watch(func(line string, _ bool) {
 		if decided {
@@ -355,7 +355,7 @@ func (m *Machine) Ready(ctx context.Context) (state string, err error) {
 	watching, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	found := make(chan verdict, 1)
-	unwatch := m.judge(newJudge(Evidence{}), found)
+	unwatch := m.judge(newWatch(Evidence{}), found)
 	defer unwatch()
 	go func() {
 		select {
