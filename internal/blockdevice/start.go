@@ -39,8 +39,15 @@ func (c *Config) first(word string) *Partition {
 	return nil
 }
 
-// Firmware is what can start from the disk: "bios", "uefi".
+// Direct stands for what starts a machine without its disk: a hypervisor that is given
+// the kernel. It is the one firmware of a disk without a partition table.
+const Direct = "direct"
+
+// Firmware is what can start from the disk: "bios", "uefi", or [Direct].
 func (c *Config) Firmware() []string {
+	if c.Disks[0].Table == nil {
+		return []string{Direct}
+	}
 	var out []string
 	if c.BIOSBoot() != nil || c.Gap() >= leastGap {
 		out = append(out, "bios")

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"ingot/internal/blockdevice"
 	"ingot/internal/fat"
 )
 
@@ -55,6 +56,9 @@ func MakeLoader(ctx context.Context, tools Tools, o LoaderOptions) (Loader, erro
 	a, err := lookupArch(o.Arch)
 	if err != nil {
 		return Loader{}, err
+	}
+	if slices.Contains(o.Firmware, blockdevice.Direct) {
+		return Loader{}, nil
 	}
 	prefix, err := o.Places.prefix()
 	if err != nil {

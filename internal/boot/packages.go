@@ -2,6 +2,8 @@ package boot
 
 import (
 	"slices"
+
+	"ingot/internal/blockdevice"
 )
 
 // A PackageRequest is what [Packages] goes by.
@@ -35,7 +37,10 @@ func Packages(r PackageRequest) ([]string, error) {
 	}
 	out := []string{
 		kernel, "initramfs-tools", "zstd", "systemd-sysv", "udev", "dbus",
-		"e2fsprogs", "login", "passwd", "grub2-common",
+		"e2fsprogs", "login", "passwd",
+	}
+	if !slices.Contains(r.Firmware, blockdevice.Direct) {
+		out = append(out, "grub2-common")
 	}
 	if !slices.Contains([]string{"buster", "bullseye"}, r.Release) {
 		out = append(out, "systemd-resolved")
@@ -66,6 +71,9 @@ func ToolPackages(arch string, firmware []string, secure bool) ([]string, error)
 	a, err := lookupArch(arch)
 	if err != nil {
 		return nil, err
+	}
+	if slices.Contains(firmware, blockdevice.Direct) {
+		return nil, nil
 	}
 	out := []string{"grub-common"} // grub-mkimage
 	if a.bios && wants(firmware, "bios") {

@@ -20,7 +20,7 @@ type Parts struct {
 	Reader *tree.Reader // of the tree's contents
 	Loader boot.Loader
 	Epoch  int64 // of all that has a time, seconds since 1970
-	Free   int64 // bytes free in the root's file system, where its size is not said
+	Free   int64 // bytes free in each file system whose size is not said
 }
 
 // An Image is a whole disk, planned.
@@ -142,7 +142,7 @@ func (b *builder) freeIn(fs *blockdevice.Mkfs) int64 {
 	switch {
 	case fs.Free > 0:
 		return fs.Free
-	case fs == b.Root() && elastic(fs.Device):
+	case elastic(fs.Device):
 		return b.Free
 	}
 	return 0

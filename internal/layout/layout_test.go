@@ -295,7 +295,7 @@ func parts(t testing.TB, r layout.Resolved) layout.Parts {
 		t.Fatal(err)
 	}
 	out := layout.Parts{Tree: made, Reader: p.reader(t), Epoch: 1700000000, Free: 20 << 20}
-	if firmware := r.Firmware(); len(firmware) > 0 {
+	if firmware := r.Firmware(); !slices.Contains(firmware, blockdevice.Direct) {
 		places, err := r.Places()
 		if err != nil {
 			t.Fatal(err)
