@@ -29,6 +29,12 @@
 // boot where there is room. /etc/machine-id is empty: systemd then makes one and
 // keeps it, but does not run its "first boot" units, which would ask questions on
 // the console and enable services that the definition disabled.
+//
+// # System containers
+//
+// A system container (LXC, Incus, OpenVZ) has its host's kernel and an init of
+// its own. [ContainerPackages] and [ContainerFiles] give it what of a machine is
+// left then: systemd, and the network.
 package boot
 
 import (

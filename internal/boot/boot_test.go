@@ -408,3 +408,31 @@ EFI/debian/grub.cfg: # grub-install writes its own over this.
 		}
 	}
 }
+
+func TestContainer(t *testing.T) {
+	for release, want := range map[string]string{
+		"bullseye": "systemd-sysv dbus login passwd",
+		"bookworm": "systemd-sysv dbus login passwd systemd-resolved",
+		"sid":      "systemd-sysv dbus login passwd systemd-resolved",
+	} {
+		if got := strings.Join(ContainerPackages(release), " "); got != want {
+			t.Errorf("%s: packages are %q, want %q", release, got, want)
+		}
+	}
+	// What a machine has of it is the same, and nothing in it boots or mounts.
+	machine, err := Files(params())
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := text(machine, "")
+	for _, f := range ContainerFiles() {
+		if one := text([]File{f}, ""); !strings.Contains(all, one) {
+			t.Errorf("a machine lacks\n%s", one)
+		}
+		for _, part := range []string{"boot", "fstab", "repart", "getty"} {
+			if strings.Contains(f.Path, part) {
+				t.Errorf("a container gets %s", f.Path)
+			}
+		}
+	}
+}

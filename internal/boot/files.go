@@ -32,19 +32,35 @@ func Files(p Params) ([]File, error) {
 	if err != nil {
 		return nil, err
 	}
-	file := func(path, text string) File {
-		return File{Path: path, Kind: tree.File, Mode: 0o644, Data: []byte(text)}
-	}
-	dir := func(path string) File { return File{Path: path, Kind: tree.Dir, Mode: 0o755} }
-	link := func(path, target string) File { return File{Path: path, Kind: tree.Symlink, Mode: 0o777, Link: target} }
-	const units = "/lib/systemd/system/"
-	out := []File{
+	out := append([]File{
 		dir("boot/grub"),
 		file("boot/grub/grub.cfg", p.grubConfig(args)),
 		dir("etc/default"),
 		dir("etc/default/grub.d"),
 		file("etc/default/grub.d/50-ingot.cfg", p.grubDefaults(args)),
+	}, systemFiles()...)
+	if p.Grows {
+		out = append(out, dir("etc/repart.d"), file("etc/repart.d/50-root.conf", repartRoot))
+	}
+	return out, nil
+}
 
+// file, dir and link are root's, with the usual permissions.
+func file(path, text string) File {
+	return File{Path: path, Kind: tree.File, Mode: 0o644, Data: []byte(text)}
+}
+
+func dir(path string) File { return File{Path: path, Kind: tree.Dir, Mode: 0o755} }
+
+func link(path, target string) File {
+	return File{Path: path, Kind: tree.Symlink, Mode: 0o777, Link: target}
+}
+
+// systemFiles are what every system that systemd runs gets, a machine as a
+// container: a network by DHCP, and an identity of its own at its first start.
+func systemFiles() []File {
+	const units = "/lib/systemd/system/"
+	return []File{
 		dir("etc/systemd/network"),
 		file("etc/systemd/network/80-dhcp.network", network),
 		link("etc/resolv.conf", "../run/systemd/resolve/stub-resolv.conf"),
@@ -62,10 +78,6 @@ func Files(p Params) ([]File, error) {
 		dir("var/lib/dbus"),
 		link("var/lib/dbus/machine-id", "/etc/machine-id"),
 	}
-	if p.Grows {
-		out = append(out, dir("etc/repart.d"), file("etc/repart.d/50-root.conf", repartRoot))
-	}
-	return out, nil
 }
 
 // Unwanted lists paths that a tree which became a machine's must not have: what

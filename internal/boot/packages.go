@@ -42,7 +42,7 @@ func Packages(r PackageRequest) ([]string, error) {
 	if !slices.Contains(r.Firmware, blockdevice.Direct) {
 		out = append(out, "grub2-common")
 	}
-	if !slices.Contains([]string{"buster", "bullseye"}, r.Release) {
+	if splitResolved(r.Release) {
 		out = append(out, "systemd-resolved")
 		if r.Release != "bookworm" {
 			out = append(out, "systemd-repart")
@@ -58,6 +58,23 @@ func Packages(r PackageRequest) ([]string, error) {
 		}
 	}
 	return out, nil
+}
+
+// ContainerPackages lists Debian packages that make a minbase tree run as a
+// system container: those of a machine that a container needs too. A container
+// needs no udev: in one, systemd-networkd does not wait for it.
+func ContainerPackages(release string) []string {
+	out := []string{"systemd-sysv", "dbus", "login", "passwd"}
+	if splitResolved(release) {
+		out = append(out, "systemd-resolved")
+	}
+	return out
+}
+
+// splitResolved says whether a release has systemd-resolved in a package of its
+// own.
+func splitResolved(release string) bool {
+	return !slices.Contains([]string{"buster", "bullseye"}, release)
 }
 
 // wants says whether a firmware is among the chosen; none chosen is all.

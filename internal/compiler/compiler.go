@@ -25,7 +25,6 @@ import (
 	"ingot/internal/distro/debian"
 	"ingot/internal/fault"
 	"ingot/internal/fetch"
-	"ingot/internal/format"
 	"ingot/internal/input"
 	"ingot/internal/lock"
 	"ingot/internal/plan"
@@ -346,13 +345,11 @@ func (c *Compiler) resolve(ctx context.Context, def *definition.Definition, l *l
 		}
 		for _, purpose := range plan.Purposes(def) {
 			req := distro.Request{Arch: arch, Start: def.Start, Packages: append(slices.Clone(def.Packages), plan.Implied(def)...), Remove: def.Remove, Recommends: def.Recommends}
-			if purpose == format.Machine {
-				more, err := plan.MachinePackages(def, arch)
-				if err != nil {
-					return fault.Wrap(fault.Definition, err)
-				}
-				req.Packages = append(req.Packages, more...)
+			more, err := plan.PurposePackages(def, arch, purpose)
+			if err != nil {
+				return fault.Wrap(fault.Definition, err)
 			}
+			req.Packages = append(req.Packages, more...)
 			refs, err := resolve(ctx, u, req)
 			if err != nil {
 				return err

@@ -139,6 +139,18 @@ func MachinePackages(def *definition.Definition, arch string) ([]string, error) 
 	return append(packages, l.Packages()...), err
 }
 
+// PurposePackages are what a tree of a purpose gets beside the definition's own
+// packages.
+func PurposePackages(def *definition.Definition, arch, purpose string) ([]string, error) {
+	switch purpose {
+	case format.System:
+		return boot.ContainerPackages(def.Release), nil
+	case format.Machine:
+		return MachinePackages(def, arch)
+	}
+	return nil, nil
+}
+
 // ToolPackages are what the tools tree of a definition needs.
 func ToolPackages(def *definition.Definition) ([]string, error) {
 	var out []string

@@ -15,8 +15,11 @@ import (
 // services enables, disables and masks units.
 func (p *Plan) services(c Chain) keyed {
 	s := p.Definition.Services
-	// Of a definition that makes both, containers lack what only a machine has.
-	lacks := c.Purpose == format.Container && slices.Contains(Purposes(p.Definition), format.Machine)
+	// Of a definition that makes several, containers lack what only a machine has,
+	// and those without an init what a system has.
+	lacks := slices.ContainsFunc(Purposes(p.Definition), func(more string) bool {
+		return slices.Index(format.Purposes(), more) > slices.Index(format.Purposes(), c.Purpose)
+	})
 	return keyed{kind: "services", reads: []any{s, c.Purpose, lacks}, Step: Step{Name: "services", work: func(ctx context.Context, w *worker) error {
 		box, err := w.Box(ctx)
 		if err != nil {
@@ -31,14 +34,14 @@ func (p *Plan) services(c Chain) keyed {
 			case there:
 			case lacks:
 				missing[name] = true
-				w.Progress.Warnf("the container has no unit %s; only the machine's is set", unitName(name))
+				w.Progress.Warnf("the %s has no unit %s; it is set where there is one", c.Purpose, unitName(name))
 			default:
 				return fault.Newf(fault.Definition, "there is no unit %s in the image", name).WithHint("add the package that brings it, or correct the name under services")
 			}
 		}
 		var b strings.Builder
 		b.WriteString(servicesHead)
-		if c.Purpose == format.Machine {
+		if c.Purpose != format.Container {
 			b.WriteString("command -v systemctl >/dev/null || fail 'services need systemd in the image' 'add the package systemd-sysv'\n")
 		}
 		for _, v := range []struct {

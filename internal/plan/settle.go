@@ -35,7 +35,10 @@ func (p *Plan) settle(c Chain) keyed {
 			if err := e.forget(); err != nil {
 				return err
 			}
-			if c.Purpose == format.Machine {
+			switch c.Purpose {
+			case format.System:
+				return e.put(append(boot.ContainerFiles(), e.serviceFiles()...))
+			case format.Machine:
 				return e.machine(c)
 			}
 			return nil
@@ -105,17 +108,30 @@ func (e *edit) machine(c Chain) error {
 		return err
 	}
 	files = append(files, l.Files()...)
+	return e.put(append(files, e.serviceFiles()...))
+}
+
+// serviceFiles are units that make at the first start what an image must not
+// carry.
+func (e *edit) serviceFiles() []boot.File {
+	var files []boot.File
 	if _, ok := e.tree.Lookup("usr/sbin/sshd"); ok {
 		files = append(files, hostKeys()...)
 	}
 	if _, ok := e.tree.Lookup("usr/sbin/make-ssl-cert"); ok {
 		files = append(files, firstBoot("ssl-cert-snakeoil", "Make a self-signed certificate", "!/etc/ssl/private/ssl-cert-snakeoil.key", "/usr/sbin/make-ssl-cert generate-default-snakeoil", "network.target")...)
 	}
+	return files
+}
+
+// put adds files to the tree.
+func (e *edit) put(files []boot.File) error {
 	var set []tree.Entry
 	for _, f := range files {
 		n := e.entry(f.Path, f.Kind, f.Mode)
 		n.Link = f.Link
 		if f.Kind == tree.File {
+			var err error
 			if n, err = e.file(f.Path, f.Mode, f.Data); err != nil {
 				return err
 			}

@@ -49,11 +49,9 @@ func (p *Plan) install(c Chain) keyed {
 	for _, name := range Implied(p.Definition) {
 		asked[name] = true
 	}
-	if c.Purpose == format.Machine {
-		if more, err := MachinePackages(p.Definition, c.Arch); err == nil {
-			for _, name := range more {
-				asked[name] = true
-			}
+	if more, err := PurposePackages(p.Definition, c.Arch, c.Purpose); err == nil {
+		for _, name := range more {
+			asked[name] = true
 		}
 	}
 	names := slices.Sorted(func(yield func(string) bool) {
