@@ -61,10 +61,11 @@ func Packages(r PackageRequest) ([]string, error) {
 }
 
 // ContainerPackages lists Debian packages that make a minbase tree run as a
-// system container: those of a machine that a container needs too. A container
-// needs no udev: in one, systemd-networkd does not wait for it.
+// system container: those of a machine that a container needs too. udev starts
+// where a container may write to /sys, as LXC's may that run without privilege:
+// systemd-networkd waits for it there.
 func ContainerPackages(release string) []string {
-	out := []string{"systemd-sysv", "dbus", "login", "passwd"}
+	out := []string{"systemd-sysv", "udev", "dbus", "login", "passwd"}
 	if splitResolved(release) {
 		out = append(out, "systemd-resolved")
 	}

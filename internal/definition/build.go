@@ -13,14 +13,9 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
-	"ingot/internal/format"
 	"ingot/internal/input"
 	"ingot/internal/spell"
 )
-
-// defaultFree is the free space of a disk image's root file system: room for a
-// first boot and a first update, and small beside any disk.
-const defaultFree = 512 << 20
 
 // defaultTimeout is how long a test's command may take: also on a machine
 // without hardware virtualization.
@@ -445,25 +440,4 @@ func unstartable(start string) string {
 		return "does not name its interpreter by an absolute path; begin it with #!/bin/sh, for one"
 	}
 	return ""
-}
-
-func (l *loading) outputs(doc *document, def *Definition) {
-	seen := map[string]*yaml.Node{}
-	for _, o := range doc.Outputs {
-		out := Output{Format: o.Format.Value}
-		l.once(seen, out.Format, o.Format.At, "output")
-		switch {
-		case out.Bootable() && doc.Kernel.None:
-			l.problem(o.Format.At, "output %s boots by itself, and kernel is none on line %d", out.Format, doc.Kernel.At.Line)
-		case !out.Kind().Takes(format.Free):
-			if o.Free.At != nil && out.Format != "" {
-				l.problem(o.Free.At, "free is for disk images; %s has no free space", out.Format)
-			}
-		case o.Free.At == nil:
-			out.Free = defaultFree
-		default:
-			out.Free = o.Free.Value
-		}
-		def.Outputs = append(def.Outputs, out)
-	}
 }

@@ -10,11 +10,7 @@
 // the JSON schema ([Schema]) and the reference ([Reference]) are made from them.
 package definition
 
-import (
-	"time"
-
-	"ingot/internal/format"
-)
+import "time"
 
 // A Definition is a whole, valid ingot.yaml with its includes merged and its
 // defaults filled in.
@@ -175,21 +171,6 @@ type Boot struct {
 	Firmware []string // "bios", "uefi"
 	Loader   string   // "grub"
 	Secure   bool
-}
-
-// An Output is one artifact to make.
-type Output struct {
-	Format string // one of package format's
-	Free   int64  // bytes of free space in a disk image's root file system; 0 for others
-}
-
-// Bootable says whether the output's format is one that boots by itself.
-func (o Output) Bootable() bool { return o.Kind().Disk() }
-
-// Kind is what the output's format is.
-func (o Output) Kind() format.Format {
-	f, _ := format.Lookup(o.Format)
-	return f
 }
 
 // A Test is run in the booted image by "ingot build --test".

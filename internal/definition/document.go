@@ -1,6 +1,8 @@
 package definition
 
 import (
+	"strings"
+
 	"go.yaml.in/yaml/v4"
 )
 
@@ -158,7 +160,37 @@ func (l *layoutDoc) decode(_ *decoder, n *yaml.Node) { l.At = n }
 type outputDoc struct {
 	Format text[formatName] `yaml:"format" jsonschema:"required" doc:"What is written: one of the formats below."`
 	Free   size             `yaml:"free" default:"512MiB" doc:"Free space in the root file system of a disk image, which grows on first boot anyway. A whole number with kB, MB, GB, TB (thousands) or KiB, MiB, GiB, TiB (1024), or bytes."`
-	At     *yaml.Node       `yaml:"-"`
+
+	Compress text[compression]  `yaml:"compress" default:"gzip for oci, oci-layout, docker and openvz, zstd for squashfs and incus" doc:"How what is in a container image is compressed: gzip is read everywhere, zstd and xz make less. What a format takes stands in the table."`
+	Type     text[splitUnified] `yaml:"type" default:"split" doc:"Whether an Incus image is split, in metadata and a root file system, or one unified file."`
+	Expiry   text[expiry]       `yaml:"expiry" default:"never" doc:"When the image should no longer be used: days or weeks after the date of the lock's packages, such as 30d or 4w, or a day in quotes, such as \"2027-01-31\"."`
+	Message  text[message]      `yaml:"create-message" default:"nothing" doc:"What LXC says to who makes a container of the image."`
+
+	Entrypoint  []text[word]      `yaml:"entrypoint" doc:"The program that a container runs, and its first arguments."`
+	Command     []text[word]      `yaml:"command" default:"[/bin/sh], where there is no entrypoint" doc:"The program that a container runs, or the arguments of the entrypoint, where who starts it says nothing else."`
+	Environment pairs[envName]    `yaml:"environment" default:"PATH alone" doc:"Variables of the program's environment."`
+	User        text[runUser]     `yaml:"user" default:"root" doc:"Whom the program runs as: a name or number, and after a colon a group's."`
+	Workdir     text[imagePath]   `yaml:"workdir" default:"/" doc:"The directory that the program starts in."`
+	Ports       []text[port]      `yaml:"ports" doc:"Ports that the program listens on, such as 80 or 53/udp."`
+	Volumes     []text[imagePath] `yaml:"volumes" doc:"Directories that hold a container's own data."`
+	Labels      pairs[labelName]  `yaml:"labels" doc:"Names and values for whoever looks after containers."`
+	StopSignal  text[signal]      `yaml:"stop-signal" default:"SIGTERM" doc:"The signal that asks the program to end."`
+
+	At *yaml.Node `yaml:"-"`
+}
+
+func (*outputDoc) advise(key string) string {
+	words := map[string]string{
+		"compression": "compress", "expire": "expiry", "expires": "expiry", "create_message": "create-message", "message": "create-message",
+		"cmd": "command", "env": "environment", "variables": "environment", "working-dir": "workdir", "working_dir": "workdir", "working-directory": "workdir",
+		"expose": "ports", "exposed-ports": "ports", "port": "ports", "volume": "volumes", "label": "labels", "annotations": "labels",
+		"stopsignal": "stop-signal", "stop_signal": "stop-signal", "uid": "user",
+	}
+	folded := strings.ToLower(key)
+	if word, ok := words[folded]; ok {
+		return `did you mean "` + word + `"?`
+	}
+	return ""
 }
 
 func (o *outputDoc) shortForm() string { return "a format" }

@@ -68,7 +68,6 @@ func TestShapesOfTheDesign(t *testing.T) {
 		`"..."`, `"http://archive.example/debian"`,
 		`"ssh-ed25519 ..."`, `"`+publicKey+`"`,
 		`"$y$..."`, `"`+hash+`"`,
-		`, lxc]`, `]`,
 	).Replace(text)
 	d := loaded(t, map[string]string{
 		FileName: text, "key.asc": "", "site/index.html": "", "setup.sh": "#!/bin/sh\n", "data/a": "", "common.yaml": "packages: [curl]\n",
@@ -91,7 +90,7 @@ func TestShapesOfTheDesign(t *testing.T) {
 		Scripts:  []Script{{Name: "setup", Run: in("setup.sh"), Reads: []string{in("data")}, After: "packages"}},
 		Kernel:   Kernel{Package: "linux-image-cloud-amd64", Arguments: []string{"quiet"}, Console: "ttyS0"},
 		Boot:     Boot{Firmware: []string{"bios", "uefi"}, Loader: "grub", Secure: true},
-		Outputs:  []Output{{Format: "qcow2", Free: 1 << 30}, {Format: "tar.zst"}},
+		Outputs:  []Output{{Format: "qcow2", Free: 1 << 30}, {Format: "tar.zst"}, {Format: "lxc"}},
 		Tests:    []Test{{Run: "systemctl is-active nginx", Expect: "^active", Timeout: time.Minute}},
 	}, d)
 	want := []string{"data/a", "key.asc", "setup.sh", "site/index.html"}

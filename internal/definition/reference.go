@@ -20,6 +20,7 @@ func (text[R]) words() string {
 	return strings.TrimPrefix(strings.TrimPrefix(r.what, "an "), "a ")
 }
 
+func (pairs[R]) words() string    { return "map of names and texts" }
 func (toggle) words() string      { return "`true` or `false`" }
 func (formVersion) words() string { return "the number `1`" }
 func (unixID) words() string      { return "number" }
@@ -123,7 +124,11 @@ func formats() string {
 			files = append(files, "`"+suffix+"`")
 		}
 		for _, o := range f.Options {
-			options = append(options, "`"+string(o)+"`")
+			option := "`" + string(o) + "`"
+			if o == format.Compress {
+				option += " (" + strings.Join(f.Compress, ", ") + ")"
+			}
+			options = append(options, option)
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", f.Name, f.About, strings.Join(files, ", "), f.Purpose, strings.Join(options, ", "))
 	}

@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"ingot/internal/format"
 	"ingot/internal/tree"
@@ -311,11 +312,75 @@ var formatRule = rule{
 	what:   "a format",
 	values: format.Names(),
 	later: []string{
-		"lxc", "lxd", "incus", "oci", "docker", "openvz", "squashfs", "erofs", "ext4", "cpio", "iso", "ova", "vmdk", "vhd", "vhdx", "vdi", "ami", "gce", "azure", "uki",
+		"lxd", "incus", "oci", "docker", "openvz", "squashfs", "erofs", "ext4", "cpio", "iso", "ova", "vmdk", "vhd", "vhdx", "vdi", "ami", "gce", "azure", "uki",
 	},
 	other: map[string]string{
 		"directory": "dir", "rootfs": "dir", "tgz": "tar.gz", "txz": "tar.xz", "tar.zstd": "tar.zst", "tzst": "tar.zst", "gz": "tar.gz", "xz": "tar.xz", "zst": "tar.zst",
 		"img": "raw", "disk": "raw", "qcow": "qcow2",
+	},
+}
+
+var compressionRule = rule{
+	what: "a compression", values: []string{"gzip", "xz", "zstd"},
+	other: map[string]string{"gz": "gzip", "zst": "zstd", "zlib": "gzip"},
+}
+
+var splitUnifiedRule = rule{what: "a type of image", values: []string{"split", "unified"}}
+
+var expiryRule = rule{
+	what: "an expiry", form: "such as 30d, 4w or \"2027-01-31\"",
+	pattern: regexp.MustCompile(`^([1-9][0-9]{0,4}[dw]|[1-9][0-9]{3}-[0-9]{2}-[0-9]{2})$`),
+	check: func(s string) string {
+		if _, err := time.Parse(time.DateOnly, s); len(s) == len(time.DateOnly) && err != nil {
+			return "is not a day of the calendar"
+		}
+		return ""
+	},
+}
+
+var messageRule = rule{what: "a message", form: "text without control characters", pattern: regexp.MustCompile(`^[^\x00-\x08\x0b-\x1f\x7f]*$`)}
+
+var wordRule = rule{what: "an argument", form: "text without NUL", pattern: regexp.MustCompile(`^[^\x00]+$`), max: 65536, numbers: true}
+
+var envNameRule = rule{
+	what: "a variable's name", form: "letters, digits and _, no digit first",
+	pattern: regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`), max: 255, // POSIX.1-2017, XBD 3.235
+}
+
+var labelNameRule = rule{
+	what: "a label's name", form: "letters, digits, - . _ and /",
+	pattern: regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]*$`), max: 255,
+}
+
+var pairValueRule = rule{what: "text", form: "text without NUL", pattern: regexp.MustCompile(`^[^\x00]*$`), max: 65536, numbers: true}
+
+var runUserRule = rule{
+	what: "a user", form: "name, number, user:group in names or numbers", numbers: true,
+	pattern: regexp.MustCompile(`^([a-z_][a-z0-9_-]{0,31}|[0-9]{1,10})(:([a-z_][a-z0-9_-]{0,31}|[0-9]{1,10}))?$`),
+}
+
+var portRule = rule{
+	what: "a port", form: "a number from 1 to 65535, and after a slash tcp, udp or sctp", numbers: true,
+	pattern: regexp.MustCompile(`^([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])(/(tcp|udp|sctp))?$`),
+	advise: func(s string) string {
+		if strings.Contains(s, ":") {
+			return "which port of the host leads there is said by who starts a container"
+		}
+		return ""
+	},
+}
+
+// signalPattern has the signals of signal(7).
+var signalPattern = regexp.MustCompile(`^([1-9]|[1-5][0-9]|6[0-4]|SIG(ABRT|ALRM|BUS|CHLD|CONT|FPE|HUP|ILL|INT|IO|KILL|PIPE|POLL|PROF|PWR|QUIT|SEGV|STKFLT|STOP|SYS|TERM|TRAP|TSTP|TTIN|TTOU|URG|USR1|USR2|VTALRM|WINCH|XCPU|XFSZ|RTMIN(\+([1-9]|1[0-5]))?|RTMAX(-([1-9]|1[0-4]))?))$`)
+
+var signalRule = rule{
+	what: "a signal", form: "such as SIGTERM, SIGRTMIN+3 or a number", numbers: true,
+	pattern: signalPattern,
+	advise: func(s string) string {
+		if up := "SIG" + strings.TrimPrefix(strings.ToUpper(s), "SIG"); up != s && signalPattern.MatchString(up) {
+			return "did you mean \"" + up + "\"?"
+		}
+		return ""
 	},
 }
 
@@ -362,6 +427,17 @@ type (
 	firmware     struct{}
 	loader       struct{}
 	formatName   struct{}
+	compression  struct{}
+	splitUnified struct{}
+	expiry       struct{}
+	message      struct{}
+	word         struct{}
+	envName      struct{}
+	labelName    struct{}
+	pairValue    struct{}
+	runUser      struct{}
+	port         struct{}
+	signal       struct{}
 	command      struct{}
 	expect       struct{}
 )
@@ -395,5 +471,16 @@ func (console) rule() *rule      { return &consoleRule }
 func (firmware) rule() *rule     { return &firmwareRule }
 func (loader) rule() *rule       { return &loaderRule }
 func (formatName) rule() *rule   { return &formatRule }
+func (compression) rule() *rule  { return &compressionRule }
+func (splitUnified) rule() *rule { return &splitUnifiedRule }
+func (expiry) rule() *rule       { return &expiryRule }
+func (message) rule() *rule      { return &messageRule }
+func (word) rule() *rule         { return &wordRule }
+func (envName) rule() *rule      { return &envNameRule }
+func (labelName) rule() *rule    { return &labelNameRule }
+func (pairValue) rule() *rule    { return &pairValueRule }
+func (runUser) rule() *rule      { return &runUserRule }
+func (port) rule() *rule         { return &portRule }
+func (signal) rule() *rule       { return &signalRule }
 func (command) rule() *rule      { return &commandRule }
 func (expect) rule() *rule       { return &expectRule }

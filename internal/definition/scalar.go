@@ -122,6 +122,38 @@ func (r *rule) judge(s string) (why, suggestion string) {
 	return "", ""
 }
 
+// pairs are names and texts, the names under a rule.
+type pairs[R ruled] struct {
+	Value map[string]string
+	At    *yaml.Node
+}
+
+func (p *pairs[R]) decode(d *decoder, n *yaml.Node) {
+	var kind R
+	if n.Kind != yaml.MappingNode {
+		d.wrongType(n, "keys and values")
+		return
+	}
+	p.At, p.Value = n, map[string]string{}
+	seen := map[string]*yaml.Node{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, item := n.Content[i], n.Content[i+1]
+		var name text[R]
+		name.decode(d, k)
+		if first := seen[k.Value]; first != nil {
+			d.problem(k, "%s is set twice%s, first on line %d", quote(k.Value), d.inside(), first.Line)
+		}
+		seen[k.Value] = k
+		var value text[pairValue]
+		d.keys = append(d.keys, k.Value)
+		value.decode(d, item)
+		d.keys = d.keys[:len(d.keys)-1]
+		if why, _ := kind.rule().refuse(k.Value); why == "" {
+			p.Value[k.Value] = value.Value
+		}
+	}
+}
+
 // quote makes a text from a file fit to show: one line, bounded, no control
 // characters.
 func quote(s string) string {

@@ -85,6 +85,10 @@ func (t text[R]) schema() *jsonschema.Schema {
 	return s
 }
 
+func (p pairs[R]) schema() *jsonschema.Schema {
+	return &jsonschema.Schema{Type: "object", PropertyNames: text[R]{}.schema(), AdditionalProperties: text[pairValue]{}.schema()}
+}
+
 func (toggle) schema() *jsonschema.Schema      { return &jsonschema.Schema{Type: "boolean"} }
 func (formVersion) schema() *jsonschema.Schema { return &jsonschema.Schema{Const: 1} }
 

@@ -23,8 +23,31 @@ type Option string
 
 // The options.
 const (
-	Free Option = "free" // free space in the root file system
+	Free     Option = "free"           // free space in the root file system
+	Compress Option = "compress"       // how it is compressed
+	Type     Option = "type"           // split or unified
+	Expiry   Option = "expiry"         // when it should no longer be used
+	Message  Option = "create-message" // for who makes a container of it
+
+	// What an application container starts, and how.
+	Entrypoint  Option = "entrypoint"
+	Command     Option = "command"
+	Environment Option = "environment"
+	User        Option = "user"
+	Workdir     Option = "workdir"
+	Ports       Option = "ports"
+	Volumes     Option = "volumes"
+	Labels      Option = "labels"
+	StopSignal  Option = "stop-signal"
 )
+
+// run are the options of what starts in a container.
+var run = []Option{Entrypoint, Command, Environment, User, Workdir, Ports, Volumes, Labels, StopSignal}
+
+// IsOption says whether a word is one of the options.
+func IsOption(o Option) bool {
+	return slices.Contains(append([]Option{Free, Compress, Type, Expiry, Message}, run...), o)
+}
 
 // A Format is one way to write a tree or a disk.
 type Format struct {
@@ -36,8 +59,10 @@ type Format struct {
 	Files   []string
 	Dir     bool     // its one file is a directory
 	Options []Option // what it takes
-	Tools   []string // Debian packages whose programs write parts of it
-	Small   bool     // it is compressed: nobody knows beforehand how much room it takes
+	// Compress are the compressions that it can have, the default first.
+	Compress []string
+	Tools    []string // Debian packages whose programs write parts of it
+	Small    bool     // it is compressed: nobody knows beforehand how much room it takes
 }
 
 // Disk says whether the format is of a whole disk.

@@ -10,6 +10,7 @@ var table = []Format{
 	{Name: "tar.gz", About: "the archive, compressed with gzip", Purpose: Container, Files: []string{".tar.gz"}, Small: true},
 	{Name: "tar.xz", About: "the archive, compressed with xz", Purpose: Container, Files: []string{".tar.xz"}, Small: true, Tools: []string{xz}},
 	{Name: "tar.zst", About: "the archive, compressed with zstd", Purpose: Container, Files: []string{".tar.zst"}, Small: true},
+	{Name: "lxc", About: "a system container for LXC: root file system and metadata", Purpose: System, Files: []string{".rootfs.tar.xz", ".meta.tar.xz"}, Options: []Option{Expiry, Message}, Small: true, Tools: []string{xz}},
 	{Name: "raw", About: "a disk image that boots, as it is on a disk", Purpose: Machine, Files: []string{".raw"}, Options: []Option{Free}},
 	{Name: "qcow2", About: "a disk image that boots, for QEMU and all that builds on it", Purpose: Machine, Files: []string{".qcow2"}, Options: []Option{Free}},
 }

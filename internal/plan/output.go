@@ -89,6 +89,8 @@ func (w *worker) writer(name string) writer {
 	switch name {
 	case "raw", "qcow2":
 		return w.writeDisk
+	case "lxc":
+		return w.writeLXC
 	}
 	return w.writeTar
 }
@@ -134,21 +136,32 @@ func (w *worker) writePapers(ctx context.Context, a Artifact) (map[string]digest
 
 // writeTar makes an archive, compressed as the format's suffix says.
 func (w *worker) writeTar(ctx context.Context, o Output, files []*artifact.Pending, t *ui.Task) error {
-	options := artifact.TarOptions{Cache: pieces{w.Supply.Cache}, Wrote: t.Add}
-	switch o.Format {
-	case "tar":
-	case "tar.gz":
-		options.Compress = artifact.Gzip(0)
-	case "tar.zst":
-		options.Compress = artifact.Zstd(0)
-	case "tar.xz":
-		tools := &toolbox{runner: w.Runner, refs: w.plan.Lock.Tools, arch: w.HostArch, epoch: w.plan.Lock.Epoch}
-		defer tools.close()
-		options.Compress = artifact.XZ(tools.Filter, 0, version(w.plan.Lock.Tools, "xz-utils"))
-	default:
+	compression, ok := map[string]string{"tar": "", "tar.gz": "gzip", "tar.xz": "xz", "tar.zst": "zstd"}[o.Format]
+	if !ok {
 		return fmt.Errorf("no writer for format %s", o.Format)
 	}
+	options, err := w.tarOptions(compression, t)
+	if err != nil {
+		return err
+	}
 	return artifact.WriteTar(ctx, files[0], w.tree, w.reader, options)
+}
+
+// tarOptions are those of archives with a compression, or with none.
+func (w *worker) tarOptions(compression string, t *ui.Task) (artifact.TarOptions, error) {
+	options := artifact.TarOptions{Cache: pieces{w.Supply.Cache}, Wrote: t.Add}
+	switch compression {
+	case "":
+	case "gzip":
+		options.Compress = artifact.Gzip(0)
+	case "zstd":
+		options.Compress = artifact.Zstd(0)
+	case "xz":
+		options.Compress = artifact.XZ(w.toolbox().Filter, 0, version(w.plan.Lock.Tools, "xz-utils"))
+	default:
+		return options, fmt.Errorf("no program for compression %s", compression)
+	}
+	return options, nil
 }
 
 func version(refs []distro.Ref, name string) string {

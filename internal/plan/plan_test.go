@@ -78,13 +78,11 @@ func locked(t *testing.T, path string) (*definition.Definition, *lock.Lock) {
 	for _, arch := range def.Arch {
 		for _, purpose := range Purposes(def) {
 			names := append([]string{"base-files"}, append(slices.Clone(def.Packages), Implied(def)...)...)
-			if purpose == format.Machine {
-				more, err := MachinePackages(def, arch)
-				if err != nil {
-					t.Fatal(err)
-				}
-				names = append(names, more...)
+			more, err := PurposePackages(def, arch, purpose)
+			if err != nil {
+				t.Fatal(err)
 			}
+			names = append(names, more...)
 			slices.Sort(names)
 			s := lock.Set{Arch: arch, Purpose: purpose}
 			for _, n := range slices.Compact(names) {
@@ -144,7 +142,7 @@ func text(t *testing.T, p *Plan) string {
 func TestGoldenPlans(t *testing.T) {
 	plans := map[string]string{} // golden file to text
 	for _, release := range []string{"bookworm", "trixie", "forky", "sid"} {
-		for _, output := range []string{"tar", "tar.zst", "dir", "raw", "qcow2"} {
+		for _, output := range []string{"tar", "tar.zst", "dir", "lxc", "raw", "qcow2"} {
 			dir := t.TempDir()
 			write(t, dir, map[string]string{"ingot.yaml": fmt.Sprintf("version: 1\nname: image\ndistro: debian\nrelease: %s\narch: [amd64]\noutputs: [%s]\n", release, output)})
 			def, l := locked(t, dir)

@@ -221,9 +221,7 @@ func (w *worker) ownLoader(ctx context.Context, o boot.LoaderOptions) (boot.Load
 			return l, nil
 		}
 	}
-	t := toolbox{runner: w.Runner, refs: w.plan.Lock.Tools, arch: w.HostArch, epoch: w.plan.Lock.Epoch}
-	defer t.close()
-	l, err := boot.MakeLoader(ctx, &t, o)
+	l, err := boot.MakeLoader(ctx, w.toolbox(), o)
 	if err != nil {
 		return l, err
 	}

@@ -31,11 +31,15 @@ type worker struct {
 	pack     *cache.Pending    // of the step that runs
 	packs    map[string]string // of the steps that ran: their names, by those while they were filled
 	log      func(line string)
+	tools    *toolbox
 	list     []byte // of the seal, until it lies beside an artifact
 }
 
 func (w *worker) close() {
 	w.dropBox()
+	if w.tools != nil {
+		w.tools.close()
+	}
 	if w.delivery != nil {
 		w.delivery.Close()
 		w.told.Wait()
@@ -52,6 +56,14 @@ func (w *worker) dropBox() {
 		w.dir.Remove()
 		w.dir = nil
 	}
+}
+
+// toolbox runs programs of the plan's tools tree, until the worker is closed.
+func (w *worker) toolbox() *toolbox {
+	if w.tools == nil {
+		w.tools = &toolbox{runner: w.Runner, refs: w.plan.Lock.Tools, arch: w.HostArch, epoch: w.plan.Lock.Epoch}
+	}
+	return w.tools
 }
 
 // start starts a sandbox with nothing in it.

@@ -42,6 +42,17 @@ func (r *Reader) Pack(pack string) (*os.File, error) {
 	return f, nil
 }
 
+// Hold makes an open file a pack of that name, in place of one that the reader
+// holds. The Reader closes it.
+func (r *Reader) Hold(pack string, f *os.File) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if old, ok := r.open[pack]; ok {
+		_ = old.Close()
+	}
+	r.open[pack] = f
+}
+
 // Content gives the bytes of a file. Nothing is checked here: packs are verified
 // when they are made.
 func (r *Reader) Content(c Content) (*io.SectionReader, error) {

@@ -1,0 +1,136 @@
+package definition
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v4"
+
+	"ingot/internal/format"
+)
+
+// An Output is one artifact to make. Options that its format does not take are
+// zero.
+type Output struct {
+	Format   string // one of package format's
+	Free     int64  // bytes of free space in a disk image's root file system
+	Compress string `json:",omitzero"` // one of the format's compressions
+	Type     string `json:",omitzero"` // "split" or "unified"
+	Expiry   string `json:",omitzero"` // as written; see [Output.Expires]
+	Message  string `json:",omitzero"` // for who makes a container of it
+	Run      Run    `json:",omitzero"`
+}
+
+// A Run says what an application container starts, and how: the configuration of
+// an OCI image.
+type Run struct {
+	Entrypoint  []string          `json:",omitzero"`
+	Command     []string          `json:",omitzero"`
+	Environment map[string]string `json:",omitzero"`
+	User        string            `json:",omitzero"`
+	Workdir     string            `json:",omitzero"`
+	Ports       []string          `json:",omitzero"` // "80/tcp"
+	Volumes     []string          `json:",omitzero"`
+	Labels      map[string]string `json:",omitzero"`
+	StopSignal  string            `json:",omitzero"`
+}
+
+// Bootable says whether the output's format is one that boots by itself.
+func (o Output) Bootable() bool { return o.Kind().Disk() }
+
+// Kind is what the output's format is.
+func (o Output) Kind() format.Format {
+	f, _ := format.Lookup(o.Format)
+	return f
+}
+
+// Expires is when the image should no longer be used, in seconds since 1970, for
+// an image of a clock; 0 is never.
+func (o Output) Expires(epoch int64) int64 {
+	if o.Expiry == "" {
+		return 0
+	}
+	if day, err := time.Parse(time.DateOnly, o.Expiry); err == nil {
+		return day.Unix()
+	}
+	n, _ := strconv.ParseInt(o.Expiry[:len(o.Expiry)-1], 10, 64) // as expiryRule has it
+	days := map[byte]int64{'d': 1, 'w': 7}[o.Expiry[len(o.Expiry)-1]]
+	return epoch + n*days*24*60*60
+}
+
+// defaultFree is the free space of a disk image's root file system: room for a
+// first boot and a first update, and small beside any disk.
+const defaultFree = 512 << 20
+
+func (l *loading) outputs(doc *document, def *Definition) {
+	seen := map[string]*yaml.Node{}
+	for _, o := range doc.Outputs {
+		out := Output{Format: o.Format.Value}
+		l.once(seen, out.Format, o.Format.At, "output")
+		if out.Bootable() && doc.Kernel.None {
+			l.problem(o.Format.At, "output %s boots by itself, and kernel is none on line %d", out.Format, doc.Kernel.At.Line)
+		}
+		l.options(o, out.Kind())
+		if out.Kind().Takes(format.Free) {
+			out.Free = defaultFree
+			if o.Free.At != nil {
+				out.Free = o.Free.Value
+			}
+		}
+		if all := out.Kind().Compress; all != nil {
+			out.Compress = o.Compress.or(all[0])
+		}
+		if out.Kind().Takes(format.Type) {
+			out.Type = o.Type.or("split")
+		}
+		out.Expiry, out.Message = o.Expiry.Value, o.Message.Value
+		out.Run = Run{
+			Entrypoint: values(o.Entrypoint), Command: values(o.Command), Environment: o.Environment.Value, User: o.User.Value,
+			Workdir: o.Workdir.Value, Volumes: unique(l, "volume", o.Volumes), Labels: o.Labels.Value, StopSignal: o.StopSignal.Value,
+		}
+		ports := map[string]*yaml.Node{}
+		for _, p := range o.Ports {
+			if p.Value == "" {
+				continue
+			}
+			full := p.Value
+			if !strings.Contains(full, "/") {
+				full += "/tcp"
+			}
+			l.once(ports, full, p.At, "port")
+			out.Run.Ports = append(out.Run.Ports, full)
+		}
+		def.Outputs = append(def.Outputs, out)
+	}
+}
+
+// options notes options that a format does not take.
+func (l *loading) options(o outputDoc, kind format.Format) {
+	if kind.Name == "" || o.At == nil || o.At.Kind != yaml.MappingNode {
+		return
+	}
+	for i := 0; i+1 < len(o.At.Content); i += 2 {
+		key := o.At.Content[i]
+		option := format.Option(key.Value)
+		switch {
+		case !format.IsOption(option) || kind.Takes(option):
+		case option == format.Free:
+			if o.Free.At != nil { // else it has been refused already
+				l.problem(o.Free.At, "free is for disk images; %s has no free space", kind.Name)
+			}
+		default:
+			var of []string
+			for _, f := range format.All() {
+				if f.Takes(option) {
+					of = append(of, f.Name)
+				}
+			}
+			l.problem(key, "%s is not for %s; it is an option of %s", key.Value, kind.Name, strings.Join(of, ", "))
+		}
+	}
+	if c := o.Compress; c.Value != "" && kind.Compress != nil && !slices.Contains(kind.Compress, c.Value) {
+		l.problem(c.At, "compress %s is not for %s: want %s", quote(c.Value), kind.Name, strings.Join(kind.Compress, " or "))
+	}
+}

@@ -1,0 +1,116 @@
+package plan
+
+import (
+	"context"
+
+	"ingot/internal/artifact"
+	"ingot/internal/digest"
+	"ingot/internal/fault"
+	"ingot/internal/lxc"
+	"ingot/internal/sandbox"
+	"ingot/internal/tree"
+	"ingot/internal/ui"
+)
+
+// A shelf holds the bytes of small files that an output has beside its tree's.
+type shelf struct {
+	worker  *worker
+	pack    string
+	data    []byte
+	entries []tree.Entry
+}
+
+func (w *worker) shelf(o Output, of string) *shelf {
+	return &shelf{worker: w, pack: "shelf/" + o.Format + "/" + of}
+}
+
+// add puts a file of root's on it, at the clock of the lock.
+func (s *shelf) add(path string, data []byte) {
+	s.entries = append(s.entries, tree.Entry{
+		Path: path, Kind: tree.File, Mode: 0o644, Mtime: tree.Time{Sec: s.worker.plan.Lock.Epoch}, Owner: "output",
+		Content: tree.Content{Digest: digest.Of(data), Size: int64(len(data)), Pack: s.pack, Offset: int64(len(s.data))},
+	})
+	s.data = append(s.data, data...)
+}
+
+// over gives a tree with the files on it, and without others. Files keep the
+// owner and the permissions of those in whose place they are, and missing
+// directories are made.
+func (s *shelf) over(t tree.Tree, remove ...string) (tree.Tree, error) {
+	f, err := sandbox.Memory("shelf", s.data)
+	if err != nil {
+		return t, err
+	}
+	s.worker.reader.Hold(s.pack, f)
+	d := tree.Delta{Remove: remove}
+	made := map[string]bool{}
+	for _, e := range s.entries {
+		if old, ok := t.Lookup(e.Path); ok && old.Kind == tree.File {
+			e.Mode, e.UID, e.GID, e.Xattrs = old.Mode, old.UID, old.GID, old.Xattrs
+		}
+		for p := e.Path; p != ""; {
+			p = tree.Parent(p)
+			if _, ok := t.Lookup(p); !ok && !made[p] {
+				made[p] = true
+				d.Set = append(d.Set, tree.Entry{Path: p, Kind: tree.Dir, Mode: 0o755, Mtime: e.Mtime, Owner: e.Owner})
+			}
+		}
+		d.Set = append(d.Set, e)
+	}
+	return t.Apply(d)
+}
+
+// named gives the worker's tree with another host name in the files that say it,
+// and which these are.
+func (w *worker) named(o Output, name string) (tree.Tree, []string, error) {
+	s := w.shelf(o, "named")
+	var files []string
+	for _, f := range lxc.Named(w.plan.Definition.Hostname, name, func(path string) ([]byte, error) { return w.read(w.tree, path) }) {
+		s.add(f.Path, f.Data)
+		files = append(files, f.Path)
+	}
+	t, err := s.over(w.tree)
+	return t, files, err
+}
+
+// needInit refuses a tree that a container's host would start in vain.
+func (w *worker) needInit() error {
+	for _, p := range []string{"sbin/init", "usr/sbin/init"} {
+		if _, ok := w.tree.Lookup(p); ok {
+			return nil
+		}
+	}
+	return fault.Newf(fault.Failed, "the image has no /sbin/init").WithHint("a script or 'remove' took the package systemd-sysv away")
+}
+
+// writeLXC makes LXC's pair of archives. The first of them is the artifact: it is
+// what the papers describe, and the second only says how to use it.
+func (w *worker) writeLXC(ctx context.Context, o Output, files []*artifact.Pending, t *ui.Task) error {
+	if err := w.needInit(); err != nil {
+		return err
+	}
+	root, templates, err := w.named(o, lxc.Name)
+	if err != nil {
+		return err
+	}
+	meta := w.shelf(o, "meta")
+	for _, f := range (lxc.Meta{
+		Arch: w.chain.Arch, Tree: root, Templates: templates, Expiry: o.Expires(w.plan.Lock.Epoch), Message: o.Message,
+	}).Files() {
+		meta.add(f.Path, f.Data)
+	}
+	beside, err := meta.over(tree.Tree{})
+	if err != nil {
+		return err
+	}
+	for i, archive := range []tree.Tree{root, beside} {
+		options, err := w.tarOptions("xz", t)
+		if err != nil {
+			return err
+		}
+		if err := artifact.WriteTar(ctx, files[i], archive, w.reader, options); err != nil {
+			return err
+		}
+	}
+	return nil
+}
