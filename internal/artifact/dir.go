@@ -20,12 +20,12 @@ import (
 // user all files belong, and what only root can make is left out: skipped counts
 // those.
 func WriteDir(ctx context.Context, path string, t tree.Tree, r *tree.Reader) (skipped int, err error) {
-	tmp, lock, err := newDir(path)
+	d, err := CreateDir(path)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { err = errors.Join(err, removeTree(tmp), lock.Close()) }()
-	w := dirWriter{top: tmp, r: r, root: os.Geteuid() == 0}
+	defer func() { err = errors.Join(err, d.Abort()) }()
+	w := dirWriter{top: d.Path, r: r, root: os.Geteuid() == 0}
 	var dirs []tree.Entry
 	for e := range t.All() {
 		if err := ctx.Err(); err != nil {
@@ -45,15 +45,41 @@ func WriteDir(ctx context.Context, path string, t tree.Tree, r *tree.Reader) (sk
 			return 0, fmt.Errorf("/%s: %w", dirs[i].Path, err)
 		}
 	}
-	err = unix.Renameat2(unix.AT_FDCWD, tmp, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE)
+	return w.skipped, d.Commit()
+}
+
+// A PendingDir is a directory being written: a temporary one beside its final
+// path, locked as long as its writer lives.
+type PendingDir struct {
+	Path  string // of the temporary one
+	final string
+	lock  *os.File
+}
+
+// CreateDir begins to write a directory. The caller fills it and ends with Commit
+// and Abort, which after Commit removes what stood there before.
+func CreateDir(path string) (*PendingDir, error) {
+	tmp, lock, err := newDir(path)
+	if err != nil {
+		return nil, err
+	}
+	return &PendingDir{Path: tmp, final: path, lock: lock}, nil
+}
+
+// Commit puts the directory at its path, in place of what is there.
+func (d *PendingDir) Commit() error {
+	err := unix.Renameat2(unix.AT_FDCWD, d.Path, unix.AT_FDCWD, d.final, unix.RENAME_NOREPLACE)
 	if errors.Is(err, unix.EEXIST) {
-		err = unix.Renameat2(unix.AT_FDCWD, tmp, unix.AT_FDCWD, path, unix.RENAME_EXCHANGE)
+		err = unix.Renameat2(unix.AT_FDCWD, d.Path, unix.AT_FDCWD, d.final, unix.RENAME_EXCHANGE)
 	}
 	if err != nil {
-		return 0, fmt.Errorf("cannot put the directory at %s: %w", path, err)
+		return fmt.Errorf("cannot put the directory at %s: %w", d.final, err)
 	}
-	return w.skipped, nil
+	return nil
 }
+
+// Abort removes what has not got the final name.
+func (d *PendingDir) Abort() error { return errors.Join(removeTree(d.Path), d.lock.Close()) }
 
 // newDir makes a directory beside what it will become, locked as long as its
 // writer lives: see [Clean].

@@ -312,7 +312,7 @@ var formatRule = rule{
 	what:   "a format",
 	values: format.Names(),
 	later: []string{
-		"lxd", "incus", "oci", "docker", "openvz", "squashfs", "erofs", "ext4", "cpio", "iso", "ova", "vmdk", "vhd", "vhdx", "vdi", "ami", "gce", "azure", "uki",
+		"lxd", "incus", "openvz", "squashfs", "erofs", "ext4", "cpio", "iso", "ova", "vmdk", "vhd", "vhdx", "vdi", "ami", "gce", "azure", "uki",
 	},
 	other: map[string]string{
 		"directory": "dir", "rootfs": "dir", "tgz": "tar.gz", "txz": "tar.xz", "tar.zstd": "tar.zst", "tzst": "tar.zst", "gz": "tar.gz", "xz": "tar.xz", "zst": "tar.zst",

@@ -11,6 +11,9 @@ var table = []Format{
 	{Name: "tar.xz", About: "the archive, compressed with xz", Purpose: Container, Files: []string{".tar.xz"}, Small: true, Tools: []string{xz}},
 	{Name: "tar.zst", About: "the archive, compressed with zstd", Purpose: Container, Files: []string{".tar.zst"}, Small: true},
 	{Name: "lxc", About: "a system container for LXC: root file system and metadata", Purpose: System, Files: []string{".rootfs.tar.xz", ".meta.tar.xz"}, Options: []Option{Expiry, Message}, Small: true, Tools: []string{xz}},
+	{Name: "oci", About: "an image of an application container, for podman, skopeo and all that reads OCI's", Purpose: Container, Files: []string{".oci.tar"}, Options: append([]Option{Compress}, run...), Compress: []string{"gzip", "zstd"}, Small: true},
+	{Name: "oci-layout", About: "the same as a directory", Purpose: Container, Files: []string{".oci"}, Dir: true, Options: append([]Option{Compress}, run...), Compress: []string{"gzip", "zstd"}, Small: true},
+	{Name: "docker", About: "the same as an archive for docker load", Purpose: Container, Files: []string{".docker.tar"}, Options: run},
 	{Name: "raw", About: "a disk image that boots, as it is on a disk", Purpose: Machine, Files: []string{".raw"}, Options: []Option{Free}},
 	{Name: "qcow2", About: "a disk image that boots, for QEMU and all that builds on it", Purpose: Machine, Files: []string{".qcow2"}, Options: []Option{Free}},
 }

@@ -25,9 +25,12 @@ func (w *worker) write(ctx context.Context, o Output, seal digest.Digest, t *ui.
 		return a, err
 	}
 	var err error
-	if o.Kind().Dir {
+	switch {
+	case o.Format == "oci-layout":
+		err = w.writeLayout(ctx, &a, t)
+	case o.Kind().Dir:
 		err = w.writeDir(ctx, &a)
-	} else {
+	default:
 		err = w.writeFiles(ctx, &a, t)
 	}
 	if err != nil {
@@ -91,6 +94,8 @@ func (w *worker) writer(name string) writer {
 		return w.writeDisk
 	case "lxc":
 		return w.writeLXC
+	case "oci", "docker":
+		return w.writeImage
 	}
 	return w.writeTar
 }
