@@ -161,7 +161,7 @@ type outputDoc struct {
 	Format text[formatName] `yaml:"format" jsonschema:"required" doc:"What is written: one of the formats below."`
 	Free   size             `yaml:"free" default:"512MiB" doc:"Free space in the root file system of a disk image, which grows on first boot anyway. A whole number with kB, MB, GB, TB (thousands) or KiB, MiB, GiB, TiB (1024), or bytes."`
 
-	Compress text[compression]  `yaml:"compress" default:"gzip for oci, oci-layout, docker and openvz, zstd for squashfs and incus" doc:"How what is in a container image is compressed: gzip is read everywhere, zstd and xz make less. What a format takes stands in the table."`
+	Compress text[compression]  `yaml:"compress" default:"the first of those in the table" doc:"How it is compressed, one of those in the table: gzip is read everywhere, zstd and xz make less."`
 	Type     text[splitUnified] `yaml:"type" default:"split" doc:"Whether an Incus image is split, in metadata and a root file system, or one unified file."`
 	Expiry   text[expiry]       `yaml:"expiry" default:"never" doc:"When the image should no longer be used: days or weeks after the date of the lock's packages, such as 30d or 4w, or a day in quotes, such as \"2027-01-31\"."`
 	Message  text[message]      `yaml:"create-message" default:"nothing" doc:"What LXC says to who makes a container of the image."`

@@ -133,6 +133,9 @@ func formats() string {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", f.Name, f.About, strings.Join(files, ", "), f.Purpose, strings.Join(options, ", "))
 	}
 	return b.String() + `
+The file of openvz has a name of its own, since its readers know it by that: ` + "`DISTRO-VERSION-ARCH-NAME.tar.gz`, such as `debian-12-x86_64-web.tar.gz`" + `.
+An Incus image of type unified is the last of its files alone.
+
 The tree of a *container* holds the packages asked for and nothing that starts them; that of a *system* container also an init, and a
 network by DHCP; that of a *machine* also a kernel and what boots it. Outputs with the same kind of tree share it.
 

@@ -312,10 +312,11 @@ var formatRule = rule{
 	what:   "a format",
 	values: format.Names(),
 	later: []string{
-		"lxd", "incus", "openvz", "squashfs", "erofs", "ext4", "cpio", "iso", "ova", "vmdk", "vhd", "vhdx", "vdi", "ami", "gce", "azure", "uki",
+		"erofs", "ext4", "cpio", "iso", "ova", "vmdk", "vhd", "vhdx", "vdi", "ami", "gce", "azure", "uki",
 	},
 	other: map[string]string{
 		"directory": "dir", "rootfs": "dir", "tgz": "tar.gz", "txz": "tar.xz", "tar.zstd": "tar.zst", "tzst": "tar.zst", "gz": "tar.gz", "xz": "tar.xz", "zst": "tar.zst",
+		"lxd": "incus", "podman": "oci", "sqfs": "squashfs", "proxmox": "openvz", "vztmpl": "openvz",
 		"img": "raw", "disk": "raw", "qcow": "qcow2",
 	},
 }

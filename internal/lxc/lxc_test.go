@@ -92,3 +92,25 @@ func TestNamed(t *testing.T) {
 		})
 	}
 }
+
+func TestIncus(t *testing.T) {
+	i := Incus{Name: "web", Distro: "debian", Release: "bookworm", Arch: "amd64", Epoch: 1_750_000_000}
+	const head = "metadata.yaml\n  architecture: x86_64\n  creation_date: 1750000000\n"
+	const properties = `  properties:
+    architecture: "x86_64"
+    description: "web: Debian bookworm amd64 (20250615_1506)"
+    name: "debian-bookworm-amd64-web-20250615_1506"
+    os: "Debian"
+    release: "bookworm"
+    serial: "20250615_1506"
+    variant: "web"
+`
+	if d := cmp.Diff(head+properties, text(i.Files())); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	i.Expiry, i.Templates = 1_760_000_000, []File{{"etc/hostname", []byte(InstanceName + "\n")}}
+	const templates = "  templates:\n    \"/etc/hostname\":\n      when: [create, copy]\n      template: \"hostname.tpl\"\ntemplates/hostname.tpl\n  {{ container.name }}\n"
+	if d := cmp.Diff(head+"  expiry_date: 1760000000\n"+properties+templates, text(i.Files())); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+}

@@ -2,12 +2,15 @@ package plan
 
 import (
 	"context"
+	"strings"
 
 	"ingot/internal/artifact"
 	"ingot/internal/digest"
 	"ingot/internal/fault"
 	"ingot/internal/lxc"
+	"ingot/internal/openvz"
 	"ingot/internal/sandbox"
+	"ingot/internal/squashfs"
 	"ingot/internal/tree"
 	"ingot/internal/ui"
 )
@@ -71,6 +74,88 @@ func (w *worker) named(o Output, name string) (tree.Tree, []string, error) {
 	}
 	t, err := s.over(w.tree)
 	return t, files, err
+}
+
+// writeSquashfs makes a squashfs file of the tree.
+func (w *worker) writeSquashfs(ctx context.Context, o Output, files []*artifact.Pending, t *ui.Task) error {
+	return w.squash(ctx, files[0], o.Compress, t)
+}
+
+func (w *worker) squash(ctx context.Context, f *artifact.Pending, compress string, t *ui.Task) error {
+	r, err := squashfs.Write(ctx, f.File(), w.tree, w.reader, squashfs.Options{Compress: compress, Epoch: w.plan.Lock.Epoch, Wrote: t.Add})
+	if err == nil && r.Dropped > 0 {
+		w.Progress.Warnf("squashfs has no place for %d attributes of the tree, such as POSIX access control lists: they are left out", r.Dropped)
+	}
+	return err
+}
+
+// writeIncus makes an image for Incus and LXD: a root file system with metadata
+// beside it, or one archive with both. Its templates replace the host's name when
+// a container is made, so the tree stays as it is.
+func (w *worker) writeIncus(ctx context.Context, o Output, files []*artifact.Pending, t *ui.Task) error {
+	if err := w.needInit(); err != nil {
+		return err
+	}
+	def := w.plan.Definition
+	meta := w.shelf(o, "meta")
+	for _, f := range (lxc.Incus{
+		Name: def.Name, Distro: def.Distro, Release: def.Release, Arch: w.chain.Arch, Epoch: w.plan.Lock.Epoch, Expiry: o.Expires(w.plan.Lock.Epoch),
+		Templates: lxc.Named(def.Hostname, lxc.InstanceName, func(path string) ([]byte, error) { return w.read(w.tree, path) }),
+	}).Files() {
+		meta.add(f.Path, f.Data)
+	}
+	archive := tree.Tree{}
+	if o.Type == "unified" {
+		var err error
+		if archive, err = below(w.tree, "rootfs", w.plan.Lock.Epoch); err != nil {
+			return err
+		}
+	}
+	archive, err := meta.over(archive)
+	if err != nil {
+		return err
+	}
+	options, err := w.tarOptions("xz", t)
+	if err != nil {
+		return err
+	}
+	last := len(files) - 1
+	if err := artifact.WriteTar(ctx, files[last], archive, w.reader, options); err != nil || last == 0 {
+		return err
+	}
+	return w.squash(ctx, files[0], "zstd", t)
+}
+
+// below is a tree with all of another in one of its directories.
+func below(t tree.Tree, dir string, epoch int64) (tree.Tree, error) {
+	out := []tree.Entry{{Kind: tree.Dir, Mode: 0o755, Mtime: tree.Time{Sec: epoch}}}
+	for e := range t.All() {
+		e.Path = strings.TrimSuffix(dir+"/"+e.Path, "/")
+		if e.Kind == tree.Hardlink {
+			e.Link = dir + "/" + e.Link
+		}
+		out = append(out, e)
+	}
+	return tree.New(out)
+}
+
+// writeOpenVZ makes a template for OpenVZ and Proxmox.
+func (w *worker) writeOpenVZ(ctx context.Context, o Output, files []*artifact.Pending, t *ui.Task) error {
+	if err := w.needInit(); err != nil {
+		return err
+	}
+	root, _, err := w.named(o, "")
+	if err != nil {
+		return err
+	}
+	if root, err = root.Apply(openvz.Edit(root, w.plan.Lock.Epoch)); err != nil {
+		return err
+	}
+	options, err := w.tarOptions(o.Compress, t)
+	if err != nil {
+		return err
+	}
+	return artifact.WriteTar(ctx, files[0], root, w.reader, options)
 }
 
 // needInit refuses a tree that a container's host would start in vain.

@@ -11,6 +11,7 @@ import (
 	"ingot/internal/format"
 	"ingot/internal/layout"
 	"ingot/internal/lock"
+	"ingot/internal/openvz"
 )
 
 // A Wish says which part of a definition to build.
@@ -97,10 +98,7 @@ func (p *Plan) chain(arch, purp string, wish Wish) (Chain, error) {
 		if purpose(p.Definition, o) != purp || len(wish.Formats) > 0 && !slices.Contains(wish.Formats, o.Format) {
 			continue
 		}
-		out := Output{Output: o}
-		for _, suffix := range o.Kind().Files {
-			out.Names = append(out.Names, p.Definition.Name+"-"+arch+suffix)
-		}
+		out := Output{Output: o, Names: p.names(o, arch)}
 		out.Key = keyOf("output", key, struct {
 			Output   definition.Output
 			Identity digest.Digest
@@ -109,6 +107,24 @@ func (p *Plan) chain(arch, purp string, wish Wish) (Chain, error) {
 		c.Outputs = append(c.Outputs, out)
 	}
 	return c, nil
+}
+
+// names are what an output's files are called.
+func (p *Plan) names(o definition.Output, arch string) []string {
+	def := p.Definition
+	suffixes := o.Kind().Files
+	switch {
+	case o.Format == "openvz":
+		// The one that is not called as all others: the name is all that vzctl knows.
+		return []string{openvz.Name(def.Distro, def.Release, arch, def.Name, o.Compress)}
+	case o.Type == "unified":
+		suffixes = suffixes[len(suffixes)-1:]
+	}
+	var out []string
+	for _, suffix := range suffixes {
+		out = append(out, def.Name+"-"+arch+suffix)
+	}
+	return out
 }
 
 // identity is what the UUIDs of a chain's disks are derived from.

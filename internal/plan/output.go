@@ -94,6 +94,12 @@ func (w *worker) writer(name string) writer {
 		return w.writeDisk
 	case "lxc":
 		return w.writeLXC
+	case "incus":
+		return w.writeIncus
+	case "openvz":
+		return w.writeOpenVZ
+	case "squashfs":
+		return w.writeSquashfs
 	case "oci", "docker":
 		return w.writeImage
 	}
