@@ -61,7 +61,11 @@ func (w *worker) fillImage(ctx context.Context, o Output, to oci.Sink, t *ui.Tas
 	if o.Format == "docker" {
 		name = oci.DockerLayer
 	}
-	for _, part := range w.layers() {
+	layers, err := w.layers()
+	if err != nil {
+		return err
+	}
+	for _, part := range layers {
 		options, err := w.tarOptions(o.Compress, t)
 		if err != nil {
 			return err
@@ -92,15 +96,6 @@ func runOf(r definition.Run) oci.Run {
 		Ports: r.Ports, Volumes: r.Volumes, Labels: r.Labels, StopSignal: r.StopSignal,
 	}
 }
-
-// A part of a tree that becomes a layer.
-type part struct {
-	about string
-	tree  tree.Tree
-}
-
-// layers cuts the tree.
-func (w *worker) layers() []part { return []part{{"all", w.tree}} }
 
 // checkUser refuses an account that the image does not have: nothing would start.
 func (w *worker) checkUser(user string) error {
