@@ -35,6 +35,7 @@ func TestHouse(t *testing.T) {
 	t.Run("offline", c.offline)
 	t.Run("user", c.user)
 	t.Run("container", c.container)
+	t.Run("containers", c.containers)
 	t.Run("network", c.network)
 	t.Run("failing", c.failing)
 	t.Run("console", c.console)

@@ -543,3 +543,12 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+func TestExpires(t *testing.T) {
+	const epoch = 1_750_000_000
+	for expiry, want := range map[string]int64{"": 0, "30d": epoch + 30*86400, "4w": epoch + 28*86400, "2027-01-31": 1_801_353_600} {
+		if got := (Output{Expiry: expiry}).Expires(epoch); got != want {
+			t.Errorf("%q expires at %d, want %d", expiry, got, want)
+		}
+	}
+}

@@ -39,7 +39,7 @@ version: 1
 name: NAME
 distro: debian
 release: bookworm
-outputs: [qcow2]          # also: raw, dir, tar, tar.gz, tar.xz, tar.zst
+outputs: [qcow2]          # also: raw, tar.zst, dir, squashfs, oci, docker, lxc, incus, openvz
 
 # packages: [nginx, curl]
 # recommends: false       # true installs also what packages recommend

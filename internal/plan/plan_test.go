@@ -332,6 +332,25 @@ func TestKeysFollowWhatIsRead(t *testing.T) {
 	}
 }
 
+// TestNames has the files that are not called as their format's table says.
+func TestNames(t *testing.T) {
+	for output, want := range map[string]string{
+		"lxc":                                "web-amd64.rootfs.tar.xz web-amd64.meta.tar.xz",
+		"incus":                              "web-amd64.rootfs.squashfs web-amd64.incus.tar.xz",
+		"{format: incus, type: unified}":     "web-amd64.incus.tar.xz",
+		"openvz":                             "debian-12-x86_64-web.tar.gz",
+		"{format: openvz, compress: zstd}":   "debian-12-x86_64-web.tar.zst",
+		"{format: squashfs, compress: gzip}": "web-amd64.squashfs",
+	} {
+		dir := t.TempDir()
+		write(t, dir, map[string]string{"ingot.yaml": "version: 1\nname: web\ndistro: debian\nrelease: bookworm\narch: [amd64]\noutputs: [" + output + "]\n"})
+		def, l := locked(t, dir)
+		if got := strings.Join(planned(t, def, l).Chains[0].Outputs[0].Names, " "); got != want {
+			t.Errorf("%s is called %s, want %s", output, got, want)
+		}
+	}
+}
+
 func TestMake(t *testing.T) {
 	dir := t.TempDir()
 	write(t, dir, map[string]string{"ingot.yaml": "version: 1\nname: web\ndistro: debian\nrelease: bookworm\narch: [amd64, arm64]\noutputs: [dir, tar, qcow2]\n"})

@@ -29,6 +29,7 @@ var Judges = Set{Name: "judges", Packages: []string{
 	"qemu-system-x86",
 	"qemu-utils",
 	"seabios",
+	"squashfs-tools",
 	"tar",
 	"thin-provisioning-tools",
 	"util-linux",
