@@ -42,6 +42,7 @@ func TestHouse(t *testing.T) {
 	t.Run("crash", c.crash)
 	t.Run("boot", c.boot)
 	t.Run("layout", c.layout)
+	t.Run("disks", c.disks)
 	t.Run("example", c.example)
 	t.Run("day", c.day)
 	t.Run("mmdebstrap", c.mmdebstrap)

@@ -161,10 +161,11 @@ type outputDoc struct {
 	Format text[formatName] `yaml:"format" jsonschema:"required" doc:"What is written: one of the formats below."`
 	Free   size             `yaml:"free" default:"512MiB" doc:"Free space in the root file system of a disk image, which grows on first boot anyway. A whole number with kB, MB, GB, TB (thousands) or KiB, MiB, GiB, TiB (1024), or bytes."`
 
-	Compress text[compression]  `yaml:"compress" default:"the first of those in the table" doc:"How it is compressed, one of those in the table: gzip is read everywhere, zstd and xz make less."`
-	Type     text[splitUnified] `yaml:"type" default:"split" doc:"Whether an Incus image is split, in metadata and a root file system, or one unified file."`
-	Expiry   text[expiry]       `yaml:"expiry" default:"never" doc:"When the image should no longer be used: days or weeks after the date of the lock's packages, such as 30d or 4w, or a day in quotes, such as \"2027-01-31\"."`
-	Message  text[message]      `yaml:"create-message" default:"nothing" doc:"What LXC says to who makes a container of the image."`
+	Compress text[compression] `yaml:"compress" default:"the first of those in the table" doc:"How it is compressed, one of those in the table: gzip is read everywhere, zstd and xz make less."`
+	Type     text[formatType]  `yaml:"type" default:"the first of those in the table" doc:"Which kind of the format. incus: split, in metadata and a root file system, or one unified file. vmdk: sparse, for machines to write to, or stream-optimized, compressed, to hand over. vhd: dynamic, fixed, or fixed and sized for azure."`
+	Adapter  text[adapter]     `yaml:"adapter" default:"lsilogic" doc:"The controller that a vmdk says it hangs on: lsilogic, buslogic, ide or pvscsi."`
+	Expiry   text[expiry]      `yaml:"expiry" default:"never" doc:"When the image should no longer be used: days or weeks after the date of the lock's packages, such as 30d or 4w, or a day in quotes, such as \"2027-01-31\"."`
+	Message  text[message]     `yaml:"create-message" default:"nothing" doc:"What LXC says to who makes a container of the image."`
 
 	Entrypoint  []text[word]      `yaml:"entrypoint" doc:"The program that a container runs, and its first arguments."`
 	Command     []text[word]      `yaml:"command" default:"[/bin/sh], where there is no entrypoint" doc:"The program that a container runs, or the arguments of the entrypoint, where who starts it says nothing else."`

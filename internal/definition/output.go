@@ -17,7 +17,8 @@ type Output struct {
 	Format   string // one of package format's
 	Free     int64  // bytes of free space in a disk image's root file system
 	Compress string `json:",omitzero"` // one of the format's compressions
-	Type     string `json:",omitzero"` // "split" or "unified"
+	Type     string `json:",omitzero"` // one of the format's types
+	Adapter  string `json:",omitzero"` // of a vmdk
 	Expiry   string `json:",omitzero"` // as written; see [Output.Expires]
 	Message  string `json:",omitzero"` // for who makes a container of it
 	Run      Run    `json:",omitzero"`
@@ -44,6 +45,12 @@ func (o Output) Bootable() bool { return o.Kind().Disk() }
 func (o Output) Kind() format.Format {
 	f, _ := format.Lookup(o.Format)
 	return f
+}
+
+// Small says whether the output is compressed, so that nobody knows beforehand how
+// much room it takes.
+func (o Output) Small() bool {
+	return o.Kind().Small || o.Compress != "" || o.Type == "stream-optimized"
 }
 
 // Expires is when the image should no longer be used, in seconds since 1970, for
@@ -80,11 +87,14 @@ func (l *loading) outputs(doc *document, def *Definition) {
 			}
 		}
 		if all := out.Kind().Compress; all != nil {
-			out.Compress = o.Compress.or(all[0])
+			if out.Compress = o.Compress.or(all[0]); out.Compress == "none" {
+				out.Compress = ""
+			}
 		}
-		if out.Kind().Takes(format.Type) {
-			out.Type = o.Type.or("split")
+		if all := out.Kind().Types; all != nil {
+			out.Type = o.Type.or(all[0])
 		}
+		out.Adapter = o.Adapter.Value
 		out.Expiry, out.Message = o.Expiry.Value, o.Message.Value
 		out.Run = Run{
 			Entrypoint: values(o.Entrypoint), Command: values(o.Command), Environment: o.Environment.Value, User: o.User.Value,
@@ -132,5 +142,8 @@ func (l *loading) options(o outputDoc, kind format.Format) {
 	}
 	if c := o.Compress; c.Value != "" && kind.Compress != nil && !slices.Contains(kind.Compress, c.Value) {
 		l.problem(c.At, "compress %s is not for %s: want %s", quote(c.Value), kind.Name, strings.Join(kind.Compress, " or "))
+	}
+	if t := o.Type; t.Value != "" && kind.Types != nil && !slices.Contains(kind.Types, t.Value) {
+		l.problem(t.At, "type %s is not for %s: want %s", quote(t.Value), kind.Name, strings.Join(kind.Types, " or "))
 	}
 }

@@ -125,8 +125,12 @@ func formats() string {
 		}
 		for _, o := range f.Options {
 			option := "`" + string(o) + "`"
-			if o == format.Compress {
+			switch o {
+			case format.Compress:
 				option += " (" + strings.Join(f.Compress, ", ") + ")"
+			case format.Type:
+				option += " (" + strings.Join(f.Types, ", ") + ")"
+			default:
 			}
 			options = append(options, option)
 		}

@@ -312,21 +312,41 @@ var formatRule = rule{
 	what:   "a format",
 	values: format.Names(),
 	later: []string{
-		"erofs", "ext4", "cpio", "iso", "ova", "vmdk", "vhd", "vhdx", "vdi", "ami", "gce", "azure", "uki",
+		"erofs", "ext4", "cpio", "iso", "ova", "ami", "gce", "azure", "uki",
 	},
 	other: map[string]string{
 		"directory": "dir", "rootfs": "dir", "tgz": "tar.gz", "txz": "tar.xz", "tar.zstd": "tar.zst", "tzst": "tar.zst", "gz": "tar.gz", "xz": "tar.xz", "zst": "tar.zst",
 		"lxd": "incus", "podman": "oci", "sqfs": "squashfs", "proxmox": "openvz", "vztmpl": "openvz",
-		"img": "raw", "disk": "raw", "qcow": "qcow2",
+		"img": "raw", "disk": "raw", "qcow": "qcow2", "vpc": "vhd", "hyperv": "vhdx", "vmware": "vmdk", "virtualbox": "vdi",
 	},
 }
 
 var compressionRule = rule{
-	what: "a compression", values: []string{"gzip", "xz", "zstd"},
+	what: "a compression", values: []string{"gzip", "xz", "zstd", "zlib", "none"},
 	other: map[string]string{"gz": "gzip", "zst": "zstd", "zlib": "gzip"},
 }
 
-var splitUnifiedRule = rule{what: "a type of image", values: []string{"split", "unified"}}
+var formatTypeRule = rule{
+	what: "a type of a format", values: formatTypes(),
+	other: map[string]string{
+		"streamOptimized": "stream-optimized", "stream": "stream-optimized", "monolithicSparse": "sparse", "static": "fixed",
+	},
+}
+
+// formatTypes are the types of all formats.
+func formatTypes() []string {
+	var out []string
+	for _, f := range format.All() {
+		for _, t := range f.Types {
+			if !slices.Contains(out, t) {
+				out = append(out, t)
+			}
+		}
+	}
+	return out
+}
+
+var adapterRule = rule{what: "a controller", values: []string{"lsilogic", "buslogic", "ide", "pvscsi"}, other: map[string]string{"scsi": "lsilogic", "lsiLogic": "lsilogic", "sata": "ide"}}
 
 var expiryRule = rule{
 	what: "an expiry", form: "such as 30d, 4w or \"2027-01-31\"",
@@ -429,7 +449,8 @@ type (
 	loader       struct{}
 	formatName   struct{}
 	compression  struct{}
-	splitUnified struct{}
+	formatType   struct{}
+	adapter      struct{}
 	expiry       struct{}
 	message      struct{}
 	word         struct{}
@@ -473,7 +494,8 @@ func (firmware) rule() *rule     { return &firmwareRule }
 func (loader) rule() *rule       { return &loaderRule }
 func (formatName) rule() *rule   { return &formatRule }
 func (compression) rule() *rule  { return &compressionRule }
-func (splitUnified) rule() *rule { return &splitUnifiedRule }
+func (formatType) rule() *rule   { return &formatTypeRule }
+func (adapter) rule() *rule      { return &adapterRule }
 func (expiry) rule() *rule       { return &expiryRule }
 func (message) rule() *rule      { return &messageRule }
 func (word) rule() *rule         { return &wordRule }

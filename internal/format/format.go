@@ -25,7 +25,8 @@ type Option string
 const (
 	Free     Option = "free"           // free space in the root file system
 	Compress Option = "compress"       // how it is compressed
-	Type     Option = "type"           // split or unified
+	Type     Option = "type"           // which of several kinds of the format
+	Adapter  Option = "adapter"        // the controller that a disk says it hangs on
 	Expiry   Option = "expiry"         // when it should no longer be used
 	Message  Option = "create-message" // for who makes a container of it
 
@@ -46,7 +47,7 @@ var run = []Option{Entrypoint, Command, Environment, User, Workdir, Ports, Volum
 
 // IsOption says whether a word is one of the options.
 func IsOption(o Option) bool {
-	return slices.Contains(append([]Option{Free, Compress, Type, Expiry, Message}, run...), o)
+	return slices.Contains(append([]Option{Free, Compress, Type, Adapter, Expiry, Message}, run...), o)
 }
 
 // A Format is one way to write a tree or a disk.
@@ -61,8 +62,10 @@ type Format struct {
 	Options []Option // what it takes
 	// Compress are the compressions that it can have, the default first.
 	Compress []string
-	Tools    []string // Debian packages whose programs write parts of it
-	Small    bool     // it is compressed: nobody knows beforehand how much room it takes
+	// Types are the kinds of it that there are, the default first.
+	Types []string
+	Tools []string // Debian packages whose programs write parts of it
+	Small bool     // it is compressed: nobody knows beforehand how much room it takes
 }
 
 // Disk says whether the format is of a whole disk.

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -10,10 +9,7 @@ import (
 	"ingot/internal/artifact"
 	"ingot/internal/cache"
 	"ingot/internal/digest"
-	"ingot/internal/disk"
 	"ingot/internal/distro"
-	"ingot/internal/layout"
-	"ingot/internal/qcow2"
 	"ingot/internal/tree"
 	"ingot/internal/ui"
 )
@@ -90,7 +86,7 @@ type writer func(ctx context.Context, o Output, files []*artifact.Pending, t *ui
 // writer is what writes a format.
 func (w *worker) writer(name string) writer {
 	switch name {
-	case "raw", "qcow2":
+	case "raw", "qcow2", "vmdk", "vhd", "vhdx", "vdi":
 		return w.writeDisk
 	case "lxc":
 		return w.writeLXC
@@ -194,35 +190,4 @@ func (p pieces) Get(key digest.Digest) ([]byte, bool) {
 
 func (p pieces) Put(key digest.Digest, piece []byte) {
 	_ = p.cache.Put("pieces/"+key.String(), piece) // losing one costs time only
-}
-
-// writeDisk makes a disk image of the tree.
-func (w *worker) writeDisk(ctx context.Context, o Output, files []*artifact.Pending, _ *ui.Task) error {
-	l, err := w.plan.layout(w.chain)
-	if err != nil {
-		return err
-	}
-	places, err := l.Places()
-	if err != nil {
-		return err
-	}
-	loader, err := w.loader(ctx, places)
-	if err != nil {
-		return err
-	}
-	image, err := l.Compose(layout.Parts{Tree: w.tree, Reader: w.reader, Loader: loader, Epoch: w.plan.Lock.Epoch, Free: o.Free})
-	if err != nil {
-		return err
-	}
-	var d disk.Image
-	f := files[0].File()
-	if o.Format == "qcow2" {
-		d, err = qcow2.Create(f, image.Size(), image.Extents(), qcow2.Options{})
-	} else {
-		d, err = disk.NewRaw(f, image.Size())
-	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(image.Write(ctx, d), d.Finish(ctx), d.Close())
 }

@@ -25,7 +25,7 @@ func isFull(err error) bool {
 // unpackedWhole says whether an output is at least as large as its tree: how small a
 // compressed one will be nobody knows.
 func unpackedWhole(o Output) bool {
-	return !o.Kind().Small
+	return !o.Small()
 }
 
 // foreseeRoom refuses, before any step runs, outputs that their disk cannot hold

@@ -1,0 +1,61 @@
+package main_test
+
+import (
+	"strings"
+	"testing"
+
+	"ingot/internal/judge"
+)
+
+// disks judges the formats of virtual disks: all hold the same disk, and it boots from
+// each.
+func (c *court) disks(t *testing.T) {
+	define := func(outputs string) string { return strings.Replace(minimal, "[tar]", outputs, 1) }
+	formats := []struct{ output, file, driver string }{
+		{"{format: qcow2, compress: zlib}", "qcow2", "qcow2"},
+		{"{format: vmdk, type: stream-optimized}", "vmdk", "vmdk"},
+		{"vhd", "vhd", "vpc"}, {"vhdx", "vhdx", "vhdx"}, {"vdi", "vdi", "vdi"},
+	}
+	others := []struct{ output, file, driver string }{
+		{"{format: qcow2, compress: zstd}", "qcow2", "qcow2"},
+		{"{format: vmdk, adapter: ide}", "vmdk", "vmdk"},
+		{"{format: vhd, type: azure}", "vhd", "vpc"},
+	}
+	for _, set := range [][]struct{ output, file, driver string }{formats, others} {
+		list := []string{"raw"}
+		for _, f := range set {
+			list = append(list, f.output)
+		}
+		p := c.project(t, map[string]string{"ingot.yaml": define("[" + strings.Join(list, ", ") + "]")})
+		p.build(t)
+		raw := p.path("out/small-amd64.raw")
+		for _, f := range set {
+			disk := p.path("out/small-amd64." + f.file)
+			if f.driver != "vpc" { // of which it can check nothing
+				judge.Run(t, "qemu-img", "check", "-q", "-f", f.driver, disk)
+			}
+			if out := judge.Run(t, "qemu-img", "compare", "-f", f.driver, "-F", "raw", disk, raw); strings.TrimSpace(out) != "Images are identical." {
+				t.Errorf("%s: %s", f.output, out)
+			}
+		}
+		// One of each kind of start; all where there is time.
+		for i, f := range set {
+			if !c.full && f.file != "vmdk" {
+				continue
+			}
+			firmware := []string{"bios", "uefi"}[i%2]
+			v := p.ingot(t, "boot", p.path("out/small-amd64."+f.file), "--firmware", firmware, "--timeout", "8m", "--run", "systemctl is-system-running --wait")
+			v.check(t, 0, nil, "boot", f.output)
+		}
+	}
+	again := c.project(t, map[string]string{"ingot.yaml": define("[" + formats[1].output + ", vhd]")})
+	again.env = append(again.env, "GOMAXPROCS=1", "TZ=Asia/Kathmandu")
+	again.build(t)
+	first := c.project(t, map[string]string{"ingot.yaml": define("[" + formats[1].output + ", vhd]"), "ingot.lock": again.read(t, "ingot.lock")})
+	first.build(t)
+	for _, name := range []string{"small-amd64.vmdk", "small-amd64.vhd"} {
+		if sha256File(t, again.path("out/"+name)) != sha256File(t, first.path("out/"+name)) {
+			t.Errorf("%s: two builds differ", name)
+		}
+	}
+}

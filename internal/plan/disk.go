@@ -1,0 +1,70 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"ingot/internal/artifact"
+	"ingot/internal/disk"
+	"ingot/internal/layout"
+	"ingot/internal/qcow2"
+	"ingot/internal/ui"
+	"ingot/internal/vdi"
+	"ingot/internal/vhd"
+	"ingot/internal/vhdx"
+	"ingot/internal/vmdk"
+)
+
+// writeDisk makes a disk image of the tree.
+func (w *worker) writeDisk(ctx context.Context, o Output, files []*artifact.Pending, _ *ui.Task) error {
+	l, err := w.plan.layout(w.chain)
+	if err != nil {
+		return err
+	}
+	places, err := l.Places()
+	if err != nil {
+		return err
+	}
+	loader, err := w.loader(ctx, places)
+	if err != nil {
+		return err
+	}
+	image, err := l.Compose(layout.Parts{Tree: w.tree, Reader: w.reader, Loader: loader, Epoch: w.plan.Lock.Epoch, Free: o.Free})
+	if err != nil {
+		return err
+	}
+	d, err := w.createDisk(o, files[0].File(), l, image)
+	if err != nil {
+		return err
+	}
+	return errors.Join(image.Write(ctx, d), d.Finish(ctx), d.Close())
+}
+
+// createDisk makes an empty file a disk of an output's format.
+func (w *worker) createDisk(o Output, f *os.File, l layout.Resolved, image *layout.Image) (disk.Image, error) {
+	size, extents := image.Size(), image.Extents()
+	// Identities of the file, beside those in the disk.
+	id := func(what string) [16]byte { return l.Derive(o.Format + " " + what) }
+	switch o.Format {
+	case "raw":
+		return disk.NewRaw(f, size)
+	case "qcow2":
+		compression := map[string]qcow2.Compression{"": qcow2.None, "zlib": qcow2.Zlib, "zstd": qcow2.Zstd}[o.Compress]
+		return qcow2.Create(f, size, extents, qcow2.Options{Compression: compression})
+	case "vmdk":
+		kind := vmdk.MonolithicSparse
+		if o.Type == "stream-optimized" {
+			kind = vmdk.StreamOptimized
+		}
+		return vmdk.Create(f, size, extents, vmdk.Options{Kind: kind, Adapter: vmdk.Adapter(o.Adapter), ID: id("content"), Name: o.Name()})
+	case "vhd":
+		return vhd.Create(f, size, extents, vhd.Options{Fixed: o.Type != "dynamic", WholeMiB: o.Type == "azure", ID: id("disk"), Time: w.plan.Lock.Epoch})
+	case "vhdx":
+		return vhdx.Create(f, size, extents, vhdx.Options{ID: id("disk"), Content: id("content")})
+	case "vdi":
+		return vdi.Create(f, size, extents, vdi.Options{ID: id("image"), Changed: id("content")})
+	}
+	return nil, fmt.Errorf("no writer for format %s", o.Format)
+}
