@@ -11,8 +11,9 @@ import (
 // device's maps, which are there without such a device.
 const reservedInodes = 3
 
-// maxLink is how long a symlink's target may be.
-const maxLink = 1024
+// maxLink is how long a symlink's target may be: xfs_repair takes no longer one, the
+// kernel one more.
+const maxLink = 1023
 
 // maxInodes keeps their numbers within 32 bits, as short directories hold them.
 const maxInodes = 1 << 28
@@ -253,8 +254,8 @@ func (n *node) fill(e *tree.Entry) error {
 		}
 	case tree.Char, tree.Block:
 		n.major, n.minor = e.Major, e.Minor
-		if n.major >= 1<<12 || n.minor >= 1<<18 {
-			return fmt.Errorf("device number %d:%d is larger than 4095:262143", n.major, n.minor)
+		if n.major >= 1<<9 || n.minor >= 1<<18 {
+			return fmt.Errorf("device number %d:%d is larger than 511:262143", n.major, n.minor)
 		}
 	case tree.Hardlink:
 		return fmt.Errorf("is a %s", e.Kind)
