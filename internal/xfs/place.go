@@ -25,7 +25,15 @@ type placer struct {
 	groups []group
 	group  int
 	next   int64 // in the group
-	used   int64
+	over   int64 // blocks given behind the filesystem's end
+}
+
+// give counts n blocks as given.
+func (p *placer) give(n int64) {
+	p.next += n
+	if p.group >= p.geo.groups {
+		p.over += n
+	}
 }
 
 // take gives n blocks, in as few pieces as can be.
@@ -42,8 +50,7 @@ func (p *placer) take(n int64) []run {
 		}
 		k := min(n, left, maxExtent)
 		out = append(out, run{p.geo.start(p.group) + p.next, k})
-		p.next += k
-		p.used += k
+		p.give(k)
 		n -= k
 	}
 	return out
@@ -91,8 +98,8 @@ func (p *placer) chunks(inodes int64) {
 			g.first, g.used = before, min(n*inodesInChunk, inodes-before)
 			g.tree = newInodeTree(n)
 			g.tree.start = g.inodes.end()
-			p.next = g.tree.start + g.tree.below()
-			p.used += g.inodes.n + g.tree.below()
+			p.next = start
+			p.give(g.inodes.n + g.tree.below())
 			before += g.used
 			left -= n
 		}
@@ -118,8 +125,8 @@ func (fs *FS) place(g *geometry) (over int64, err error) {
 	}
 	for _, kind := range [][]*node{fs.inodes.dirs, fs.inodes.links, fs.inodes.others, fs.inodes.files} {
 		for _, n := range kind {
-			if err := p.node(n); err != nil {
-				return 0, err
+			if !p.node(n) && p.over == 0 {
+				return 0, fmt.Errorf("xfs: /%s is in %d pieces, more than its inode can list", n.path, len(n.data))
 			}
 		}
 	}
@@ -130,27 +137,18 @@ func (fs *FS) place(g *geometry) (over int64, err error) {
 		p.close()
 	}
 	fs.geo, fs.groups, fs.free = *g, p.groups, 0
-	for i := range p.groups {
-		if i >= g.groups {
-			over += g.length(i)
-			continue
-		}
+	for _, gr := range p.groups {
 		fs.free += freeList
-		for _, r := range p.groups[i].free {
+		for _, r := range gr.free {
 			fs.free += r.n
 		}
 	}
-	if over > 0 { // the last of these groups is not full
-		for _, r := range p.groups[len(p.groups)-1].free {
-			over -= r.n
-		}
-		over = max(over, 1)
-	}
-	return over, nil
+	return p.over, nil
 }
 
-// node places an inode's content and attributes.
-func (p *placer) node(n *node) error {
+// node places an inode's content and attributes. It says false where these are
+// more pieces than the inode can list.
+func (p *placer) node(n *node) bool {
 	n.data = n.data[:0]
 	for _, part := range n.parts() {
 		at := part.at
@@ -164,10 +162,7 @@ func (p *placer) node(n *node) error {
 	if n.fork.out {
 		n.attrRuns = p.take(n.attrs.blocks())
 	}
-	if len(n.data)*extentSize > n.fork.data || len(n.attrRuns)*extentSize > n.fork.attr && n.fork.out {
-		return fmt.Errorf("xfs: /%s is in %d pieces, more than its inode can list", n.path, len(n.data))
-	}
-	return nil
+	return len(n.data)*extentSize <= n.fork.data && (!n.fork.out || len(n.attrRuns)*extentSize <= n.fork.attr)
 }
 
 // fit finds the geometry: the given size, or the smallest, found from below,
@@ -207,9 +202,6 @@ func (fs *FS) try(blocks int64) (missing int64, err error) {
 	over, err := fs.place(&g)
 	if err != nil || over > 0 {
 		return over, err
-	}
-	if fs.o.Free == 0 {
-		return 0, nil
 	}
 	return ceilDiv(fs.o.Free, blockSize) + g.kept() - fs.free, nil
 }
