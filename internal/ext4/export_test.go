@@ -1,6 +1,10 @@
 package ext4
 
-import "io"
+import (
+	"io"
+
+	"ingot/internal/blockfs"
+)
 
 // NameHash gives the hash of names to tests.
 func NameHash(seed []byte, name string) (hash, minor uint32) {
@@ -20,7 +24,7 @@ func (fs *FS) WriteMetadata(w io.WriterAt) error {
 		}
 		for b := range r.n {
 			fs.encodeBlock(r, b, block)
-			if err := writeSparse(w, block, (r.start+b)*blockSize); err != nil {
+			if err := blockfs.WriteSparse(w, block, (r.start+b)*blockSize); err != nil {
 				return err
 			}
 		}

@@ -38,8 +38,8 @@ package ext4
 
 import (
 	"fmt"
-	"io"
 
+	"ingot/internal/disk"
 	"ingot/internal/fault"
 	"ingot/internal/tree"
 )
@@ -75,11 +75,6 @@ type Options struct {
 
 // MaxSize bounds what Plan makes; such a filesystem can still grow.
 const MaxSize = 4 << 40
-
-// An Extent is a range of bytes; both are multiples of 4096.
-type Extent struct {
-	Offset, Length int64
-}
 
 // An FS is a planned filesystem. It does not change; its methods may be called
 // from several goroutines.
@@ -158,19 +153,15 @@ func (fs *FS) FreeBytes() int64 { return fs.free * blockSize }
 // Extents lists, in order, without overlap or gaps of zero, the ranges that can
 // hold something else than zeros. It depends on the tree and the options alone,
 // not on content: what a file holds is inside, be it zeros.
-func (fs *FS) Extents() []Extent {
-	var out []Extent
+func (fs *FS) Extents() []disk.Extent {
+	var out []disk.Extent
 	for _, r := range fs.regions {
 		off, n := r.start*blockSize, r.n*blockSize
-		if k := len(out); k > 0 && out[k-1].Offset+out[k-1].Length == off {
-			out[k-1].Length += n
+		if k := len(out); k > 0 && out[k-1].Off+out[k-1].Len == off {
+			out[k-1].Len += n
 			continue
 		}
-		out = append(out, Extent{off, n})
+		out = append(out, disk.Extent{Off: off, Len: n})
 	}
 	return out
 }
-
-// ReaderAt reads the filesystem as if it had been written: for formats that
-// compress block by block. File contents come from r.
-func (fs *FS) ReaderAt(r *tree.Reader) io.ReaderAt { return view{fs, r} }

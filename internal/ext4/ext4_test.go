@@ -3,8 +3,6 @@ package ext4_test
 import (
 	"encoding/hex"
 	"fmt"
-	"io"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -14,6 +12,7 @@ import (
 	"ingot/internal/ext4"
 	"ingot/internal/judge"
 	"ingot/internal/tree"
+	"ingot/internal/tree/treetest"
 )
 
 // judged holds an image against its tree, with every judge there is.
@@ -21,8 +20,8 @@ func judged(t *testing.T, img string, tr tree.Tree) {
 	t.Helper()
 	fsck(t, img)
 	want := expect(t, tr)
-	debugfs(t, img, want).same(t, want)
-	if !mount(t, img, "ro", func(dir, _ string) { mounted(t, dir).same(t, want) }) {
+	debugfs(t, img, want).Same(t, want)
+	if !mount(t, img, "ro", func(dir, _ string) { treetest.Mounted(t, dir).Same(t, want) }) {
 		t.Log("loop devices cannot be mounted here; judged by e2fsck and debugfs alone")
 	}
 	fsck(t, img)
@@ -32,76 +31,76 @@ func TestTrees(t *testing.T) {
 	long := strings.Repeat("long/", 900)
 	tests := []struct {
 		name string
-		fill func(*maker)
+		fill func(*treetest.Maker)
 	}{
-		{"empty", func(*maker) {}},
-		{"root only", func(m *maker) { m.add(tree.Entry{Kind: tree.Dir, Mode: 0o700, UID: 5, GID: 6}) }},
-		{"kinds", func(m *maker) {
-			m.dir("d").text("d/empty", "").text("d/one", "1").text("d/block", strings.Repeat("x", 4096)).text("d/more", strings.Repeat("y", 4097))
-			m.add(tree.Entry{Path: "d/fifo", Kind: tree.Fifo, Mode: 0o600})
-			m.add(tree.Entry{Path: "d/null", Kind: tree.Char, Mode: 0o666, Major: 1, Minor: 3})
-			m.add(tree.Entry{Path: "d/large", Kind: tree.Block, Mode: 0o660, Major: 4095, Minor: 1048575})
-			m.add(tree.Entry{Path: "d/disk", Kind: tree.Block, Mode: 0o660, Major: 259, Minor: 7})
-			m.add(tree.Entry{Path: "d/setuid", Kind: tree.Fifo, Mode: 0o7777, UID: 70000, GID: 4294967294})
+		{"empty", func(*treetest.Maker) {}},
+		{"root only", func(m *treetest.Maker) { m.Add(tree.Entry{Kind: tree.Dir, Mode: 0o700, UID: 5, GID: 6}) }},
+		{"kinds", func(m *treetest.Maker) {
+			m.Dir("d").Text("d/empty", "").Text("d/one", "1").Text("d/block", strings.Repeat("x", 4096)).Text("d/more", strings.Repeat("y", 4097))
+			m.Add(tree.Entry{Path: "d/fifo", Kind: tree.Fifo, Mode: 0o600})
+			m.Add(tree.Entry{Path: "d/null", Kind: tree.Char, Mode: 0o666, Major: 1, Minor: 3})
+			m.Add(tree.Entry{Path: "d/large", Kind: tree.Block, Mode: 0o660, Major: 4095, Minor: 1048575})
+			m.Add(tree.Entry{Path: "d/disk", Kind: tree.Block, Mode: 0o660, Major: 259, Minor: 7})
+			m.Add(tree.Entry{Path: "d/setuid", Kind: tree.Fifo, Mode: 0o7777, UID: 70000, GID: 4294967294})
 		}},
-		{"symlinks", func(m *maker) {
+		{"symlinks", func(m *treetest.Maker) {
 			for _, n := range []int{1, 58, 59, 60, 61, 4095} {
-				m.add(tree.Entry{Path: fmt.Sprintf("to%d", n), Kind: tree.Symlink, Mode: 0o777, Link: long[:n-1] + "x"})
+				m.Add(tree.Entry{Path: fmt.Sprintf("to%d", n), Kind: tree.Symlink, Mode: 0o777, Link: long[:n-1] + "x"})
 			}
 		}},
-		{"times", func(m *maker) {
+		{"times", func(m *treetest.Maker) {
 			for i, sec := range []int64{0, -1, -1 << 31, -157766400, 1<<31 - 1, 1 << 31, 2177452800, 1 << 32, 1<<33 + 5, 3<<32 - 1<<31 - 1} {
-				m.add(tree.Entry{Path: fmt.Sprintf("at%d", i), Kind: tree.Fifo, Mtime: tree.Time{Sec: sec, Nsec: 999_999_999 - int32(i)}})
+				m.Add(tree.Entry{Path: fmt.Sprintf("at%d", i), Kind: tree.Fifo, Mtime: tree.Time{Sec: sec, Nsec: 999_999_999 - int32(i)}})
 			}
 		}},
-		{"hard links", func(m *maker) {
-			m.dir("a").dir("b").text("a/file", "shared").dir("b/c")
-			m.add(tree.Entry{Path: "a/sock", Kind: tree.Fifo}).add(tree.Entry{Path: "a/sym", Kind: tree.Symlink, Mode: 0o777, Link: "file"})
-			m.add(tree.Entry{Path: "b/c/file", Kind: tree.Hardlink, Link: "a/file"})
-			m.add(tree.Entry{Path: "b/file", Kind: tree.Hardlink, Link: "a/file"})
-			m.add(tree.Entry{Path: "b/sock", Kind: tree.Hardlink, Link: "a/sock"})
-			m.add(tree.Entry{Path: "b/sym", Kind: tree.Hardlink, Link: "a/sym"})
+		{"hard links", func(m *treetest.Maker) {
+			m.Dir("a").Dir("b").Text("a/file", "shared").Dir("b/c")
+			m.Add(tree.Entry{Path: "a/sock", Kind: tree.Fifo}).Add(tree.Entry{Path: "a/sym", Kind: tree.Symlink, Mode: 0o777, Link: "file"})
+			m.Add(tree.Entry{Path: "b/c/file", Kind: tree.Hardlink, Link: "a/file"})
+			m.Add(tree.Entry{Path: "b/file", Kind: tree.Hardlink, Link: "a/file"})
+			m.Add(tree.Entry{Path: "b/sock", Kind: tree.Hardlink, Link: "a/sock"})
+			m.Add(tree.Entry{Path: "b/sym", Kind: tree.Hardlink, Link: "a/sym"})
 		}},
-		{"attributes", func(m *maker) {
-			access := acl(1, 7, 0xffffffff, 2, 5, 1000, 4, 5, 0xffffffff, 8, 4, 70000, 0x10, 7, 0xffffffff, 0x20, 0, 0xffffffff)
+		{"attributes", func(m *treetest.Maker) {
+			access := treetest.ACL(1, 7, 0xffffffff, 2, 5, 1000, 4, 5, 0xffffffff, 8, 4, 70000, 0x10, 7, 0xffffffff, 0x20, 0, 0xffffffff)
 			caps := "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"
-			m.add(tree.Entry{Path: "acl", Kind: tree.Dir, Mode: 0o770, Xattrs: []tree.Xattr{
+			m.Add(tree.Entry{Path: "acl", Kind: tree.Dir, Mode: 0o770, Xattrs: []tree.Xattr{
 				{Name: "system.posix_acl_access", Value: access}, {Name: "system.posix_acl_default", Value: access},
 			}})
-			m.file(tree.Entry{Path: "ping", Mode: 0o755, Xattrs: []tree.Xattr{{Name: "security.capability", Value: caps}}}, strings.NewReader("#!"))
-			m.file(tree.Entry{Path: "many", Mode: 0o644, Xattrs: []tree.Xattr{
+			m.File(tree.Entry{Path: "ping", Mode: 0o755, Xattrs: []tree.Xattr{{Name: "security.capability", Value: caps}}}, strings.NewReader("#!"))
+			m.File(tree.Entry{Path: "many", Mode: 0o644, Xattrs: []tree.Xattr{
 				{Name: "security.capability", Value: caps}, {Name: "trusted.x", Value: "1"},
 				{Name: "user.a", Value: ""}, {Name: "user.b", Value: strings.Repeat("b", 3000)}, {Name: "user.ccc", Value: "\x00\xff"},
 				{Name: "user.long" + strings.Repeat("g", 240), Value: strings.Repeat("c", 500)},
 			}}, strings.NewReader("many"))
 			for i := range 1030 { // more than may share a block
-				m.add(tree.Entry{Path: fmt.Sprintf("s%d", i), Kind: tree.File, Xattrs: []tree.Xattr{{Name: "user.same", Value: strings.Repeat("s", 200)}}})
+				m.Add(tree.Entry{Path: fmt.Sprintf("s%d", i), Kind: tree.File, Xattrs: []tree.Xattr{{Name: "user.same", Value: strings.Repeat("s", 200)}}})
 			}
 		}},
-		{"names", func(m *maker) {
-			m.dir("full").dir(strings.Repeat("n", 255))
+		{"names", func(m *treetest.Maker) {
+			m.Dir("full").Dir(strings.Repeat("n", 255))
 			for _, n := range []string{"ünï", "with space", "-dash", strings.Repeat("\xff", 255)} {
-				m.text("full/"+n, n)
+				m.Text("full/"+n, n)
 			}
 		}},
-		{"own lost+found", func(m *maker) {
-			m.add(tree.Entry{Path: "lost+found", Kind: tree.Dir, Mode: 0o755, UID: 1}).text("lost+found/found", "me")
+		{"own lost+found", func(m *treetest.Maker) {
+			m.Add(tree.Entry{Path: "lost+found", Kind: tree.Dir, Mode: 0o755, UID: 1}).Text("lost+found/found", "me")
 		}},
-		{"directories of one block and of more", func(m *maker) {
+		{"directories of one block and of more", func(m *treetest.Maker) {
 			for _, n := range []int{100, 253, 254, 255, 256, 300, 1000} {
 				d := fmt.Sprintf("d%d", n)
-				m.dir(d)
+				m.Dir(d)
 				for i := range n {
-					m.add(tree.Entry{Path: fmt.Sprintf("%s/f%05d", d, i), Kind: tree.Fifo})
+					m.Add(tree.Entry{Path: fmt.Sprintf("%s/f%05d", d, i), Kind: tree.Fifo})
 				}
 			}
 		}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m := newMaker(t)
+			m := treetest.New(t)
 			tt.fill(m)
-			tr, p := m.done()
+			tr, p := m.Done()
 			img, _ := write(t, tr, p, options())
 			judged(t, img, tr)
 		})
@@ -119,11 +118,11 @@ func TestLargeDirectories(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			m := newMaker(t).dir("d")
+			m := treetest.New(t).Dir("d")
 			for i := range tt.entries {
-				m.add(tree.Entry{Path: "d/" + tt.file(i), Kind: tree.Symlink, Mode: 0o777, Link: "x"})
+				m.Add(tree.Entry{Path: "d/" + tt.file(i), Kind: tree.Symlink, Mode: 0o777, Link: "x"})
 			}
-			tr, p := m.done()
+			tr, p := m.Done()
 			o := options()
 			o.Free = 64 << 20
 			img, _ := write(t, tr, p, o)
@@ -133,7 +132,7 @@ func TestLargeDirectories(t *testing.T) {
 			}
 			want := expect(t, tr)
 			ok := mount(t, img, "", func(dir, _ string) {
-				mounted(t, dir).same(t, want)
+				treetest.Mounted(t, dir).Same(t, want)
 				// The kernel splits blocks and finds all names.
 				for i := range 500 {
 					if err := os.WriteFile(fmt.Sprintf("%s/d/new%d", dir, i), nil, 0o600); err != nil {
@@ -149,12 +148,12 @@ func TestLargeDirectories(t *testing.T) {
 				if got := strings.Count(list, "\n/") - strings.Count(list, "\n/0/"); got != tt.entries+2 { // 0: the tree's inner nodes
 					t.Errorf("debugfs lists %d names, want %d and two", got, tt.entries)
 				}
-				some := listing{}
+				some := treetest.Listing{}
 				for i := 0; i < tt.entries; i += tt.entries / 50 {
 					p := "/d/" + tt.file(i)
 					some[p] = want[p]
 				}
-				debugfs(t, img, some).same(t, some)
+				debugfs(t, img, some).Same(t, some)
 			}
 			fsck(t, img)
 		})
@@ -211,7 +210,7 @@ func TestGrow(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			tr, p := newMaker(t).file(tree.Entry{Path: "a", Mode: 0o644}, noise(tt.size)).done()
+			tr, p := treetest.New(t).File(tree.Entry{Path: "a", Mode: 0o644}, treetest.Noise(tt.size)).Done()
 			o := options()
 			o.Free = tt.free
 			img, _ := write(t, tr, p, o)
@@ -250,9 +249,4 @@ func number(t *testing.T, info, field string) int64 {
 		t.Fatal(err)
 	}
 	return n
-}
-
-// noise is bytes without a pattern, the same each time.
-func noise(n int64) io.Reader {
-	return io.LimitReader(rand.NewChaCha8([32]byte{1}), n)
 }

@@ -14,6 +14,7 @@ import (
 	"ingot/internal/ext4"
 	"ingot/internal/judge"
 	"ingot/internal/tree"
+	"ingot/internal/tree/treetest"
 )
 
 // realTree is the directory that INGOT_TEST_TREE names, or a few Debian packages
@@ -35,7 +36,7 @@ func realTree(t testing.TB) string {
 
 func TestRealTree(t *testing.T) {
 	judge.Needs(t, judge.Full)
-	tr, p := scan(t, realTree(t))
+	tr, p := treetest.Scan(t, realTree(t))
 	o := options()
 	o.Free = 1 << 30
 	img, f := write(t, tr, p, o)
@@ -45,7 +46,7 @@ func TestRealTree(t *testing.T) {
 
 // BenchmarkWrite plans and writes a real tree, from page cache to page cache.
 func BenchmarkWrite(b *testing.B) {
-	tr, p := scan(b, realTree(b))
+	tr, p := treetest.Scan(b, realTree(b))
 	o := options()
 	o.Free = 1 << 30
 	name := filepath.Join(b.TempDir(), "img")
@@ -85,7 +86,7 @@ func BenchmarkWrite(b *testing.B) {
 
 // BenchmarkPlan is the planning alone.
 func BenchmarkPlan(b *testing.B) {
-	tr, _ := scan(b, realTree(b))
+	tr, _ := treetest.Scan(b, realTree(b))
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := ext4.Plan(tr, options()); err != nil {

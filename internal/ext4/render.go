@@ -157,13 +157,13 @@ func (n *node) read(r *tree.Reader, offset int64, out []byte) error {
 	k := min(n.size-offset, int64(len(out)))
 	pack, err := r.Pack(n.pack)
 	if err != nil {
-		return fmt.Errorf("ext4: cannot open pack %s: %w", n.pack, err)
+		return fmt.Errorf("cannot open pack %s: %w", n.pack, err)
 	}
 	if got, err := pack.ReadAt(out[:k], n.offset+offset); int64(got) < k {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
-		return fmt.Errorf("ext4: pack %s: cannot read %d bytes at %d: %w", n.pack, k, n.offset+offset, err)
+		return fmt.Errorf("pack %s: cannot read %d bytes at %d: %w", n.pack, k, n.offset+offset, err)
 	}
 	clear(out[k:])
 	return nil

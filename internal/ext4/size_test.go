@@ -14,13 +14,14 @@ import (
 	"ingot/internal/fault"
 	"ingot/internal/judge"
 	"ingot/internal/tree"
+	"ingot/internal/tree/treetest"
 )
 
 func TestFree(t *testing.T) {
 	for _, free := range []int64{0, 1, 1 << 20, 1 << 30} {
 		for _, content := range []int64{0, 1 << 20, 127 << 20, 130 << 20} {
 			t.Run(fmt.Sprintf("content %d free %d", content, free), func(t *testing.T) {
-				tr, p := newMaker(t).zeros("f", content).done()
+				tr, p := treetest.New(t).Zeros("f", content).Done()
 				o := options()
 				o.Free, o.ReservedPercent = free, 3
 				img, f := write(t, tr, p, o)
@@ -42,7 +43,7 @@ func TestFree(t *testing.T) {
 // Sizes around the edges of groups and of flexible groups are all whole.
 func TestSizes(t *testing.T) {
 	const group, flex = 128 << 20, 16 * 128 << 20
-	tr, p := newMaker(t).text("f", "content").done()
+	tr, p := treetest.New(t).Text("f", "content").Done()
 	for _, edge := range []int64{group, 2 * group, 3 * group, flex, flex + group} {
 		for _, off := range []int64{-4096, -1, 0, 4096, 60 * 4096, 3 << 20, 34 << 20} {
 			t.Run(fmt.Sprint(edge+off), func(t *testing.T) {
@@ -62,7 +63,7 @@ func TestSizes(t *testing.T) {
 func TestJustFits(t *testing.T) {
 	for _, content := range []int64{0, 1, 100 << 20, 118 << 20, 2 << 30, 2040 << 20} {
 		t.Run(fmt.Sprint(content), func(t *testing.T) {
-			tr, p := newMaker(t).zeros("f", content).done()
+			tr, p := treetest.New(t).Zeros("f", content).Done()
 			f, err := ext4.Plan(tr, options())
 			if err != nil {
 				t.Fatal(err)
@@ -91,7 +92,7 @@ func TestHugeFiles(t *testing.T) {
 	}
 	for _, size := range sizes {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
-			tr, _ := newMaker(t).zeros("f", size).done()
+			tr, _ := treetest.New(t).Zeros("f", size).Done()
 			o := options()
 			o.Free = 1 << 30
 			f, err := ext4.Plan(tr, o)
@@ -116,30 +117,30 @@ func TestHugeFiles(t *testing.T) {
 
 // Times that ext4 or e2fsck cannot take are moved to the nearest that they can.
 func TestClampedTimes(t *testing.T) {
-	m := newMaker(t)
+	m := treetest.New(t)
 	for name, sec := range map[string]int64{"early": -1 << 40, "late": 3<<32 - 1<<31, "later": 1 << 60} {
-		m.add(tree.Entry{Path: name, Kind: tree.Fifo, Mtime: tree.Time{Sec: sec, Nsec: 5}})
+		m.Add(tree.Entry{Path: name, Kind: tree.Fifo, Mtime: tree.Time{Sec: sec, Nsec: 5}})
 	}
-	tr, p := m.done()
+	tr, p := m.Done()
 	img, _ := write(t, tr, p, options())
 	fsck(t, img)
-	want := listing{
+	want := treetest.Listing{
 		"/early": "fifo 0000 0:0 -2147483648.000000000 links=1",
 		"/late":  "fifo 0000 0:0 10737418239.000000000 links=1",
 		"/later": "fifo 0000 0:0 10737418239.000000000 links=1",
 	}
-	debugfs(t, img, want).same(t, want)
+	debugfs(t, img, want).Same(t, want)
 }
 
 func TestManyInodes(t *testing.T) {
-	m := newMaker(t)
+	m := treetest.New(t)
 	for d := range 40 {
-		m.dir(fmt.Sprintf("d%d", d))
+		m.Dir(fmt.Sprintf("d%d", d))
 		for i := range 1000 {
-			m.add(tree.Entry{Path: fmt.Sprintf("d%d/%d", d, i), Kind: tree.File, Mode: 0o600})
+			m.Add(tree.Entry{Path: fmt.Sprintf("d%d/%d", d, i), Kind: tree.File, Mode: 0o600})
 		}
 	}
-	tr, p := m.done()
+	tr, p := m.Done()
 	for _, tt := range []struct{ size, free, inodes, perInode, wantFree int64 }{
 		{0, 0, 0, 0, 0},
 		{256 << 20, 0, 0, 0, 0},

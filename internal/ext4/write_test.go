@@ -17,21 +17,23 @@ import (
 
 	"pgregory.net/rapid"
 
+	"ingot/internal/disk"
 	"ingot/internal/ext4"
 	"ingot/internal/judge"
 	"ingot/internal/tree"
+	"ingot/internal/tree/treetest"
 )
 
 // mixed is a tree with something of everything.
-func mixed(m *maker) *maker {
-	m.dir("bin").dir("big").dir("many")
-	m.file(tree.Entry{Path: "bin/tool", Mode: 0o755, UID: 7}, noise(5<<20+123))
-	m.zeros("big/zeros", 10<<20).text("bin/small", "small")
-	m.add(tree.Entry{Path: "bin/link", Kind: tree.Symlink, Mode: 0o777, Link: strings.Repeat("l", 100)})
+func mixed(m *treetest.Maker) *treetest.Maker {
+	m.Dir("bin").Dir("big").Dir("many")
+	m.File(tree.Entry{Path: "bin/tool", Mode: 0o755, UID: 7}, treetest.Noise(5<<20+123))
+	m.Zeros("big/zeros", 10<<20).Text("bin/small", "small")
+	m.Add(tree.Entry{Path: "bin/link", Kind: tree.Symlink, Mode: 0o777, Link: strings.Repeat("l", 100)})
 	for i := range 3000 {
-		m.text(fmt.Sprintf("many/file %d", i), strings.Repeat("text ", i%3000))
+		m.Text(fmt.Sprintf("many/file %d", i), strings.Repeat("text ", i%3000))
 	}
-	return m.add(tree.Entry{Path: "attr", Kind: tree.File, Xattrs: []tree.Xattr{{Name: "user.x", Value: strings.Repeat("v", 300)}}})
+	return m.Add(tree.Entry{Path: "attr", Kind: tree.File, Xattrs: []tree.Xattr{{Name: "user.x", Value: strings.Repeat("v", 300)}}})
 }
 
 // A sink checks what WriteTo promises of its writes.
@@ -39,7 +41,7 @@ type sink struct {
 	t       *testing.T
 	mu      sync.Mutex
 	bytes   []byte
-	extents []ext4.Extent
+	extents []disk.Extent
 }
 
 func (s *sink) WriteAt(b []byte, off int64) (int, error) {
@@ -49,7 +51,7 @@ func (s *sink) WriteAt(b []byte, off int64) (int, error) {
 	if off%4096 != 0 || n%4096 != 0 || n == 0 || off>>20 != (off+n-1)>>20 {
 		s.t.Errorf("write of %d bytes at %d", n, off)
 	}
-	if !slices.ContainsFunc(s.extents, func(e ext4.Extent) bool { return off >= e.Offset && off+n <= e.Offset+e.Length }) {
+	if !slices.ContainsFunc(s.extents, func(e disk.Extent) bool { return off >= e.Off && off+n <= e.Off+e.Len }) {
 		s.t.Errorf("write of %d bytes at %d is in no extent", n, off)
 	}
 	for i := 0; i < len(b); i += 4096 {
@@ -65,7 +67,7 @@ func (s *sink) WriteAt(b []byte, off int64) (int, error) {
 func TestDeterministic(t *testing.T) {
 	o := options()
 	o.Free = 16 << 20
-	tr, p := mixed(newMaker(t)).done()
+	tr, p := mixed(treetest.New(t)).Done()
 	first, f := write(t, tr, p, o)
 	want, err := os.ReadFile(first)
 	if err != nil {
@@ -95,14 +97,14 @@ func TestDeterministic(t *testing.T) {
 		}
 	})
 	t.Run("other pack", func(t *testing.T) {
-		m := newMaker(t)
-		m.text("aaa", "something in front")
+		m := treetest.New(t)
+		m.Text("aaa", "something in front")
 		mixed(m)
-		m.entries = m.entries[1:]
-		for i := range m.entries {
-			m.entries[i].Owner = fmt.Sprint(i)
+		m.Entries = m.Entries[1:]
+		for i := range m.Entries {
+			m.Entries[i].Owner = fmt.Sprint(i)
 		}
-		tr, p := m.done()
+		tr, p := m.Done()
 		name, _ := write(t, tr, p, o)
 		if got, err := os.ReadFile(name); err != nil || !bytes.Equal(got, want) {
 			t.Errorf("differs (%v)", err)
@@ -122,7 +124,7 @@ func TestDeterministic(t *testing.T) {
 
 // Options change what they name and nothing else breaks.
 func TestOptions(t *testing.T) {
-	tr, p := mixed(newMaker(t)).done()
+	tr, p := mixed(treetest.New(t)).Done()
 	o := options()
 	o.Label, o.Journal, o.ReservedPercent, o.Epoch, o.BytesPerInode = "sixteen-letters!", 8<<20, 10, 1<<32+5, 8192
 	o.Size = 300 << 20
@@ -154,7 +156,7 @@ func TestOptions(t *testing.T) {
 // The kernel fills the filesystem, changes and removes what it holds, and the
 // overhead it counts is the one written.
 func TestReadWrite(t *testing.T) {
-	tr, p := mixed(newMaker(t)).done()
+	tr, p := mixed(treetest.New(t)).Done()
 	o := options()
 	o.Free = 20 << 20
 	img, _ := write(t, tr, p, o)
@@ -188,13 +190,13 @@ func TestReadWrite(t *testing.T) {
 
 // GRUB reads directories, files and long symlinks.
 func TestGrub(t *testing.T) {
-	tr, p := mixed(newMaker(t).dir("x").text("x/target", "reached").add(tree.Entry{
+	tr, p := mixed(treetest.New(t).Dir("x").Text("x/target", "reached").Add(tree.Entry{
 		Path: "x/link", Kind: tree.Symlink, Mode: 0o777, Link: strings.Repeat("./", 60) + "target",
-	})).done()
+	})).Done()
 	img, _ := write(t, tr, p, options())
 	tool := filepath.Join(t.TempDir(), "tool")
 	b := make([]byte, 5<<20+123)
-	if _, err := io.ReadFull(noise(int64(len(b))), b); err != nil {
+	if _, err := io.ReadFull(treetest.Noise(int64(len(b))), b); err != nil {
 		t.Fatal(err)
 	}
 	if err := os.WriteFile(tool, b, 0o600); err != nil {
@@ -210,7 +212,7 @@ func TestGrub(t *testing.T) {
 }
 
 func TestCancelled(t *testing.T) {
-	tr, p := mixed(newMaker(t)).done()
+	tr, p := mixed(treetest.New(t)).Done()
 	f, err := ext4.Plan(tr, options())
 	if err != nil {
 		t.Fatal(err)
@@ -225,7 +227,7 @@ func TestCancelled(t *testing.T) {
 
 // A pack that is shorter than the tree says is an error that names it.
 func TestShortPack(t *testing.T) {
-	tr, p := newMaker(t).text("a", strings.Repeat("x", 10_000)).done()
+	tr, p := treetest.New(t).Text("a", strings.Repeat("x", 10_000)).Done()
 	if err := os.Truncate(p["p"], 5000); err != nil {
 		t.Fatal(err)
 	}
@@ -248,7 +250,7 @@ func TestRandomTrees(t *testing.T) {
 		}
 	}
 	rapid.Check(t, func(rt *rapid.T) {
-		m := newMaker(t)
+		m := treetest.New(t)
 		dirs, files := []string{""}, []string{}
 		name := rapid.StringMatching(`[a-zA-Z0-9._+~-]{1,40}`)
 		used := map[string]bool{"": true, "lost+found": true}
@@ -270,7 +272,7 @@ func TestRandomTrees(t *testing.T) {
 					continue
 				}
 				if e.Link = rapid.SampledFrom(files).Draw(rt, "link"); e.Link < e.Path {
-					m.add(tree.Entry{Path: e.Path, Kind: e.Kind, Link: e.Link})
+					m.Add(tree.Entry{Path: e.Path, Kind: e.Kind, Link: e.Link})
 				}
 				continue
 			}
@@ -287,7 +289,7 @@ func TestRandomTrees(t *testing.T) {
 				dirs = append(dirs, e.Path)
 			case tree.File:
 				files = append(files, e.Path)
-				m.file(e, noise(rapid.Int64Range(0, 30_000).Draw(rt, "size")))
+				m.File(e, treetest.Noise(rapid.Int64Range(0, 30_000).Draw(rt, "size")))
 				continue
 			case tree.Symlink:
 				e.Link = rapid.StringMatching(`[a-z/]{1,90}`).Draw(rt, "target")
@@ -295,16 +297,16 @@ func TestRandomTrees(t *testing.T) {
 				e.Major, e.Minor = rapid.Uint32Range(0, 4095).Draw(rt, "major"), rapid.Uint32Range(0, 1<<20-1).Draw(rt, "minor")
 			case tree.Hardlink, tree.Fifo:
 			}
-			m.add(e)
+			m.Add(e)
 		}
-		tr, p := m.done()
+		tr, p := m.Done()
 		o := options()
 		o.Free = rapid.Int64Range(0, 200<<20).Draw(rt, "free")
 		img, _ := write(t, tr, p, o)
 		fsck(t, img)
 		want := expect(t, tr)
-		if !mount(t, img, "ro", func(dir, _ string) { mounted(t, dir).same(t, want) }) {
-			debugfs(t, img, want).same(t, want)
+		if !mount(t, img, "ro", func(dir, _ string) { treetest.Mounted(t, dir).Same(t, want) }) {
+			debugfs(t, img, want).Same(t, want)
 		}
 		if err := os.Remove(img); err != nil {
 			t.Fatal(err)
@@ -318,8 +320,8 @@ func TestRandomTrees(t *testing.T) {
 // No attribute makes Plan panic, and what it takes e2fsck takes.
 func FuzzAttributes(f *testing.F) {
 	f.Add("user.x", "value")
-	f.Add("system.posix_acl_access", acl(1, 7, 0xffffffff, 2, 5, 1000, 4, 5, 0xffffffff, 0x10, 7, 0xffffffff, 0x20, 0, 0xffffffff))
-	f.Add("system.posix_acl_default", acl(1, 7, 0))
+	f.Add("system.posix_acl_access", treetest.ACL(1, 7, 0xffffffff, 2, 5, 1000, 4, 5, 0xffffffff, 0x10, 7, 0xffffffff, 0x20, 0, 0xffffffff))
+	f.Add("system.posix_acl_default", treetest.ACL(1, 7, 0))
 	f.Add("security.capability", "\x01\x00\x00\x02\x00\x20\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00")
 	f.Add("trusted."+strings.Repeat("t", 255), strings.Repeat("v", 3700))
 	f.Fuzz(func(t *testing.T, name, value string) {
@@ -336,7 +338,7 @@ func FuzzAttributes(f *testing.F) {
 		}
 		s := &sink{bytes: make([]byte, fs.Size()), extents: fs.Extents()}
 		s.t = t
-		if err := fs.WriteTo(context.Background(), s, tree.NewReader(packs{})); err != nil {
+		if err := fs.WriteTo(context.Background(), s, tree.NewReader(treetest.Packs{})); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -33,6 +33,7 @@ var Judges = Set{Name: "judges", Packages: []string{
 	"tar",
 	"thin-provisioning-tools",
 	"util-linux",
+	"xfsprogs",
 	"xz-utils",
 	"zstd",
 }}
