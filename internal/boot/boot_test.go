@@ -436,3 +436,27 @@ func TestContainer(t *testing.T) {
 		}
 	}
 }
+
+// GRUB gets what reads the file system with /boot, and the volume below it.
+func TestModulesToReadBoot(t *testing.T) {
+	for _, test := range []struct {
+		places Places
+		want   []string
+	}{
+		{Places{BootDevice: "gpt2"}, nil},
+		{Places{BootDevice: "gpt2", BootType: "ext4", RootType: "xfs"}, nil},
+		{Places{BootDevice: "gpt2", BootType: "xfs"}, []string{"xfs"}},
+		{Places{BootVolume: "a/b", BootType: "xfs"}, []string{"lvm", "xfs"}},
+	} {
+		tools := &listed{}
+		test.places.BootDir = "/boot"
+		if _, err := MakeLoader(t.Context(), tools, LoaderOptions{Arch: "arm64", Places: test.places}); err != nil {
+			t.Fatal(err)
+		}
+		for _, module := range []string{"lvm", "xfs"} {
+			if got, want := slices.Contains(tools.argv, module), slices.Contains(test.want, module); got != want {
+				t.Errorf("%+v: module %s is asked for: %t", test.places, module, got)
+			}
+		}
+	}
+}

@@ -10,7 +10,8 @@ type Places struct {
 	// BootDir is where /boot lies in the file system that has it: "/boot", or "" where
 	// it has one of its own.
 	BootDir  string
-	BootUUID string // of that file system
+	BootType string // of that file system, as fstab says it; "" is ext4
+	BootUUID string
 	// BootDevice is its partition on the disk that the machine was started from:
 	// "gpt3", "msdos1".
 	BootDevice string
@@ -33,8 +34,12 @@ func (p Places) prefix() (string, error) {
 
 // modules are what GRUB needs beside the usual to read /boot.
 func (p Places) modules() []string {
+	var out []string
 	if p.BootVolume != "" {
-		return []string{"lvm"}
+		out = append(out, "lvm")
 	}
-	return nil
+	if p.BootType == "xfs" {
+		out = append(out, "xfs")
+	}
+	return out
 }

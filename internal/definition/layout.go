@@ -18,7 +18,7 @@ type Layout struct {
 
 // layoutTypes are the file systems that can be made, with swap. Package layout
 // writes them.
-var layoutTypes = []string{"ext4", "swap", "vfat"}
+var layoutTypes = []string{"ext4", "swap", "vfat", "xfs"}
 
 // usual is the layout that is meant where nothing is said.
 const usual = "hybrid"

@@ -91,5 +91,5 @@ const layoutTail = `
 ## Not supported yet
 
 Refused with exit code 3: more than one disk, sectors of 4096 bytes, LUKS, verity, subvolumes, and of types of mkfs all but %s. Of ` + "`opts`" + ` of mkfs, ext4's ` + "`-m`, `-i`, `-J size=`, `-b 4096` and `-I 256`" + `
-are known.
+are known, and xfs's ` + "`-d agcount=` and `-l size=`" + ` with those that say what is made anyway. An xfs has at least 300 MiB, of which its log takes 64.
 `

@@ -150,6 +150,9 @@ func (fs *FS) Inodes() (all, free int64) {
 // FreeBytes is the space that nothing uses, root's reserve included.
 func (fs *FS) FreeBytes() int64 { return fs.free * blockSize }
 
+// LogBytes is the size of the journal, which the kernel writes from end to end in time.
+func (fs *FS) LogBytes() int64 { return fs.geo.journal * blockSize }
+
 // Extents lists, in order, without overlap or gaps of zero, the ranges that can
 // hold something else than zeros. It depends on the tree and the options alone,
 // not on content: what a file holds is inside, be it zeros.

@@ -3,9 +3,7 @@ package layout
 import (
 	"context"
 	"encoding/binary"
-	"fmt"
 	"io"
-	"strconv"
 	"strings"
 
 	"ingot/internal/blockdevice"
@@ -13,6 +11,7 @@ import (
 	"ingot/internal/ext4"
 	"ingot/internal/fat"
 	"ingot/internal/tree"
+	"ingot/internal/xfs"
 )
 
 // A Content is what a partition or a volume holds: complete in its plan, written later.
@@ -34,91 +33,44 @@ func (b bytesContent) WriteTo(_ context.Context, w io.WriterAt) error {
 	return err
 }
 
-// ext4Content is a planned file system, whose files' bytes are read from r.
-type ext4Content struct {
-	fs *ext4.FS
-	r  *tree.Reader
+// A planned file system takes its files' bytes from a reader.
+type planned interface {
+	Size() int64
+	Extents() []disk.Extent
+	WriteTo(ctx context.Context, w io.WriterAt, r *tree.Reader) error
+	// LogBytes is the size of the log or journal: what the first use of the file
+	// system fills, though it is not written here.
+	LogBytes() int64
 }
 
-func (c ext4Content) Size() int64 { return c.fs.Size() }
-
-func (c ext4Content) Extents() []disk.Extent {
-	var out []disk.Extent
-	for _, e := range c.fs.Extents() {
-		out = append(out, disk.Extent{Off: e.Offset, Len: e.Length})
-	}
-	return out
+// fsContent is a planned file system with its reader.
+type fsContent struct {
+	planned
+	r *tree.Reader
 }
 
-func (c ext4Content) WriteTo(ctx context.Context, w io.WriterAt) error {
-	return c.fs.WriteTo(ctx, w, c.r)
+func (c fsContent) WriteTo(ctx context.Context, w io.WriterAt) error {
+	return c.planned.WriteTo(ctx, w, c.r)
 }
 
-// ext4Options are what an ext4 can be told besides what the layout says of it.
-type ext4Options struct {
-	reserved int
-	perInode int64
-	journal  int64
-}
-
-// options reads a file system's options, in mkfs' own words. What cannot be done is
-// refused: an option that is dropped would be found out much later.
-func (r Resolved) options(fs *blockdevice.Mkfs) (o ext4Options, err error) {
-	words := fs.Options
-	if fs.Type != "ext4" {
-		if len(words) > 0 {
-			return o, fmt.Errorf("option %s of mkfs for %s is not known here", words[0], fs.Type)
+// plan plans a file system of a given size, or of the size that its content and free
+// bytes need.
+func (b *builder) plan(fs *blockdevice.Mkfs, t tree.Tree, size, free int64) (planned, error) {
+	if fs.Type == "xfs" {
+		o, err := xfsOptions(fs.Options)
+		if err != nil {
+			return nil, err
 		}
-		return o, nil
+		o.UUID, o.Label, o.Epoch, o.Size, o.Free = b.fsID(fs), fs.Label, b.Epoch, size, free
+		return xfs.Plan(t, o)
 	}
-	for i := 0; i < len(words); i++ {
-		flag, value := words[i], ""
-		if len(flag) > 2 && flag[0] == '-' && flag[1] != '-' {
-			flag, value = flag[:2], flag[2:]
-		} else if i+1 < len(words) {
-			i++
-			value = words[i]
-		}
-		bad := fmt.Errorf("option %s %s of mkfs for ext4 is not known here", flag, value)
-		switch flag {
-		case "-m":
-			if o.reserved, err = strconv.Atoi(value); err != nil || o.reserved < 0 || o.reserved > 50 {
-				return o, bad
-			}
-		case "-i":
-			if o.perInode, err = strconv.ParseInt(value, 10, 64); err != nil || o.perInode < 1024 {
-				return o, bad
-			}
-		case "-b", "-I": // what is made anyway
-			if value != map[string]string{"-b": "4096", "-I": "256"}[flag] {
-				return o, bad
-			}
-		case "-J":
-			size, ok := strings.CutPrefix(value, "size=")
-			n, err := strconv.ParseInt(strings.TrimSuffix(size, "M"), 10, 64)
-			if !ok || err != nil || n < 4 || n > 4096 {
-				return o, bad
-			}
-			o.journal = n << 20
-		default:
-			return o, bad
-		}
-	}
-	return o, nil
-}
-
-// planExt4 plans a file system of a given size, or of the size that its content and
-// free bytes need.
-func (b *builder) planExt4(fs *blockdevice.Mkfs, t tree.Tree, size, free int64) (*ext4.FS, error) {
-	o, err := b.options(fs)
+	o, err := ext4Options(fs.Options)
 	if err != nil {
 		return nil, err
 	}
-	name := fs.Device.Head().Name
-	return ext4.Plan(t, ext4.Options{
-		UUID: b.fsID(fs), HashSeed: b.Derive("hash seed " + name), Label: fs.Label, Epoch: b.Epoch,
-		Size: size, Free: free, ReservedPercent: o.reserved, BytesPerInode: o.perInode, Journal: o.journal,
-	})
+	o.UUID, o.HashSeed, o.Label, o.Epoch = b.fsID(fs), b.Derive("hash seed "+fs.Device.Head().Name), fs.Label, b.Epoch
+	o.Size, o.Free = size, free
+	return ext4.Plan(t, o)
 }
 
 // planFAT plans a file system with files of the tree and of the loader.

@@ -2,6 +2,7 @@ package layout
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"ingot/internal/blockdevice"
@@ -54,6 +55,9 @@ func (r Resolved) Packages() []string {
 	var out []string
 	if len(r.Groups) > 0 {
 		out = append(out, "lvm2")
+	}
+	if slices.ContainsFunc(r.Filesystems, func(fs *blockdevice.Mkfs) bool { return fs.Type == "xfs" }) {
+		out = append(out, "xfsprogs")
 	}
 	for _, g := range r.Groups {
 		for _, v := range g.LVs {

@@ -8,7 +8,6 @@ import (
 	"ingot/internal/blockdevice"
 	"ingot/internal/boot"
 	"ingot/internal/disk"
-	"ingot/internal/ext4"
 	"ingot/internal/fat"
 	"ingot/internal/fault"
 	"ingot/internal/tree"
@@ -49,7 +48,7 @@ type builder struct {
 	Resolved
 	Parts
 	trees  map[*blockdevice.Mkfs]tree.Tree
-	small  map[*blockdevice.Mkfs]*ext4.FS // planned as small as they can be
+	small  map[*blockdevice.Mkfs]planned // planned as small as they can be
 	files  map[*blockdevice.Mkfs][]fat.File
 	fitted *blockdevice.Fitted
 	image  *Image
@@ -58,7 +57,7 @@ type builder struct {
 // Compose divides the tree among the file systems, fits the disk around them, and
 // plans all that will be written. A disk that is too small is exit code 9.
 func (r Resolved) Compose(p Parts) (*Image, error) {
-	b := &builder{Resolved: r, Parts: p, small: map[*blockdevice.Mkfs]*ext4.FS{}, files: map[*blockdevice.Mkfs][]fat.File{}}
+	b := &builder{Resolved: r, Parts: p, small: map[*blockdevice.Mkfs]planned{}, files: map[*blockdevice.Mkfs][]fat.File{}}
 	var err error
 	if b.trees, err = r.divide(p.Tree); err != nil {
 		return nil, fmt.Errorf("layout: %w", err)
@@ -88,8 +87,8 @@ func (b *builder) needs() (blockdevice.Needs, error) {
 	needs := blockdevice.Needs{}
 	for _, fs := range b.Filesystems {
 		switch fs.Type {
-		case "ext4":
-			small, err := b.planExt4(fs, b.trees[fs], 0, b.freeIn(fs))
+		case "ext4", "xfs":
+			small, err := b.plan(fs, b.trees[fs], 0, b.freeIn(fs))
 			if err != nil {
 				return nil, fmt.Errorf("layout: file system %s: %w", fs.Name, err)
 			}
@@ -122,15 +121,17 @@ func (b *builder) needs() (blockdevice.Needs, error) {
 	return needs, nil
 }
 
-// written is how many bytes of a thin volume its smallest file system fills.
+// written is how many bytes of a thin volume its smallest file system fills, with
+// what it writes to its log in time.
 func (b *builder) written(v *blockdevice.LV) int64 {
 	const chunk = 64 << 10
 	var n int64
 	for fs, small := range b.small {
 		if fs.Device == blockdevice.Node(v) {
-			for _, e := range disk.Round((ext4Content{fs: small}).Extents(), chunk) {
+			for _, e := range disk.Round(small.Extents(), chunk) {
 				n += e.Len
 			}
+			n += small.LogBytes()
 		}
 	}
 	return n
@@ -209,13 +210,13 @@ func (b *builder) fillFilesystems() error {
 
 func (b *builder) content(fs *blockdevice.Mkfs, size, hidden int64) (c Content, err error) {
 	switch fs.Type {
-	case "ext4":
+	case "ext4", "xfs":
 		plan := b.small[fs]
 		// What is left of the last MiB is not worth another plan.
 		if size >= plan.Size()+1<<20 {
-			plan, err = b.planExt4(fs, b.trees[fs], size, 0)
+			plan, err = b.plan(fs, b.trees[fs], size, 0)
 		}
-		c = ext4Content{plan, b.Reader}
+		c = fsContent{plan, b.Reader}
 	case "vfat":
 		c, err = b.planFAT(fs, b.files[fs], size, hidden)
 	case "swap":

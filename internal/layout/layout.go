@@ -40,7 +40,7 @@ func Resolve(c *blockdevice.Config, identity digest.Digest) (Resolved, error) {
 		return r, fault.Newf(fault.Definition, "layout: sectors of %d bytes are not supported yet by this version of ingot", n)
 	}
 	for _, fs := range c.Filesystems {
-		if _, err := r.options(fs); err != nil {
+		if err := checkFilesystem(fs, c.Fstab); err != nil {
 			return r, fault.Newf(fault.Definition, "layout: file system %s: %w", fs.Name, err)
 		}
 	}

@@ -99,6 +99,43 @@ const fixed = `
     - {name: home, type: home, size: 100%, mkfs: {type: ext4, mount: {mount_point: /home, fstab: {}}}}
 `
 
+// xfsVolumes is a layout as diskimage-builder's efi-lvm, whose volumes are xfs, with a
+// /boot of xfs beside it and less room.
+const xfsVolumes = `
+- local_loop: {name: image0}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+    - {name: ESP, type: 'EF00', size: 64MiB, mkfs: {type: vfat, mount: {mount_point: /boot/efi, fstab: {options: defaults, fsck-passno: 2}}}}
+    - {name: BSP, type: 'EF02', size: 8MiB}
+    - {name: boot, type: '8300', size: 400MiB, mkfs: {type: xfs, mount: {mount_point: /boot, fstab: {options: defaults}}}}
+    - {name: root, type: '8300', size: 1500MiB}
+- lvm:
+    name: lvm
+    base: [root]
+    pvs: [{name: pv, base: root, options: ["--force"]}]
+    vgs: [{name: vg, base: [pv], options: ["--force"]}]
+    lvs:
+    - {name: lv_root, base: vg, extents: 40%VG}
+    - {name: lv_var, base: vg, extents: 30%VG}
+    - {name: lv_home, base: vg, extents: 22%VG}
+- mkfs: {name: fs_root, base: lv_root, type: xfs, label: img-rootfs, mount: {mount_point: /, fstab: {options: "rw,relatime", fsck-passno: 1}}}
+- mkfs: {name: fs_var, base: lv_var, type: xfs, opts: "-l size=70m -d agcount=3 -i size=512,sparse=1", mount: {mount_point: /var, fstab: {options: "rw,nodev"}}}
+- mkfs: {name: fs_home, base: lv_home, type: xfs, mount: {mount_point: /home, fstab: {options: "rw,nodev"}}}
+`
+
+// rootAlone is a layout with a root that takes its size from what it holds.
+const rootAlone = `
+- local_loop: {name: image0}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+    - {name: bios, type: bios, size: 1MiB}
+    - {name: root, type: root, size: 100%, mkfs: {type: ext4, mount: {mount_point: /, fstab: {fsck-passno: 1}}}}
+`
+
 // What a layout becomes, as people see it, and what fstab says of it.
 func TestShow(t *testing.T) {
 	tests := []struct {
@@ -123,6 +160,7 @@ UUID=2BC3-BFA1 /boot/efi vfat umask=0077,nofail,x-systemd.automount,x-systemd.id
 		{"no table", "whole-disk", "amd64", nil, ""},
 		{"volumes", volumes, "amd64", nil, ""},
 		{"a fixed size", fixed, "amd64", nil, ""},
+		{"xfs on volumes", xfsVolumes, "amd64", nil, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.summary, func(t *testing.T) {
@@ -160,6 +198,12 @@ func TestRefused(t *testing.T) {
 		{strings.Replace(disk, "type: ext4", "type: ext4, opts: '-m 80'", 1), "option -m 80", fault.Definition},
 		{strings.Replace(disk, "image0", "image0, size: 10MiB", 1), "needs", fault.Preflight},
 		{strings.Replace(fixed, "700MiB", "60MiB", 1), "needs", fault.Preflight},
+		{strings.Replace(disk, "type: ext4", "type: xfs, opts: '-b size=1024'", 1), "option -b size=1024 of mkfs for xfs is not known here", fault.Definition},
+		{strings.Replace(disk, "type: ext4", "type: xfs, opts: '-l size='", 1), "option -l size= of mkfs for xfs", fault.Definition},
+		{strings.Replace(disk, "type: ext4", "type: xfs, opts: '-f -d agcount=1'", 1), "option -d agcount=1 of mkfs for xfs", fault.Definition},
+		{strings.Replace(strings.Replace(disk, "image0", "image0, size: 200MiB", 1), "type: ext4", "type: xfs", 1), "file system root: its device has 209715200 bytes, and an xfs at least 314572800", fault.Definition},
+		{strings.Replace(strings.Replace(disk, "type: ext4", "type: xfs", 1), "mount_point: /", "mount_point: /, fstab: {options: 'nodev,errors=remount-ro'}", 1), "cannot be mounted with option errors=remount-ro", fault.Definition},
+		{strings.Replace(xfsVolumes, "1500MiB", "1000MiB", 1), "lv_var: it has 296 MiB and needs 300 MiB", fault.Preflight},
 		{strings.Replace(volumes, "size: 160MiB", "size: 8MiB", 1), "needs", fault.Preflight},
 	} {
 		err := func() error {
@@ -352,6 +396,7 @@ func TestJudgesAcceptImage(t *testing.T) {
 	t.Setenv("LVM_SUPPRESS_FD_WARNINGS", "1")
 	for _, test := range []struct{ summary, text string }{
 		{"hybrid", "hybrid"}, {"efi", "efi"}, {"bios", "bios"}, {"hybrid-lvm", "hybrid-lvm"}, {"whole-disk", "whole-disk"}, {"volumes", volumes}, {"fixed", fixed},
+		{"xfs", strings.ReplaceAll(rootAlone, "ext4", "xfs")}, {"xfs on volumes", xfsVolumes},
 	} {
 		t.Run(test.summary, func(t *testing.T) {
 			im := image(t, resolve(t, test.text, "amd64"))
@@ -381,6 +426,8 @@ func TestJudgesAcceptImage(t *testing.T) {
 				switch fs.Type {
 				case "ext4":
 					judge.Run(t, "e2fsck", "-fn", path)
+				case "xfs":
+					judge.Run(t, "xfs_repair", "-n", path)
 				case "vfat":
 					if out := judge.Run(t, "fsck.vfat", "-n", path); strings.Count(out, "\n") != 2 {
 						t.Errorf("fsck.vfat: %s", out)

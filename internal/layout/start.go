@@ -27,7 +27,7 @@ func (r Resolved) Places() (boot.Places, error) {
 		p.Root = "/dev/mapper/" + mapped(v.VG.Name) + "-" + mapped(v.Name)
 	}
 	m, dir := r.holding("/boot")
-	p.BootDir, p.BootUUID = dir, r.UUID(m.FS)
+	p.BootDir, p.BootType, p.BootUUID = dir, m.FS.Type, r.UUID(m.FS)
 	switch d := m.FS.Device.(type) {
 	case *blockdevice.Partition:
 		p.BootDevice = fmt.Sprintf("gpt%d", d.Number)

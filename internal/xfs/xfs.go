@@ -137,6 +137,9 @@ func (fs *FS) Size() int64 { return fs.geo.blocks * blockSize }
 // FreeBytes is the space that nothing uses, the kernel's reserves included.
 func (fs *FS) FreeBytes() int64 { return fs.free * blockSize }
 
+// LogBytes is the size of the log, which the kernel writes from end to end in time.
+func (fs *FS) LogBytes() int64 { return fs.geo.log * blockSize }
+
 // Extents lists, in order, without overlap, the ranges that can hold something
 // else than zeros. It depends on the tree and the options alone, not on content:
 // what a file holds is inside, be it zeros.

@@ -1,0 +1,158 @@
+package layout
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"ingot/internal/blockdevice"
+	"ingot/internal/ext4"
+	"ingot/internal/xfs"
+)
+
+// checkFilesystem holds a file system's options, which are in the words of its mkfs,
+// against what can be done. What cannot be is refused: an option that is dropped would
+// be found out much later.
+func checkFilesystem(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) (err error) {
+	switch fs.Type {
+	case "ext4":
+		_, err = ext4Options(fs.Options)
+	case "xfs":
+		if _, err = xfsOptions(fs.Options); err == nil {
+			err = checkXFS(fs, lines)
+		}
+	default:
+		if len(fs.Options) > 0 {
+			err = fmt.Errorf("option %s of mkfs for %s is not known here", fs.Options[0], fs.Type)
+		}
+	}
+	return err
+}
+
+// An mkfsFlag is a flag and its value.
+type mkfsFlag struct{ flag, value string }
+
+// flags divides words into flags and their values; alone are those without any.
+func flags(words []string, alone ...string) []mkfsFlag {
+	var out []mkfsFlag
+	for i := 0; i < len(words); i++ {
+		f := mkfsFlag{flag: words[i]}
+		switch {
+		case slices.Contains(alone, f.flag):
+		case len(f.flag) > 2 && f.flag[0] == '-' && f.flag[1] != '-':
+			f.flag, f.value = f.flag[:2], f.flag[2:]
+		case i+1 < len(words):
+			i++
+			f.value = words[i]
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// ext4Options reads the options of mkfs.ext4.
+func ext4Options(words []string) (o ext4.Options, err error) {
+	for _, f := range flags(words) {
+		bad := fmt.Errorf("option %s %s of mkfs for ext4 is not known here", f.flag, f.value)
+		switch f.flag {
+		case "-m":
+			if o.ReservedPercent, err = strconv.Atoi(f.value); err != nil || o.ReservedPercent < 0 || o.ReservedPercent > 50 {
+				return o, bad
+			}
+		case "-i":
+			if o.BytesPerInode, err = strconv.ParseInt(f.value, 10, 64); err != nil || o.BytesPerInode < 1024 {
+				return o, bad
+			}
+		case "-b", "-I": // what is made anyway
+			if f.value != map[string]string{"-b": "4096", "-I": "256"}[f.flag] {
+				return o, bad
+			}
+		case "-J":
+			size, ok := strings.CutPrefix(f.value, "size=")
+			n, err := strconv.ParseInt(strings.TrimSuffix(size, "M"), 10, 64)
+			if !ok || err != nil || n < 4 || n > 4096 {
+				return o, bad
+			}
+			o.Journal = n << 20
+		default:
+			return o, bad
+		}
+	}
+	return o, nil
+}
+
+// xfsAnyway are options of mkfs.xfs that say what is made anyway.
+var xfsAnyway = []string{
+	"-f", "-q", "-K", "-b size=4096", "-b size=4k", "-i size=512", "-i sparse=1", "-i nrext64=0", "-i attr=2", "-s size=512", "-n ftype=1", "-n size=4096",
+	"-m crc=1", "-m finobt=1", "-m reflink=1", "-m bigtime=1", "-m inobtcount=1", "-m rmapbt=0", "-l internal", "-l version=2", "-l lazy-count=1",
+}
+
+// xfsOptions reads the options of mkfs.xfs: names with values, parted by commas,
+// behind a flag for each kind.
+func xfsOptions(words []string) (o xfs.Options, err error) {
+	for _, f := range flags(words, "-f", "-q", "-K") {
+		for one := range strings.SplitSeq(f.value, ",") {
+			whole := strings.TrimSpace(f.flag + " " + one)
+			bad := fmt.Errorf("option %s of mkfs for xfs is not known here", whole)
+			name, value, _ := strings.Cut(whole, "=")
+			switch {
+			case slices.Contains(xfsAnyway, whole):
+			case name == "-d agcount":
+				if o.Groups, err = strconv.Atoi(value); err != nil || o.Groups < 2 || o.Groups > 1<<16 {
+					return o, bad
+				}
+			case name == "-l size":
+				if o.Log = mkfsSize(value); o.Log < 64<<20 || o.Log > 2038<<20 {
+					return o, fmt.Errorf("option %s of mkfs for xfs is no log's size from 64m to 2038m", whole)
+				}
+			default:
+				return o, bad
+			}
+		}
+	}
+	return o, nil
+}
+
+// mkfsSize reads a size of mkfs.xfs in bytes; 0 is none.
+func mkfsSize(s string) int64 {
+	shift := 0
+	if s != "" {
+		if shift = 1 + strings.IndexByte("kmg", s[len(s)-1]); shift > 0 {
+			s = s[:len(s)-1]
+		}
+	}
+	n, err := strconv.ParseInt(s, 10, 32)
+	if err != nil || n < 0 {
+		return 0
+	}
+	return n << (10 * shift)
+}
+
+// checkXFS says what an xfs cannot be, as far as it is said: too small, or mounted
+// with an option that other file systems know.
+func checkXFS(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) error {
+	var size blockdevice.Size
+	switch d := fs.Device.(type) {
+	case *blockdevice.Partition:
+		size = d.Size
+	case *blockdevice.LV:
+		size = d.Size
+	case *blockdevice.LocalLoop:
+		size = blockdevice.Size{Form: blockdevice.Absolute, Bytes: d.Size}
+	}
+	if size.Form == blockdevice.Absolute && size.Bytes > 0 && size.Bytes < xfs.MinSize {
+		return fmt.Errorf("its device has %d bytes, and an xfs at least %d", size.Bytes, xfs.MinSize)
+	}
+	for _, line := range lines {
+		if line.Mount.FS != fs {
+			continue
+		}
+		for option := range strings.SplitSeq(line.Options, ",") {
+			if strings.HasPrefix(option, "errors=") {
+				return fmt.Errorf("an xfs cannot be mounted with option %s", option)
+			}
+		}
+	}
+	return nil
+}
