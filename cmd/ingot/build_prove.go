@@ -43,7 +43,7 @@ func (f *buildFlags) prove(ctx context.Context, h *house, p *plan.Plan, r *plan.
 		}
 		done = append(done, a.Chain.Arch)
 		task := h.progress.Start(ui.Step{ID: "test", Name: fmt.Sprintf("test %s (%d tests)", a.Name(), len(tests))})
-		results, err := vm.RunTests(ctx, vm.Spec{Disk: vm.Disk{Path: a.Path}, Arch: a.Chain.Arch, Tools: h.bootTools(), Cache: filepath.Join(h.cache.Dir(), "vm")}, tests)
+		results, err := vm.RunTests(ctx, vm.Spec{Disk: vm.Disk{Path: a.Path}, Firmware: proving(p.Definition.Boot), Arch: a.Chain.Arch, Tools: h.bootTools(), Cache: filepath.Join(h.cache.Dir(), "vm")}, tests)
 		task.Done(err)
 		all = append(all, results...)
 		if err != nil {
@@ -73,4 +73,16 @@ func openShellIn(ctx context.Context, progress *ui.Progress, box *sandbox.Box, f
 		return err
 	}
 	return failure
+}
+
+// proving is the firmware that tests run under: the strictest that the image is made
+// for.
+func proving(b definition.Boot) vm.Firmware {
+	switch {
+	case b.Secure:
+		return vm.Secure
+	case !slices.Contains(b.Firmware, "bios"):
+		return vm.UEFI
+	}
+	return vm.BIOS
 }

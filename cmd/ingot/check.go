@@ -19,6 +19,7 @@ type checkReport struct {
 	Name     string               `json:"name,omitempty"`
 	Problems []definition.Problem `json:"problems"`
 	More     int                  `json:"more,omitempty"` // problems beyond those listed
+	Warnings []string             `json:"warnings,omitempty"`
 }
 
 func newCheckCommand() *cobra.Command {
@@ -44,6 +45,9 @@ wrong with it, with file, line and column. It needs no network.`,
 			if err != nil {
 				return err
 			}
+			for _, w := range d.Warnings {
+				fmt.Fprintf(cmd.ErrOrStderr(), "ingot: warning: %s\n", w)
+			}
 			var outputs []string
 			for _, o := range d.Outputs {
 				outputs = append(outputs, o.Format)
@@ -61,7 +65,7 @@ wrong with it, with file, line and column. It needs no network.`,
 func reportCheck(cmd *cobra.Command, path string, d *definition.Definition, loadErr error) error {
 	r := checkReport{Schema: 1, File: path, Problems: []definition.Problem{}}
 	if loadErr == nil {
-		r.Valid, r.Name = true, d.Name
+		r.Valid, r.Name, r.Warnings = true, d.Name, d.Warnings
 		return printJSON(cmd, r)
 	}
 	problems, ok := errors.AsType[*definition.Problems](loadErr)

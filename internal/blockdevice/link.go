@@ -555,6 +555,9 @@ func (l *linker) labels() {
 		if most := labelMax[f.Type]; most > 0 && len(f.Label) > most {
 			l.problem(h, "label", "label %s is too long for %s: %d bytes, at most %d%s", quote(f.Label), f.Type, len(f.Label), most, said)
 		}
+		if strings.ContainsAny(f.Label, "\"'\\") {
+			l.problem(h, "label", "label %s has a quote or a backslash, which fstab cannot say", quote(f.Label))
+		}
 		if first := labels[f.Label]; first != nil {
 			l.problem(h, "label", "label %s is used more than once: %s has it too", quote(f.Label), printable(first.Name))
 			continue
@@ -581,7 +584,29 @@ func (l *linker) point(m *Mount) {
 		}
 	case path.Clean(s) != s:
 		l.suggest(h, "mount_point", path.Clean(s), "mount_point %s is not in its shortest form", quote(s))
+	case len(s) > 1024 || slices.ContainsFunc(strings.Split(s, "/"), func(part string) bool { return len(part) > 255 }):
+		l.problem(h, "mount_point", "mount_point %s is too long", quote(s))
+	default:
+		for _, r := range rooted {
+			if s == r.point || strings.HasPrefix(s, r.point+"/") {
+				l.problem(h, "mount_point", "mount_point %s cannot be a file system of its own: %s %s", quote(s), r.point, r.why)
+				break
+			}
+		}
 	}
+}
+
+// rooted are the places of a tree that belong to the root, or to nobody, with all below
+// them, and why.
+var rooted = []struct{ point, why string }{
+	{"/etc", "says what is mounted"},
+	{"/proc", "is the kernel's"}, {"/sys", "is the kernel's"}, {"/dev", "is the kernel's"}, {"/run", "lies in memory"},
+	{"/bin", "is a link to /usr/bin"}, {"/sbin", "is a link to /usr/sbin"}, {"/lib", "is a link to /usr/lib"},
+	{"/lib32", "is a link to /usr/lib32"}, {"/lib64", "is a link to /usr/lib64"}, {"/libx32", "is a link to /usr/libx32"},
+	{"/usr/bin", "is needed before anything else than / and /usr is mounted"}, {"/usr/sbin", "is needed before anything else than / and /usr is mounted"},
+	{"/usr/lib", "is needed before anything else than / and /usr is mounted"},
+	{"/boot/grub", "is where GRUB looks, on the file system of /boot"},
+	{"/var/run", "is a link to /run"}, {"/var/lock", "is a link to /run/lock"},
 }
 
 func first(s []string) string {

@@ -68,13 +68,20 @@ func (l *loading) build(top *yaml.Node, doc *document) *Definition {
 	if doc.Boot.Firmware != nil {
 		def.Boot.Firmware = unique(l, "firmware", doc.Boot.Firmware)
 	}
-	if def.Boot.Secure = doc.Boot.Secure.Value; def.Boot.Secure && !slices.Contains(def.Boot.Firmware, "uefi") {
-		l.problem(doc.Boot.Secure.At, "Secure Boot is UEFI's, and firmware leaves uefi out")
-	}
 	l.layout(doc, def)
+	if def.Boot.Secure = doc.Boot.Secure.Value; def.Boot.Secure && !slices.Contains(def.Boot.Firmware, "uefi") {
+		why := "firmware leaves uefi out"
+		if doc.Boot.Firmware == nil {
+			why = "the layout has no partition of type esp with a vfat"
+		}
+		l.problem(doc.Boot.Secure.At, "Secure Boot is UEFI's, and %s", why)
+	}
 	def.Kernel = Kernel{
 		None: doc.Kernel.None, Package: doc.Kernel.Package.Value,
 		Arguments: values(doc.Kernel.Arguments), Console: doc.Kernel.Console.Value,
+		// The controllers of VMware's and VirtualBox's machines have no driver in the
+		// kernels for clouds.
+		All: slices.ContainsFunc(doc.Outputs, func(o outputDoc) bool { return o.Format.Value == "vmdk" || o.Format.Value == "vdi" }),
 	}
 	if len(def.Arch) == 1 {
 		def.Kernel = def.Kernel.On(def.Arch[0])

@@ -10,7 +10,10 @@
 // the JSON schema ([Schema]) and the reference ([Reference]) are made from them.
 package definition
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // A Definition is a whole, valid ingot.yaml with its includes merged and its
 // defaults filled in.
@@ -36,6 +39,7 @@ type Definition struct {
 	Kernel     Kernel // as given; see [Kernel.On]
 	Boot       Boot
 	Layout     Layout
+	Warnings   []string // what is odd and does not matter: file:line:column and why
 	Outputs    []Output
 	Tests      []Test
 
@@ -112,6 +116,7 @@ type Script struct {
 type Kernel struct {
 	None      bool   // "kernel: none"
 	Package   string // filled in when the definition has one architecture
+	All       bool   `json:",omitzero"` // one with all drivers where nothing else is asked for
 	Arguments []string
 	Console   string // "ttyS0"; filled in like Package
 }
@@ -123,7 +128,9 @@ func (k Kernel) On(arch string) Kernel {
 		return k
 	}
 	if k.Package == "" {
-		k.Package = defaultKernel(arch)
+		if k.Package = defaultKernel(arch); k.All {
+			k.Package = strings.Replace(k.Package, "-cloud-", "-", 1)
+		}
 	}
 	if k.Console == "" {
 		k.Console = defaultConsole(arch)

@@ -128,7 +128,7 @@ type scriptDoc struct {
 
 type kernelDoc struct {
 	None      bool             `yaml:"-"`
-	Package   text[pkgName]    `yaml:"package" default:"linux-image-cloud-amd64 on amd64, else the architecture's own" doc:"The kernel's package."`
+	Package   text[pkgName]    `yaml:"package" default:"linux-image-cloud-amd64 on amd64, or linux-image-amd64 where an output is a vmdk or vdi, whose machines need its drivers; else the architecture's own" doc:"The kernel's package."`
 	Arguments []text[argument] `yaml:"arguments" doc:"Arguments on the kernel's command line, beside those that booting needs."`
 	Console   text[console]    `yaml:"console" default:"ttyS0 on amd64, else the architecture's own" doc:"The serial console for messages and login."`
 	At        *yaml.Node       `yaml:"-"`
@@ -159,7 +159,7 @@ func (l *layoutDoc) decode(_ *decoder, n *yaml.Node) { l.At = n }
 
 type outputDoc struct {
 	Format text[formatName] `yaml:"format" jsonschema:"required" doc:"What is written: one of the formats below."`
-	Free   size             `yaml:"free" default:"512MiB" doc:"Free space in the root file system of a disk image, which grows on first boot anyway. A whole number with kB, MB, GB, TB (thousands) or KiB, MiB, GiB, TiB (1024), or bytes."`
+	Free   size             `yaml:"free" default:"512MiB" doc:"Free space in a disk image's file systems whose size nothing says; the root of a hybrid, efi or bios layout grows on first boot anyway. A whole number with kB, MB, GB, TB (thousands) or KiB, MiB, GiB, TiB (1024), or bytes."`
 
 	Compress text[compression] `yaml:"compress" default:"the first of those in the table" doc:"How it is compressed, one of those in the table: gzip is read everywhere, zstd and xz make less."`
 	Type     text[formatType]  `yaml:"type" default:"the first of those in the table" doc:"Which kind of the format. incus: split, in metadata and a root file system, or one unified file. vmdk: sparse, for machines to write to, or stream-optimized, compressed, to hand over. vhd: dynamic, fixed, or fixed and sized for azure."`

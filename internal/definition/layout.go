@@ -69,6 +69,15 @@ func (l *loading) layout(doc *document, def *Definition) {
 		if !l.layoutProblems(n, err) {
 			return // they are the same on the others
 		}
+		if !l.supported(n, c, doc) {
+			return
+		}
+		if arch == def.Arch[0] {
+			for _, w := range c.Warnings {
+				node := at(w.At, n)
+				def.Warnings = append(def.Warnings, fmt.Sprintf("%s:%d:%d: %s", l.origin[node].show, node.Line, node.Column, layoutMessage(w)))
+			}
+		}
 		if why := c.Unreadable(); why != nil {
 			l.problem(why.At, "%s", layoutMessage(*why))
 			return
@@ -90,6 +99,37 @@ func (l *loading) layout(doc *document, def *Definition) {
 	}
 }
 
+// supported notes what a layout asks for that cannot be made.
+func (l *loading) supported(n *yaml.Node, c *blockdevice.Config, doc *document) bool {
+	before := len(l.problems)
+	if len(c.Disks) > 1 {
+		l.problem(at(c.Disks[1].At, n), "more than one disk is not supported yet by this version of ingot")
+	}
+	d := c.Disks[0]
+	if d.BlockSize != 512 {
+		l.problem(at(d.Where("block_size"), n), "sectors of %d bytes are not supported yet by this version of ingot", d.BlockSize)
+	}
+	for _, o := range doc.Outputs {
+		if o.Type.Value == "azure" && d.Size%(1<<20) != 0 {
+			l.problem(at(d.Where("size"), n), "Azure takes disks of whole MiB, and %d bytes are none; did you mean %dMiB?", d.Size, (d.Size+1<<20-1)>>20)
+		}
+	}
+	for _, m := range c.Mounts {
+		if m.Fstab == nil && slices.Contains([]string{"/", "/usr", "/var", "/boot"}, m.Point) {
+			l.problem(at(m.At, n), "layout: %s: it has no line of fstab, so that no machine would mount %s; write fstab: {} within the mount", m.Name, m.Point)
+		}
+	}
+	return len(l.problems) == before
+}
+
+// at is a node, or another where there is none.
+func at(n, other *yaml.Node) *yaml.Node {
+	if n == nil {
+		return other
+	}
+	return n
+}
+
 // boots says whether any output boots by itself.
 func (d *document) boots() bool {
 	return !d.Kernel.None && slices.ContainsFunc(d.Outputs, func(o outputDoc) bool { return Output{Format: o.Format.Value}.Bootable() })
@@ -106,11 +146,7 @@ func (l *loading) layoutProblems(n *yaml.Node, err error) bool {
 		l.problem(n, "layout: %v", err)
 	}
 	for _, p := range problems {
-		at := p.At
-		if at == nil {
-			at = n
-		}
-		l.suggest(at, p.Suggestion, "%s", layoutMessage(p))
+		l.suggest(at(p.At, n), p.Suggestion, "%s", layoutMessage(p))
 	}
 	return false
 }

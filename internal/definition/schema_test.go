@@ -134,7 +134,7 @@ func TestSchemaAndDecoderAgree(t *testing.T) {
 		{"layout: hybrid", true},
 		{"layout: hybrid-lvm", true},
 		{"layout: lvm", false},
-		{"layout: [{local_loop: {name: a, mkfs: {type: ext4, name: r, mount: {mount_point: /}}}}]", true},
+		{"layout: [{local_loop: {name: a, mkfs: {type: ext4, name: r, mount: {mount_point: /, fstab: {}}}}}]", true},
 		{"layout: []", false},
 		{"layout: {}", false},
 		{"boot: {loader: grub, firmware: [uefi]}", true},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"ingot/internal/blockdevice"
 	"ingot/internal/boot"
@@ -88,7 +89,7 @@ func (b *builder) needs() (blockdevice.Needs, error) {
 	for _, fs := range b.Filesystems {
 		switch fs.Type {
 		case "ext4", "xfs":
-			small, err := b.plan(fs, b.trees[fs], 0, b.freeIn(fs))
+			small, err := b.plan(fs, b.trees[fs], thinSize(fs), b.freeIn(fs))
 			if err != nil {
 				return nil, fmt.Errorf("layout: file system %s: %w", fs.Name, err)
 			}
@@ -112,9 +113,13 @@ func (b *builder) needs() (blockdevice.Needs, error) {
 	}
 	for _, g := range b.Groups {
 		for _, v := range g.LVs {
-			if v.Type == blockdevice.Thin {
-				// What grows with the file system around the files is little.
-				needs[v.Pool.Name] += b.written(v)*21/20 + 32<<20
+			if v.Type != blockdevice.Thin {
+				continue
+			}
+			// What grows with the file system around the files is little.
+			needs[v.Pool.Name] += b.written(v)*21/20 + 32<<20
+			if elastic(v.Pool) || v.Pool.Size.Form == blockdevice.ToFit {
+				needs[v.Pool.Name] += b.Free
 			}
 		}
 	}
@@ -126,6 +131,13 @@ func (b *builder) needs() (blockdevice.Needs, error) {
 func (b *builder) written(v *blockdevice.LV) int64 {
 	const chunk = 64 << 10
 	var n int64
+	for fs, files := range b.files {
+		if fs.Device == blockdevice.Node(v) {
+			for _, f := range files {
+				n += int64(len(f.Data)) + chunk
+			}
+		}
+	}
 	for fs, small := range b.small {
 		if fs.Device == blockdevice.Node(v) {
 			for _, e := range disk.Round(small.Extents(), chunk) {
@@ -135,6 +147,15 @@ func (b *builder) written(v *blockdevice.LV) int64 {
 		}
 	}
 	return n
+}
+
+// thinSize is the size of a file system on a thin volume, which does not follow from
+// its content, or 0: what it writes grows with it.
+func thinSize(fs *blockdevice.Mkfs) int64 {
+	if v, ok := fs.Device.(*blockdevice.LV); ok && v.Type == blockdevice.Thin && v.Size.Form == blockdevice.Absolute {
+		return v.Size.Bytes / blockdevice.DefaultExtent * blockdevice.DefaultExtent
+	}
+	return 0
 }
 
 // freeIn is how much room a file system is to have beside its files. One whose
@@ -179,16 +200,27 @@ func (b *builder) plainFiles(fs *blockdevice.Mkfs) ([]fat.File, error) {
 		switch e.Kind {
 		case tree.Dir:
 		case tree.File:
+			if e.UID != 0 || e.GID != 0 || len(e.Xattrs) > 0 {
+				return nil, fault.Newf(fault.Definition, "a vfat cannot hold %s, which is not simply root's", b.shown(fs, e.Path)).WithHint("mount a file system there that can, or keep such files elsewhere")
+			}
 			data, err := readAll(b.Reader, e)
 			if err != nil {
 				return nil, err
 			}
 			files = append(files, fat.File{Path: e.Path, Data: data})
 		case tree.Symlink, tree.Hardlink, tree.Char, tree.Block, tree.Fifo:
-			return nil, fmt.Errorf("it cannot hold /%s, a %s", e.Path, e.Kind)
+			return nil, fault.Newf(fault.Definition, "a vfat cannot hold %s, a %s", b.shown(fs, e.Path), e.Kind).WithHint("mount a file system there that can, or keep such files elsewhere")
 		}
 	}
 	return files, nil
+}
+
+// shown is a path of a file system as the machine has it.
+func (b *builder) shown(fs *blockdevice.Mkfs, path string) string {
+	if fs.Mount == nil {
+		return "/" + path
+	}
+	return strings.TrimSuffix(fs.Mount.Point, "/") + "/" + path
 }
 
 // fillFilesystems plans each file system for the room that it has. Those of logical
@@ -256,7 +288,7 @@ func (b *builder) fillGroups() error {
 		}
 		planned, err := g.LVM(b.lvmID, written, b.Epoch).Plan()
 		if err != nil {
-			return fmt.Errorf("layout: %w", err)
+			return fault.Newf(fault.Preflight, "layout: %w", err).WithHint("give the pool more room, or its volumes less")
 		}
 		for _, h := range planned.Heads {
 			b.image.pieces = append(b.image.pieces, piece{g.PVs[h.PV].Place.Off + h.At, h.Data})

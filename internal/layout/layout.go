@@ -15,6 +15,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"fmt"
+	"strconv"
+	"strings"
 
 	"ingot/internal/blockdevice"
 	"ingot/internal/digest"
@@ -77,9 +79,9 @@ func (r Resolved) tableID(t *blockdevice.Partitioning) gpt.GUID {
 
 // signature is the identity of an MBR, which may not be 0.
 func (r Resolved) signature(t *blockdevice.Partitioning) uint32 {
-	var n uint32
-	if _, err := fmt.Sscanf(t.UUID, "%08x", &n); err == nil && n != 0 {
-		return n
+	said := strings.TrimPrefix(strings.ToLower(t.UUID), "0x")
+	if n, err := strconv.ParseUint(said, 16, 32); err == nil && n != 0 {
+		return uint32(n)
 	}
 	g := r.tableID(t)
 	return binary.BigEndian.Uint32(g[:]) | 1

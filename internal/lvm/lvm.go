@@ -150,6 +150,10 @@ var names = regexp.MustCompile(`^[a-zA-Z0-9+_.][a-zA-Z0-9+_.-]{0,126}$`)
 // reserved are parts of names that LVM gives to volumes of its own.
 var reserved = regexp.MustCompile(`^(snapshot|pvmove)|_(cdata|cmeta|corig|mimage|mlog|pmspare|rimage|rmeta|tdata|tmeta|vorigin|vdata|imeta|iorig)|^\.\.?$`)
 
+// mostName bounds a name so that device-mapper's, made of a group's and a volume's with
+// each - doubled and what LVM appends, stays below the kernel's 127 characters.
+const mostName = 50
+
 // CheckName says why LVM would not take a name of a group or a volume, or "".
 func CheckName(name string) string {
 	switch {
@@ -157,6 +161,8 @@ func CheckName(name string) string {
 		return "wants letters, digits and +_.- , not - at first"
 	case reserved.MatchString(name):
 		return "is of LVM's own"
+	case len(name) > mostName:
+		return fmt.Sprintf("is longer than %d characters", mostName)
 	}
 	return ""
 }

@@ -1,8 +1,10 @@
 package plan
 
 import (
+	"path"
 	"strings"
 
+	"ingot/internal/fault"
 	"ingot/internal/tree"
 )
 
@@ -21,6 +23,11 @@ type baser interface {
 // of every image lowest, then all others, then what the definition and the
 // packages' scripts made. A layer is the same in all images whose packages are.
 func (w *worker) layers() ([]part, error) {
+	for e := range w.tree.All() {
+		if strings.HasPrefix(path.Base(e.Path), ".wh.") {
+			return nil, fault.Newf(fault.Definition, "/%s would be taken for a mark of something removed (OCI image specification, layer)", e.Path).WithHint("call it something else")
+		}
+	}
 	base := map[string]bool{}
 	if d, ok := w.Distro.(baser); ok {
 		// Without the installer's records, packages are a layer of their own.

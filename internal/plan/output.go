@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"path/filepath"
+	"slices"
 
 	"ingot/internal/artifact"
 	"ingot/internal/cache"
@@ -70,12 +71,14 @@ func (w *worker) writeFiles(ctx context.Context, a *Artifact, t *ui.Task) error 
 	if err := w.writer(a.Format)(ctx, a.Output, files, t); err != nil {
 		return err
 	}
-	for i, f := range files {
+	// The artifact itself last: where it is, the rest is.
+	a.Files = make([]artifact.File, len(files))
+	for i, f := range slices.Backward(files) {
 		size, sum, err := f.Commit()
 		if err != nil {
 			return err
 		}
-		a.Files = append(a.Files, artifact.File{Name: a.Names[i], Size: size, SHA256: sum})
+		a.Files[i] = artifact.File{Name: a.Names[i], Size: size, SHA256: sum}
 	}
 	return nil
 }

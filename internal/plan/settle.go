@@ -107,6 +107,11 @@ func (e *edit) machine(c Chain) error {
 	if err != nil {
 		return err
 	}
+	for _, m := range l.Mounts {
+		if link := e.linked(m.Point); link != "" {
+			return fault.Newf(fault.Definition, "layout: mount_point %s: /%s is a link in the image, and no directory", m.Point, link).WithHint("name the place that the link leads to")
+		}
+	}
 	files = append(files, l.Files()...)
 	return e.put(append(files, e.serviceFiles()...))
 }
@@ -139,6 +144,20 @@ func (e *edit) put(files []boot.File) error {
 		set = append(set, n)
 	}
 	return e.apply(set)
+}
+
+// linked is the first part of an absolute path that is there and no directory, or "".
+func (e *edit) linked(path string) string {
+	path = strings.Trim(path, "/")
+	for i := range len(path) + 1 {
+		if i < len(path) && path[i] != '/' {
+			continue
+		}
+		if n, ok := e.tree.Lookup(path[:i]); ok && n.Kind != tree.Dir {
+			return path[:i]
+		}
+	}
+	return ""
 }
 
 // prettyName is what the distribution calls itself (os-release(5)).
