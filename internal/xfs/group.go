@@ -62,15 +62,12 @@ func (fs *FS) encodeSuper() []byte {
 	b[122] = 9
 	b[123] = 3
 	b[124] = byte(g.groupLog)
-	b[127] = 25 // percent of blocks that may be inodes
-	if g.blocks >= 1<<40/blockSize {
-		b[127] = 5
-	}
 	var inodes, used int64
 	for i := range fs.groups {
 		inodes += fs.groups[i].count()
 		used += fs.groups[i].used
 	}
+	b[127] = g.inodePercent(inodes)
 	be.PutUint64(b[128:], uint64(inodes))
 	be.PutUint64(b[136:], uint64(inodes-used))
 	be.PutUint64(b[144:], uint64(fs.free))
@@ -88,6 +85,16 @@ func (fs *FS) encodeSuper() []byte {
 	be.PutUint32(b[228:], chunkBlocks/2) // alignment of sparse inodes
 	putSum(b, 224)
 	return b
+}
+
+// inodePercent is how many percent of all blocks may be inodes: what mkfs.xfs says,
+// or twice what there are.
+func (g *geometry) inodePercent(inodes int64) byte {
+	percent := int64(25)
+	if g.blocks >= 1<<40/blockSize {
+		percent = 5
+	}
+	return byte(min(max(percent, ceilDiv(2*inodes/inodesInBlock*100, g.blocks)), 100))
 }
 
 // encodeHead writes a block of a group's start: its four sectors, the roots of

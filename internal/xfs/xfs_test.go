@@ -210,6 +210,25 @@ func TestManyInodes(t *testing.T) {
 	repair(t, img)
 }
 
+// Where a tree has more files than is usual, there can still be more.
+func TestMostlyInodes(t *testing.T) {
+	m := treetest.New(t).Dir("d")
+	for i := range 250_000 {
+		m.Add(tree.Entry{Path: fmt.Sprintf("d/%d", i), Kind: tree.Fifo, Mode: 0o600})
+	}
+	tr, p := m.Done()
+	img, _ := write(t, tr, p, options())
+	repair(t, img)
+	mount(t, img, "", func(dir, _ string) {
+		for i := range 1000 {
+			if err := os.WriteFile(fmt.Sprintf("%s/new%d", dir, i), nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
+	repair(t, img)
+}
+
 // A filesystem grows while it is mounted.
 func TestGrow(t *testing.T) {
 	tr, p := treetest.New(t).File(tree.Entry{Path: "a", Mode: 0o644}, treetest.Noise(20<<20)).Done()
