@@ -19,6 +19,7 @@ import (
 // bootFlags are those of "ingot boot".
 type bootFlags struct {
 	firmware string
+	as       string
 	timeout  time.Duration
 	expect   []string
 	run      []string
@@ -35,7 +36,7 @@ func newBootCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "boot [ARTIFACT|DEFINITION]",
 		Short: "Start an artifact in QEMU and wait until it works",
-		Long: `boot starts a disk image in QEMU and waits for evidence that it works:
+		Long: `boot starts a disk image, or an iso, in QEMU and waits for evidence that it works:
 a login prompt on its serial console, or what --expect asks for. It exits 0, or 8
 with the console's last lines. The file is opened for reading only; whatever the
 machine writes is gone when it ends. Of a definition (a directory or an
@@ -59,6 +60,7 @@ its definition gives a password hash or a key; --run and --ssh need neither.`,
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.firmware, "firmware", "bios", "what starts the machine: bios, uefi, or secure: UEFI that starts only what is signed")
+	fl.StringVar(&f.as, "as", "", "what the machine takes it for: disk, cd or usb (default: cd for an iso, disk for all else)")
 	fl.DurationVar(&f.timeout, "timeout", vm.DefaultTimeout, "how long the boot, and each command, may take")
 	fl.StringArrayVar(&f.expect, "expect", nil, "wait for a line of the console that matches; may be repeated")
 	fl.StringArrayVar(&f.run, "run", nil, "run a shell command in the machine; may be repeated")
@@ -211,7 +213,7 @@ func (f *bootFlags) print(cmd *cobra.Command, m *vm.Machine, r *bootResult, fail
 
 func (f *bootFlags) spec(path string) vm.Spec {
 	s := vm.Spec{
-		Disk: vm.Disk{Path: path}, Firmware: vm.Firmware(f.firmware),
+		Disk: vm.Disk{Path: path, As: vm.Medium(f.as)}, Firmware: vm.Firmware(f.firmware),
 		Memory: int64(f.memory), CPUs: f.cpus, Agent: len(f.run) > 0 || f.ssh,
 	}
 	if f.network || f.console || f.ssh {

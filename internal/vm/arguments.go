@@ -34,7 +34,8 @@ func (p *passed) close() {
 // A drive is a disk as QEMU gets it: descriptors of its file and of its overlay.
 type drive struct {
 	format        Format
-	disk, overlay int
+	as            Medium
+	disk, overlay int // a CD has no overlay
 }
 
 // Wires is which descriptors QEMU uses for what.
@@ -107,11 +108,18 @@ func arguments(s Spec, w wires, accel, version string) []string {
 			node["backing"] = nil // whatever the file says of one
 		}
 		block(node)
-		block(map[string]any{
-			"driver": "qcow2", "node-name": name + "-overlay", "backing": name, "discard": "unmap",
-			"file": file(name+"-overlay-file", d.overlay, true), "cache": map[string]any{"no-flush": true},
-		})
-		device := "virtio-blk-pci,drive=" + name + "-overlay"
+		device := "ide-cd,drive=" + name
+		if d.as != CD {
+			block(map[string]any{
+				"driver": "qcow2", "node-name": name + "-overlay", "backing": name, "discard": "unmap",
+				"file": file(name+"-overlay-file", d.overlay, true), "cache": map[string]any{"no-flush": true},
+			})
+			device = "virtio-blk-pci,drive=" + name + "-overlay"
+		}
+		if d.as == USB {
+			add("-device", "qemu-xhci,id=usb"+strconv.Itoa(i))
+			device = fmt.Sprintf("usb-storage,bus=usb%d.0,removable=on,drive=%s-overlay", i, name)
+		}
 		if i == 0 {
 			device += ",bootindex=0"
 		}

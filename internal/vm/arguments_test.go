@@ -38,11 +38,13 @@ func TestArguments(t *testing.T) {
 		wires wires
 		accel string
 	}{
-		{"secure-raw", Spec{Firmware: Secure}, wires{monitor: 3, console: 4, code: 5, vars: 6, drives: []drive{{Raw, 8, 7}}}, TCG},
-		{"bios-raw", Spec{}, wires{monitor: 3, console: 4, drives: []drive{{Raw, 6, 5}}}, TCG},
+		{"secure-raw", Spec{Firmware: Secure}, wires{monitor: 3, console: 4, code: 5, vars: 6, drives: []drive{{Raw, HardDisk, 8, 7}}}, TCG},
+		{"bios-raw", Spec{}, wires{monitor: 3, console: 4, drives: []drive{{Raw, HardDisk, 6, 5}}}, TCG},
+		{"bios-cd", Spec{}, wires{monitor: 3, console: 4, drives: []drive{{Raw, CD, 5, 0}}}, TCG},
+		{"uefi-usb", Spec{Firmware: UEFI}, wires{monitor: 3, console: 4, code: 5, vars: 6, drives: []drive{{Raw, USB, 8, 7}}}, TCG},
 		{
 			"uefi-qcow2-agent", Spec{Firmware: UEFI, Memory: 512 << 20, CPUs: 2, Network: NAT, Forward: []uint16{22}, Agent: true},
-			wires{monitor: 3, console: 4, agent: 5, code: 6, vars: 7, drives: []drive{{Qcow2, 9, 8}, {Raw, 11, 10}}}, KVM,
+			wires{monitor: 3, console: 4, agent: 5, code: 6, vars: 7, drives: []drive{{Qcow2, HardDisk, 9, 8}, {Raw, HardDisk, 11, 10}}}, KVM,
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -80,6 +82,7 @@ func TestSpecRefused(t *testing.T) {
 		{Spec{Memory: 1 << 20}, "memory of 1048576 bytes: less than 64 MiB"},
 		{Spec{Memory: 1<<30 + 1}, "memory of 1073741825 bytes: not a whole number of MiB"},
 		{Spec{CPUs: -1}, "-1 processors: not between 1 and 255"},
+		{Spec{Disk: Disk{As: "floppy"}}, `medium "floppy": not known`},
 		{Spec{Network: "tap"}, `network "tap": not known`},
 		{Spec{Accel: "hvf"}, `acceleration "hvf": not known`},
 	} {

@@ -31,6 +31,7 @@ const (
 type image struct {
 	file   *os.File
 	format Format
+	as     Medium
 	size   int64 // of the disk that the guest sees, in bytes
 }
 
@@ -63,7 +64,7 @@ func readImage(file *os.File, d Disk) (image, error) {
 		return image{}, fault.Newf(fault.Usage, "disk %s: not a regular file", d.Path).
 			WithHint(takes)
 	}
-	head := make([]byte, 1024)
+	head := make([]byte, headSize)
 	n, err := file.ReadAt(head, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
 		return image{}, fmt.Errorf("disk: %w", err)
@@ -75,6 +76,10 @@ func readImage(file *os.File, d Disk) (image, error) {
 			found, head = VHD, tail
 		}
 	}
+	isISO := (found == "" || found == Raw) && hasISO(head)
+	if found == "" && isISO {
+		found = Raw // from a CD alone
+	}
 	format := d.Format
 	if format == "" {
 		if format = found; format == "" {
@@ -82,7 +87,13 @@ func readImage(file *os.File, d Disk) (image, error) {
 				WithHint(takes)
 		}
 	}
-	img := image{file: file, format: format, size: info.Size()}
+	img := image{file: file, format: format, as: d.As, size: info.Size()}
+	if img.as == "" {
+		img.as = HardDisk
+		if isISO {
+			img.as = CD
+		}
+	}
 	switch format {
 	case Qcow2:
 		if img.size, err = qcow2Size(head); err != nil {
@@ -104,7 +115,20 @@ func readImage(file *os.File, d Disk) (image, error) {
 }
 
 // takes is what to boot instead.
-const takes = "boot takes a disk image: raw, qcow2, vmdk, vhd, vhdx or vdi"
+const takes = "boot takes a disk image: raw, qcow2, vmdk, vhd, vhdx, vdi or iso"
+
+// isoMagic stands at the start of an ISO image's first descriptor, behind its type
+// (ECMA-119, 8.1.2).
+var isoMagic = []byte("CD001")
+
+const (
+	isoAt    = 16*2048 + 1
+	headSize = 17 * 2048
+)
+
+func hasISO(head []byte) bool {
+	return len(head) >= headSize && bytes.HasPrefix(head[isoAt:], isoMagic)
+}
 
 var qcow2Magic = []byte("QFI\xfb")
 

@@ -26,6 +26,8 @@ func TestOpenImage(t *testing.T) {
 	be := binary.BigEndian
 	boot := make([]byte, 1024)
 	boot[510], boot[511] = 0x55, 0xaa
+	iso := make([]byte, headSize)
+	copy(iso[isoAt:], "CD001")
 	for _, row := range []struct {
 		name    string
 		content []byte
@@ -35,6 +37,8 @@ func TestOpenImage(t *testing.T) {
 	}{
 		{"qcow2", header(nil), "", "qcow2 1073741824", 0},
 		{"raw", boot, "", "raw 1024", 0},
+		{"ISO image", iso, "", "raw 34816", 0},
+		{"ISO image cut short", iso[:headSize-512], "", "neither of a format that is known here nor a disk with a boot sector", fault.Usage},
 		{"raw that is said to be", make([]byte, 512), Raw, "raw 512", 0},
 		{"neither", make([]byte, 512), "", "neither of a format that is known here nor a disk with a boot sector", fault.Usage},
 		{"empty", nil, "", "neither of a format that is known here nor a disk with a boot sector", fault.Usage},
@@ -56,7 +60,7 @@ func TestOpenImage(t *testing.T) {
 			if err := os.WriteFile(path, row.content, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			img, err := openImage(Disk{path, row.format})
+			img, err := openImage(Disk{Path: path, Format: row.format})
 			if err != nil {
 				if want := "disk " + path + ": " + row.want; err.Error() != want || fault.CodeOf(err) != row.code {
 					t.Errorf("error is %v, code %d; want %s, %d", err, fault.CodeOf(err), want, row.code)
@@ -98,6 +102,37 @@ func TestOverlayIsSound(t *testing.T) {
 			if args[0] == "info" && !strings.Contains(string(out), "("+itoa(size)+" bytes)") {
 				t.Errorf("%d bytes: qemu-img says\n%s", size, out)
 			}
+		}
+	}
+}
+
+func TestMedium(t *testing.T) {
+	iso := make([]byte, headSize)
+	copy(iso[isoAt:], "CD001")
+	for _, row := range []struct {
+		content []byte
+		as      Medium
+		want    Medium
+	}{
+		{iso, "", CD},
+		{iso, USB, USB},
+		{iso, HardDisk, HardDisk},
+		{header(nil), "", HardDisk},
+		{header(nil), USB, USB},
+	} {
+		path := filepath.Join(t.TempDir(), "file")
+		if err := os.WriteFile(path, row.content, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		img, err := openImage(Disk{Path: path, As: row.as})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if img.as != row.want {
+			t.Errorf("%.4q as %q is %q, want %q", row.content, row.as, img.as, row.want)
+		}
+		if err := img.file.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }

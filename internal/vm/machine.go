@@ -119,11 +119,14 @@ func (m *Machine) launch(ctx context.Context, emulator Emulator, images []image)
 		w.code, w.vars = p.add(code), p.add(vars)
 	}
 	for _, img := range images {
-		overlay, err := newOverlay(scratch(m.spec.Scratch), img.size)
-		if err != nil {
-			return err
+		d := drive{format: img.format, as: img.as}
+		if img.as != CD {
+			overlay, err := newOverlay(scratch(m.spec.Scratch), img.size)
+			if err != nil {
+				return err
+			}
+			d.overlay = p.add(overlay)
 		}
-		d := drive{format: img.format, overlay: p.add(overlay)}
 		// A copy, since p closes what it holds and the caller closes its images.
 		fd, err := syscall.Dup(int(img.file.Fd()))
 		if err != nil {
