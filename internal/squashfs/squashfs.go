@@ -43,6 +43,7 @@ type Options struct {
 	Epoch    int64  // when it was made, in seconds since 1970
 	Workers  int    // how many blocks are compressed at a time; 0 is one a core, 16 at most
 	Wrote    func(n int64)
+	At       int64 // where in the file it begins; the file ends with it
 }
 
 // A Result says what was written.
@@ -97,11 +98,15 @@ type builder struct {
 	attrs     attributes
 }
 
-// Write writes a tree as a file system into an empty file.
+// Write writes a tree as a file system into a file that has nothing at and behind
+// the option At.
 func Write(ctx context.Context, f *os.File, t tree.Tree, r *tree.Reader, o Options) (Result, error) {
 	code, err := codecOf(o.Compress)
 	if err != nil {
 		return Result{}, err
+	}
+	if o.At < 0 {
+		return Result{}, fmt.Errorf("squashfs: no file begins at %d", o.At)
 	}
 	if o.Wrote == nil {
 		o.Wrote = func(int64) {}
@@ -110,7 +115,7 @@ func Write(ctx context.Context, f *os.File, t tree.Tree, r *tree.Reader, o Optio
 		return Result{}, fmt.Errorf("squashfs: the tree has no root directory")
 	}
 	b := &builder{
-		ctx: ctx, t: t, r: r, o: o, code: code, at: superSize, out: bufio.NewWriterSize(io.NewOffsetWriter(f, superSize), 1<<20),
+		ctx: ctx, t: t, r: r, o: o, code: code, at: superSize, out: bufio.NewWriterSize(io.NewOffsetWriter(f, o.At+superSize), 1<<20),
 		data: map[string]*stored{}, numbers: map[string]uint32{}, refs: map[string]ref{}, idIndex: map[uint32]uint16{},
 		inodes: table{code: code}, dirs: table{code: code}, attrs: newAttributes(code),
 	}
@@ -124,11 +129,24 @@ func Write(ctx context.Context, f *os.File, t tree.Tree, r *tree.Reader, o Optio
 	if err := b.out.Flush(); err != nil {
 		return Result{}, err
 	}
-	if _, err := f.WriteAt(super, 0); err != nil {
+	if _, err := f.WriteAt(super, o.At); err != nil {
 		return Result{}, err
 	}
 	size := (b.at + 4095) &^ 4095 // so that a loop device holds all of it
-	return Result{Size: size, Dropped: b.attrs.dropped}, f.Truncate(size)
+	return Result{Size: size, Dropped: b.attrs.dropped}, f.Truncate(o.At + size)
+}
+
+// Most is a size in bytes that no tree's file system is larger than, whatever its
+// contents are: they are stored as they are where compressing makes them larger.
+func Most(t tree.Tree) int64 {
+	most := int64(1 << 20)
+	for e := range t.All() {
+		most += e.Content.Size + e.Content.Size/blockSize*8 + int64(2*len(e.Path)+len(e.Link)) + 512
+		for _, x := range e.Xattrs {
+			most += 2 * int64(len(x.Name)+len(x.Value)+64)
+		}
+	}
+	return most
 }
 
 // put adds bytes at the end.
