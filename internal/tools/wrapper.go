@@ -23,6 +23,7 @@ var Judges = Set{Name: "judges", Packages: []string{
 	"grub-efi-amd64-bin",
 	"grub-pc-bin",
 	"gzip",
+	"libarchive-tools",
 	"lvm2",
 	"mtools",
 	"ovmf",
@@ -34,6 +35,7 @@ var Judges = Set{Name: "judges", Packages: []string{
 	"thin-provisioning-tools",
 	"util-linux",
 	"xfsprogs",
+	"xorriso",
 	"xz-utils",
 	"zstd",
 }}
