@@ -151,6 +151,31 @@ func (p Params) onBoot(path string) string {
 
 func (p Params) grubConfig(args string) string {
 	var b strings.Builder
+	p.menuHead(&b, "# The menu of the first boot. update-grub writes its own over it.\n")
+	for i, k := range p.Kernels {
+		// $root is the partition that GRUB read this file from.
+		fmt.Fprintf(&b, "menuentry %s {\n\tlinux %s root=%s ro %s\n", quote(p.entryTitle(i, k.Version)), quote(p.onBoot(k.Image)), quote(p.Places.Root), args)
+		if k.Initrd != "" {
+			fmt.Fprintf(&b, "\tinitrd %s\n", quote(p.onBoot(k.Initrd)))
+		}
+		b.WriteString("}\n")
+	}
+	return b.String()
+}
+
+// menuHead begins a menu: how long it waits, and on which consoles it stands.
+func (p Params) menuHead(b *strings.Builder, comment string) {
+	b.WriteString(comment)
+	fmt.Fprintf(b, "set default=0\nset timeout=%d\n", p.Timeout)
+	if unit := p.serialUnit(); unit >= 0 {
+		// UEFI firmware shows its console on the serial port itself.
+		fmt.Fprintf(b, "if [ \"$grub_platform\" = pc ]; then\n\tserial --unit=%d --speed=115200\n", unit)
+		b.WriteString("\tterminal_input console serial\n\tterminal_output console serial\nfi\n")
+	}
+}
+
+// entryTitle is what the menu calls a kernel, by its place among them.
+func (p Params) entryTitle(i int, version string) string {
 	title := p.Title
 	if title == "" {
 		title = "Linux"
@@ -161,25 +186,10 @@ func (p Params) grubConfig(args string) string {
 		}
 		return r
 	}, title)
-	fmt.Fprintf(&b, "# The menu of the first boot. update-grub writes its own over it.\nset default=0\nset timeout=%d\n", p.Timeout)
-	if unit := p.serialUnit(); unit >= 0 {
-		// UEFI firmware shows its console on the serial port itself.
-		fmt.Fprintf(&b, "if [ \"$grub_platform\" = pc ]; then\n\tserial --unit=%d --speed=115200\n", unit)
-		b.WriteString("\tterminal_input console serial\n\tterminal_output console serial\nfi\n")
+	if i > 0 {
+		title += ", with Linux " + version
 	}
-	for i, k := range p.Kernels {
-		name := title
-		if i > 0 {
-			name += ", with Linux " + k.Version
-		}
-		// $root is the partition that GRUB read this file from.
-		fmt.Fprintf(&b, "menuentry %s {\n\tlinux %s root=%s ro %s\n", quote(name), quote(p.onBoot(k.Image)), quote(p.Places.Root), args)
-		if k.Initrd != "" {
-			fmt.Fprintf(&b, "\tinitrd %s\n", quote(p.onBoot(k.Initrd)))
-		}
-		b.WriteString("}\n")
-	}
-	return b.String()
+	return title
 }
 
 // grubDefaults is read by update-grub, behind /etc/default/grub.

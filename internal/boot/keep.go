@@ -9,14 +9,14 @@ import (
 
 // kept is a Loader in the form that a cache keeps.
 type kept struct {
-	BootImage, Core []byte
-	ESP             []fat.File
+	BootImage, CD, Core []byte
+	ESP                 []fat.File
 }
 
 // GobEncode lets a cache keep a Loader.
 func (l Loader) GobEncode() ([]byte, error) {
 	var b bytes.Buffer
-	err := gob.NewEncoder(&b).Encode(kept{l.bootImage, l.core, l.esp})
+	err := gob.NewEncoder(&b).Encode(kept{l.bootImage, l.cd, l.core, l.esp})
 	return b.Bytes(), err
 }
 
@@ -26,6 +26,6 @@ func (l *Loader) GobDecode(data []byte) error {
 	if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&k); err != nil {
 		return err
 	}
-	*l = Loader{k.BootImage, k.Core, k.ESP}
+	*l = Loader{k.BootImage, k.CD, k.Core, k.ESP}
 	return nil
 }

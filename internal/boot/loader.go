@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"path"
 	"slices"
 
 	"ingot/internal/blockdevice"
@@ -26,11 +27,13 @@ type LoaderOptions struct {
 	Firmware []string // "bios", "uefi"; none is all that the architecture has
 	Places   Places
 	Secure   bool // the UEFI programs come from elsewhere: [Loader.Secure]
+	Live     bool // for a medium, CD or stick, in place of a disk: Places say nothing
 }
 
 // A Loader is GRUB's images, not yet tied to a place on a disk.
 type Loader struct {
 	bootImage []byte     // boot.img, or nil without BIOS
+	cd        []byte     // cdboot.img, of a medium's
 	core      []byte     // core.img
 	esp       []fat.File // what the EFI system partition holds; nil without UEFI
 }
@@ -60,19 +63,30 @@ func MakeLoader(ctx context.Context, tools Tools, o LoaderOptions) (Loader, erro
 	if slices.Contains(o.Firmware, blockdevice.Direct) {
 		return Loader{}, nil
 	}
-	prefix, err := o.Places.prefix()
-	if err != nil {
-		return Loader{}, err
+	own, format := o.Places.modules(), "i386-pc"
+	var prefix, efiPrefix string
+	if o.Live {
+		// Without a device: where GRUB came from, which a BIOS calls by the number of the
+		// CD or the disk.
+		own, format, prefix, efiPrefix = []string{"iso9660"}, "i386-pc-eltorito", "/boot/grub", "/"+path.Dir(grubLead)
+	} else {
+		if prefix, err = o.Places.prefix(); err != nil {
+			return Loader{}, err
+		}
+		efiPrefix = prefix
 	}
-	own := o.Places.modules()
 	var l Loader
 	if a.bios && wants(o.Firmware, "bios") {
 		const dir = "/usr/lib/grub/i386-pc"
 		if l.bootImage, err = tools.ReadFile(dir + "/boot.img"); err != nil {
 			return Loader{}, fmt.Errorf("boot: cannot read GRUB's first sector: %w", err)
 		}
-		if l.core, err = mkimage(ctx, tools, "i386-pc", dir, prefix, append(own, biosModules...)); err != nil {
+		if l.core, err = mkimage(ctx, tools, format, dir, prefix, slices.Concat(own, biosModules)); err != nil {
 			return Loader{}, err
+		}
+		if o.Live {
+			n := min(cdSector, len(l.core))
+			l.cd, l.core = l.core[:n], l.core[n:]
 		}
 		if err := l.check(); err != nil {
 			return Loader{}, err
@@ -87,7 +101,7 @@ func MakeLoader(ctx context.Context, tools Tools, o LoaderOptions) (Loader, erro
 		more := slices.DeleteFunc(slices.Clone(newModules), func(m string) bool {
 			return !bytes.Contains(append([]byte("\n"), list...), []byte("\n"+m+":"))
 		})
-		efi, err := mkimage(ctx, tools, a.efiPlatform, dir, prefix, slices.Concat(own, more, efiModules))
+		efi, err := mkimage(ctx, tools, a.efiPlatform, dir, efiPrefix, slices.Concat(own, more, efiModules))
 		if err != nil {
 			return Loader{}, err
 		}

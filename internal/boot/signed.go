@@ -19,7 +19,8 @@ import (
 // Signed says how a chain of signed loaders finds the root file system.
 type Signed struct {
 	Arch   string
-	Places Places
+	Places Places // of a disk
+	Live   bool   // a medium has its own way: [Medium.EFI]
 	// Read reads a file of the tree, by its path in it.
 	Read func(path string) ([]byte, error)
 }
@@ -46,6 +47,9 @@ func (l Loader) Secure(s Signed) (Loader, error) {
 			return l, fmt.Errorf("boot: /%s is no UEFI program", f.tree)
 		}
 		l.esp = append(l.esp, fat.File{Path: f.esp, Data: data})
+	}
+	if s.Live {
+		return l, nil
 	}
 	config, err := s.Places.signedConfig()
 	if err != nil {

@@ -25,6 +25,7 @@ import (
 	"ingot/internal/distro/debian"
 	"ingot/internal/fault"
 	"ingot/internal/fetch"
+	"ingot/internal/format"
 	"ingot/internal/input"
 	"ingot/internal/lock"
 	"ingot/internal/plan"
@@ -59,6 +60,7 @@ func Request(def *definition.Definition) digest.Digest {
 	type kernel struct {
 		None    bool
 		Package string
+		Chosen  bool `json:",omitzero"` // where it matters: a live system's default differs
 	}
 	data, err := json.Marshal(struct {
 		Distro, Release string
@@ -75,7 +77,7 @@ func Request(def *definition.Definition) digest.Digest {
 		Implied         []string
 	}{
 		def.Distro, def.Release, def.Arch, relativeKeys(def), def.Start, def.Packages, def.Remove, def.Recommends, plan.Purposes(def), toolFormats(def),
-		kernel{def.Kernel.None, def.Kernel.Package}, def.Boot, plan.Implied(def),
+		kernel{def.Kernel.None, def.Kernel.Package, def.Kernel.Chosen && slices.Contains(plan.Purposes(def), format.Live)}, def.Boot, plan.Implied(def),
 	})
 	if err != nil {
 		panic(err) // plain data

@@ -77,7 +77,7 @@ func (l *loading) build(top *yaml.Node, doc *document) *Definition {
 		l.problem(doc.Boot.Secure.At, "Secure Boot is UEFI's, and %s", why)
 	}
 	def.Kernel = Kernel{
-		None: doc.Kernel.None, Package: doc.Kernel.Package.Value,
+		None: doc.Kernel.None, Package: doc.Kernel.Package.Value, Chosen: doc.Kernel.Package.Value != "",
 		Arguments: values(doc.Kernel.Arguments), Console: doc.Kernel.Console.Value,
 		// The controllers of VMware's and VirtualBox's machines have no driver in the
 		// kernels for clouds.

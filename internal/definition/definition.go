@@ -117,6 +117,7 @@ type Kernel struct {
 	None      bool   // "kernel: none"
 	Package   string // filled in when the definition has one architecture
 	All       bool   `json:",omitzero"` // one with all drivers where nothing else is asked for
+	Chosen    bool   `json:"-"`         // the package is what the definition says
 	Arguments []string
 	Console   string // "ttyS0"; filled in like Package
 }
@@ -136,6 +137,19 @@ func (k Kernel) On(arch string) Kernel {
 		k.Console = defaultConsole(arch)
 	}
 	return k
+}
+
+// Live is the kernel package of a live system. Where none was chosen it is Debian's
+// for real machines: the one for virtual machines drives no USB stick.
+func (k Kernel) Live(arch string) string {
+	if k.Chosen {
+		return k.Package
+	}
+	switch arch {
+	case "amd64", "arm64":
+		return "linux-image-" + arch
+	}
+	return defaultKernel(arch)
 }
 
 // defaultKernel names Debian's meta package of the architecture's kernel, the

@@ -130,9 +130,9 @@ func at(n, other *yaml.Node) *yaml.Node {
 	return n
 }
 
-// boots says whether any output boots by itself.
+// boots says whether any output is a disk that boots by itself.
 func (d *document) boots() bool {
-	return !d.Kernel.None && slices.ContainsFunc(d.Outputs, func(o outputDoc) bool { return Output{Format: o.Format.Value}.Bootable() })
+	return !d.Kernel.None && slices.ContainsFunc(d.Outputs, func(o outputDoc) bool { return Output{Format: o.Format.Value}.Kind().Disk() })
 }
 
 // layoutProblems notes what is wrong with a layout, each at its place, and says

@@ -88,7 +88,7 @@ func TestShapesOfTheDesign(t *testing.T) {
 		},
 		Services: Services{Enable: []string{"nginx"}},
 		Scripts:  []Script{{Name: "setup", Run: in("setup.sh"), Reads: []string{in("data")}, After: "packages"}},
-		Kernel:   Kernel{Package: "linux-image-cloud-amd64", Arguments: []string{"quiet"}, Console: "ttyS0"},
+		Kernel:   Kernel{Package: "linux-image-cloud-amd64", Chosen: true, Arguments: []string{"quiet"}, Console: "ttyS0"},
 		Boot:     Boot{Firmware: []string{"bios", "uefi"}, Loader: "grub", Secure: true},
 		Outputs:  []Output{{Format: "qcow2", Free: 1 << 30}, {Format: "tar.zst"}, {Format: "lxc"}},
 		Tests:    []Test{{Run: "systemctl is-active nginx", Expect: "^active", Timeout: time.Minute}},

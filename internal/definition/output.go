@@ -39,7 +39,7 @@ type Run struct {
 }
 
 // Bootable says whether the output's format is one that boots by itself.
-func (o Output) Bootable() bool { return o.Kind().Disk() }
+func (o Output) Bootable() bool { return o.Kind().Boots() }
 
 // Kind is what the output's format is.
 func (o Output) Kind() format.Format {

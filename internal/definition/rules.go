@@ -312,7 +312,7 @@ var formatRule = rule{
 	what:   "a format",
 	values: format.Names(),
 	later: []string{
-		"erofs", "ext4", "cpio", "iso", "ova", "ami", "gce", "azure", "uki",
+		"erofs", "ext4", "cpio", "ova", "ami", "gce", "azure", "uki",
 	},
 	other: map[string]string{
 		"directory": "dir", "rootfs": "dir", "tgz": "tar.gz", "txz": "tar.xz", "tar.zstd": "tar.zst", "tzst": "tar.zst", "gz": "tar.gz", "xz": "tar.xz", "zst": "tar.zst",

@@ -12,11 +12,12 @@ import "slices"
 const (
 	Container = "container" // the packages asked for, and nothing that starts them
 	System    = "system"    // a container that runs an init of its own, and its network
+	Live      = "live"      // a machine that runs from what it was started from, and has no disk
 	Machine   = "machine"   // kernel, boot loader and all that boots by itself
 )
 
 // Purposes are all of them, in the order in which their trees are made.
-func Purposes() []string { return []string{Container, System, Machine} }
+func Purposes() []string { return []string{Container, System, Live, Machine} }
 
 // An Option is a key that an output takes beside its format.
 type Option string
@@ -70,6 +71,9 @@ type Format struct {
 
 // Disk says whether the format is of a whole disk.
 func (f Format) Disk() bool { return f.Purpose == Machine }
+
+// Boots says whether a machine starts from the format by itself.
+func (f Format) Boots() bool { return f.Purpose == Machine || f.Purpose == Live }
 
 // Takes says whether an output of the format takes an option.
 func (f Format) Takes(o Option) bool { return slices.Contains(f.Options, o) }

@@ -17,6 +17,7 @@ var table = []Format{
 	{Name: "oci", About: "an image of an application container, for podman, skopeo and all that reads OCI's", Purpose: Container, Files: []string{".oci.tar"}, Options: append([]Option{Compress}, run...), Compress: []string{"gzip", "zstd"}, Small: true},
 	{Name: "oci-layout", About: "the same as a directory", Purpose: Container, Files: []string{".oci"}, Dir: true, Options: append([]Option{Compress}, run...), Compress: []string{"gzip", "zstd"}, Small: true},
 	{Name: "docker", About: "the same as an archive for docker load", Purpose: Container, Files: []string{".docker.tar"}, Options: run},
+	{Name: "iso", About: "a live system that boots from a CD or a USB stick", Purpose: Live, Files: []string{".iso"}, Options: []Option{Compress}, Compress: []string{"zstd", "gzip"}, Small: true},
 	{Name: "raw", About: "a disk image that boots, as it is on a disk", Purpose: Machine, Files: []string{".raw"}, Options: []Option{Free}},
 	{Name: "qcow2", About: "a disk image that boots, for QEMU and all that builds on it", Purpose: Machine, Files: []string{".qcow2"}, Options: []Option{Free, Compress}, Compress: []string{"none", "zlib", "zstd"}},
 	{Name: "vmdk", About: "a disk image that boots, for VMware's products", Purpose: Machine, Files: []string{".vmdk"}, Options: []Option{Free, Type, Adapter}, Types: []string{"sparse", "stream-optimized"}},

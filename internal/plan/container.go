@@ -83,10 +83,14 @@ func (w *worker) writeSquashfs(ctx context.Context, o Output, files []*artifact.
 
 func (w *worker) squash(ctx context.Context, f *artifact.Pending, compress string, t *ui.Task) error {
 	r, err := squashfs.Write(ctx, f.File(), w.tree, w.reader, squashfs.Options{Compress: compress, Epoch: w.plan.Lock.Epoch, Wrote: t.Add})
-	if err == nil && r.Dropped > 0 {
+	w.warnDropped(r)
+	return err
+}
+
+func (w *worker) warnDropped(r squashfs.Result) {
+	if r.Dropped > 0 {
 		w.Progress.Warnf("squashfs has no place for %d attributes of the tree, such as POSIX access control lists: they are left out", r.Dropped)
 	}
-	return err
 }
 
 // writeIncus makes an image for Incus and LXD: a root file system with metadata

@@ -63,7 +63,7 @@ func formats(outputs []definition.Output) []string {
 // purpose is what kind of tree an output is made of.
 func purpose(def *definition.Definition, o definition.Output) string {
 	kind := o.Kind()
-	if kind.Disk() && def.Kernel.None {
+	if kind.Boots() && def.Kernel.None {
 		return format.Container
 	}
 	return kind.Purpose
@@ -161,6 +161,8 @@ func PurposePackages(def *definition.Definition, arch, purpose string) ([]string
 	switch purpose {
 	case format.System:
 		return boot.ContainerPackages(def.Release), nil
+	case format.Live:
+		return boot.LivePackages(boot.PackageRequest{Arch: arch, Release: def.Release, Kernel: def.Kernel.Live(arch)})
 	case format.Machine:
 		return MachinePackages(def, arch)
 	}
@@ -172,11 +174,16 @@ func ToolPackages(def *definition.Definition) ([]string, error) {
 	var out []string
 	for _, o := range def.Outputs {
 		out = append(out, o.Kind().Tools...)
-		if purpose(def, o) != format.Machine {
+		packages, firmware := boot.ToolPackages, def.Boot.Firmware
+		switch purpose(def, o) {
+		case format.Machine:
+		case format.Live:
+			packages, firmware = boot.LiveToolPackages, liveFirmware(def)
+		default:
 			continue
 		}
 		for _, arch := range def.Arch {
-			tools, err := boot.ToolPackages(arch, def.Boot.Firmware, def.Boot.Secure)
+			tools, err := packages(arch, firmware, def.Boot.Secure)
 			if err != nil {
 				return nil, err
 			}

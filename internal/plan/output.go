@@ -99,6 +99,8 @@ func (w *worker) writer(name string) writer {
 		return w.writeOpenVZ
 	case "squashfs":
 		return w.writeSquashfs
+	case "iso":
+		return w.writeISO
 	case "oci", "docker":
 		return w.writeImage
 	}

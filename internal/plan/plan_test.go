@@ -142,7 +142,7 @@ func text(t *testing.T, p *Plan) string {
 func TestGoldenPlans(t *testing.T) {
 	plans := map[string]string{} // golden file to text
 	for _, release := range []string{"bookworm", "trixie", "forky", "sid"} {
-		for _, output := range []string{"tar", "tar.zst", "dir", "lxc", "oci", "oci-layout", "docker", "squashfs", "incus", "openvz", "raw", "qcow2"} {
+		for _, output := range []string{"tar", "tar.zst", "dir", "lxc", "oci", "oci-layout", "docker", "squashfs", "incus", "openvz", "iso", "raw", "qcow2"} {
 			dir := t.TempDir()
 			write(t, dir, map[string]string{"ingot.yaml": fmt.Sprintf("version: 1\nname: image\ndistro: debian\nrelease: %s\narch: [amd64]\noutputs: [%s]\n", release, output)})
 			def, l := locked(t, dir)

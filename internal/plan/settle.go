@@ -38,6 +38,8 @@ func (p *Plan) settle(c Chain) keyed {
 			switch c.Purpose {
 			case format.System:
 				return e.put(append(boot.ContainerFiles(), e.serviceFiles()...))
+			case format.Live:
+				return e.live()
 			case format.Machine:
 				return e.machine(c)
 			}
@@ -93,8 +95,7 @@ func (e *edit) machine(c Chain) error {
 	}
 	kernels := boot.Kernels(e.tree)
 	if len(kernels) == 0 {
-		return fault.Newf(fault.Failed, "the image has no kernel in /boot").
-			WithHint("name one with 'kernel: {package: …}', or say 'kernel: none' for an image that does not boot by itself")
+		return noKernel()
 	}
 	k := e.plan.Definition.Kernel.On(c.Arch)
 	places, err := l.Places()
