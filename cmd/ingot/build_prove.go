@@ -32,16 +32,16 @@ func (f *buildFlags) provable(def *definition.Definition) error {
 }
 
 // prove boots what was built and runs the definition's tests in it: in one
-// artifact of each architecture, since all of them hold the same tree.
+// artifact of each tree.
 func (f *buildFlags) prove(ctx context.Context, h *house, p *plan.Plan, r *plan.Result) ([]vm.Result, error) {
 	tests := p.Definition.Tests
 	var all []vm.Result
-	var done []string
+	var done [][2]string
 	for _, a := range r.Artifacts {
-		if !a.Bootable() || slices.Contains(done, a.Chain.Arch) {
+		if !a.Bootable() || slices.Contains(done, [2]string{a.Chain.Arch, a.Chain.Purpose}) {
 			continue
 		}
-		done = append(done, a.Chain.Arch)
+		done = append(done, [2]string{a.Chain.Arch, a.Chain.Purpose})
 		task := h.progress.Start(ui.Step{ID: "test", Name: fmt.Sprintf("test %s (%d tests)", a.Name(), len(tests))})
 		results, err := vm.RunTests(ctx, vm.Spec{Disk: vm.Disk{Path: a.Path}, Firmware: proving(p.Definition.Boot), Arch: a.Chain.Arch, Tools: h.bootTools(), Cache: filepath.Join(h.cache.Dir(), "vm")}, tests)
 		task.Done(err)

@@ -128,7 +128,7 @@ type scriptDoc struct {
 
 type kernelDoc struct {
 	None      bool             `yaml:"-"`
-	Package   text[pkgName]    `yaml:"package" default:"linux-image-cloud-amd64 on amd64, or linux-image-amd64 where an output is a vmdk or vdi, whose machines need its drivers; else the architecture's own" doc:"The kernel's package."`
+	Package   text[pkgName]    `yaml:"package" default:"linux-image-cloud-amd64 on amd64; linux-image-amd64 of a live system, and where an output is a vmdk or vdi; else the architecture's own" doc:"The kernel's package. Those for the cloud drive virtual machines of clouds only."`
 	Arguments []text[argument] `yaml:"arguments" doc:"Arguments on the kernel's command line, beside those that booting needs."`
 	Console   text[console]    `yaml:"console" default:"ttyS0 on amd64, else the architecture's own" doc:"The serial console for messages and login."`
 	At        *yaml.Node       `yaml:"-"`

@@ -141,7 +141,8 @@ The file of openvz has a name of its own, since its readers know it by that: ` +
 An Incus image of type unified is the last of its files alone.
 
 The tree of a *container* holds the packages asked for and nothing that starts them; that of a *system* container also an init, and a
-network by DHCP; that of a *machine* also a kernel and what boots it. Outputs with the same kind of tree share it.
+network by DHCP; that of a *machine* also a kernel and what boots it; that of a *live* system a kernel and live-boot, and nothing of a disk,
+so no layout is said of it. Outputs with the same kind of tree share it.
 
 `
 }
