@@ -357,3 +357,50 @@ func TestFailures(t *testing.T) {
 		t.Errorf("a full disk gives %v", err)
 	}
 }
+
+// In the middle of a file the bytes are the same, and never more than was said.
+func TestPart(t *testing.T) {
+	p := whole(t)
+	alone, result := p.write(Options{Compress: "gzip", Epoch: 1_700_000_000})
+	want, err := os.ReadFile(alone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const at = 3*4096 + 512
+	r := tree.NewReader(source(p.pack.Name()))
+	defer r.Close()
+	f, err := os.Create(filepath.Join(t.TempDir(), "larger"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte("before"), at-6); err != nil {
+		t.Fatal(err)
+	}
+	part, err := Write(t.Context(), f, p.tree(), r, Options{Compress: "gzip", Epoch: 1_700_000_000, At: at})
+	if err != nil || part != result {
+		t.Fatalf("%+v, %v; want %+v", part, err, result)
+	}
+	got, err := os.ReadFile(f.Name())
+	if err != nil || !bytes.Equal(got[at:], want) || string(got[at-6:at]) != "before" {
+		t.Errorf("a part of a file holds %d other bytes than a file of %d, %v", len(got)-at, len(want), err)
+	}
+	if _, err := Write(t.Context(), f, p.tree(), r, Options{Compress: "gzip", At: -1}); err == nil {
+		t.Error("a place before the file is taken")
+	}
+}
+
+func TestMost(t *testing.T) {
+	empty := newPlot(t)
+	incompressible := newPlot(t)
+	for i := range 3000 {
+		name := fmt.Sprintf("%05d-%s", i, strings.Repeat("x", i%200))
+		incompressible.file(tree.Entry{Path: name, Mode: 0o644, UID: uint32(i), Mtime: tree.Time{Sec: int64(i)}, Xattrs: []tree.Xattr{{Name: "user.a", Value: string(noise(uint64(i), 100))}}}, 0, noise(uint64(i), i%700))
+	}
+	for summary, p := range map[string]*plot{"empty": empty, "whole": whole(t), "incompressible": incompressible} {
+		_, result := p.write(Options{Compress: "zstd"})
+		if most := Most(p.tree()); result.Size > most {
+			t.Errorf("%s: a file system of %d bytes was said to have %d at most", summary, result.Size, most)
+		}
+	}
+}
