@@ -121,6 +121,7 @@ func liveESP(files []fat.File, id gpt.GUID, epoch int64) (*fat.Volume, error) {
 	for _, f := range files {
 		size += int64(len(f.Data)+8191) &^ 4095
 	}
+	size += size / 32 // for tables: two entries of 4 bytes for each 512
 	size = max((size+1<<20-1)>>20<<20, 4<<20)
 	return fat.Plan(files, fat.Options{Size: size, ID: binary.BigEndian.Uint32(id[:4]), Epoch: epoch})
 }
