@@ -61,6 +61,7 @@ func Request(def *definition.Definition) digest.Digest {
 		None    bool
 		Package string
 		Chosen  bool `json:",omitzero"` // where it matters: a live system's default differs
+		All     bool `json:",omitzero"`
 	}
 	data, err := json.Marshal(struct {
 		Distro, Release string
@@ -75,9 +76,11 @@ func Request(def *definition.Definition) digest.Digest {
 		Kernel          kernel
 		Boot            definition.Boot
 		Implied         []string
+		Layout          []string `json:",omitempty"`
 	}{
 		def.Distro, def.Release, def.Arch, relativeKeys(def), def.Start, def.Packages, def.Remove, def.Recommends, plan.Purposes(def), toolFormats(def),
-		kernel{def.Kernel.None, def.Kernel.Package, def.Kernel.Chosen && slices.Contains(plan.Purposes(def), format.Live)}, def.Boot, plan.Implied(def),
+		kernel{def.Kernel.None, def.Kernel.Package, def.Kernel.Chosen && slices.Contains(plan.Purposes(def), format.Live), def.Kernel.All}, def.Boot, plan.Implied(def),
+		plan.LayoutPackages(def),
 	})
 	if err != nil {
 		panic(err) // plain data

@@ -414,6 +414,17 @@ func TestRequest(t *testing.T) {
 			t.Errorf("%s: packages are chosen anew: %v", c.define, anew)
 		}
 	}
+	disk := Request(b.define(t, "outputs: [raw]"))
+	for define, anew := range map[string]bool{
+		"layout: hybrid": false, "layout: hybrid-lvm": true, "layout: efi": true, "boot: {secure: true}": true,
+	} {
+		if got := Request(b.define(t, "outputs: [raw]", define)) != disk; got != anew {
+			t.Errorf("a disk with %s: packages are chosen anew: %v", define, got)
+		}
+	}
+	if Request(b.define(t, "outputs: [raw, vmdk]")) == disk {
+		t.Error("a vmdk, whose machines need other drivers: packages are not chosen anew")
+	}
 	moved := &bench{archive: b.archive, dir: t.TempDir()}
 	moved.write(t, "key.asc", "key")
 	if Request(moved.define(t)) != before {

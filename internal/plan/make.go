@@ -223,3 +223,19 @@ func (p *Plan) rootType(c Chain) string {
 	}
 	return l.Root().Type
 }
+
+// LayoutPackages are what the disks of a definition need beside what every machine
+// does.
+func LayoutPackages(def *definition.Definition) []string {
+	if !slices.Contains(Purposes(def), format.Machine) {
+		return nil
+	}
+	var out []string
+	for _, arch := range def.Arch {
+		if l, err := resolved(def, arch, digest.Digest{}); err == nil {
+			out = append(out, l.Packages()...)
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
