@@ -62,19 +62,6 @@ func repair(t testing.TB, img string) {
 // Also what it says of any image that lies in another kind of filesystem.
 var fine = regexp.MustCompile(`^(Phase \d|        - |No modify flag set|Cannot get host filesystem geometry|Repair may fail if there is a sector size|the image and the host)`)
 
-// mounted lists a filesystem. The kernel shows access control lists a second time,
-// by XFS's own names.
-func mounted(t testing.TB, dir string) treetest.Listing {
-	t.Helper()
-	l := treetest.Mounted(t, dir)
-	for path, line := range l {
-		l[path] = aclAgain.ReplaceAllString(line, "")
-	}
-	return l
-}
-
-var aclAgain = regexp.MustCompile(` trusted\.SGI_ACL_(FILE|DEFAULT)=[0-9a-f]+`)
-
 // mount mounts an image, calls f with the directory and unmounts it. It says false
 // where that cannot be done.
 func mount(t testing.TB, img, options string, f func(dir, loop string)) bool {
@@ -87,7 +74,7 @@ func judged(t *testing.T, img string, tr tree.Tree) {
 	t.Helper()
 	repair(t, img)
 	want := treetest.Expect(tr)
-	if !mount(t, img, "ro", func(dir, _ string) { mounted(t, dir).Same(t, want) }) {
+	if !mount(t, img, "ro", func(dir, _ string) { treetest.Mounted(t, dir).Same(t, want) }) {
 		t.Log("loop devices cannot be mounted here; judged by xfs_repair alone")
 	}
 	repair(t, img)

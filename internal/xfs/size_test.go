@@ -200,7 +200,7 @@ func TestClampedTimes(t *testing.T) {
 	img, _ := write(t, tr, p, options())
 	repair(t, img)
 	mount(t, img, "ro", func(dir, _ string) {
-		got := mounted(t, dir)
+		got := treetest.Mounted(t, dir)
 		delete(got, "/")
 		got.Same(t, treetest.Listing{
 			"/early": "fifo 0000 0:0 -2147483648.000000000 links=1",

@@ -15,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"golang.org/x/sys/unix"
 	"pgregory.net/rapid"
 
 	"ingot/internal/disk"
@@ -178,6 +179,40 @@ func TestReadWrite(t *testing.T) {
 	repair(t, img)
 }
 
+// The log that is written takes what the kernel logs, and is replayed after a crash.
+func TestRecovery(t *testing.T) {
+	const goingDown, flushLog = 0x8004587d, 1 // XFS_IOC_GOINGDOWN, of xfs_fs.h
+	for _, sector := range []int{512, 4096} {
+		tr, p := mixed(treetest.New(t)).Done()
+		o := options()
+		o.SectorSize, o.Free = sector, 100<<20
+		img, _ := write(t, tr, p, o)
+		ok := mount(t, img, "", func(dir, _ string) {
+			for i := range 2000 {
+				if err := os.WriteFile(fmt.Sprintf("%s/many/more%d", dir, i), []byte("more"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			d, err := os.Open(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := errors.Join(unix.IoctlSetPointerInt(int(d.Fd()), goingDown, flushLog), d.Close()); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if !ok {
+			t.Skip("needs root and loop devices that can be mounted")
+		}
+		mount(t, img, "", func(dir, _ string) {
+			if list, err := os.ReadDir(dir + "/many"); err != nil || len(list) != 5000 {
+				t.Errorf("%d files are there, of 5000 (%v)", len(list), err)
+			}
+		})
+		repair(t, img)
+	}
+}
+
 // GRUB reads directories of every form, files, and symlinks.
 func TestGrub(t *testing.T) {
 	m := mixed(treetest.New(t).Dir("x").Text("x/target", "reached"))
@@ -315,7 +350,7 @@ func TestRandomTrees(t *testing.T) {
 		img, _ := write(t, tr, p, o)
 		repair(t, img)
 		want := treetest.Expect(tr)
-		mount(t, img, "ro", func(dir, _ string) { mounted(t, dir).Same(t, want) })
+		mount(t, img, "ro", func(dir, _ string) { treetest.Mounted(t, dir).Same(t, want) })
 		if err := os.Remove(img); err != nil {
 			t.Fatal(err)
 		}

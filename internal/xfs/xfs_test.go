@@ -167,7 +167,7 @@ func TestLargeDirectories(t *testing.T) {
 			repair(t, img)
 			want := treetest.Expect(tr)
 			mount(t, img, "", func(dir, _ string) {
-				mounted(t, dir).Same(t, want)
+				treetest.Mounted(t, dir).Same(t, want)
 				// The kernel splits blocks and finds all names.
 				for i := range 3000 {
 					if err := os.WriteFile(fmt.Sprintf("%s/d/new%d", dir, i), nil, 0o600); err != nil {
@@ -249,7 +249,7 @@ func TestGrow(t *testing.T) {
 			if got := (int64(st.Blocks)*st.Bsize + 64<<20); got < size-20<<20 {
 				t.Errorf("grew to %d bytes of %d", got, size)
 			}
-			if got := mounted(t, dir); got["/a"] != want["/a"] {
+			if got := treetest.Mounted(t, dir); got["/a"] != want["/a"] {
 				t.Errorf("the file is %s, was %s", got["/a"], want["/a"])
 			}
 			if err := errors.Join(os.WriteFile(dir+"/b", make([]byte, 30<<20), 0o600), os.Remove(dir+"/b")); err != nil {
