@@ -43,6 +43,31 @@ const sharedLayout = `layout:
 files: [{path: /srv/data/READ.ME, content: "hello\n"}]
 `
 
+// xfsLayout is what diskimage-builder ships for UEFI with volumes, which are xfs, on a
+// smaller disk. GRUB reads /boot from one of them.
+const xfsLayout = `layout:
+- local_loop: {name: image0}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+    - {name: ESP, type: EF00, size: 64MiB, mkfs: {type: vfat, mount: {mount_point: /boot/efi, fstab: {options: defaults, fsck-passno: 2}}}}
+    - {name: BSP, type: EF02, size: 8MiB}
+    - {name: root, type: "8300", size: 5GiB}
+- lvm:
+    name: lvm
+    base: [root]
+    pvs: [{name: pv, base: root, options: ["--force"]}]
+    vgs: [{name: vg, base: [pv], options: ["--force"]}]
+    lvs:
+    - {name: lv_root, base: vg, extents: 23%VG}
+    - {name: lv_var, base: vg, extents: 57%VG}
+    - {name: lv_home, base: vg, extents: 20%VG}
+- mkfs: {name: fs_root, base: lv_root, type: xfs, label: img-rootfs, mount: {mount_point: /, fstab: {options: "rw,relatime", fsck-passno: 1}}}
+- mkfs: {name: fs_var, base: lv_var, type: xfs, mount: {mount_point: /var, fstab: {options: "rw,relatime"}}}
+- mkfs: {name: fs_home, base: lv_home, type: xfs, mount: {mount_point: /home, fstab: {options: "rw,nodev,nosuid,relatime"}}}
+`
+
 // layout judges disks that are divided in other ways than the usual: the kernel, lvm2 and
 // systemd of a stock Debian find, mount and write everything.
 func (c *court) layout(t *testing.T) {
@@ -69,6 +94,13 @@ func (c *court) layout(t *testing.T) {
 			"findmnt --noheadings -o FSTYPE /srv/data", `^vfat\n$`,
 			"lsblk -dno SIZE /dev/vda", `^ *3G\n$`,
 		}},
+		{"xfs", xfsLayout, "bios", false, []string{
+			"findmnt --real --noheadings --list -o TARGET,SOURCE,FSTYPE -t xfs | tr -s ' ' | sort", `^/ /dev/mapper/vg-lv_root xfs\s*\n/home /dev/mapper/vg-lv_home xfs\s*\n/var /dev/mapper/vg-lv_var xfs\s*\n$`,
+			"dd if=/dev/urandom of=/var/x bs=1M count=300 status=none && sync && echo 3 >/proc/sys/vm/drop_caches && cat /var/x >/dev/null && rm /var/x && update-grub && grep -c 'insmod xfs' /boot/grub/grub.cfg", `[1-9]\n$`,
+			"umount /home && xfs_repair -n /dev/vg/lv_home >/dev/null 2>&1 && echo whole && mount /home", `^whole\n$`,
+			"dmesg | grep -c 'XFS.*rror' || true", `^0\n$`,
+		}},
+		{"xfs", xfsLayout, "uefi", true, []string{"findmnt -no SOURCE /", `^/dev/mapper/vg-lv_root\n$`, "update-grub", ""}},
 		{"form-lvm", "layout: hybrid-lvm\n", "uefi", true, []string{"findmnt -no SOURCE /", `^/dev/mapper/system-root\n$`, "update-grub", ""}},
 		{"form-lvm", "layout: hybrid-lvm\nboot: {secure: true}\n", "secure", true, []string{"findmnt -no SOURCE /", `^/dev/mapper/system-root\n$`}},
 		{"form-efi", "layout: efi\n", "uefi", true, []string{"findmnt -no SOURCE /", `^/dev/vda2\n$`}},
