@@ -2,11 +2,9 @@ package ext4
 
 import (
 	"cmp"
-	"errors"
-	"fmt"
-	"io"
 	"slices"
 
+	"ingot/internal/blockfs"
 	"ingot/internal/tree"
 )
 
@@ -154,17 +152,5 @@ func (fs *FS) encodeBlock(r *region, i int64, out []byte) {
 
 // read fills out with a file's content from an offset on, and zeros behind its end.
 func (n *node) read(r *tree.Reader, offset int64, out []byte) error {
-	k := min(n.size-offset, int64(len(out)))
-	pack, err := r.Pack(n.pack)
-	if err != nil {
-		return fmt.Errorf("cannot open pack %s: %w", n.pack, err)
-	}
-	if got, err := pack.ReadAt(out[:k], n.offset+offset); int64(got) < k {
-		if errors.Is(err, io.EOF) {
-			err = io.ErrUnexpectedEOF
-		}
-		return fmt.Errorf("pack %s: cannot read %d bytes at %d: %w", n.pack, k, n.offset+offset, err)
-	}
-	clear(out[k:])
-	return nil
+	return blockfs.Read(r, tree.Content{Pack: n.pack, Offset: n.offset, Size: n.size}, offset, out)
 }
