@@ -103,6 +103,8 @@ type Config struct {
 	Fstab []*Fstab
 	// Warnings are what is odd and does not matter.
 	Warnings []Problem
+
+	arch string
 }
 
 // Root is the file system that is mounted at /.

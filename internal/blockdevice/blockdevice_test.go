@@ -309,7 +309,7 @@ func TestReference(t *testing.T) {
 func TestOurs(t *testing.T) {
 	c := parse(t, `
 - local_loop: {name: a, partitioning: {label: gpt, uuid: 0fc63daf-8483-4772-8e79-3d69d8477de4, partitions: [
-    {name: p, size: fit, least: 10MiB, type: lvm, uuid: 1fc63daf-8483-4772-8e79-3d69d8477de4}, {name: Root Part, size: 100%, type: root, mkfs: {type: ext4, label: r, free: 1GiB, mount: {mount_point: /, fstab: {by: uuid}}}},
+    {name: p, size: fit, least: 10MiB, type: lvm, uuid: 1fc63daf-8483-4772-8e79-3d69d8477de4}, {name: Root Part, size: 90%, type: root, mkfs: {type: ext4, label: r, free: 1GiB, mount: {mount_point: /, fstab: {by: uuid}}}},
     {name: prep, type: '0x4100', size: 1%}]}}
 - local_loop: {name: b, block_size: 4096}
 - lvm:
@@ -323,7 +323,7 @@ func TestOurs(t *testing.T) {
 `, Params{Arch: "arm64"})
 	want := `local_loop a: size 0, block 512
 partition p: 1 of gpt a, size fit, least 10485760, boot false, primary false, type lvm
-partition "Root Part": 2 of gpt a, size 100%, least 0, boot false, primary false, type root
+partition "Root Part": 2 of gpt a, size 90%, least 0, boot false, primary false, type root
 mkfs "mkfs_Root Part": ext4 on Root Part, label r, opts [], uuid 
 mount "mount_mkfs_Root Part": mkfs_Root Part at /
 fstab "fstab_mount_mkfs_Root Part": mount_mkfs_Root Part defaults 0 2 by uuid

@@ -74,7 +74,7 @@ func (f *Fitted) Size(device Node) int64 {
 //
 // What does not fit comes as a [Problem].
 func (c *Config) Fit(needs Needs) (*Fitted, error) {
-	f := &fitter{c: c, needs: needs, all: c.Disks, least: map[Node]int64{}}
+	f := &fitter{c: c, needs: needs, least: map[Node]int64{}}
 	fitted, problem := f.fit()
 	if problem != nil {
 		return nil, *problem
@@ -82,23 +82,10 @@ func (c *Config) Fit(needs Needs) (*Fitted, error) {
 	return fitted, nil
 }
 
-// check finds what cannot fit whatever the contents are: on disks of a given size.
-func (c *Config) check() *Problem {
-	f := &fitter{c: c, least: map[Node]int64{}}
-	for _, d := range c.Disks {
-		if d.Size > 0 {
-			f.all = append(f.all, d)
-		}
-	}
-	_, problem := f.fit()
-	return problem
-}
-
 // A fitter is one run of Fit.
 type fitter struct {
 	c     *Config
 	needs Needs
-	all   []*LocalLoop   // the disks to fit; groups that lie on others too are left out
 	least map[Node]int64 // bytes of each device, at the least
 }
 
@@ -107,7 +94,7 @@ func (f *fitter) fit() (*Fitted, *Problem) {
 		return nil, q
 	}
 	out := &Fitted{Config: f.c}
-	for _, d := range f.all {
+	for _, d := range f.c.Disks {
 		fitted, q := f.disk(d)
 		if q != nil {
 			return nil, q
@@ -119,9 +106,7 @@ func (f *fitter) fit() (*Fitted, *Problem) {
 		if q != nil {
 			return nil, q
 		}
-		if fitted != nil {
-			out.Groups = append(out.Groups, *fitted)
-		}
+		out.Groups = append(out.Groups, *fitted)
 	}
 	return out, nil
 }

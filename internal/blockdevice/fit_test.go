@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -528,7 +529,7 @@ func writes(t *testing.T, g FittedGroup) {
 		if v.LV.Type != Linear {
 			continue
 		}
-		runs := p.Runs(v.LV.Name)
+		runs := slices.Collect(p.Map(v.LV.Name).Runs(disk.Extent{Len: 1 << 50}))
 		if len(runs) != len(v.Segments) {
 			t.Fatalf("%s lies in %d pieces", v.LV.Name, len(runs))
 		}
@@ -577,6 +578,32 @@ t 1073741824
 	got := fit(t, text, Params{}, Needs{"mkfs_r": 57 << 22, "mkfs_v": 10 * mib, "mkfs_t": 20*mib + 1})
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
+	}
+}
+
+// What has a size of its own does not spare the other physical volume its stripes.
+func TestStripesBesideFixed(t *testing.T) {
+	text := func(fixed string) string {
+		return `
+- local_loop: {name: d, mkfs: {type: ext4, mount: {mount_point: /}}}
+- local_loop: {name: e, partitioning: {label: gpt, partitions: [{name: a, size: ` + fixed + `}, {name: b, size: fit}, {name: c, size: fit}]}}
+- lvm:
+    name: lvm
+    pvs: [{name: pa, base: a}, {name: pb, base: b}, {name: pc, base: c}]
+    vgs: [{name: vg, base: [pa, pb, pc]}]
+    lvs:
+    - {name: s, base: vg, type: striped, size: 40MiB}
+    - {name: l, base: vg, size: 8MiB}
+`
+	}
+	for _, test := range []struct{ fixed, want string }{
+		{"100MiB", "vg 34 extents, 22 free: pa 24 pb 5 pc 5\ns 41943040\n data: pa 0+5 pb 0+5 in stripes of 65536\nl 8388608\n data: pa 5+2\n"},
+		{"10MiB", "vg 12 extents, 0 free: pa 2 pb 5 pc 5\ns 41943040\n data: pb 0+5 pc 0+5 in stripes of 65536\nl 8388608\n data: pa 0+2\n"},
+	} {
+		got := fit(t, text(test.fixed), Params{}, nil)
+		if d := cmp.Diff(test.want, got[strings.Index(got, "vg "):]); d != "" {
+			t.Errorf("%s (-want +got):\n%s", test.fixed, d)
+		}
 	}
 }
 
@@ -644,6 +671,7 @@ func TestCannotFit(t *testing.T) {
 		{"partitions of volumes", onGroup, 1 << 30, "7 «3G» root: size 3G is 2861.0 MiB (3000000000 bytes), and image0 has 1023 MiB left\n"},
 		{"volumes", onGroup + "    - {name: a, base: vg_data, size: 2.1G}\n", 6 << 30, "16 «2.1G» a: size 2.1G is 2000 MiB, and vg_data has 1904 MiB left\n"},
 		{"extents", onGroup + "    - {name: a, base: vg_data, extents: 477}\n", 6 << 30, "16 «477» a: size 477 is 1908 MiB, and vg_data has 1904 MiB left\n"},
+		{"behind the whole of a disk of any size", table("gpt", parts("g100 gfit")), 0, "3 «fit» g2: size fit is 1 MiB, and disk has 0 bytes left\n"},
 		{"stripes", onGroup + "    - {name: a, base: vg_data, extents: 10}\n    - {name: b, base: vg_data, extents: 460, type: striped}\n", 6 << 30, "17 «{name:» b: 2 physical volumes of vg_data with 230 free extents each are not there\n"},
 	} {
 		t.Run(test.summary, func(t *testing.T) {
@@ -658,11 +686,6 @@ func TestCannotFit(t *testing.T) {
 	var p Problem
 	if !errors.As(err, &p) || p.Node != "g2" || p.Key != "size" || p.Message != "g2: it has 511 MiB and needs 600 MiB" || p.At.Value != "100%" {
 		t.Errorf("%#v", err)
-	}
-	// 100% before something leaves nothing on a disk of any size.
-	_, err = parse(t, table("gpt", parts("g100 gfit")), Params{}).Fit(Needs{"g1": mib})
-	if !errors.As(err, &p) || p.Message != "g2: size fit is 1 MiB, and disk has 0 bytes left" {
-		t.Errorf("%v", err)
 	}
 	_, err = parse(t, table("mbr", parts("p100")), Params{}).Fit(Needs{"p1": 3 << 40})
 	if !errors.As(err, &p) || !strings.HasPrefix(p.Message, "p1: it has ") {

@@ -107,7 +107,7 @@ func FormText(name string, params Params) (string, error) {
 	wants := func(firmware string) bool {
 		return len(params.Firmware) == 0 || slices.Contains(params.Firmware, firmware)
 	}
-	has := params.Arch == "amd64" || params.Arch == "i386" || params.Arch == ""
+	has := slices.Contains(withBIOS, params.Arch)
 	bios := has && wants("bios") && name != "efi"
 	esp := wants("uefi") && name != "bios"
 	if name == "bios" && !has {

@@ -26,7 +26,7 @@ type linker struct {
 
 // link resolves names, checks what no key can say alone, and gives the config.
 func (p *parser) link(top *yaml.Node) *Config {
-	l := &linker{parser: p, c: &Config{}, byName: map[string]Node{}, ring: map[Node]bool{}, users: map[Node]Node{}}
+	l := &linker{parser: p, c: &Config{arch: p.params.Arch}, byName: map[string]Node{}, ring: map[Node]bool{}, users: map[Node]Node{}}
 	for _, n := range p.nodes {
 		h := n.Head()
 		if h.Name == "" {

@@ -1,6 +1,7 @@
 package blockdevice
 
 import (
+	"errors"
 	"slices"
 	"strconv"
 
@@ -28,9 +29,18 @@ type Params struct {
 	RootOptions         []string
 	// Types, if any, are the file systems that can be made, and swap: others of
 	// [FilesystemTypes] are problems.
-	Types []string
+	Types []FilesystemType
 	// Lenient makes warnings of what diskimage-builder ignores without a word.
 	Lenient bool
+}
+
+// A FilesystemType is a kind of file system that can be made.
+type FilesystemType struct {
+	Name  string
+	Least int64 // bytes of the smallest there is
+	// Check says what is wrong with a file system of this type, and at which of its
+	// keys; lines are all of fstab.
+	Check func(fs *Mkfs, lines []*Fstab) (key string, err error)
 }
 
 const (
@@ -59,23 +69,40 @@ func (p *parser) whole(n *yaml.Node) (*Config, error) {
 	if len(p.problems) == 0 && c == nil {
 		p.note(Problem{At: n, Message: "a layout without a node"})
 	}
+	least := Needs{}
 	if c != nil && len(p.params.Types) > 0 {
-		for _, fs := range c.Filesystems {
-			if slices.Contains(FilesystemTypes, fs.Type) && !slices.Contains(p.params.Types, fs.Type) {
-				p.problem(&fs.Header, "type", "type %q is not supported yet by this version of ingot", fs.Type)
-			}
-		}
+		p.types(c, least)
 	}
 	if len(p.problems) == 0 {
 		c.Warnings = p.warnings
-		if err := c.check(); err != nil {
-			p.note(*err)
+		// What cannot fit whatever the contents are.
+		var problem Problem
+		if _, err := c.Fit(least); errors.As(err, &problem) {
+			p.note(problem)
 		}
 	}
 	if len(p.problems) > 0 {
 		return nil, p.problems
 	}
 	return c, nil
+}
+
+// types holds file systems against those that can be made, and notes how large they
+// are at the least.
+func (p *parser) types(c *Config, least Needs) {
+	for _, fs := range c.Filesystems {
+		i := slices.IndexFunc(p.params.Types, func(t FilesystemType) bool { return t.Name == fs.Type })
+		switch {
+		case i >= 0:
+			t := p.params.Types[i]
+			least[fs.Name] = t.Least
+			if key, err := t.Check(fs, c.Fstab); err != nil {
+				p.problem(&fs.Header, key, "%v", err)
+			}
+		case slices.Contains(FilesystemTypes, fs.Type):
+			p.problem(&fs.Header, "type", "type %q is not supported yet by this version of ingot", fs.Type)
+		}
+	}
 }
 
 // A parser reads one description. It never stops at a problem: it notes it and

@@ -1,5 +1,7 @@
 package blockdevice
 
+import "slices"
+
 // leastGap is the room behind an MBR that a BIOS' boot loader needs, in bytes.
 const leastGap = mib - 512
 
@@ -43,13 +45,17 @@ func (c *Config) first(word string) *Partition {
 // the kernel. It is the one firmware of a disk without a partition table.
 const Direct = "direct"
 
+// withBIOS are the architectures whose machines have one, and what may be one of
+// them.
+var withBIOS = []string{"amd64", "i386", ""}
+
 // Firmware is what can start from the disk: "bios", "uefi", or [Direct].
 func (c *Config) Firmware() []string {
 	if c.Disks[0].Table == nil {
 		return []string{Direct}
 	}
 	var out []string
-	if c.BIOSBoot() != nil || c.Gap() >= leastGap {
+	if slices.Contains(withBIOS, c.arch) && (c.BIOSBoot() != nil || c.Gap() >= leastGap) {
 		out = append(out, "bios")
 	}
 	if c.ESP() != nil {

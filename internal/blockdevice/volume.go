@@ -185,47 +185,86 @@ func (f *fitter) groupDemand(g *VG) *Problem {
 		return q
 	}
 	var open []*PV
-	for _, v := range g.PVs {
+	fixed := int64(0) // extents of those that have a size of their own
+	list := make([]FittedPV, len(g.PVs))
+	for i, v := range g.PVs {
+		size := int64(0)
 		switch d := v.Device.(type) {
 		case *Partition:
-			if d.Size.Form == Absolute {
-				n -= max(0, (d.Size.Bytes-VolumeData)/g.ExtentSize)
-				continue
-			}
+			size = d.Size.Bytes
 		case *LocalLoop:
-			if d.Size > 0 {
-				n -= max(0, (d.Size-VolumeData)/g.ExtentSize)
-				continue
-			}
+			size = d.Size
 		}
-		open = append(open, v)
+		list[i].PV = v
+		if size == 0 {
+			open = append(open, v)
+			continue
+		}
+		list[i].Extents = max(0, (size-VolumeData)/g.ExtentSize)
+		fixed += list[i].Extents
 	}
 	striped := slices.ContainsFunc(g.LVs, func(v *LV) bool { return v.Type == Striped })
+	if striped && len(open) > 0 {
+		return f.stripesDemand(g, list, open)
+	}
+	n -= fixed
 	for i, v := range open {
 		extents := max(1, (f.least[v.Device]-VolumeData)/g.ExtentSize)
-		if striped {
-			extents = max(extents, ceil(n, int64(len(open)-i)))
-		} else if i == len(open)-1 {
+		if i == len(open)-1 {
 			extents = max(extents, n)
 		}
 		n -= extents
-		f.least[v.Device] = max(f.least[v.Device], VolumeData+extents*g.ExtentSize)
+		f.ask(v, extents)
 	}
 	return nil
 }
 
-// group places the volumes of a group; nil if it lies on a disk that is not
-// fitted.
+// stripesDemand has all physical volumes without a size of their own grow together
+// until every stripe has a volume of its own.
+func (f *fitter) stripesDemand(g *VG, list []FittedPV, open []*PV) *Problem {
+	try := func(each int64) (*Problem, []FittedPV) {
+		now, all := slices.Clone(list), int64(0)
+		for i := range now {
+			if slices.Contains(open, now[i].PV) {
+				now[i].Extents = max(each, (f.least[now[i].PV.Device]-VolumeData)/g.ExtentSize)
+			}
+			all += now[i].Extents
+		}
+		allotments, _, q := f.allot(g, all, false)
+		if q == nil {
+			_, q = placeVolumes(&FittedGroup{VG: g, PVs: now}, allotments)
+		}
+		return q, now
+	}
+	each, q := smallest(maxExtents/int64(len(open)), func(n int64) *Problem {
+		q, _ := try(n)
+		return q
+	})
+	if q != nil {
+		return q
+	}
+	_, now := try(each)
+	for _, v := range now {
+		if slices.Contains(open, v.PV) {
+			f.ask(v.PV, v.Extents)
+		}
+	}
+	return nil
+}
+
+// ask has a physical volume be large enough for so many extents.
+func (f *fitter) ask(v *PV, extents int64) {
+	f.least[v.Device] = max(f.least[v.Device], VolumeData+extents*v.VG.ExtentSize)
+}
+
+// group places the volumes of a group.
 func (f *fitter) group(on *Fitted, g *VG) (*FittedGroup, *Problem) {
 	out := &FittedGroup{VG: g}
 	for _, v := range g.PVs {
-		d, place := on.Place(v.Device)
-		if d == nil {
-			return nil, nil
-		}
-		p := FittedPV{PV: v, Disk: d, Place: place, Extents: max(0, (place.Len-VolumeData)/g.ExtentSize)}
+		d, at := on.Place(v.Device)
+		p := FittedPV{PV: v, Disk: d, Place: at, Extents: max(0, (at.Len-VolumeData)/g.ExtentSize)}
 		if p.Extents == 0 {
-			return nil, small(v.Device.Head(), "size", place.Len, VolumeData+g.ExtentSize)
+			return nil, small(v.Device.Head(), "size", at.Len, VolumeData+g.ExtentSize)
 		}
 		out.Extents += p.Extents
 		out.PVs = append(out.PVs, p)
@@ -238,15 +277,28 @@ func (f *fitter) group(on *Fitted, g *VG) (*FittedGroup, *Problem) {
 	if q != nil {
 		return nil, q
 	}
+	p, q := placeVolumes(out, list)
+	if q != nil {
+		return nil, q
+	}
+	out.Spare = p.linear(spare)
+	for i, v := range out.PVs {
+		out.Free += v.Extents - p.used[i]
+	}
+	return out, nil
+}
+
+// placeVolumes gives volumes their extents of a group.
+func placeVolumes(out *FittedGroup, list []allotment) (placer, *Problem) {
 	p := placer{out, make([]int64, len(out.PVs))}
 	for _, a := range list {
-		v := FittedLV{LV: a.lv, Size: a.extents * g.ExtentSize, Chunk: a.chunk}
+		v := FittedLV{LV: a.lv, Size: a.extents * out.VG.ExtentSize, Chunk: a.chunk}
 		switch a.lv.Type {
 		case Thin:
 		case Striped:
 			if v.Segments = p.striped(a.lv, a.extents); v.Segments == nil {
-				q := fault(&a.lv.Header, "stripes", "%d physical volumes of %s with %d free extents each are not there", a.lv.Stripes, printable(g.Name), a.extents/a.lv.Stripes)
-				return nil, &q
+				q := fault(&a.lv.Header, "stripes", "%d physical volumes of %s with %d free extents each are not there", a.lv.Stripes, printable(out.VG.Name), a.extents/a.lv.Stripes)
+				return p, &q
 			}
 		default:
 			v.Segments = p.linear(a.extents)
@@ -254,11 +306,7 @@ func (f *fitter) group(on *Fitted, g *VG) (*FittedGroup, *Problem) {
 		}
 		out.LVs = append(out.LVs, v)
 	}
-	out.Spare = p.linear(spare)
-	for i, v := range out.PVs {
-		out.Free += v.Extents - p.used[i]
-	}
-	return out, nil
+	return p, nil
 }
 
 // A placer gives extents away, from the start of each physical volume on.

@@ -9,16 +9,13 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"ingot/internal/blockdevice"
+	"ingot/internal/mkfs"
 )
 
 // A Layout is how disks are divided, as it was written.
 type Layout struct {
 	Text string // YAML; "" is the usual one
 }
-
-// layoutTypes are the file systems that can be made, with swap. Package layout
-// writes them.
-var layoutTypes = []string{"ext4", "swap", "vfat", "xfs"}
 
 // usual is the layout that is meant where nothing is said.
 const usual = "hybrid"
@@ -40,7 +37,7 @@ func (l Layout) On(arch string, firmware []string) (*blockdevice.Config, error) 
 }
 
 func layoutParams(arch string, firmware []string) blockdevice.Params {
-	return blockdevice.Params{Arch: arch, Firmware: firmware, RootType: "ext4", RootLabel: "root", Types: layoutTypes}
+	return blockdevice.Params{Arch: arch, Firmware: firmware, RootType: "ext4", RootLabel: "root", Types: mkfs.Types()}
 }
 
 // layout reads the layout for each architecture, and holds the firmware against it.

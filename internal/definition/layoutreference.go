@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"ingot/internal/blockdevice"
+	"ingot/internal/mkfs"
 )
 
 // LayoutReference is docs/reference/layout.md: the short forms, and every node with
@@ -35,7 +36,7 @@ func LayoutReference() []byte {
 			fmt.Fprintf(&b, "| `%s`%s | %s | %s |\n", key.Name, ours, strings.ReplaceAll(def, "|", `\|`), strings.ReplaceAll(key.Doc, "|", `\|`))
 		}
 	}
-	fmt.Fprintf(&b, layoutTail, code(layoutTypes...))
+	fmt.Fprintf(&b, layoutTail, code(mkfs.Names()...))
 	return []byte(b.String())
 }
 

@@ -37,6 +37,9 @@ const (
 // FAT16.
 const MinFAT32 = 34 << 20
 
+// MinSize is the size of the smallest volume, in bytes.
+const MinSize = 3 << 20
+
 // A File is one file of the volume; its directories are made as needed.
 type File struct {
 	Path string // relative, slash-separated: "EFI/BOOT/BOOTX64.EFI"
@@ -45,7 +48,7 @@ type File struct {
 
 // Options say how a volume is made.
 type Options struct {
-	Size   int64  // of the volume, in bytes: a multiple of 512, at least 3 MiB
+	Size   int64  // of the volume, in bytes: a multiple of 512, at least [MinSize]
 	ID     uint32 // the volume's serial number: 0x1234ABCD is "1234-ABCD"
 	Label  string // up to 11 characters of upper-case ASCII, or empty
 	Epoch  int64  // all times, seconds since 1970; FAT can say 1980 to 2107, in UTC here
@@ -86,7 +89,7 @@ func Plan(files []File, o Options) (*Volume, error) {
 	if err := v.measure(); err != nil {
 		return nil, err
 	}
-	if err := checkLabel(o.Label); err != nil {
+	if err := CheckLabel(o.Label); err != nil {
 		return nil, err
 	}
 	root, err := newTree(files)
@@ -102,7 +105,7 @@ func Plan(files []File, o Options) (*Volume, error) {
 // measure chooses the type, the cluster size and the size of the FATs.
 func (v *Volume) measure() error {
 	size := v.o.Size
-	if size%sector != 0 || size < 3<<20 || size > 1<<41-sector {
+	if size%sector != 0 || size < MinSize || size > 1<<41-sector {
 		return fmt.Errorf("FAT volume: size of %d bytes is not a multiple of 512 from 3 MiB to 2 TiB", size)
 	}
 	total := size / sector
@@ -313,7 +316,8 @@ func (v *Volume) table() []byte {
 	return b
 }
 
-func checkLabel(s string) error {
+// CheckLabel refuses labels that a volume cannot have.
+func CheckLabel(s string) error {
 	if len(s) > 11 || strings.TrimSpace(s) != s {
 		return fmt.Errorf("FAT label %q: want at most 11 characters without blanks around", s)
 	}

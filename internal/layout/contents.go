@@ -10,6 +10,7 @@ import (
 	"ingot/internal/disk"
 	"ingot/internal/ext4"
 	"ingot/internal/fat"
+	"ingot/internal/mkfs"
 	"ingot/internal/tree"
 	"ingot/internal/xfs"
 )
@@ -57,14 +58,14 @@ func (c fsContent) WriteTo(ctx context.Context, w io.WriterAt) error {
 // bytes need.
 func (b *builder) plan(fs *blockdevice.Mkfs, t tree.Tree, size, free int64) (planned, error) {
 	if fs.Type == "xfs" {
-		o, err := xfsOptions(fs.Options)
+		o, err := mkfs.XFS(fs.Options)
 		if err != nil {
 			return nil, err
 		}
 		o.UUID, o.Label, o.Epoch, o.Size, o.Free = b.fsID(fs), fs.Label, b.Epoch, size, free
 		return xfs.Plan(t, o)
 	}
-	o, err := ext4Options(fs.Options)
+	o, err := mkfs.EXT4(fs.Options)
 	if err != nil {
 		return nil, err
 	}

@@ -295,7 +295,7 @@ func (b *builder) fillGroups() error {
 		}
 		for _, v := range g.LVs {
 			if p, ok := contents[v.LV]; ok {
-				p.device = volume(planned.Runs(v.LV.Name), g.PVs)
+				p.device = volume(planned.Map(v.LV.Name), g.PVs)
 				b.image.parts = append(b.image.parts, p)
 			}
 		}

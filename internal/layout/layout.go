@@ -41,11 +41,6 @@ func Resolve(c *blockdevice.Config, identity digest.Digest) (Resolved, error) {
 	if n := c.Disks[0].BlockSize; n != sectorSize {
 		return r, fault.Newf(fault.Definition, "layout: sectors of %d bytes are not supported yet by this version of ingot", n)
 	}
-	for _, fs := range c.Filesystems {
-		if err := checkFilesystem(fs, c.Fstab); err != nil {
-			return r, fault.Newf(fault.Definition, "layout: file system %s: %w", fs.Name, err)
-		}
-	}
 	return r, nil
 }
 

@@ -194,15 +194,8 @@ func TestRefused(t *testing.T) {
 	}{
 		{disk + "- local_loop: {name: image1}\n", "2 disks: one is supported", fault.Definition},
 		{strings.Replace(disk, "image0", "image0, block_size: 4096", 1), "sectors of 4096 bytes", fault.Definition},
-		{strings.Replace(disk, "type: ext4", "type: ext4, opts: '-O ^has_journal'", 1), "file system root: option -O ^has_journal of mkfs for ext4 is not known here", fault.Definition},
-		{strings.Replace(disk, "type: ext4", "type: ext4, opts: '-m 80'", 1), "option -m 80", fault.Definition},
 		{strings.Replace(disk, "image0", "image0, size: 10MiB", 1), "needs", fault.Preflight},
 		{strings.Replace(fixed, "700MiB", "60MiB", 1), "needs", fault.Preflight},
-		{strings.Replace(disk, "type: ext4", "type: xfs, opts: '-b size=1024'", 1), "option -b size=1024 of mkfs for xfs is not known here", fault.Definition},
-		{strings.Replace(disk, "type: ext4", "type: xfs, opts: '-l size='", 1), "option -l size= of mkfs for xfs", fault.Definition},
-		{strings.Replace(disk, "type: ext4", "type: xfs, opts: '-f -d agcount=1'", 1), "option -d agcount=1 of mkfs for xfs", fault.Definition},
-		{strings.Replace(strings.Replace(disk, "image0", "image0, size: 200MiB", 1), "type: ext4", "type: xfs", 1), "file system root: its device has 209715200 bytes, and an xfs at least 314572800", fault.Definition},
-		{strings.Replace(strings.Replace(disk, "type: ext4", "type: xfs", 1), "mount_point: /", "mount_point: /, fstab: {options: 'nodev,errors=remount-ro'}", 1), "cannot be mounted with option errors=remount-ro", fault.Definition},
 		{strings.Replace(xfsVolumes, "1500MiB", "1000MiB", 1), "lv_var: it has 296 MiB and needs 300 MiB", fault.Preflight},
 		{strings.Replace(volumes, "size: 160MiB", "size: 8MiB", 1), "needs", fault.Preflight},
 	} {

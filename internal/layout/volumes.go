@@ -15,51 +15,41 @@ func (r Resolved) lvmID(n blockdevice.Node, part string) lvm.ID {
 	return lvm.ID(r.Derive(string(h.Kind) + " " + h.Name + " " + part))
 }
 
-// A device is where a content's bytes go on the disk: in pieces, in the order of the
-// content's bytes. Between pieces nothing can be written.
-type device []stretch
-
-// A stretch is bytes of a device in one piece.
-type stretch struct {
-	disk.Extent       // of the device
-	At          int64 // on the disk
+// A device is where a content's bytes go on the disk. What lies in no run of the map
+// cannot be written.
+type device struct {
+	runs   lvm.Map
+	starts []int64 // byte offsets on the disk of what the map calls physical volumes
 }
 
 // whole is a device in one piece.
-func whole(place disk.Extent) device {
-	return device{{disk.Extent{Len: place.Len}, place.Off}}
+func whole(at disk.Extent) device {
+	return device{lvm.Whole(at.Len), []int64{at.Off}}
 }
 
 // volume is a logical volume of a planned group.
-func volume(runs []lvm.Run, pvs []blockdevice.FittedPV) device {
-	var out device
-	for _, run := range runs {
-		out = append(out, stretch{run.Extent, pvs[run.PV].Place.Off + run.At})
+func volume(runs lvm.Map, pvs []blockdevice.FittedPV) device {
+	d := device{runs: runs}
+	for _, v := range pvs {
+		d.starts = append(d.starts, v.Place.Off)
 	}
-	return out
+	return d
 }
 
 // each calls f with each piece of the disk that a range of the device is.
 func (d device) each(e disk.Extent, f func(at int64, part disk.Extent) error) error {
-	lo, hi := 0, len(d)
-	for lo < hi { // the first that ends behind the range's start
-		if mid := (lo + hi) / 2; d[mid].End() > e.Off {
-			hi = mid
-		} else {
-			lo = mid + 1
+	for run := range d.runs.Runs(e) {
+		if run.Off != e.Off {
+			break
 		}
-	}
-	for ; e.Len > 0; lo++ {
-		if lo == len(d) || d[lo].Off > e.Off {
-			return fmt.Errorf("layout: %d bytes at %d of a device have no place", e.Len, e.Off)
-		}
-		skip := e.Off - d[lo].Off
-		n := min(e.Len, d[lo].Len-skip)
-		if err := f(d[lo].At+skip, disk.Extent{Off: e.Off, Len: n}); err != nil {
+		if err := f(d.starts[run.PV]+run.At, run.Extent); err != nil {
 			return err
 		}
-		e.Off += n
-		e.Len -= n
+		e.Off += run.Len
+		e.Len -= run.Len
+	}
+	if e.Len > 0 {
+		return fmt.Errorf("layout: %d bytes at %d of a device have no place", e.Len, e.Off)
 	}
 	return nil
 }

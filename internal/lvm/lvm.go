@@ -137,12 +137,12 @@ type Head struct {
 // Planned is a group in which everything has its place.
 type Planned struct {
 	Heads []Head
-	runs  map[string][]Run
+	maps  map[string]Map
 }
 
-// Runs are where a logical volume lies, in order. Of a thin volume what is not
-// among them is not there, and reads as zero.
-func (p *Planned) Runs(lv string) []Run { return p.runs[lv] }
+// Map says where a logical volume lies. What it leaves out of a thin volume is not
+// there, and reads as zero.
+func (p *Planned) Map(lv string) Map { return p.maps[lv] }
 
 // names are what LVM takes (lvm(8), "VALID NAMES").
 var names = regexp.MustCompile(`^[a-zA-Z0-9+_.][a-zA-Z0-9+_.-]{0,126}$`)
@@ -175,7 +175,7 @@ type planner struct {
 
 // Plan gives everything its bytes and places.
 func (g Group) Plan() (*Planned, error) {
-	p := &planner{group: g, out: &Planned{runs: map[string][]Run{}}}
+	p := &planner{group: g, out: &Planned{maps: map[string]Map{}}}
 	if why := CheckName(g.Name); why != "" {
 		return nil, fmt.Errorf("lvm: group name %q %s", g.Name, why)
 	}
@@ -203,7 +203,7 @@ func (g Group) Plan() (*Planned, error) {
 			return nil, fmt.Errorf("lvm: volume %s/%s: %w", g.Name, lv.Name, err)
 		}
 		if lv.Kind == Plain {
-			p.out.runs[lv.Name] = g.runs(lv.Segments)
+			p.out.maps[lv.Name] = g.places(lv.Segments)
 		}
 	}
 	heads, err := p.heads()

@@ -45,7 +45,7 @@ func write(t *testing.T, g Group, p *Planned, pattern func(lv string, off, n int
 		if lv.Kind == ThinPool {
 			continue
 		}
-		for _, r := range p.Runs(lv.Name) {
+		for r := range p.Map(lv.Name).Runs(disk.Extent{Len: lv.Extents * g.ExtentSize}) {
 			if _, err := files[r.PV].WriteAt(pattern(lv.Name, r.Off, r.Len), r.At); err != nil {
 				t.Fatal(err)
 			}
@@ -236,7 +236,7 @@ func TestPlaces(t *testing.T) {
 		}
 		for _, lv := range g.LVs {
 			var at int64
-			for _, r := range p.Runs(lv.Name) {
+			for r := range p.Map(lv.Name).Runs(disk.Extent{Len: lv.Extents * g.ExtentSize}) {
 				if lv.Kind == ThinPool {
 					t.Errorf("%s: pool %s has places of its own", g.Name, lv.Name)
 				}
@@ -250,7 +250,7 @@ func TestPlaces(t *testing.T) {
 				t.Errorf("%s/%s ends at %d of %d", g.Name, lv.Name, at, lv.Extents*g.ExtentSize)
 			}
 			for _, e := range lv.Written {
-				if runs := resolve(p.Runs(lv.Name), e); len(runs) == 0 || runs[0].Off != e.Off || runs[len(runs)-1].End() != e.End() {
+				if runs := slices.Collect(p.Map(lv.Name).Runs(e)); len(runs) == 0 || runs[0].Off != e.Off || runs[len(runs)-1].End() != e.End() {
 					t.Errorf("%s/%s: %+v lies in %+v", g.Name, lv.Name, e, runs)
 				}
 			}

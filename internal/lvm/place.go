@@ -3,41 +3,75 @@ package lvm
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"slices"
 
 	"ingot/internal/disk"
 )
 
-// runs are where the bytes of segments lie.
-func (g Group) runs(segments []Segment) []Run {
-	var out []Run
-	var at int64 // of the volume, in bytes
-	for _, s := range segments {
-		size := s.Extents * g.ExtentSize
-		unit, n := size, int64(len(s.Pieces))
-		if n > 1 {
-			unit = s.StripeSize
-		}
-		for off := int64(0); off < size; off += unit {
-			turn := off / unit
-			to := s.Pieces[turn%n]
-			out = append(out, Run{disk.Extent{Off: at + off, Len: unit}, to.PV, DataStart + to.Extent*g.ExtentSize + turn/n*unit})
-		}
-		at += size
-	}
-	return out
+// A Map says where the bytes of a logical volume lie. It is as long as the volume has
+// segments, or runs of chunks, and not as it has stripes.
+type Map []row
+
+// A row is bytes of a volume that lie the same way: in one piece, or in stripes that
+// take turns.
+type row struct {
+	disk.Extent       // of the volume
+	stripe      int64 // bytes; 0 for one piece
+	at          []place
 }
 
-// resolve says where a part of a placed volume lies on physical volumes.
-func resolve(runs []Run, part disk.Extent) []Run {
-	i, _ := slices.BinarySearchFunc(runs, part.Off, func(r Run, off int64) int { return cmp.Compare(r.End()-1, off) })
-	var out []Run
-	for ; i < len(runs) && part.Len > 0; i++ {
-		skip := part.Off - runs[i].Off
-		n := min(part.Len, runs[i].Len-skip)
-		out = append(out, Run{disk.Extent{Off: part.Off, Len: n}, runs[i].PV, runs[i].At + skip})
-		part.Off += n
-		part.Len -= n
+// A place is a byte offset on a physical volume.
+type place struct {
+	pv int
+	at int64
+}
+
+// Whole is the map of what lies in one piece at the start of the one device it has.
+func Whole(size int64) Map {
+	return Map{{Extent: disk.Extent{Len: size}, at: []place{{}}}}
+}
+
+// Runs are the pieces that a part of the volume lies in, in order. What has no place
+// is left out.
+func (m Map) Runs(part disk.Extent) iter.Seq[Run] {
+	return func(yield func(Run) bool) {
+		i, _ := slices.BinarySearchFunc(m, part.Off, func(r row, off int64) int { return cmp.Compare(r.End()-1, off) })
+		for off := part.Off; i < len(m); {
+			r := m[i]
+			off = max(off, r.Off)
+			n := min(part.End(), r.End()) - off
+			if n <= 0 {
+				return
+			}
+			at := off - r.Off
+			to := r.at[0]
+			if stripes := int64(len(r.at)); stripes > 1 {
+				turn, within := at/r.stripe, at%r.stripe
+				to, at = r.at[turn%stripes], turn/stripes*r.stripe+within
+				n = min(n, r.stripe-within)
+			}
+			if !yield(Run{disk.Extent{Off: off, Len: n}, to.pv, to.at + at}) {
+				return
+			}
+			if off += n; off == r.End() {
+				i++
+			}
+		}
+	}
+}
+
+// places are where the bytes of segments lie.
+func (g Group) places(segments []Segment) Map {
+	var out Map
+	var at int64 // of the volume, in bytes
+	for _, s := range segments {
+		r := row{Extent: disk.Extent{Off: at, Len: s.Extents * g.ExtentSize}, stripe: s.StripeSize}
+		for _, p := range s.Pieces {
+			r.at = append(r.at, place{p.PV, DataStart + p.Extent*g.ExtentSize})
+		}
+		out = append(out, r)
+		at += r.Len
 	}
 	return out
 }

@@ -13,7 +13,7 @@ const spare = "lvol0_pmspare"
 // fill gives each thin volume's written chunks a place in the pool, one behind the
 // other, and writes the pool's metadata.
 func (p *planner) fill(lv LV) error {
-	data := p.group.runs(lv.Segments)
+	data := p.group.places(lv.Segments)
 	size := p.group.ExtentSize
 	chunks := lv.Extents * size / lv.Chunk
 	var used int64
@@ -31,9 +31,9 @@ func (p *planner) fill(lv LV) error {
 			for c := range n {
 				d.mappings = append(d.mappings, mapping{uint64(e.Off/lv.Chunk + c), uint64(used + c)})
 			}
-			for _, r := range resolve(data, disk.Extent{Off: used * lv.Chunk, Len: e.Len}) {
+			for r := range data.Runs(disk.Extent{Off: used * lv.Chunk, Len: e.Len}) {
 				at := r.Off - used*lv.Chunk + e.Off // of the thin volume
-				p.out.runs[thin.Name] = append(p.out.runs[thin.Name], Run{disk.Extent{Off: at, Len: r.Len}, r.PV, r.At})
+				p.out.maps[thin.Name] = append(p.out.maps[thin.Name], row{Extent: disk.Extent{Off: at, Len: r.Len}, at: []place{{r.PV, r.At}}})
 			}
 			used += n
 		}
@@ -46,9 +46,9 @@ func (p *planner) fill(lv LV) error {
 	if err != nil {
 		return err
 	}
-	meta := p.group.runs(lv.Meta)
+	meta := p.group.places(lv.Meta)
 	for i, b := range blocks {
-		for _, r := range resolve(meta, disk.Extent{Off: int64(i) * thinBlock, Len: thinBlock}) {
+		for r := range meta.Runs(disk.Extent{Off: int64(i) * thinBlock, Len: thinBlock}) {
 			p.head(r.PV, r.At, b[r.Off-int64(i)*thinBlock:][:r.Len])
 		}
 	}

@@ -1,4 +1,10 @@
-package layout
+// Package mkfs is the one table of file systems that layouts can have: which there
+// are, how small each can be, and what the options say that are given in the words of
+// its mkfs (mkfs.ext4(8), mkfs.xfs(8)).
+//
+// What an option asks for and cannot be made is an error of the definition: an
+// option that is dropped would be found out much later.
+package mkfs
 
 import (
 	"fmt"
@@ -8,36 +14,58 @@ import (
 
 	"ingot/internal/blockdevice"
 	"ingot/internal/ext4"
+	"ingot/internal/fat"
 	"ingot/internal/xfs"
 )
 
-// checkFilesystem holds a file system's options, which are in the words of its mkfs,
-// against what can be done. What cannot be is refused: an option that is dropped would
-// be found out much later.
-func checkFilesystem(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) (err error) {
-	switch fs.Type {
-	case "ext4":
-		_, err = ext4Options(fs.Options)
-	case "xfs":
-		if _, err = xfsOptions(fs.Options); err == nil {
-			err = checkXFS(fs, lines)
-		}
-	default:
-		if len(fs.Options) > 0 {
-			err = fmt.Errorf("option %s of mkfs for %s is not known here", fs.Options[0], fs.Type)
-		}
+// Types are the file systems that can be made, and swap.
+func Types() []blockdevice.FilesystemType {
+	return []blockdevice.FilesystemType{
+		{Name: "ext4", Least: 1 << 20, Check: func(fs *blockdevice.Mkfs, _ []*blockdevice.Fstab) (string, error) {
+			_, err := EXT4(fs.Options)
+			return "opts", err
+		}},
+		{Name: "swap", Least: 40 << 10, Check: none}, // mkswap(8)'s least
+		{Name: "vfat", Least: fat.MinSize, Check: func(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) (string, error) {
+			if err := fat.CheckLabel(strings.ToUpper(fs.Label)); err != nil {
+				return "label", err
+			}
+			return none(fs, lines)
+		}},
+		{Name: "xfs", Least: xfs.MinSize, Check: func(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) (string, error) {
+			if _, err := XFS(fs.Options); err != nil {
+				return "opts", err
+			}
+			return mountXFS(fs, lines)
+		}},
 	}
-	return err
 }
 
-// An mkfsFlag is a flag and its value.
-type mkfsFlag struct{ flag, value string }
+// Names are the names of all of them.
+func Names() []string {
+	var out []string
+	for _, t := range Types() {
+		out = append(out, t.Name)
+	}
+	return out
+}
+
+// none refuses all options.
+func none(fs *blockdevice.Mkfs, _ []*blockdevice.Fstab) (key string, err error) {
+	if len(fs.Options) > 0 {
+		return "opts", fmt.Errorf("option %s of mkfs for %s is not known here", fs.Options[0], fs.Type)
+	}
+	return "", nil
+}
+
+// A given is a flag and its value.
+type given struct{ flag, value string }
 
 // flags divides words into flags and their values; alone are those without any.
-func flags(words []string, alone ...string) []mkfsFlag {
-	var out []mkfsFlag
+func flags(words []string, alone ...string) []given {
+	var out []given
 	for i := 0; i < len(words); i++ {
-		f := mkfsFlag{flag: words[i]}
+		f := given{flag: words[i]}
 		switch {
 		case slices.Contains(alone, f.flag):
 		case len(f.flag) > 2 && f.flag[0] == '-' && f.flag[1] != '-':
@@ -51,8 +79,8 @@ func flags(words []string, alone ...string) []mkfsFlag {
 	return out
 }
 
-// ext4Options reads the options of mkfs.ext4.
-func ext4Options(words []string) (o ext4.Options, err error) {
+// EXT4 reads the options of mkfs.ext4.
+func EXT4(words []string) (o ext4.Options, err error) {
 	for _, f := range flags(words) {
 		bad := fmt.Errorf("option %s %s of mkfs for ext4 is not known here", f.flag, f.value)
 		switch f.flag {
@@ -88,9 +116,9 @@ var xfsAnyway = []string{
 	"-m crc=1", "-m finobt=1", "-m reflink=1", "-m bigtime=1", "-m inobtcount=1", "-m rmapbt=0", "-l internal", "-l version=2", "-l lazy-count=1",
 }
 
-// xfsOptions reads the options of mkfs.xfs: names with values, parted by commas,
-// behind a flag for each kind.
-func xfsOptions(words []string) (o xfs.Options, err error) {
+// XFS reads the options of mkfs.xfs: names with values, parted by commas, behind a
+// flag for each kind.
+func XFS(words []string) (o xfs.Options, err error) {
 	for _, f := range flags(words, "-f", "-q", "-K") {
 		for one := range strings.SplitSeq(f.value, ",") {
 			whole := strings.TrimSpace(f.flag + " " + one)
@@ -103,7 +131,7 @@ func xfsOptions(words []string) (o xfs.Options, err error) {
 					return o, bad
 				}
 			case name == "-l size":
-				if o.Log = mkfsSize(value); o.Log < 64<<20 || o.Log > 2038<<20 {
+				if o.Log = size(value); o.Log < 64<<20 || o.Log > 2038<<20 {
 					return o, fmt.Errorf("option %s of mkfs for xfs is no log's size from 64m to 2038m", whole)
 				}
 			default:
@@ -114,8 +142,8 @@ func xfsOptions(words []string) (o xfs.Options, err error) {
 	return o, nil
 }
 
-// mkfsSize reads a size of mkfs.xfs in bytes; 0 is none.
-func mkfsSize(s string) int64 {
+// size reads a size of mkfs.xfs in bytes; 0 is none.
+func size(s string) int64 {
 	shift := 0
 	if s != "" {
 		if shift = 1 + strings.IndexByte("kmg", s[len(s)-1]); shift > 0 {
@@ -129,30 +157,17 @@ func mkfsSize(s string) int64 {
 	return n << (10 * shift)
 }
 
-// checkXFS says what an xfs cannot be, as far as it is said: too small, or mounted
-// with an option that other file systems know.
-func checkXFS(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) error {
-	var size blockdevice.Size
-	switch d := fs.Device.(type) {
-	case *blockdevice.Partition:
-		size = d.Size
-	case *blockdevice.LV:
-		size = d.Size
-	case *blockdevice.LocalLoop:
-		size = blockdevice.Size{Form: blockdevice.Absolute, Bytes: d.Size}
-	}
-	if size.Form == blockdevice.Absolute && size.Bytes > 0 && size.Bytes < xfs.MinSize {
-		return fmt.Errorf("its device has %d bytes, and an xfs at least %d", size.Bytes, xfs.MinSize)
-	}
+// mountXFS refuses what other file systems know as an option of a mount.
+func mountXFS(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) (key string, err error) {
 	for _, line := range lines {
 		if line.Mount.FS != fs {
 			continue
 		}
 		for option := range strings.SplitSeq(line.Options, ",") {
 			if strings.HasPrefix(option, "errors=") {
-				return fmt.Errorf("an xfs cannot be mounted with option %s", option)
+				return "", fmt.Errorf("an xfs cannot be mounted with option %s", option)
 			}
 		}
 	}
-	return nil
+	return "", nil
 }

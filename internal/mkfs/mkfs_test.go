@@ -1,0 +1,57 @@
+package mkfs_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v4"
+
+	"ingot/internal/blockdevice"
+	"ingot/internal/mkfs"
+)
+
+// What a definition asks of its file systems is found wrong before anything is
+// locked.
+func TestRefused(t *testing.T) {
+	disk := func(loop, fs string) string {
+		return "- local_loop: {name: d, " + loop + "mkfs: {name: root, " + fs + ", mount: {mount_point: /}}}\n"
+	}
+	for _, test := range []struct{ summary, text, want string }{
+		{"ext4", disk("", "type: ext4, opts: '-O ^has_journal'"), "root: option -O ^has_journal of mkfs for ext4 is not known here"},
+		{"reserved", disk("", "type: ext4, opts: '-m 80'"), "root: option -m 80 of mkfs for ext4 is not known here"},
+		{"journal", disk("", "type: ext4, opts: '-J size=1'"), "root: option -J size=1 of mkfs for ext4 is not known here"},
+		{"xfs", disk("", "type: xfs, opts: '-b size=1024'"), "root: option -b size=1024 of mkfs for xfs is not known here"},
+		{"log of xfs", disk("", "type: xfs, opts: '-l size='"), "root: option -l size= of mkfs for xfs is no log's size from 64m to 2038m"},
+		{"groups of xfs", disk("", "type: xfs, opts: '-f -d agcount=1'"), "root: option -d agcount=1 of mkfs for xfs is not known here"},
+		{"mount of xfs", strings.Replace(disk("", "type: xfs"), "mount_point: /", "mount_point: /, fstab: {options: 'nodev,errors=remount-ro'}", 1), "root: an xfs cannot be mounted with option errors=remount-ro"},
+		{"small xfs", disk("size: 200MiB, ", "type: xfs"), "d: it has 200 MiB and needs 300 MiB"},
+		{"small vfat", "- local_loop: {name: d, size: 2MiB, mkfs: {type: vfat}}\n- local_loop: {name: e, mkfs: {type: ext4, mount: {mount_point: /}}}\n", "d: it has 2 MiB and needs 3 MiB"},
+		{"vfat", disk("", "type: vfat, opts: '-F 32'"), "root: option -F of mkfs for vfat is not known here"},
+		{"label of a vfat", disk("", "type: vfat, label: 'a+b'"), `root: FAT label "A+B": character '+' is not upper-case ASCII that a label can have`},
+		{"swap", "- local_loop: {name: d, mkfs: {type: swap, opts: '-p 8192'}}\n- local_loop: {name: e, mkfs: {type: ext4, mount: {mount_point: /}}}\n", "mkfs_d: option -p of mkfs for swap is not known here"},
+		{"a small partition", "- local_loop: {name: d, partitioning: {label: gpt, partitions: [{name: p, size: 100MiB, mkfs: {type: xfs, mount: {mount_point: /}}}]}}\n", "p: it has 100 MiB and needs 300 MiB"},
+		{"nothing", disk("", "type: ext4, opts: '-m 1 -i 8192 -J size=16M'"), ""},
+		{"nothing of xfs", disk("size: 1GiB, ", "type: xfs, opts: '-f -d agcount=3 -l size=64m -n ftype=1'"), ""},
+	} {
+		t.Run(test.summary, func(t *testing.T) {
+			var doc yaml.Node
+			if err := yaml.Unmarshal([]byte(test.text), &doc); err != nil {
+				t.Fatal(err)
+			}
+			_, err := blockdevice.Parse(doc.Content[0], blockdevice.Params{Arch: "amd64", Types: mkfs.Types()})
+			got := ""
+			var problems blockdevice.Problems
+			if errors.As(err, &problems) {
+				for _, p := range problems {
+					got += p.Message
+				}
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			if got != test.want {
+				t.Errorf("%s, want %s", got, test.want)
+			}
+		})
+	}
+}
