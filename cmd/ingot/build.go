@@ -107,6 +107,7 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 	if err != nil {
 		return nil, err
 	}
+	warnOf(def, progress)
 	if f.test {
 		if err := f.provable(def); err != nil {
 			return nil, err

@@ -189,6 +189,13 @@ func load(args []string) (def *definition.Definition, lockPath string, err error
 	return def, lockName(path), nil
 }
 
+// warnOf says what is odd in a definition.
+func warnOf(def *definition.Definition, progress *ui.Progress) {
+	for _, w := range def.Warnings {
+		progress.Warnf("%s", w)
+	}
+}
+
 // loadOptions are what this machine says to a definition.
 func loadOptions() definition.Options {
 	return definition.Options{HostArch: hostArch(), Buildable: []string{hostArch()}}

@@ -104,6 +104,7 @@ func runLock(cmd *cobra.Command, f sourceFlags, args []string, move compiler.Mov
 	if err != nil {
 		return err
 	}
+	warnOf(def, progress)
 	c, err := h.compiler(f)
 	if err != nil {
 		return err

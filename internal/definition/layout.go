@@ -111,6 +111,11 @@ func (l *loading) supported(n *yaml.Node, c *blockdevice.Config, doc *document) 
 			l.problem(at(d.Where("size"), n), "Azure takes disks of whole MiB, and %d bytes are none; did you mean %dMiB?", d.Size, (d.Size+1<<20-1)>>20)
 		}
 	}
+	for _, o := range doc.Outputs {
+		if most := (Output{Format: o.Format.Value}).Kind().Most; most > 0 && d.Size > most {
+			l.problem(at(d.Where("size"), n), "a disk of %d GiB is too large for a %s, which has at most %d GiB", d.Size>>30, o.Format.Value, most>>30)
+		}
+	}
 	for _, m := range c.Mounts {
 		if m.Fstab == nil && slices.Contains([]string{"/", "/usr", "/var", "/boot"}, m.Point) {
 			l.problem(at(m.At, n), "layout: %s: it has no line of fstab, so that no machine would mount %s; write fstab: {} within the mount", m.Name, m.Point)

@@ -66,6 +66,7 @@ type Format struct {
 	// Types are the kinds of it that there are, the default first.
 	Types []string
 	Tools []string // Debian packages whose programs write parts of it
+	Most  int64    // bytes of the largest disk that it can say; 0 is no bound
 	Small bool     // it is compressed: nobody knows beforehand how much room it takes
 }
 

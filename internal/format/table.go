@@ -20,8 +20,8 @@ var table = []Format{
 	{Name: "iso", About: "a live system that boots from a CD or a USB stick", Purpose: Live, Files: []string{".iso"}, Options: []Option{Compress}, Compress: []string{"zstd", "gzip"}, Small: true},
 	{Name: "raw", About: "a disk image that boots, as it is on a disk", Purpose: Machine, Files: []string{".raw"}, Options: []Option{Free}},
 	{Name: "qcow2", About: "a disk image that boots, for QEMU and all that builds on it", Purpose: Machine, Files: []string{".qcow2"}, Options: []Option{Free, Compress}, Compress: []string{"none", "zlib", "zstd"}},
-	{Name: "vmdk", About: "a disk image that boots, for VMware's products", Purpose: Machine, Files: []string{".vmdk"}, Options: []Option{Free, Type, Adapter}, Types: []string{"sparse", "stream-optimized"}},
-	{Name: "vhd", About: "a disk image that boots, for Hyper-V's first generation, Xen and Azure", Purpose: Machine, Files: []string{".vhd"}, Options: []Option{Free, Type}, Types: []string{"dynamic", "fixed", "azure"}},
-	{Name: "vhdx", About: "a disk image that boots, for Hyper-V", Purpose: Machine, Files: []string{".vhdx"}, Options: []Option{Free}},
-	{Name: "vdi", About: "a disk image that boots, for VirtualBox", Purpose: Machine, Files: []string{".vdi"}, Options: []Option{Free}},
+	{Name: "vmdk", About: "a disk image that boots, for VMware's products", Purpose: Machine, Files: []string{".vmdk"}, Options: []Option{Free, Type, Adapter}, Types: []string{"sparse", "stream-optimized"}, Most: 2 << 40},
+	{Name: "vhd", About: "a disk image that boots, for Hyper-V's first generation, Xen and Azure", Purpose: Machine, Files: []string{".vhd"}, Options: []Option{Free, Type}, Types: []string{"dynamic", "fixed", "azure"}, Most: 2040 << 30},
+	{Name: "vhdx", About: "a disk image that boots, for Hyper-V", Purpose: Machine, Files: []string{".vhdx"}, Options: []Option{Free}, Most: 64 << 40},
+	{Name: "vdi", About: "a disk image that boots, for VirtualBox", Purpose: Machine, Files: []string{".vdi"}, Options: []Option{Free}, Most: 64 << 40},
 }

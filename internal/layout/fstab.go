@@ -49,6 +49,26 @@ func (r Resolved) Files() []boot.File {
 	return out
 }
 
+// Drivers are what the kernel needs to mount all of it, by their modules' names.
+func (r Resolved) Drivers() []string {
+	var out []string
+	for _, fs := range r.Filesystems {
+		if fs.Type != "swap" {
+			out = append(out, fs.Type)
+		}
+	}
+	for _, g := range r.Groups {
+		out = append(out, "dm-mod")
+		for _, v := range g.LVs {
+			if v.Type == blockdevice.ThinPool {
+				out = append(out, "dm-thin-pool")
+			}
+		}
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
 // Packages lists Debian packages that a machine of this layout needs to start and to
 // look after its disk.
 func (r Resolved) Packages() []string {

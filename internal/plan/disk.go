@@ -8,6 +8,7 @@ import (
 
 	"ingot/internal/artifact"
 	"ingot/internal/disk"
+	"ingot/internal/fault"
 	"ingot/internal/layout"
 	"ingot/internal/qcow2"
 	"ingot/internal/ui"
@@ -45,6 +46,9 @@ func (w *worker) writeDisk(ctx context.Context, o Output, files []*artifact.Pend
 // createDisk makes an empty file a disk of an output's format.
 func (w *worker) createDisk(o Output, f *os.File, l layout.Resolved, image *layout.Image) (disk.Image, error) {
 	size, extents := image.Size(), image.Extents()
+	if most := o.Kind().Most; most > 0 && size > most {
+		return nil, fault.Newf(fault.Preflight, "the disk has %d GiB, and a %s at most %d GiB", size>>30, o.Format, most>>30).WithHint("choose another format, or a layout of less")
+	}
 	// Identities of the file, beside those in the disk.
 	id := func(what string) [16]byte { return l.Derive(o.Format + " " + what) }
 	switch o.Format {

@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"errors"
+	"io/fs"
 	"path"
 	"strings"
 
@@ -97,6 +99,9 @@ func (e *edit) machine(c Chain) error {
 	if len(kernels) == 0 {
 		return noKernel()
 	}
+	if err := e.drivers(kernels[0], l.Drivers()); err != nil {
+		return err
+	}
 	k := e.plan.Definition.Kernel.On(c.Arch)
 	places, err := l.Places()
 	if err != nil {
@@ -115,6 +120,27 @@ func (e *edit) machine(c Chain) error {
 	}
 	files = append(files, l.Files()...)
 	return e.put(append(files, e.serviceFiles()...))
+}
+
+// drivers refuses a kernel that cannot mount what the layout has. One that does not
+// say what it has is believed.
+func (e *edit) drivers(k boot.Kernel, needs []string) error {
+	var lists []string
+	for _, path := range k.ModuleLists() {
+		data, err := e.read(e.tree, path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		lists = append(lists, string(data))
+	}
+	if lacks := boot.Lacking(needs, lists...); len(lacks) > 0 {
+		return fault.Newf(fault.Preflight, "layout: the image's kernel %s has no driver %s, so that it could not mount what the layout has", k.Version, strings.Join(lacks, ", ")).
+			WithHint("name another kernel with 'kernel: {package: …}', or another layout")
+	}
+	return nil
 }
 
 // serviceFiles are units that make at the first start what an image must not

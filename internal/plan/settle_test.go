@@ -104,6 +104,8 @@ symlink 0777 /var/lib/dbus/machine-id /etc/machine-id`, "\n")
 	}{
 		{"a machine", dirs(kernel...), sorted(machine...), ""},
 		{"with keys and identities of its own", dirs(append(kernel, "usr/sbin/sshd", "usr/sbin/make-ssl-cert", "etc/ssh/ssh_host_ed25519_key.pub", "var/lib/systemd/random-seed")...), sorted(own...), ""},
+		{"with a kernel that lacks drivers", dirs(append(kernel, "usr/lib/modules/6.1.0-1-cloud-amd64/modules.builtin", "usr/lib/modules/6.1.0-1-cloud-amd64/modules.dep")...), "",
+			"the image's kernel 6.1.0-1-cloud-amd64 has no driver ext4, vfat, so that it could not mount what the layout has"},
 		{"without a kernel", dirs("etc/x"), "", "the image has no kernel in /boot"},
 	} {
 		t.Run(c.summary, func(t *testing.T) {
