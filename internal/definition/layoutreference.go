@@ -46,6 +46,7 @@ const layoutHead = `# Layouts: how a disk is divided
 
 The key ` + "`layout`" + ` of a [definition](definition.md) says how disk images are divided: it is the name of a layout, or a list of nodes in the
 block-device language of diskimage-builder, whose files are taken as they are. What cannot be, and what nothing could start from, ` + "`ingot check`" + ` says, with line and column.
+` + "`ingot layout show`" + ` draws it: partitions, volumes, places and mounts, as text, as JSON or as a picture.
 
 ## Names
 

@@ -118,7 +118,7 @@ func TestBoot(t *testing.T) {
 	for _, release := range []string{"bookworm", "trixie"} {
 		t.Run(release, func(t *testing.T) {
 			im := makeImage(t, release)
-			t.Logf("\n%s", im.Show())
+			t.Logf("\n%s", im.Draw().Text())
 			f, err := os.Create(filepath.Join(t.TempDir(), "disk.qcow2"))
 			if err != nil {
 				t.Fatal(err)

@@ -145,9 +145,12 @@ func TestShow(t *testing.T) {
 	}{
 		{"hybrid", "hybrid", "amd64", nil, `
 hybrid  GPT disk  109.0 MiB  4241a48d-050c-89e3-bfac-f35249d886f0
-├─ 1 bios        1.0 MiB at    1.0 MiB  boot loader
-├─ 2 esp        64.0 MiB at    2.0 MiB  vfat /boot/efi   2BC3-BFA1
-└─ 3 root       42.0 MiB at   66.0 MiB  ext4 /           9c2b3f30-2ed2-8679-99a3-30743c848fdc grows
+├─ 1 bios            1.0 MiB at    1.0 MiB  boot loader
+├─ 2 esp            64.0 MiB at    2.0 MiB  vfat /boot/efi   2BC3-BFA1
+└─ 3 root           42.0 MiB at   66.0 MiB  ext4 /           9c2b3f30-2ed2-8679-99a3-30743c848fdc grows
+
+/                         ext4  root
+└─ /boot/efi              vfat  esp
 
 # file system, mount point, type, options, dump, pass
 UUID=9c2b3f30-2ed2-8679-99a3-30743c848fdc / ext4 errors=remount-ro,x-systemd.growfs 0 1
@@ -165,7 +168,7 @@ UUID=2BC3-BFA1 /boot/efi vfat umask=0077,nofail,x-systemd.automount,x-systemd.id
 	for _, test := range tests {
 		t.Run(test.summary, func(t *testing.T) {
 			im := image(t, resolve(t, test.text, test.arch, test.firmware...))
-			got := "\n" + im.Show() + "\n" + im.Fstab()
+			got := "\n" + im.Draw().Text() + "\n" + im.Fstab()
 			if test.want == "" {
 				golden := filepath.Join("testdata", strings.ReplaceAll(test.summary, " ", "-")+".txt")
 				if os.Getenv("INGOT_GOLDEN") == "write" {

@@ -7,10 +7,13 @@ import (
 	"os"
 
 	"ingot/internal/artifact"
+	"ingot/internal/definition"
+	"ingot/internal/digest"
 	"ingot/internal/disk"
 	"ingot/internal/fault"
 	"ingot/internal/layout"
 	"ingot/internal/qcow2"
+	"ingot/internal/tree"
 	"ingot/internal/ui"
 	"ingot/internal/vdi"
 	"ingot/internal/vhd"
@@ -20,37 +23,72 @@ import (
 
 // writeDisk makes a disk image of the tree.
 func (w *worker) writeDisk(ctx context.Context, o Output, files []*artifact.Pending, _ *ui.Task) error {
-	l, err := w.plan.layout(w.chain)
+	image, err := w.compose(ctx, o.Free)
 	if err != nil {
 		return err
 	}
-	places, err := l.Places()
-	if err != nil {
-		return err
-	}
-	loader, err := w.loader(ctx, places)
-	if err != nil {
-		return err
-	}
-	image, err := l.Compose(layout.Parts{Tree: w.tree, Reader: w.reader, Loader: loader, Epoch: w.plan.Lock.Epoch, Free: o.Free})
-	if err != nil {
-		return err
-	}
-	d, err := w.createDisk(o, files[0].File(), l, image)
+	d, err := w.createDisk(o, files[0].File(), image)
 	if err != nil {
 		return err
 	}
 	return errors.Join(image.Write(ctx, d), d.Finish(ctx), d.Close())
 }
 
+// compose plans a disk of the tree, with so much free space where the layout says
+// none.
+func (w *worker) compose(ctx context.Context, free int64) (*layout.Image, error) {
+	l, err := w.plan.layout(w.chain)
+	if err != nil {
+		return nil, err
+	}
+	places, err := l.Places()
+	if err != nil {
+		return nil, err
+	}
+	loader, err := w.loader(ctx, places)
+	if err != nil {
+		return nil, err
+	}
+	return l.Compose(layout.Parts{Tree: w.tree, Reader: w.reader, Loader: loader, Epoch: w.plan.Lock.Epoch, Free: free})
+}
+
+// Draw draws the disk of an output of a chain, with the places that it has where the
+// tree was built before, else as far as the definition says them; exact says which.
+func (r *Runner) Draw(ctx context.Context, p *Plan, c Chain, o Output) (d layout.Drawing, exact bool, err error) {
+	w := &worker{Runner: r, plan: p, chain: c, reader: tree.NewReader(r.Supply.Cache)}
+	defer w.close()
+	var built bool
+	if w.tree, built = r.Tree(c); built && w.packsThere() {
+		image, err := w.compose(ctx, o.Free)
+		if err != nil {
+			return d, false, err
+		}
+		return image.Draw(), true, nil
+	}
+	l, err := p.layout(c)
+	if err != nil {
+		return d, false, err
+	}
+	return l.Draw(), false, nil
+}
+
+// DrawDefinition draws the disks of a definition that has no lock.
+func DrawDefinition(def *definition.Definition, arch string) (layout.Drawing, error) {
+	l, err := resolved(def, arch, digest.Digest{})
+	if err != nil {
+		return layout.Drawing{}, err
+	}
+	return l.Draw(), nil
+}
+
 // createDisk makes an empty file a disk of an output's format.
-func (w *worker) createDisk(o Output, f *os.File, l layout.Resolved, image *layout.Image) (disk.Image, error) {
+func (w *worker) createDisk(o Output, f *os.File, image *layout.Image) (disk.Image, error) {
 	size, extents := image.Size(), image.Extents()
 	if most := o.Kind().Most; most > 0 && size > most {
 		return nil, fault.Newf(fault.Preflight, "the disk has %d GiB, and a %s at most %d GiB", size>>30, o.Format, most>>30).WithHint("choose another format, or a layout of less")
 	}
 	// Identities of the file, beside those in the disk.
-	id := func(what string) [16]byte { return l.Derive(o.Format + " " + what) }
+	id := func(what string) [16]byte { return image.Derive(o.Format + " " + what) }
 	switch o.Format {
 	case "raw":
 		return disk.NewRaw(f, size)
