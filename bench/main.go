@@ -28,6 +28,8 @@ type contestant struct {
 	env    []string
 	limit  float64   // of ingot: seconds at most
 	held   []against // and what it is held against
+	sum    string    // the name under which times of several are added up
+	size   []string  // files that are weighed afterwards
 }
 
 // against is a peer and the ratio to its time that is to be reached, or 0.
@@ -50,16 +52,24 @@ func main() {
 	flag.IntVar(&b.rounds, "rounds", 5, "how often each is run")
 	mmdebstrap := flag.String("mmdebstrap", "mmdebstrap", "the program")
 	mkosi := flag.String("mkosi", "", "a root file system with mkosi, and its definition in /build; empty leaves it out")
+	peers := flag.String("peers", "", "a root file system with the programs that formats are written with by others: times formats instead")
 	out := flag.String("out", "", "directory for results")
 	flag.Parse()
-	list, err := b.contestants(*mmdebstrap, *mkosi)
+	name, list, err := "results", []contestant(nil), error(nil)
+	if *peers != "" {
+		name = "formats"
+		list, err = b.formats(*peers)
+	} else {
+		list, err = b.contestants(*mmdebstrap, *mkosi)
+	}
 	if err != nil {
 		log.Fatal(err)
 	}
-	times, memory := map[string][]float64{}, map[string]int64{}
+	times, memory, sizes := map[string][]float64{}, map[string]int64{}, map[string]int64{}
 	// One round first whose times do not count: it fills the mirror and the page
 	// cache, and memory is measured, which costs time.
 	for round := range b.rounds + 1 {
+		sums := map[string]float64{}
 		for _, c := range list {
 			took, peak, err := c.run(round == 0)
 			if err != nil {
@@ -68,12 +78,23 @@ func main() {
 			fmt.Fprintf(os.Stderr, "round %d  %-44s %7.2f s\n", round, c.name, took)
 			if round == 0 {
 				memory[c.name] = peak
-			} else {
-				times[c.name] = append(times[c.name], took)
+				continue
+			}
+			times[c.name] = append(times[c.name], took)
+			if c.sum != "" {
+				sums[c.sum] += took
+			}
+			for _, path := range c.size {
+				if info, err := os.Stat(path); err == nil && round == 1 {
+					sizes[c.name] += info.Size()
+				}
 			}
 		}
+		for name, sum := range sums {
+			times[name] = append(times[name], sum)
+		}
 	}
-	if err := report(*out, list, times, memory); err != nil {
+	if err := report(filepath.Join(*out, name), list, times, memory, sizes); err != nil {
 		log.Fatal(err)
 	}
 }
@@ -201,18 +222,18 @@ func median(v []float64) float64 {
 	return (s[n/2-1] + s[n/2]) / 2
 }
 
-// report writes times.csv, results.md and results.svg.
-func report(dir string, list []contestant, times map[string][]float64, memory map[string]int64) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+// report writes a table, a picture and the times themselves: NAME.md, .svg and .csv.
+func report(name string, list []contestant, times map[string][]float64, memory, sizes map[string]int64) error {
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 		return err
 	}
-	raw, err := os.Create(filepath.Join(dir, "times.csv"))
+	raw, err := os.Create(name + ".csv")
 	if err != nil {
 		return err
 	}
 	w := csv.NewWriter(raw)
 	var text strings.Builder
-	text.WriteString("| what | median s | least | most | ratio | target | memory MiB |\n|---|---|---|---|---|---|---|\n")
+	text.WriteString("| what | median s | least | most | ratio | target | memory MiB | size MB |\n|---|---|---|---|---|---|---|---|\n")
 	for _, c := range list {
 		row := []string{c.name}
 		for _, t := range times[c.name] {
@@ -233,17 +254,21 @@ func report(dir string, list []contestant, times map[string][]float64, memory ma
 			targets = append(targets, fmt.Sprintf("≤ %.1f s", c.limit))
 		}
 		ratio, target := strings.Join(ratios, ", "), strings.Join(targets, ", ")
-		fmt.Fprintf(&text, "| %s | %.2f | %.2f | %.2f | %s | %s | %d |\n", c.name, m, slices.Min(times[c.name]), slices.Max(times[c.name]), ratio, target, memory[c.name]>>20)
+		weight := ""
+		if n := sizes[c.name]; n > 0 {
+			weight = fmt.Sprintf("%.1f", float64(n)/1e6)
+		}
+		fmt.Fprintf(&text, "| %s | %.2f | %.2f | %.2f | %s | %s | %d | %s |\n", c.name, m, slices.Min(times[c.name]), slices.Max(times[c.name]), ratio, target, memory[c.name]>>20, weight)
 	}
 	w.Flush()
 	if err := raw.Close(); err != nil {
 		return err
 	}
 	fmt.Print(text.String())
-	if err := os.WriteFile(filepath.Join(dir, "results.md"), []byte(text.String()), 0o644); err != nil {
+	if err := os.WriteFile(name+".md", []byte(text.String()), 0o644); err != nil {
 		return err
 	}
-	return os.WriteFile(filepath.Join(dir, "results.svg"), []byte(draw(list, times)), 0o644)
+	return os.WriteFile(name+".svg", []byte(draw(list, times)), 0o644)
 }
 
 // draw makes a bar for each contestant.

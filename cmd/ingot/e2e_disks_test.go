@@ -11,17 +11,19 @@ import (
 // each.
 func (c *court) disks(t *testing.T) {
 	define := func(outputs string) string { return strings.Replace(minimal, "[tar]", outputs, 1) }
-	formats := []struct{ output, file, driver string }{
-		{"{format: qcow2, compress: zlib}", "qcow2", "qcow2"},
-		{"{format: vmdk, type: stream-optimized}", "vmdk", "vmdk"},
-		{"vhd", "vhd", "vpc"}, {"vhdx", "vhdx", "vhdx"}, {"vdi", "vdi", "vdi"},
+	// Each is booted on the controller that its platform has, as far as QEMU has it.
+	type kind struct{ output, file, driver, as string }
+	formats := []kind{
+		{"{format: qcow2, compress: zlib}", "qcow2", "qcow2", "nvme"},
+		{"{format: vmdk, type: stream-optimized, adapter: pvscsi}", "vmdk", "vmdk", "pvscsi"},
+		{"vhd", "vhd", "vpc", "ide"}, {"vhdx", "vhdx", "vhdx", "disk"}, {"vdi", "vdi", "vdi", "sata"},
 	}
-	others := []struct{ output, file, driver string }{
-		{"{format: qcow2, compress: zstd}", "qcow2", "qcow2"},
-		{"{format: vmdk, adapter: ide}", "vmdk", "vmdk"},
-		{"{format: vhd, type: azure}", "vhd", "vpc"},
+	others := []kind{
+		{"{format: qcow2, compress: zstd}", "qcow2", "qcow2", "disk"},
+		{"{format: vmdk, adapter: lsilogic}", "vmdk", "vmdk", "sas"},
+		{"{format: vhd, type: azure}", "vhd", "vpc", "disk"},
 	}
-	for round, set := range [][]struct{ output, file, driver string }{formats, others} {
+	for round, set := range [][]kind{formats, others} {
 		list := []string{"raw"}
 		for _, f := range set {
 			list = append(list, f.output)
@@ -44,7 +46,7 @@ func (c *court) disks(t *testing.T) {
 				continue
 			}
 			firmware := []string{"bios", "uefi"}[i%2]
-			v := p.ingot(t, "boot", p.path("out/small-amd64."+f.file), "--firmware", firmware, "--timeout", "8m", "--run", "systemctl is-system-running --wait")
+			v := p.ingot(t, "boot", p.path("out/small-amd64."+f.file), "--firmware", firmware, "--as", f.as, "--timeout", "8m", "--run", "systemctl is-system-running --wait")
 			v.check(t, 0, nil, "boot", f.output)
 		}
 	}

@@ -108,22 +108,20 @@ func arguments(s Spec, w wires, accel, version string) []string {
 			node["backing"] = nil // whatever the file says of one
 		}
 		block(node)
-		device := "ide-cd,drive=" + name
 		if d.as != CD {
 			block(map[string]any{
 				"driver": "qcow2", "node-name": name + "-overlay", "backing": name, "discard": "unmap",
 				"file": file(name+"-overlay-file", d.overlay, true), "cache": map[string]any{"no-flush": true},
 			})
-			device = "virtio-blk-pci,drive=" + name + "-overlay"
+			name += "-overlay"
 		}
-		if d.as == USB {
-			add("-device", "qemu-xhci,id=usb"+strconv.Itoa(i))
-			device = fmt.Sprintf("usb-storage,bus=usb%d.0,removable=on,drive=%s-overlay", i, name)
-		}
+		devices := d.as.devices(i, name)
 		if i == 0 {
-			device += ",bootindex=0"
+			devices[len(devices)-1] += ",bootindex=0"
 		}
-		add("-device", device)
+		for _, device := range devices {
+			add("-device", device)
+		}
 	}
 
 	net := "user,id=net"

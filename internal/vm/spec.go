@@ -2,6 +2,7 @@ package vm
 
 import (
 	"io"
+	"strings"
 	"time"
 
 	"ingot/internal/fault"
@@ -64,15 +65,13 @@ type Disk struct {
 	As     Medium // "" is [CD] for an ISO image, [HardDisk] for all else
 }
 
-// A Medium is what a machine takes a file for.
-type Medium string
-
-// The media.
-const (
-	HardDisk Medium = "disk"
-	CD       Medium = "cd"  // which nothing writes to
-	USB      Medium = "usb" // a stick
-)
+func words(media []Medium) string {
+	var out []string
+	for _, m := range media {
+		out = append(out, string(m))
+	}
+	return strings.Join(out, ", ")
+}
 
 // settled is the spec with its defaults filled in, or why it cannot run.
 func (s Spec) settled() (Spec, error) {
@@ -98,9 +97,9 @@ func (s Spec) settled() (Spec, error) {
 	case s.Firmware != BIOS && !s.Firmware.IsUEFI():
 		return s, fault.Newf(fault.Usage, "firmware %q: not known", s.Firmware).
 			WithHint("the firmwares are bios, uefi and secure")
-	case s.Disk.As != "" && s.Disk.As != HardDisk && s.Disk.As != CD && s.Disk.As != USB:
+	case s.Disk.As != "" && !s.Disk.As.known():
 		return s, fault.Newf(fault.Usage, "medium %q: not known", s.Disk.As).
-			WithHint("the media are disk, cd and usb")
+			WithHint("the media are %s", words(Media()))
 	case s.Memory < 64<<20:
 		return s, fault.Newf(fault.Usage, "memory of %d bytes: less than 64 MiB", s.Memory)
 	case s.Memory%(1<<20) != 0:
