@@ -16,10 +16,13 @@ import (
 
 // echoSector boots by BIOS, says "ready" on the first serial line and then answers
 // each byte with the one that follows it: what a terminal's own echo would not.
-const echoSector = "\x31\xc0" + // xor ax, ax
+//
+// The BIOS listens on the line too whenever its clock ticks, and would take a byte away.
+const echoSector = "\xfa" + // cli
+	"\x31\xc0" + // xor ax, ax
 	"\x8e\xd8" + // mov ds, ax
 	"\xfc" + // cld
-	"\xbe\x24\x7c" + // mov si, the text's place
+	"\xbe\x25\x7c" + // mov si, the text's place
 	"\xba\xf8\x03" + // mov dx, 0x3f8: data
 	"\xac\x84\xc0\x74\x03\xee\xeb\xf8" + // say: lodsb; test al, al; jz hear; out dx, al; jmp say
 	"\xba\xfd\x03\xec\xa8\x01\x74\xf8" + // hear: mov dx, 0x3fd (state); in al, dx; test al, 1; jz hear
