@@ -19,7 +19,7 @@ func (b bench) formats(peers string) ([]contestant, error) {
 	names := []string{
 		"raw", "qcow2", "vmdk", "vhd", "vhdx", "vdi", "lxc", "incus", "openvz", "tar.xz", "tar.zst", "tar.gz", "squashfs", "oci", "docker", "iso",
 	}
-	text := fmt.Sprintf("version: 1\nname: bench\ndistro: debian\nrelease: %s\nkernel: {package: linux-image-cloud-amd64}\narchives: [{url: %q, suites: [%[1]s], components: [main]}]\noutputs: [%s]\n", b.suite, b.mirror, strings.Join(names, ", "))
+	text := fmt.Sprintf("version: 1\nname: bench\ndistro: debian\nrelease: %s\nkernel: {package: linux-image-cloud-amd64}\narchives: [{url: %q, suites: [%[1]s], components: [main]}]\noutputs: [%[3]s]\n", b.suite, b.mirror, strings.Join(names, ", "))
 	if err := os.MkdirAll(out, 0o755); err != nil {
 		return nil, err
 	}
