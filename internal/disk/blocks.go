@@ -3,7 +3,6 @@ package disk
 import (
 	"fmt"
 	"iter"
-	"os"
 	"sort"
 )
 
@@ -93,14 +92,14 @@ func (b Blocks) find(off int64) (ordinal, inside, n int64) {
 // plan and never on the order of writing.
 type Placed struct {
 	Blocks
-	f      *os.File
+	f      File
 	base   int64
 	stride int64
 }
 
 // In places the blocks in a file, the first one at base. The stride is a block's
 // length or more. The file grows to the end of the last block.
-func (b Blocks) In(f *os.File, base, stride int64) (*Placed, error) {
+func (b Blocks) In(f File, base, stride int64) (*Placed, error) {
 	p := &Placed{b, f, base, stride}
 	return p, f.Truncate(p.End())
 }
@@ -117,6 +116,12 @@ func (p *Placed) End() int64 {
 		return p.base
 	}
 	return p.At(p.count-1) + p.unit
+}
+
+// ReadBlock reads a block out of the file, by its ordinal, into as many bytes.
+func (p *Placed) ReadBlock(b []byte, ordinal int64) error {
+	_, err := p.f.ReadAt(b, p.At(ordinal))
+	return err
 }
 
 // WriteAt writes to the disk. Writing outside of the planned blocks is an error.

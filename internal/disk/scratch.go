@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"os"
 	"path/filepath"
@@ -17,11 +18,12 @@ import (
 // a sparse file that has no name and vanishes with the process.
 type Scratch struct {
 	*Placed
+	file *os.File
 }
 
 // NewScratch makes a scratch file in the directory of the image's file: where
 // there is room for images.
-func NewScratch(image *os.File, b Blocks) (*Scratch, error) {
+func NewScratch(image File, b Blocks) (*Scratch, error) {
 	f, err := os.CreateTemp(filepath.Dir(image.Name()), ".disk-*")
 	if err != nil {
 		return nil, fmt.Errorf("cannot make a scratch file for %s: %w", image.Name(), err)
@@ -30,12 +32,12 @@ func NewScratch(image *os.File, b Blocks) (*Scratch, error) {
 	if err := errors.Join(os.Remove(f.Name()), err); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return &Scratch{p}, nil
+	return &Scratch{p, f}, nil
 }
 
 // Close gives the scratch file up. A second time it does nothing.
 func (s *Scratch) Close() error {
-	if err := s.f.Close(); !errors.Is(err, os.ErrClosed) {
+	if err := s.file.Close(); !errors.Is(err, os.ErrClosed) {
 		return err
 	}
 	return nil
@@ -164,3 +166,6 @@ func (s *Scratch) pack(b *batch, pack Packer) error {
 func isZero(b []byte) bool {
 	return b[0] == 0 && bytes.Equal(b[1:], b[:len(b)-1])
 }
+
+// Contents are the planned blocks, one behind the other.
+func (s *Scratch) Contents() io.Reader { return io.NewSectionReader(s.file, 0, s.End()) }

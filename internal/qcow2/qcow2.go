@@ -19,7 +19,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"os"
 
 	"ingot/internal/disk"
 )
@@ -56,7 +55,7 @@ type Options struct {
 
 // An Image is a qcow2 file being written.
 type Image struct {
-	f       *os.File
+	f       disk.File
 	size    int64
 	o       Options
 	blocks  disk.Blocks
@@ -69,7 +68,7 @@ var _ disk.Image = (*Image)(nil)
 
 // Create makes an empty file the image of a disk of size bytes, of which at most
 // the extents will be written. The size is a multiple of 512.
-func Create(f *os.File, size int64, extents []disk.Extent, o Options) (*Image, error) {
+func Create(f disk.File, size int64, extents []disk.Extent, o Options) (*Image, error) {
 	if size <= 0 || size > maxSize || size%512 != 0 {
 		return nil, fmt.Errorf("qcow2 %s: size of %d bytes is not a multiple of 512 up to 1 PiB", f.Name(), size)
 	}
@@ -202,7 +201,7 @@ func (m *metadata) count(off, n int64) {
 	}
 }
 
-func (m *metadata) write(f *os.File, c Compression) error {
+func (m *metadata) write(f disk.File, c Compression) error {
 	be := binary.BigEndian
 	b := make([]byte, m.end)
 	copy(b, "QFI\xfb")

@@ -22,7 +22,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	"ingot/internal/disk"
 )
@@ -96,7 +95,7 @@ func Size(n int64) int64 { return (n + grain - 1) / grain * grain }
 
 // An Image is a VMDK file being written.
 type Image struct {
-	f          *os.File
+	f          disk.File
 	size       int64
 	o          Options
 	blocks     disk.Blocks
@@ -110,7 +109,7 @@ var _ disk.Image = (*Image)(nil)
 
 // Create makes an empty file the image of a disk of size bytes, of which at most
 // the extents will be written. The size is a multiple of 512; see [Size].
-func Create(f *os.File, size int64, extents []disk.Extent, o Options) (*Image, error) {
+func Create(f disk.File, size int64, extents []disk.Extent, o Options) (*Image, error) {
 	im, err := create(f, size, extents, o)
 	if err != nil {
 		return nil, fmt.Errorf("vmdk %s: %w", f.Name(), err)
@@ -118,7 +117,7 @@ func Create(f *os.File, size int64, extents []disk.Extent, o Options) (*Image, e
 	return im, nil
 }
 
-func create(f *os.File, size int64, extents []disk.Extent, o Options) (*Image, error) {
+func create(f disk.File, size int64, extents []disk.Extent, o Options) (*Image, error) {
 	if size <= 0 || size > maxSize || size%sector != 0 {
 		return nil, fmt.Errorf("size of %d bytes is not a multiple of 512 up to 2 TiB", size)
 	}
