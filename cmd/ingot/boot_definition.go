@@ -26,12 +26,12 @@ func buildToBoot(cmd *cobra.Command, path string) (string, error) {
 	}
 	format := ""
 	for _, o := range def.Outputs {
-		if o.Bootable() && format == "" {
+		if o.Starts() && format == "" {
 			format = o.Format
 		}
 	}
 	if format == "" {
-		return "", fault.Newf(fault.Usage, "%s has no output that boots by itself", path).WithHint("add one: outputs: [qcow2]")
+		return "", fault.Newf(fault.Usage, "%s has no output that a machine starts from", path).WithHint("add one: outputs: [qcow2]")
 	}
 	var f buildFlags
 	f.to = filepath.Join(def.Dir, "out")

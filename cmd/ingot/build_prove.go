@@ -24,7 +24,7 @@ func (f *buildFlags) provable(def *definition.Definition) error {
 		return fault.Newf(fault.Usage, "the definition has no tests").WithHint("add some: tests: [{run: \"systemctl is-active nginx\"}]")
 	}
 	if !slices.ContainsFunc(def.Outputs, func(o definition.Output) bool {
-		return o.Bootable() && (len(f.wish.Formats) == 0 || slices.Contains(f.wish.Formats, o.Format))
+		return o.Starts() && (len(f.wish.Formats) == 0 || slices.Contains(f.wish.Formats, o.Format))
 	}) {
 		return fault.Newf(fault.Usage, "no output of this build boots by itself, so no test can run").WithHint("add the output qcow2, or leave out --output")
 	}
@@ -38,7 +38,7 @@ func (f *buildFlags) prove(ctx context.Context, h *house, p *plan.Plan, r *plan.
 	var all []vm.Result
 	var done [][2]string
 	for _, a := range r.Artifacts {
-		if !a.Bootable() || slices.Contains(done, [2]string{a.Chain.Arch, a.Chain.Purpose}) {
+		if !a.Starts() || slices.Contains(done, [2]string{a.Chain.Arch, a.Chain.Purpose}) {
 			continue
 		}
 		done = append(done, [2]string{a.Chain.Arch, a.Chain.Purpose})

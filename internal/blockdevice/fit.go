@@ -195,12 +195,12 @@ func (f *fitter) disk(d *LocalLoop) (*FittedDisk, *Problem) {
 // sectors.
 func (f *fitter) divide(d *LocalLoop, said, size int64) (*FittedDisk, *Problem) {
 	out := &FittedDisk{Disk: d, Size: size}
+	if need := max(f.least[d], 1); size < need {
+		return nil, small(&d.Header, "size", size, need)
+	}
 	var q *Problem
 	switch t := d.Table; {
 	case t == nil:
-		if need := max(f.least[d], 1); size < need {
-			q = small(&d.Header, "size", size, need)
-		}
 	case t.Label == MBR:
 		q = f.divideMBR(out)
 	default:

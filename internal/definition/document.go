@@ -162,8 +162,13 @@ type outputDoc struct {
 	Free   size             `yaml:"free" default:"512MiB" doc:"Free space in a disk image's file systems whose size nothing says; the root of a hybrid, efi or bios layout grows on first boot anyway. A whole number with kB, MB, GB, TB (thousands) or KiB, MiB, GiB, TiB (1024), or bytes."`
 
 	Compress text[compression] `yaml:"compress" default:"the first of those in the table" doc:"How it is compressed, one of those in the table: gzip is read everywhere, zstd and xz make less."`
-	Type     text[formatType]  `yaml:"type" default:"the first of those in the table" doc:"Which kind of the format. incus: split, in metadata and a root file system, or one unified file. vmdk: sparse, for machines to write to, or stream-optimized, compressed, to hand over. vhd: dynamic, fixed, or fixed and sized for azure."`
-	Adapter  text[adapter]     `yaml:"adapter" default:"lsilogic" doc:"The controller that a vmdk says it hangs on: lsilogic, buslogic, ide or pvscsi."`
+	Type     text[formatType]  `yaml:"type" default:"the first of those in the table" doc:"Which kind of the format. incus: split, in metadata and a root file system, or one unified file. vagrant: for the provider libvirt or virtualbox. vmdk: sparse, for machines to write to, or stream-optimized, compressed, to hand over. vhd: dynamic, fixed, or fixed and sized for azure."`
+	Adapter  text[adapter]     `yaml:"adapter" default:"lsilogic; pvscsi in an ova" doc:"The controller that the disk says it hangs on: lsilogic, buslogic, ide or pvscsi. The kernel of an ova must have its driver: linux-image-cloud-amd64 has those of pvscsi and ide."`
+	CPUs     text[count]       `yaml:"cpus" default:"1" doc:"How many processors an appliance's machine has."`
+	Memory   size              `yaml:"memory" default:"1GiB" doc:"How much memory an appliance's machine has; for openstack, how much it must have."`
+	Card     text[networkCard] `yaml:"network-card" default:"vmxnet3" doc:"The network card of an appliance's machine: vmxnet3, e1000, e1000e or virtio. The kernel must have its driver: linux-image-cloud-amd64 has those of vmxnet3 and virtio."`
+	Hardware text[count]       `yaml:"hardware" default:"14, that of ESXi 6.7" doc:"The version of VMware's virtual hardware that an appliance needs; older products refuse it."`
+	GuestOS  text[guestOS]     `yaml:"guest-os" default:"one that release and hardware both know" doc:"VMware's name of the operating system, such as debian12_64Guest."`
 	Expiry   text[expiry]      `yaml:"expiry" default:"never" doc:"When the image should no longer be used: days or weeks after the date of the lock's packages, such as 30d or 4w, or a day in quotes, such as \"2027-01-31\"."`
 	Message  text[message]     `yaml:"create-message" default:"nothing" doc:"What LXC says to who makes a container of the image."`
 
@@ -183,6 +188,7 @@ type outputDoc struct {
 func (*outputDoc) advise(key string) string {
 	words := map[string]string{
 		"compression": "compress", "expire": "expiry", "expires": "expiry", "create_message": "create-message", "message": "create-message",
+		"provider": "type", "cpu": "cpus", "vcpus": "cpus", "ram": "memory", "nic": "network-card", "controller": "adapter", "vmx": "hardware", "os-type": "guest-os",
 		"cmd": "command", "env": "environment", "variables": "environment", "working-dir": "workdir", "working_dir": "workdir", "working-directory": "workdir",
 		"expose": "ports", "exposed-ports": "ports", "port": "ports", "volume": "volumes", "label": "labels", "annotations": "labels",
 		"stopsignal": "stop-signal", "stop_signal": "stop-signal", "uid": "user",

@@ -14,14 +14,25 @@ import (
 // An Output is one artifact to make. Options that its format does not take are
 // zero.
 type Output struct {
-	Format   string // one of package format's
-	Free     int64  // bytes of free space in a disk image's root file system
-	Compress string `json:",omitzero"` // one of the format's compressions
-	Type     string `json:",omitzero"` // one of the format's types
-	Adapter  string `json:",omitzero"` // of a vmdk
-	Expiry   string `json:",omitzero"` // as written; see [Output.Expires]
-	Message  string `json:",omitzero"` // for who makes a container of it
-	Run      Run    `json:",omitzero"`
+	Format   string  // one of package format's
+	Free     int64   // bytes of free space in a disk image's root file system
+	Compress string  `json:",omitzero"` // one of the format's compressions
+	Type     string  `json:",omitzero"` // one of the format's types
+	Adapter  string  `json:",omitzero"` // of a vmdk or an appliance
+	Machine  Machine `json:",omitzero"`
+	Expiry   string  `json:",omitzero"` // as written; see [Output.Expires]
+	Message  string  `json:",omitzero"` // for who makes a container of it
+	Run      Run     `json:",omitzero"`
+}
+
+// A Machine is what an appliance says that its disk is for. What was not said is
+// the format's default.
+type Machine struct {
+	CPUs     int    `json:",omitzero"`
+	Memory   int64  `json:",omitzero"` // bytes
+	Card     string `json:",omitzero"` // the network's
+	Hardware int    `json:",omitzero"` // version of VMware's
+	GuestOS  string `json:",omitzero"` // VMware's name of the system; "" is one that fits
 }
 
 // A Run says what an application container starts, and how: the configuration of
@@ -40,6 +51,9 @@ type Run struct {
 
 // Bootable says whether the output's format is one that boots by itself.
 func (o Output) Bootable() bool { return o.Kind().Boots() }
+
+// Starts says whether a machine starts from the output's file as it is.
+func (o Output) Starts() bool { return o.Kind().Starts() }
 
 // Kind is what the output's format is.
 func (o Output) Kind() format.Format {
@@ -79,6 +93,11 @@ func (l *loading) outputs(doc *document, def *Definition) {
 		if out.Bootable() && doc.Kernel.None {
 			l.problem(o.Format.At, "output %s boots by itself, and kernel is none on line %d", out.Format, doc.Kernel.At.Line)
 		}
+		for _, arch := range def.Arch {
+			if !out.Kind().For(arch) {
+				l.problem(o.Format.At, "output %s is not for %s, only for %s", out.Format, arch, strings.Join(out.Kind().Arch, " and "))
+			}
+		}
 		l.options(o, out.Kind())
 		if out.Kind().Takes(format.Free) {
 			out.Free = defaultFree
@@ -95,6 +114,10 @@ func (l *loading) outputs(doc *document, def *Definition) {
 			out.Type = o.Type.or(all[0])
 		}
 		out.Adapter = o.Adapter.Value
+		out.Machine = l.machine(o, out.Kind())
+		if out.Format == "ova" {
+			out.Adapter = o.Adapter.or("pvscsi")
+		}
 		out.Expiry, out.Message = o.Expiry.Value, o.Message.Value
 		out.Run = Run{
 			Entrypoint: values(o.Entrypoint), Command: values(o.Command), Environment: o.Environment.Value, User: o.User.Value,
@@ -114,6 +137,37 @@ func (l *loading) outputs(doc *document, def *Definition) {
 		}
 		def.Outputs = append(def.Outputs, out)
 	}
+}
+
+// machine is the machine of an appliance: a small one, with the devices that its
+// hypervisor has for Linux.
+func (l *loading) machine(o outputDoc, kind format.Format) Machine {
+	number := func(option format.Option, given text[count], otherwise int) int {
+		if !kind.Takes(option) {
+			return 0
+		}
+		if n, err := strconv.Atoi(given.Value); err == nil {
+			return n
+		}
+		return otherwise
+	}
+	m := Machine{CPUs: number(format.CPUs, o.CPUs, 1), Hardware: number(format.Hardware, o.Hardware, 14), GuestOS: o.GuestOS.Value}
+	if kind.Takes(format.Memory) {
+		m.Memory = 1 << 30
+		if o.Memory.At != nil {
+			m.Memory = o.Memory.Value
+		}
+		if m.Memory < 64<<20 || m.Memory%(1<<20) != 0 {
+			l.problem(o.Memory.At, "memory of %d bytes is not a number of MiB from 64 on", m.Memory)
+		}
+	}
+	if kind.Takes(format.Card) {
+		m.Card = o.Card.or("vmxnet3")
+	}
+	if kind.Takes(format.Hardware) && (m.Hardware < 4 || m.Hardware > 99) {
+		l.problem(o.Hardware.At, "hardware %d is no version of VMware's virtual hardware: want a number from 4 to 99", m.Hardware)
+	}
+	return m
 }
 
 // options notes options that a format does not take.

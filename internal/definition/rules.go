@@ -312,12 +312,13 @@ var formatRule = rule{
 	what:   "a format",
 	values: format.Names(),
 	later: []string{
-		"erofs", "ext4", "cpio", "ova", "ami", "gce", "azure", "uki",
+		"erofs", "ext4", "cpio", "uki",
 	},
 	other: map[string]string{
 		"directory": "dir", "rootfs": "dir", "tgz": "tar.gz", "txz": "tar.xz", "tar.zstd": "tar.zst", "tzst": "tar.zst", "gz": "tar.gz", "xz": "tar.xz", "zst": "tar.zst",
 		"lxd": "incus", "podman": "oci", "sqfs": "squashfs", "proxmox": "openvz", "vztmpl": "openvz",
-		"img": "raw", "disk": "raw", "qcow": "qcow2", "vpc": "vhd", "hyperv": "vhdx", "vmware": "vmdk", "virtualbox": "vdi",
+		"img": "raw", "disk": "raw", "qcow": "qcow2", "vpc": "vhd", "hyperv": "vhdx", "vmware": "ova", "virtualbox": "vdi", "ovf": "ova", "box": "vagrant", "xenserver": "xva", "xcp-ng": "xva",
+		"google": "gce", "gcp": "gce", "ami": "raw", "aws": "raw", "ec2": "raw", "azure": "vhd", "glance": "openstack",
 	},
 }
 
@@ -347,6 +348,15 @@ func formatTypes() []string {
 }
 
 var adapterRule = rule{what: "a controller", values: []string{"lsilogic", "buslogic", "ide", "pvscsi"}, other: map[string]string{"scsi": "lsilogic", "lsiLogic": "lsilogic", "sata": "ide"}}
+
+var countRule = rule{what: "such a number", form: "one from 1 to 999", pattern: regexp.MustCompile(`^[1-9][0-9]{0,2}$`), numbers: true}
+
+var networkCardRule = rule{what: "a network card", values: []string{"vmxnet3", "e1000", "e1000e", "virtio"}, other: map[string]string{"virtio-net": "virtio", "VmxNet3": "vmxnet3", "E1000": "e1000"}}
+
+var guestOSRule = rule{
+	what: "VMware's name of an operating system", form: "such as debian12_64Guest",
+	pattern: regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]*Guest$`), max: 64, // VirtualMachineGuestOsIdentifier of the vSphere API
+}
 
 var expiryRule = rule{
 	what: "an expiry", form: "such as 30d, 4w or \"2027-01-31\"",
@@ -451,6 +461,9 @@ type (
 	compression  struct{}
 	formatType   struct{}
 	adapter      struct{}
+	count        struct{}
+	networkCard  struct{}
+	guestOS      struct{}
 	expiry       struct{}
 	message      struct{}
 	word         struct{}
@@ -496,6 +509,9 @@ func (formatName) rule() *rule   { return &formatRule }
 func (compression) rule() *rule  { return &compressionRule }
 func (formatType) rule() *rule   { return &formatTypeRule }
 func (adapter) rule() *rule      { return &adapterRule }
+func (count) rule() *rule        { return &countRule }
+func (networkCard) rule() *rule  { return &networkCardRule }
+func (guestOS) rule() *rule      { return &guestOSRule }
 func (expiry) rule() *rule       { return &expiryRule }
 func (message) rule() *rule      { return &messageRule }
 func (word) rule() *rule         { return &wordRule }

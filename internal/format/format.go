@@ -24,12 +24,20 @@ type Option string
 
 // The options.
 const (
-	Free     Option = "free"           // free space in the root file system
-	Compress Option = "compress"       // how it is compressed
-	Type     Option = "type"           // which of several kinds of the format
-	Adapter  Option = "adapter"        // the controller that a disk says it hangs on
-	Expiry   Option = "expiry"         // when it should no longer be used
-	Message  Option = "create-message" // for who makes a container of it
+	Free     Option = "free"     // free space in the root file system
+	Compress Option = "compress" // how it is compressed
+	Type     Option = "type"     // which of several kinds of the format
+	Adapter  Option = "adapter"  // the controller that a disk says it hangs on
+
+	// What machine an appliance is of.
+	CPUs     Option = "cpus"
+	Memory   Option = "memory"
+	Card     Option = "network-card"
+	Hardware Option = "hardware" // version of VMware's
+	GuestOS  Option = "guest-os" // VMware's name of the system
+
+	Expiry  Option = "expiry"         // when it should no longer be used
+	Message Option = "create-message" // for who makes a container of it
 
 	// What an application container starts, and how.
 	Entrypoint  Option = "entrypoint"
@@ -48,7 +56,7 @@ var run = []Option{Entrypoint, Command, Environment, User, Workdir, Ports, Volum
 
 // IsOption says whether a word is one of the options.
 func IsOption(o Option) bool {
-	return slices.Contains(append([]Option{Free, Compress, Type, Adapter, Expiry, Message}, run...), o)
+	return slices.Contains(append([]Option{Free, Compress, Type, Adapter, CPUs, Memory, Card, Hardware, GuestOS, Expiry, Message}, run...), o)
 }
 
 // A Format is one way to write a tree or a disk.
@@ -68,6 +76,10 @@ type Format struct {
 	Tools []string // Debian packages whose programs write parts of it
 	Most  int64    // bytes of the largest disk that it can say; 0 is no bound
 	Small bool     // it is compressed: nobody knows beforehand how much room it takes
+	// Packed says that its disk stands in an archive, which a machine does not start
+	// from as it is.
+	Packed bool
+	Arch   []string // Debian's names of those it is for; none is all
 }
 
 // Disk says whether the format is of a whole disk.
@@ -75,6 +87,12 @@ func (f Format) Disk() bool { return f.Purpose == Machine }
 
 // Boots says whether a machine starts from the format by itself.
 func (f Format) Boots() bool { return f.Purpose == Machine || f.Purpose == Live }
+
+// Starts says whether QEMU starts from the format's file as it is.
+func (f Format) Starts() bool { return f.Boots() && !f.Packed }
+
+// For says whether the format is for an architecture.
+func (f Format) For(arch string) bool { return len(f.Arch) == 0 || slices.Contains(f.Arch, arch) }
 
 // Takes says whether an output of the format takes an option.
 func (f Format) Takes(o Option) bool { return slices.Contains(f.Options, o) }

@@ -4,6 +4,9 @@ package format
 // it, no Go library does.
 const xz = "xz-utils"
 
+// pc are the architectures of machines that are PCs.
+var pc = []string{"amd64", "i386"}
+
 var table = []Format{
 	{Name: "dir", About: "a directory", Purpose: Container, Files: []string{""}, Dir: true},
 	{Name: "tar", About: "an archive of the root file system", Purpose: Container, Files: []string{".tar"}},
@@ -24,4 +27,9 @@ var table = []Format{
 	{Name: "vhd", About: "a disk image that boots, for Hyper-V's first generation, Xen and Azure", Purpose: Machine, Files: []string{".vhd"}, Options: []Option{Free, Type}, Types: []string{"dynamic", "fixed", "azure"}, Most: 2040 << 30},
 	{Name: "vhdx", About: "a disk image that boots, for Hyper-V", Purpose: Machine, Files: []string{".vhdx"}, Options: []Option{Free}, Most: 64 << 40},
 	{Name: "vdi", About: "a disk image that boots, for VirtualBox", Purpose: Machine, Files: []string{".vdi"}, Options: []Option{Free}, Most: 64 << 40},
+	{Name: "ova", About: "an appliance for VMware's products and what else imports OVF: the disk and what machine it is for", Purpose: Machine, Files: []string{".ova"}, Options: []Option{Free, CPUs, Memory, Adapter, Card, Hardware, GuestOS}, Small: true, Packed: true, Arch: pc, Most: 2 << 40},
+	{Name: "vagrant", About: "a box for Vagrant", Purpose: Machine, Files: []string{".box"}, Options: []Option{Free, Type, CPUs, Memory}, Types: []string{"libvirt", "virtualbox"}, Small: true, Packed: true, Arch: pc, Most: 2 << 40},
+	{Name: "xva", About: "an appliance for XenServer and XCP-ng", Purpose: Machine, Files: []string{".xva"}, Options: []Option{Free, CPUs, Memory}, Packed: true, Arch: pc, Most: 64 << 40},
+	{Name: "gce", About: "a disk to import into Google Compute Engine", Purpose: Machine, Files: []string{".gce.tar.gz"}, Options: []Option{Free}, Small: true, Packed: true},
+	{Name: "openstack", About: "a disk image for OpenStack, a qcow2, and its properties for Glance", Purpose: Machine, Files: []string{".openstack.qcow2", ".openstack.json"}, Options: []Option{Free, Compress, Memory}, Compress: []string{"none", "zlib", "zstd"}},
 }

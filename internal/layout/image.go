@@ -21,6 +21,9 @@ type Parts struct {
 	Loader boot.Loader
 	Epoch  int64 // of all that has a time, seconds since 1970
 	Free   int64 // bytes free in each file system whose size is not said
+	// Unit is what the disk's size must be a multiple of, in bytes, beside its
+	// sectors; 0 is anything. A disk whose size the layout says must be one.
+	Unit int64
 }
 
 // An Image is a whole disk, planned.
@@ -74,6 +77,9 @@ func (r Resolved) Compose(p Parts) (*Image, error) {
 		}
 		return nil, err
 	}
+	if err := b.even(needs); err != nil {
+		return nil, err
+	}
 	b.image = &Image{Resolved: r, Fitted: b.fitted}
 	for _, step := range []func() error{b.fillFilesystems, b.fillGroups, b.fillTable} {
 		if err := step(); err != nil {
@@ -81,6 +87,20 @@ func (r Resolved) Compose(p Parts) (*Image, error) {
 		}
 	}
 	return b.image, nil
+}
+
+// even makes the disk a multiple of its unit.
+func (b *builder) even(needs blockdevice.Needs) (err error) {
+	d := b.fitted.Disks[0]
+	if b.Unit == 0 || d.Size%b.Unit == 0 {
+		return nil
+	}
+	if d.Disk.Size > 0 {
+		return fault.Newf(fault.Definition, "layout: %s has a size of %d bytes, and this format takes multiples of %d", d.Disk.Name, d.Size, b.Unit)
+	}
+	needs[d.Disk.Name] = (d.Size + b.Unit - 1) / b.Unit * b.Unit
+	b.fitted, err = b.Fit(needs)
+	return err
 }
 
 // needs are what contents take.

@@ -3,9 +3,9 @@ package plan
 import (
 	"context"
 	"errors"
-	"fmt"
 	"os"
 
+	"ingot/internal/appliance"
 	"ingot/internal/artifact"
 	"ingot/internal/definition"
 	"ingot/internal/digest"
@@ -23,7 +23,7 @@ import (
 
 // writeDisk makes a disk image of the tree.
 func (w *worker) writeDisk(ctx context.Context, o Output, files []*artifact.Pending, _ *ui.Task) error {
-	image, err := w.compose(ctx, o.Free)
+	image, err := w.compose(ctx, o)
 	if err != nil {
 		return err
 	}
@@ -31,12 +31,16 @@ func (w *worker) writeDisk(ctx context.Context, o Output, files []*artifact.Pend
 	if err != nil {
 		return err
 	}
+	if o.Format == "openstack" {
+		if err := w.writeGlance(o, files[1], d.Size()); err != nil {
+			return errors.Join(err, d.Close())
+		}
+	}
 	return errors.Join(image.Write(ctx, d), d.Finish(ctx), d.Close())
 }
 
-// compose plans a disk of the tree, with so much free space where the layout says
-// none.
-func (w *worker) compose(ctx context.Context, free int64) (*layout.Image, error) {
+// compose plans the disk of an output.
+func (w *worker) compose(ctx context.Context, o Output) (*layout.Image, error) {
 	l, err := w.plan.layout(w.chain)
 	if err != nil {
 		return nil, err
@@ -49,7 +53,11 @@ func (w *worker) compose(ctx context.Context, free int64) (*layout.Image, error)
 	if err != nil {
 		return nil, err
 	}
-	return l.Compose(layout.Parts{Tree: w.tree, Reader: w.reader, Loader: loader, Epoch: w.plan.Lock.Epoch, Free: free})
+	parts := layout.Parts{Tree: w.tree, Reader: w.reader, Loader: loader, Epoch: w.plan.Lock.Epoch, Free: o.Free}
+	if o.Format == "gce" {
+		parts.Unit = appliance.GCESize(1)
+	}
+	return l.Compose(parts)
 }
 
 // Draw draws the disk of an output of a chain, with the places that it has where the
@@ -59,7 +67,7 @@ func (r *Runner) Draw(ctx context.Context, p *Plan, c Chain, o Output) (d layout
 	defer w.close()
 	var built bool
 	if w.tree, built = r.Tree(c); built && w.packsThere() {
-		image, err := w.compose(ctx, o.Free)
+		image, err := w.compose(ctx, o)
 		if err != nil {
 			return d, false, err
 		}
@@ -92,7 +100,7 @@ func (w *worker) createDisk(o Output, f *os.File, image *layout.Image) (disk.Ima
 	switch o.Format {
 	case "raw":
 		return disk.NewRaw(f, size)
-	case "qcow2":
+	case "qcow2", "openstack":
 		compression := map[string]qcow2.Compression{"": qcow2.None, "zlib": qcow2.Zlib, "zstd": qcow2.Zstd}[o.Compress]
 		return qcow2.Create(f, size, extents, qcow2.Options{Compression: compression})
 	case "vmdk":
@@ -108,5 +116,5 @@ func (w *worker) createDisk(o Output, f *os.File, image *layout.Image) (disk.Ima
 	case "vdi":
 		return vdi.Create(f, size, extents, vdi.Options{ID: id("image"), Changed: id("content")})
 	}
-	return nil, fmt.Errorf("no writer for format %s", o.Format)
+	return w.appliance(o, f, image)
 }

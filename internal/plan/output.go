@@ -89,7 +89,7 @@ type writer func(ctx context.Context, o Output, files []*artifact.Pending, t *ui
 // writer is what writes a format.
 func (w *worker) writer(name string) writer {
 	switch name {
-	case "raw", "qcow2", "vmdk", "vhd", "vhdx", "vdi":
+	case "raw", "qcow2", "vmdk", "vhd", "vhdx", "vdi", "ova", "vagrant", "xva", "gce", "openstack":
 		return w.writeDisk
 	case "lxc":
 		return w.writeLXC

@@ -122,25 +122,31 @@ func (e *edit) machine(c Chain) error {
 	return e.put(append(files, e.serviceFiles()...))
 }
 
-// drivers refuses a kernel that cannot mount what the layout has. One that does not
-// say what it has is believed.
+// drivers refuses a kernel that cannot mount what the layout has.
 func (e *edit) drivers(k boot.Kernel, needs []string) error {
+	lacks, err := e.lacking(e.tree, k, needs)
+	if err != nil || len(lacks) == 0 {
+		return err
+	}
+	return fault.Newf(fault.Preflight, "layout: the image's kernel %s has no driver %s, so that it could not mount what the layout has", k.Version, strings.Join(lacks, ", ")).
+		WithHint("name another kernel with 'kernel: {package: …}', or another layout")
+}
+
+// lacking are those of some drivers that a kernel of a tree does not have.
+// One that does not say what it has is believed.
+func (w *worker) lacking(t tree.Tree, k boot.Kernel, needs []string) ([]string, error) {
 	var lists []string
 	for _, path := range k.ModuleLists() {
-		data, err := e.read(e.tree, path)
+		data, err := w.read(t, path)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil
+			return nil, nil
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 		lists = append(lists, string(data))
 	}
-	if lacks := boot.Lacking(needs, lists...); len(lacks) > 0 {
-		return fault.Newf(fault.Preflight, "layout: the image's kernel %s has no driver %s, so that it could not mount what the layout has", k.Version, strings.Join(lacks, ", ")).
-			WithHint("name another kernel with 'kernel: {package: …}', or another layout")
-	}
-	return nil
+	return boot.Lacking(needs, lists...), nil
 }
 
 // serviceFiles are units that make at the first start what an image must not
@@ -188,13 +194,16 @@ func (e *edit) linked(path string) string {
 }
 
 // prettyName is what the distribution calls itself (os-release(5)).
-func (e *edit) prettyName() string {
+func (e *edit) prettyName() string { return e.osRelease("PRETTY_NAME") }
+
+// osRelease is one of the words that a distribution says of itself.
+func (e *edit) osRelease(key string) string {
 	data, err := e.read(e.tree, "usr/lib/os-release")
 	if err != nil {
 		return ""
 	}
 	for line := range strings.Lines(string(data)) {
-		if v, ok := strings.CutPrefix(line, "PRETTY_NAME="); ok {
+		if v, ok := strings.CutPrefix(line, key+"="); ok {
 			return strings.Trim(strings.TrimSpace(v), `"'`)
 		}
 	}
