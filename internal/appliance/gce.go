@@ -8,6 +8,7 @@ import (
 	"os"
 
 	"ingot/internal/disk"
+	"ingot/internal/gzip"
 )
 
 // gceUnit is what a disk of Google's is a multiple of.
@@ -59,7 +60,7 @@ func (im *GCE) Finish(ctx context.Context) error {
 	}
 	end := int64(len(head)) + im.End()
 	archive := io.MultiReader(bytes.NewReader(head), im.Contents(), bytes.NewReader(make([]byte, tarEnd(end)-end)))
-	if err := writeGzip(ctx, io.NewOffsetWriter(im.f, 0), archive, im.workers); err != nil {
+	if err := gzip.Write(ctx, io.NewOffsetWriter(im.f, 0), archive, im.workers); err != nil {
 		return err
 	}
 	return im.Close()

@@ -14,6 +14,7 @@ import (
 var Judges = Set{Name: "judges", Packages: []string{
 	"7zip-standalone",
 	"busybox-static",
+	"cpio",
 	"dosfstools",
 	"e2fsprogs",
 	"fdisk",

@@ -1,4 +1,9 @@
-package appliance
+// Package gzip writes one gzip member (RFC 1952) with all cores, for what others read
+// as one stream: not all who read such files go on behind the first member. Kernels
+// want each member of an initramfs to be a whole archive, and what clouds read with
+// nobody knows. Where members may be many, and are cached, package artifact writes
+// them.
+package gzip
 
 import (
 	"bytes"
@@ -14,18 +19,16 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// gzipPiece is how much is compressed by itself, in bytes.
-const gzipPiece = 1 << 20
+// piece is how much is compressed by itself, in bytes.
+const piece = 1 << 20
 
-// gzipLevel is gzip's own default.
-const gzipLevel = 6
+// level is gzip's own default.
+const level = 6
 
-// writeGzip compresses what comes from r into one member of a gzip file (RFC 1952),
-// side by side in so many goroutines; 0 is one a core. Pieces end at the borders of
-// bytes and need nothing of those before them, so that in a row they are one stream of
-// deflate. It is one member and not many, since not all that read such files go on
-// behind the first.
-func writeGzip(ctx context.Context, w io.Writer, r io.Reader, workers int) error {
+// Write compresses what comes from r, side by side in so many goroutines; 0 is one a
+// core, and the number changes no byte. Pieces end at the borders of bytes and need
+// nothing of those before them, so that in a row they are one stream of deflate.
+func Write(ctx context.Context, w io.Writer, r io.Reader, workers int) error {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
@@ -39,16 +42,16 @@ func writeGzip(ctx context.Context, w io.Writer, r io.Reader, workers int) error
 	all.Go(func() error {
 		defer close(order)
 		for {
-			piece := make([]byte, gzipPiece)
-			n, err := io.ReadFull(r, piece)
+			b := make([]byte, piece)
+			n, err := io.ReadFull(r, b)
 			if n == 0 && errors.Is(err, io.EOF) {
 				return nil
 			}
 			if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
 				return err
 			}
-			piece = piece[:n]
-			sum, size = crc32.Update(sum, crc32.IEEETable, piece), size+int64(n)
+			b = b[:n]
+			sum, size = crc32.Update(sum, crc32.IEEETable, b), size+int64(n)
 			done := make(chan []byte, 1)
 			select {
 			case order <- done:
@@ -56,8 +59,8 @@ func writeGzip(ctx context.Context, w io.Writer, r io.Reader, workers int) error
 				return ctx.Err()
 			}
 			all.Go(func() error {
-				b, err := deflate(piece)
-				done <- b
+				packed, err := deflate(b)
+				done <- packed
 				return err
 			})
 		}
@@ -86,13 +89,13 @@ func writeGzip(ctx context.Context, w io.Writer, r io.Reader, workers int) error
 }
 
 // deflate compresses a piece and ends at a whole byte.
-func deflate(piece []byte) ([]byte, error) {
+func deflate(data []byte) ([]byte, error) {
 	var b bytes.Buffer
-	w, err := flate.NewWriter(&b, gzipLevel)
+	w, err := flate.NewWriter(&b, level)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := w.Write(piece); err != nil {
+	if _, err := w.Write(data); err != nil {
 		return nil, err
 	}
 	err = w.Flush()
