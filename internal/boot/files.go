@@ -117,6 +117,15 @@ func (p Params) serialUnit() int {
 
 // arguments are the kernel's, quoted as GRUB's language wants it.
 func (p Params) arguments() (string, error) {
+	args, err := p.words()
+	for i, a := range args {
+		args[i] = quote(a)
+	}
+	return strings.Join(args, " "), err
+}
+
+// words are the kernel's arguments.
+func (p Params) words() ([]string, error) {
 	args := []string{"console=tty0"}
 	if c := p.console(); strings.HasPrefix(c, "ttyS") || strings.HasPrefix(c, "ttyAMA") {
 		args = append(args, "console="+c+",115200")
@@ -124,13 +133,12 @@ func (p Params) arguments() (string, error) {
 		args = append(args, "console="+c)
 	}
 	args = append(args, p.Arguments...)
-	for i, a := range args {
+	for _, a := range args {
 		if a == "" || strings.ContainsFunc(a, func(r rune) bool { return r < ' ' || r == 0x7F }) {
-			return "", fmt.Errorf("kernel argument %q is empty or has a control character", a)
+			return nil, fmt.Errorf("kernel argument %q is empty or has a control character", a)
 		}
-		args[i] = quote(a)
 	}
-	return strings.Join(args, " "), nil
+	return args, nil
 }
 
 // quote makes a word of anything, for GRUB's language as for a shell.

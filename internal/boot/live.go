@@ -139,6 +139,11 @@ func LivePackages(r PackageRequest) ([]string, error) {
 	return out, nil
 }
 
+// NetbootPackages lists what a live system needs besides that is fetched over HTTP:
+// live-boot puts wget into the initramfs, and busybox looks up names and addresses
+// there.
+func NetbootPackages() []string { return []string{"wget", "busybox"} }
+
 // LiveToolPackages lists the Debian packages that make the loaders of a live
 // system's medium. Shim and a signed GRUB come from there too: a live system never
 // updates its own.

@@ -121,6 +121,9 @@ func formats() string {
 			if suffix == "" {
 				suffix = "/"
 			}
+			if f.Suffixed {
+				suffix += "…"
+			}
 			files = append(files, "`"+suffix+"`")
 		}
 		for _, o := range f.Options {

@@ -66,9 +66,11 @@ type Format struct {
 	Purpose string // what its tree is for
 	// Files are what its files are called behind NAME-ARCH. The first is the
 	// artifact's path and names its papers.
-	Files   []string
-	Dir     bool     // its one file is a directory
-	Options []Option // what it takes
+	Files []string
+	Dir   bool // its one file is a directory
+	// Suffixed says that a suffix follows for the compression: .gz, .xz or .zst.
+	Suffixed bool
+	Options  []Option // what it takes
 	// Compress are the compressions that it can have, the default first.
 	Compress []string
 	// Types are the kinds of it that there are, the default first.

@@ -98,7 +98,7 @@ func (w *worker) createDisk(o Output, f *os.File, image *layout.Image) (disk.Ima
 	// Identities of the file, beside those in the disk.
 	id := func(what string) [16]byte { return image.Derive(o.Format + " " + what) }
 	switch o.Format {
-	case "raw":
+	case "raw", "xen":
 		return disk.NewRaw(f, size)
 	case "qcow2", "openstack":
 		compression := map[string]qcow2.Compression{"": qcow2.None, "zlib": qcow2.Zlib, "zstd": qcow2.Zstd}[o.Compress]

@@ -120,9 +120,13 @@ func (p *Plan) names(o definition.Output, arch string) []string {
 	case o.Type == "unified":
 		suffixes = suffixes[len(suffixes)-1:]
 	}
+	compressed := ""
+	if o.Kind().Suffixed {
+		compressed = map[string]string{"gzip": ".gz", "xz": ".xz", "zstd": ".zst"}[o.Compress]
+	}
 	var out []string
 	for _, suffix := range suffixes {
-		out = append(out, def.Name+"-"+arch+suffix)
+		out = append(out, def.Name+"-"+arch+suffix+compressed)
 	}
 	return out
 }
@@ -162,7 +166,11 @@ func PurposePackages(def *definition.Definition, arch, purpose string) ([]string
 	case format.System:
 		return boot.ContainerPackages(def.Release), nil
 	case format.Live:
-		return boot.LivePackages(boot.PackageRequest{Arch: arch, Release: def.Release, Kernel: def.Kernel.Live(arch)})
+		packages, err := boot.LivePackages(boot.PackageRequest{Arch: arch, Release: def.Release, Kernel: def.Kernel.Live(arch)})
+		if slices.ContainsFunc(def.Outputs, func(o definition.Output) bool { return o.Format == "netboot" }) {
+			packages = append(packages, boot.NetbootPackages()...)
+		}
+		return packages, err
 	case format.Machine:
 		return MachinePackages(def, arch)
 	}
@@ -178,6 +186,9 @@ func ToolPackages(def *definition.Definition) ([]string, error) {
 		switch purpose(def, o) {
 		case format.Machine:
 		case format.Live:
+			if o.Format == "netboot" {
+				continue // what starts it is there before
+			}
 			packages, firmware = boot.LiveToolPackages, liveFirmware(def)
 		default:
 			continue

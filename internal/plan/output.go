@@ -91,6 +91,18 @@ func (w *worker) writer(name string) writer {
 	switch name {
 	case "raw", "qcow2", "vmdk", "vhd", "vhdx", "vdi", "ova", "vagrant", "xva", "gce", "openstack":
 		return w.writeDisk
+	case "ext4", "xfs":
+		return w.writeFilesystem
+	case "cpio":
+		return w.writeCPIO
+	case "initramfs":
+		return w.writeInitramfs
+	case "nspawn":
+		return w.writeNspawn
+	case "xen":
+		return w.writeXen
+	case "netboot":
+		return w.writeNetboot
 	case "lxc":
 		return w.writeLXC
 	case "incus":
