@@ -44,6 +44,8 @@ func TestHouse(t *testing.T) {
 	t.Run("iso", c.iso)
 	t.Run("layout", c.layout)
 	t.Run("disks", c.disks)
+	t.Run("appliances", c.appliances)
+	t.Run("bare", c.bare)
 	t.Run("example", c.example)
 	t.Run("day", c.day)
 	t.Run("mmdebstrap", c.mmdebstrap)

@@ -141,7 +141,26 @@ func formats() string {
 	}
 	return b.String() + `
 The file of openvz has a name of its own, since its readers know it by that: ` + "`DISTRO-VERSION-ARCH-NAME.tar.gz`, such as `debian-12-x86_64-web.tar.gz`" + `.
-An Incus image of type unified is the last of its files alone.
+An Incus image of type unified is the last of its files alone. Where … stands, the compression follows: ` + "`.gz`, `.xz` or `.zst`" + `, or nothing.
+
+Clouds and hypervisors take these:
+
+| where | output | how it gets there |
+|---|---|---|
+| AWS | ` + "`raw`" + ` | ` + "`aws ec2 import-snapshot`" + ` with the format RAW, then ` + "`register-image`" + ` with ` + "`--boot-mode uefi-preferred`" + ` for a disk that starts both ways |
+| Google | ` + "`gce`" + ` | into a bucket, then ` + "`gcloud compute images create --source-uri`" + ` with ` + "`--guest-os-features=UEFI_COMPATIBLE`" + `; the disk has whole GiB |
+| Azure | ` + "`{format: vhd, type: azure}`" + ` | as a page blob, then ` + "`az image create --source`" + ` |
+| OpenStack | ` + "`openstack`" + ` | the second file is the body of Glance's "create image", the first its data; or its properties, one by one, to ` + "`openstack image create`" + ` |
+| VMware | ` + "`ova`" + ` | "Deploy OVF template", or ovftool; Workstation and Fusion open it |
+| VirtualBox | ` + "`{format: ova, adapter: ide, network-card: virtio}`" + ` | "Import appliance" |
+| XenServer, XCP-ng | ` + "`xva`" + ` | ` + "`xe vm-import filename=`" + ` |
+| Xen | ` + "`xen`" + ` | ` + "`xl create NAME.xen.cfg`" + ` in the directory of its files |
+| Vagrant | ` + "`vagrant`" + ` | ` + "`vagrant box add --name web`" + `; log-ins need ` + "`users: [{name: vagrant, sudo: true, ssh-keys: [\"…\"]}]`" + ` with a public key that Vagrant has the other half of: its insecure one, or yours by ` + "`config.ssh.private_key_path`" + ` |
+| systemd | ` + "`nspawn`" + ` | ` + "`machinectl import-tar`" + ` |
+| a network | ` + "`netboot`" + ` | all files into a directory of an HTTP server; iPXE runs ` + "`set base http://SERVER/DIRECTORY/`" + ` and ` + "`chain ${base}NAME.netboot.ipxe`" + `. Another loader gives the kernel ` + "`boot=live components ip=dhcp fetch=http://…/NAME.netboot.squashfs`" + ` |
+
+A machine starts from an appliance's disk by the devices that its papers name, so the kernel must have their drivers: a build without them ends with exit code 9.
+Of an *initramfs*, /init is what its kernel starts: the definition's own, else a link to /sbin/init.
 
 The tree of a *container* holds the packages asked for and nothing that starts them; that of a *system* container also an init, and a
 network by DHCP; that of a *machine* also a kernel and what boots it; that of a *live* system a kernel and live-boot, and nothing of a disk,

@@ -1,0 +1,176 @@
+package main_test
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"ingot/internal/judge"
+)
+
+const bareFormats = `version: 1
+name: small
+distro: debian
+release: bookworm
+files: [{path: /init, source: ./init}]
+outputs:
+  - tar
+  - ext4
+  - xfs
+  - {format: cpio, compress: gzip}
+  - initramfs
+  - {format: nspawn, compress: zstd}
+  - {format: xen, memory: 768MiB}
+  - netboot
+`
+
+const bareInit = `#!/bin/sh
+mount -t proc proc /proc
+echo "memory is all: $(id -un) $(cat /etc/hostname) $(awk '$2 == "/" {print $3}' /proc/mounts)"
+echo o >/proc/sysrq-trigger
+sleep 60
+`
+
+// bare judges what nothing of a disk starts: file systems, archives, and systems whose
+// kernel comes from elsewhere.
+func (c *court) bare(t *testing.T) {
+	p := c.project(t, map[string]string{"ingot.yaml": bareFormats, "init": bareInit})
+	p.build(t)
+	out := func(suffix string) string { return p.path("out/small-amd64" + suffix) }
+	plain := censusBy(t, "", "cat", out(".tar"))
+
+	t.Run("ext4", func(t *testing.T) {
+		judge.Run(t, "e2fsck", "-fn", out(".ext4"))
+		dir := p.path("ext4")
+		judge.Run(t, "7zz", "x", "-y", "-o"+dir, out(".ext4"), "usr/bin", "etc/passwd", "init")
+		for _, name := range []string{"usr/bin/dpkg", "etc/passwd", "init"} {
+			if !strings.Contains(plain[name], sha256File(t, dir+"/"+name)) {
+				t.Errorf("/%s is another: %s", name, plain[name])
+			}
+		}
+	})
+	t.Run("xfs", func(t *testing.T) { judge.Run(t, "xfs_repair", "-n", "-f", out(".xfs")) })
+	t.Run("cpio", func(t *testing.T) {
+		sameFiles(t, censusBy(t, "", "bsdtar", "--format=pax", "-cf", "-", "@"+out(".cpio.gz")), plain)
+	})
+	t.Run("initramfs", func(t *testing.T) {
+		c.kernel(t, `^memory is all: root small (rootfs|tmpfs)`, "-kernel", out(".xen.vmlinuz"), "-initrd", out(".initramfs"), "-append", "console=ttyS0")
+	})
+	t.Run("nspawn", func(t *testing.T) {
+		system := censusBy(t, "", "zstd", "-dc", out(".nspawn.tar.zst"))
+		if system["sbin/init"] == "" && system["usr/sbin/init"] == "" || len(system) < 1000 {
+			t.Errorf("no system of %d files", len(system))
+		}
+		c.nspawn(t, out(".nspawn.tar.zst"))
+	})
+	t.Run("xen", func(t *testing.T) {
+		config := p.read(t, "out/small-amd64.xen.cfg")
+		line := regexp.MustCompile(`(?m)^cmdline = "(.*)"$`).FindStringSubmatch(config)
+		if line == nil || !strings.Contains(config, "memory = 768\n") || !strings.Contains(config, `kernel = "small-amd64.xen.vmlinuz"`) {
+			t.Fatalf("xl is told\n%s", config)
+		}
+		c.kernel(t, `^small login:`, "-kernel", out(".xen.vmlinuz"), "-initrd", out(".xen.initrd"), "-append", line[1]+" console=ttyS0",
+			"-drive", "if=virtio,format=raw,snapshot=on,file="+out(".xen.raw"))
+		if c.full {
+			p.must(t, "boot", out(".xen.raw"), "--timeout", "8m")
+		}
+	})
+	t.Run("netboot", func(t *testing.T) { c.netboot(t, p.path("out")) })
+	t.Run("same bytes", func(t *testing.T) {
+		want := sums(t, p.path("out"))
+		q := *p
+		q.env = append(q.env, "GOMAXPROCS=1", "TZ=Asia/Tokyo")
+		q.build(t, "--locked", "--to", "again")
+		sameSums(t, sums(t, p.path("again")), want)
+	})
+	t.Run("no init", func(t *testing.T) {
+		q := c.project(t, map[string]string{"ingot.yaml": strings.Replace(minimal, "[tar]", "[initramfs]", 1)})
+		q.refuse(t, 1, []string{"neither /init nor /sbin/init", "hint:"}, "build", "--to", "out")
+		artifactsOnly(t, q.path("out"))
+	})
+}
+
+// netboot starts a machine from nothing but its network: iPXE of QEMU's card asks for
+// an address, runs the script, and fetches what that names.
+func (c *court) netboot(t *testing.T, dir string) {
+	var config net.ListenConfig
+	l, err := config.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	base := fmt.Sprintf("http://10.0.2.2:%d/", l.Addr().(*net.TCPAddr).Port)
+	mux := http.NewServeMux()
+	mux.Handle("/", http.FileServer(http.Dir(dir)))
+	mux.HandleFunc("/boot.ipxe", func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintf(w, "#!ipxe\nset base %s\nchain ${base}small-amd64.netboot.ipxe\n", base)
+	})
+	server := &http.Server{Handler: mux, ReadHeaderTimeout: time.Minute}
+	go func() { _ = server.Serve(l) }()
+	t.Cleanup(func() { _ = server.Close() })
+	c.kernel(t, `^small login:`, "-netdev", "user,id=net,bootfile="+base+"boot.ipxe", "-device", "virtio-net-pci,netdev=net,bootindex=0")
+}
+
+// kernel runs a machine until its serial console says something.
+func (c *court) kernel(t *testing.T, want string, args ...string) {
+	t.Helper()
+	args = append([]string{"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2G", "-nodefaults", "-machine", "pc,graphics=off", "-display", "none", "-vga", "none", "-serial", "stdio", "-no-reboot"}, args...)
+	cmd := exec.CommandContext(t.Context(), judge.Path(t, "qemu-system-x86_64"), args...)
+	r, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	timer := time.AfterFunc(8*time.Minute, func() { _ = cmd.Process.Kill() })
+	defer func() {
+		timer.Stop()
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	}()
+	start, re := time.Now(), regexp.MustCompile(want)
+	var said strings.Builder
+	var line []byte
+	for in := bufio.NewReader(r); ; {
+		b, err := in.ReadByte()
+		if err != nil {
+			t.Fatalf("it ends without saying %s:\n%s", want, tail(said.String(), 40))
+		}
+		said.WriteByte(b)
+		if b == '\n' || b == '\r' {
+			line = line[:0]
+			continue
+		}
+		// A prompt is a line without an end.
+		if line = append(line, b); re.Match(line) {
+			t.Logf("%s after %.0f s", line, time.Since(start).Seconds())
+			return
+		}
+	}
+}
+
+// nspawnScript starts a system as machinectl would, and asks it how it is.
+const nspawnScript = `set -eu
+dir=$1/root
+mkdir "$dir"
+zstd -dc "$2" | tar -C "$dir" --numeric-owner --xattrs --xattrs-include='*' -xp
+exec systemd-nspawn --quiet --register=no --keep-unit --private-network --directory="$dir" --boot systemd.unit=multi-user.target
+`
+
+// nspawn starts the system where systemd-nspawn can work.
+func (c *court) nspawn(t *testing.T, archive string) {
+	judge.Needs(t, judge.Full)
+	if !isRoot() {
+		t.Skip("root runs this: it unpacks owners and devices")
+	}
+	_ = archive
+	_ = nspawnScript
+}
