@@ -24,6 +24,7 @@ outputs:
   - tar
   - ext4
   - xfs
+  - erofs
   - {format: cpio, compress: gzip}
   - initramfs
   - {format: nspawn, compress: zstd}
@@ -57,6 +58,18 @@ func (c *court) bare(t *testing.T) {
 		}
 	})
 	t.Run("xfs", func(t *testing.T) { judge.Run(t, "xfs_repair", "-n", "-f", out(".xfs")) })
+	t.Run("erofs", func(t *testing.T) {
+		if !isRoot() {
+			t.Skip("root runs this: it unpacks owners")
+		}
+		dir := p.path("erofs")
+		judge.Run(t, "fsck.erofs", "--extract="+dir, out(".erofs"))
+		for _, name := range []string{"usr/bin/dpkg", "etc/passwd", "init"} {
+			if !strings.Contains(plain[name], sha256File(t, dir+"/"+name)) {
+				t.Errorf("/%s is another: %s", name, plain[name])
+			}
+		}
+	})
 	t.Run("cpio", func(t *testing.T) {
 		sameFiles(t, censusBy(t, "", "bsdtar", "--format=pax", "-cf", "-", "@"+out(".cpio.gz")), plain)
 	})

@@ -312,7 +312,7 @@ var formatRule = rule{
 	what:   "a format",
 	values: format.Names(),
 	later: []string{
-		"erofs", "uki",
+		"uki",
 	},
 	other: map[string]string{
 		"directory": "dir", "rootfs": "dir", "tgz": "tar.gz", "txz": "tar.xz", "tar.zstd": "tar.zst", "tzst": "tar.zst", "gz": "tar.gz", "xz": "tar.xz", "zst": "tar.zst",
@@ -349,7 +349,7 @@ func formatTypes() []string {
 
 var adapterRule = rule{what: "a controller", values: []string{"lsilogic", "buslogic", "ide", "pvscsi"}, other: map[string]string{"scsi": "lsilogic", "lsiLogic": "lsilogic", "sata": "ide"}}
 
-var countRule = rule{what: "such a number", form: "one from 1 to 999", pattern: regexp.MustCompile(`^[1-9][0-9]{0,2}$`), numbers: true}
+var countRule = rule{what: "a number from 1 to 999", form: "its digits alone", pattern: regexp.MustCompile(`^[1-9][0-9]{0,2}$`), numbers: true}
 
 var networkCardRule = rule{what: "a network card", values: []string{"vmxnet3", "e1000", "e1000e", "virtio"}, other: map[string]string{"virtio-net": "virtio", "VmxNet3": "vmxnet3", "E1000": "e1000"}}
 

@@ -12,6 +12,7 @@ import (
 
 	"ingot/internal/artifact"
 	"ingot/internal/cpio"
+	"ingot/internal/erofs"
 	"ingot/internal/ext4"
 	"ingot/internal/fault"
 	"ingot/internal/gzip"
@@ -44,6 +45,16 @@ func (w *worker) writeFilesystem(ctx context.Context, o Output, files []*artifac
 		return err
 	}
 	return fs.WriteTo(ctx, f, w.reader)
+}
+
+// writeEROFS makes a file of a read-only file system.
+func (w *worker) writeEROFS(ctx context.Context, o Output, files []*artifact.Pending, _ *ui.Task) error {
+	label := w.plan.Definition.Name
+	fs, err := erofs.Plan(w.tree, erofs.Options{UUID: w.plan.derive(w.chain, o, "file system"), Label: label[:min(len(label), 15)], Epoch: w.plan.Lock.Epoch})
+	if err != nil {
+		return err
+	}
+	return fs.WriteTo(ctx, files[0].File(), w.reader)
 }
 
 // writeCPIO makes a cpio archive of the tree.

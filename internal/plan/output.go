@@ -93,6 +93,8 @@ func (w *worker) writer(name string) writer {
 		return w.writeDisk
 	case "ext4", "xfs":
 		return w.writeFilesystem
+	case "erofs":
+		return w.writeEROFS
 	case "cpio":
 		return w.writeCPIO
 	case "initramfs":

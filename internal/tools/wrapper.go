@@ -17,6 +17,7 @@ var Judges = Set{Name: "judges", Packages: []string{
 	"cpio",
 	"dosfstools",
 	"e2fsprogs",
+	"erofs-utils",
 	"fdisk",
 	"gdisk",
 	"gpgv",
