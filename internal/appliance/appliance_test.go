@@ -377,3 +377,27 @@ end
 		}
 	}
 }
+
+func TestGlance(t *testing.T) {
+	const want = `{
+  "name": "web-amd64",
+  "disk_format": "qcow2",
+  "container_format": "bare",
+  "min_disk": 2,
+  "min_ram": 1024,
+  "architecture": "x86_64",
+  "os_type": "linux",
+  "os_distro": "debian",
+  "os_version": "12",
+  "hw_firmware_type": "uefi",
+  "hw_machine_type": "q35",
+  "os_secure_boot": "required",
+  "hw_disk_bus": "virtio",
+  "hw_vif_model": "virtio",
+  "hw_rng_model": "virtio"
+}
+`
+	if got, err := Glance(1<<30+1, machine()); err != nil || string(got) != want {
+		t.Errorf("Glance is told %v\n%s", err, got)
+	}
+}

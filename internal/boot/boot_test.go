@@ -460,3 +460,13 @@ func TestModulesToReadBoot(t *testing.T) {
 		}
 	}
 }
+
+func TestCommandLine(t *testing.T) {
+	got, err := Params{Arch: "amd64", Arguments: []string{"quiet", `dyndbg="file x +p"`}}.CommandLine("root=UUID=1", "ro")
+	if want := `root=UUID=1 ro console=tty0 console=ttyS0,115200 quiet dyndbg="file x +p"`; err != nil || got != want {
+		t.Errorf("got %s, %v", got, err)
+	}
+	if _, err := (Params{Arch: "amd64", Arguments: []string{""}}).CommandLine(); err == nil {
+		t.Error("an empty argument is taken")
+	}
+}

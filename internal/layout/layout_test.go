@@ -524,3 +524,27 @@ func BenchmarkImage(b *testing.B) {
 		})
 	}
 }
+
+// A disk is as many units as it must be, its second table at its end; one that was
+// given a size cannot become larger.
+func TestUnit(t *testing.T) {
+	for _, form := range []string{"hybrid", "bios", "hybrid-lvm"} {
+		r := resolve(t, form, "amd64", "bios", "uefi")
+		p := parts(t, r)
+		p.Unit = 1 << 30
+		im, err := r.Compose(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if im.Size() != 1<<30 && im.Size() != 2<<30 {
+			t.Errorf("%s has %d bytes", form, im.Size())
+		}
+		judge.Run(t, "sgdisk", "-v", writeRaw(t, im))
+	}
+	r := resolve(t, "- {local_loop: {name: image0, size: 700MiB}}\n- {mkfs: {base: image0, type: ext4, mount: {mount_point: /}}}\n", "amd64", "direct")
+	p := parts(t, r)
+	p.Unit = 1 << 30
+	if _, err := r.Compose(p); fault.CodeOf(err) != fault.Definition || !strings.Contains(err.Error(), "multiples of 1073741824") {
+		t.Errorf("a disk of 700 MiB: %v", err)
+	}
+}

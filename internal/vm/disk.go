@@ -115,7 +115,7 @@ func readImage(file *os.File, d Disk) (image, error) {
 }
 
 // takes is what to boot instead.
-const takes = "boot takes a disk image: raw, qcow2, vmdk, vhd, vhdx, vdi or iso"
+const takes = "boot takes a disk image: raw, qcow2, vmdk, vhd, vhdx, vdi or iso; the disk of an appliance is unpacked by tar first"
 
 // isoMagic stands at the start of an ISO image's first descriptor, behind its type
 // (ECMA-119, 8.1.2).
