@@ -56,8 +56,16 @@ func (c *court) bare(t *testing.T) {
 				t.Errorf("/%s is another: %s", name, plain[name])
 			}
 		}
+		if got := mounted(t, out(".ext4")); got != nil {
+			sameFiles(t, got, plain, "lost+found")
+		}
 	})
-	t.Run("xfs", func(t *testing.T) { judge.Run(t, "xfs_repair", "-n", "-f", out(".xfs")) })
+	t.Run("xfs", func(t *testing.T) {
+		judge.Run(t, "xfs_repair", "-n", "-f", out(".xfs"))
+		if got := mounted(t, out(".xfs")); got != nil {
+			sameFiles(t, got, plain)
+		}
+	})
 	t.Run("erofs", func(t *testing.T) {
 		if !isRoot() {
 			t.Skip("root runs this: it unpacks owners")
@@ -68,6 +76,9 @@ func (c *court) bare(t *testing.T) {
 			if !strings.Contains(plain[name], sha256File(t, dir+"/"+name)) {
 				t.Errorf("/%s is another: %s", name, plain[name])
 			}
+		}
+		if got := mounted(t, out(".erofs")); got != nil {
+			sameFiles(t, got, plain)
 		}
 	})
 	t.Run("cpio", func(t *testing.T) {
@@ -81,7 +92,7 @@ func (c *court) bare(t *testing.T) {
 		if system["sbin/init"] == "" && system["usr/sbin/init"] == "" || len(system) < 1000 {
 			t.Errorf("no system of %d files", len(system))
 		}
-		c.nspawn(t, out(".nspawn.tar.zst"))
+		t.Run("starts", func(t *testing.T) { c.nspawn(t, out(".nspawn.tar.zst")) })
 	})
 	t.Run("xen", func(t *testing.T) {
 		config := p.read(t, "out/small-amd64.xen.cfg")
@@ -170,12 +181,30 @@ func (c *court) kernel(t *testing.T, want string, args ...string) {
 	}
 }
 
+// mounted is the census of a file system that the kernel of this host mounts, or nil
+// where it may not.
+func mounted(t *testing.T, image string) census {
+	t.Helper()
+	const mount = `set -eu; dir=$(mktemp -d); mount -o loop,ro "$1" "$dir"`
+	unshare := []string{"unshare", "--mount", "--propagation", "private", "sh", "-c"}
+	try := append(append([]string{}, unshare...), mount, "sh", image)
+	if out, err := exec.CommandContext(t.Context(), try[0], try[1:]...).CombinedOutput(); err != nil {
+		t.Logf("this host mounts no %s: %s", image, out)
+		return nil
+	}
+	return censusBy(t, "", append(unshare, mount+`; exec tar --format=pax --numeric-owner --xattrs --xattrs-include='*' -C "$dir" -c .`, "sh", image)...)
+}
+
 // nspawnScript starts a system as machinectl would, and asks it how it is.
 const nspawnScript = `set -eu
 dir=$1/root
 mkdir "$dir"
 zstd -dc "$2" | tar -C "$dir" --numeric-owner --xattrs --xattrs-include='*' -xp
-exec systemd-nspawn --quiet --register=no --keep-unit --private-network --directory="$dir" --boot systemd.unit=multi-user.target
+systemd-nspawn --quiet --register=no --keep-unit --private-network --directory="$dir" --boot --console=pipe >"$1/console" 2>&1 </dev/null & pid=$!
+trap 'kill $pid' EXIT
+n=0
+until grep -q 'login:' "$1/console"; do n=$((n+1)); [ $n -lt 1200 ] || { cat "$1/console"; exit 1; }; sleep 0.1; done
+tail -3 "$1/console"
 `
 
 // nspawn starts the system where systemd-nspawn can work.
@@ -184,6 +213,12 @@ func (c *court) nspawn(t *testing.T, archive string) {
 	if !isRoot() {
 		t.Skip("root runs this: it unpacks owners and devices")
 	}
-	_ = archive
-	_ = nspawnScript
+	dir, err := os.MkdirTemp("", "ingot-nspawn-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { removeAll(t, dir) })
+	if got := judge.Run(t, "unshare", "--mount", "--propagation", "private", "sh", "-c", nspawnScript, "sh", dir, archive); !strings.Contains(got, "login:") {
+		t.Errorf("it says %s", got)
+	}
 }
