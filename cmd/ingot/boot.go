@@ -60,7 +60,7 @@ its definition gives a password hash or a key; --run and --ssh need neither.`,
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.firmware, "firmware", "bios", "what starts the machine: bios, uefi, or secure: UEFI that starts only what is signed")
-	fl.StringVar(&f.as, "as", "", "what the machine takes it for: disk, cd, usb, or a disk on a `controller`: sata, ide, nvme, pvscsi, sas (default: cd for an iso, disk for all else)")
+	fl.StringVar(&f.as, "as", "", "what the machine takes it for: disk, cd, usb, or a disk on a `controller`: sata, ide, nvme, pvscsi, sas, scsi (default: cd for an iso, disk for all else)")
 	fl.DurationVar(&f.timeout, "timeout", vm.DefaultTimeout, "how long the boot, and each command, may take")
 	fl.StringArrayVar(&f.expect, "expect", nil, "wait for a line of the console that matches; may be repeated")
 	fl.StringArrayVar(&f.run, "run", nil, "run a shell command in the machine; may be repeated")

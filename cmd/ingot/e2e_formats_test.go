@@ -146,6 +146,7 @@ func (c *court) containers(t *testing.T) {
 	t.Run("podman", func(t *testing.T) { c.podman(t, p) })
 	t.Run("lxc", func(t *testing.T) { c.lxc(t, p) })
 	t.Run("lxd", func(t *testing.T) { c.lxd(t, p) })
+	t.Run("lxd machine", c.incusMachine)
 	t.Run("openvz", func(t *testing.T) { c.openvz(t, p) })
 }
 
@@ -309,6 +310,49 @@ func (c *court) lxd(t *testing.T, p *project) {
 			t.Errorf("it does not say %q:\n%s", want, got)
 		}
 	}
+}
+
+// lxdMachineScript has a server of LXD's own state import a virtual machine.
+const lxdMachineScript = `set -eu
+export LXD_DIR=$1/state LXD_CONF=$1/config out=$2
+exec 2>&1
+mkdir "$LXD_DIR"
+lxd --group root --logfile "$1/log" >/dev/null & 
+trap 'lxd shutdown --timeout 30' EXIT
+lxd waitready --timeout 60
+lxc image import "$out/small-amd64.incus-vm.tar.xz" "$out/small-amd64.incus-vm.qcow2" --alias vm
+lxc image info vm
+`
+
+// incusMachine judges a virtual machine's image: a server knows it for one, and the disk
+// starts as its machines start.
+func (c *court) incusMachine(t *testing.T) {
+	judge.Path(t, "lxd")
+	p := c.project(t, map[string]string{"ingot.yaml": strings.Replace(minimal, "[tar]", "[{format: incus-vm, expiry: \"2099-12-31\"}, qcow2]", 1)})
+	p.build(t)
+	disk := p.path("out/small-amd64.incus-vm.qcow2")
+	judge.Run(t, "qemu-img", "check", "-q", "-f", "qcow2", disk)
+	if out := judge.Run(t, "qemu-img", "compare", "-f", "qcow2", "-F", "qcow2", disk, p.path("out/small-amd64.qcow2")); strings.TrimSpace(out) != "Images are identical." {
+		t.Error(out)
+	}
+	if isRoot() {
+		state, err := os.MkdirTemp("", "ingot-lxd-")
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { removeAll(t, state) })
+		got := judge.Run(t, "unshare", "--mount", "--propagation", "private", "sh", "-c", lxdMachineScript, "sh", state, p.path("out"))
+		for _, want := range []string{"Architecture: x86_64\n", "Type: virtual-machine\n", "Expires: 2099/12/31", "requirements.secureboot: false\n"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("it does not say %q:\n%s", want, got)
+			}
+		}
+	}
+	if c.full {
+		p.must(t, "boot", disk, "--firmware", "uefi", "--as", "scsi", "--timeout", "8m", "--run", "systemctl is-system-running --wait")
+	}
+	refused := c.project(t, map[string]string{"ingot.yaml": strings.Replace(minimal, "[tar]", "[incus-vm]", 1) + "layout: bios\n"})
+	refused.refuse(t, 3, []string{"starts by UEFI"}, "check")
 }
 
 // openvz unpacks the template as vzctl does, in a user namespace.

@@ -72,6 +72,15 @@ func ContainerPackages(release string) []string {
 	return out
 }
 
+// IncusPackages lists Debian packages that a virtual machine of Incus needs for its
+// host to run commands in it. Before trixie there is none, and of LXD's never.
+func IncusPackages(release string) []string {
+	if slices.Contains([]string{"buster", "bullseye", "bookworm"}, release) {
+		return nil
+	}
+	return []string{"incus-agent"}
+}
+
 // splitResolved says whether a release has systemd-resolved in a package of its
 // own.
 func splitResolved(release string) bool {

@@ -87,6 +87,11 @@ func (l *loading) build(top *yaml.Node, doc *document) *Definition {
 		def.Kernel = def.Kernel.On(def.Arch[0])
 	}
 	l.outputs(doc, def)
+	for _, o := range doc.Outputs {
+		if o.Format.Value == "incus-vm" && !slices.Contains(def.Boot.Firmware, "uefi") {
+			l.problem(o.Format.At, "output incus-vm starts by UEFI, and the image does not")
+		}
+	}
 	for _, t := range doc.Tests {
 		timeout := t.Timeout.Value
 		if t.Timeout.At == nil {

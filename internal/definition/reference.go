@@ -156,6 +156,7 @@ Clouds and hypervisors take these:
 | XenServer, XCP-ng | ` + "`xva`" + ` | ` + "`xe vm-import filename=`" + ` |
 | Xen | ` + "`xen`" + ` | ` + "`xl create NAME.xen.cfg`" + ` in the directory of its files |
 | Vagrant | ` + "`vagrant`" + ` | ` + "`vagrant box add --name web`" + `; log-ins need ` + "`users: [{name: vagrant, sudo: true, ssh-keys: [\"…\"]}]`" + ` with a public key that Vagrant has the other half of: its insecure one, or yours by ` + "`config.ssh.private_key_path`" + ` |
+| Incus, LXD | ` + "`incus`, `incus-vm`" + ` | ` + "`incus image import METADATA ROOT`" + `, the ` + "`.tar.xz`" + ` first; machines start by UEFI, and from trixie on have the agent that ` + "`incus exec`" + ` talks to |
 | systemd | ` + "`nspawn`" + ` | ` + "`machinectl import-tar`" + ` |
 | a network | ` + "`netboot`" + ` | all files into a directory of an HTTP server; iPXE runs ` + "`set base http://SERVER/DIRECTORY/`" + ` and ` + "`chain ${base}NAME.netboot.ipxe`" + `. Another loader gives the kernel ` + "`boot=live components ip=dhcp fetch=http://…/NAME.netboot.squashfs`" + ` |
 

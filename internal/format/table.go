@@ -39,5 +39,6 @@ var table = []Format{
 	{Name: "xva", About: "an appliance for XenServer and XCP-ng", Purpose: Machine, Files: []string{".xva"}, Options: []Option{Free, CPUs, Memory}, Packed: true, Arch: pc, Most: 64 << 40},
 	{Name: "xen", About: "a disk with kernel, initramfs and xl's configuration beside it, for guests of Xen", Purpose: Machine, Files: []string{".xen.raw", ".xen.vmlinuz", ".xen.initrd", ".xen.cfg"}, Options: []Option{Free, CPUs, Memory}, Arch: []string{"amd64"}},
 	{Name: "gce", About: "a disk to import into Google Compute Engine", Purpose: Machine, Files: []string{".gce.tar.gz"}, Options: []Option{Free}, Small: true, Packed: true},
+	{Name: "incus-vm", About: "a virtual machine for Incus and LXD: the disk, a qcow2, and metadata", Purpose: Machine, Files: []string{".incus-vm.qcow2", ".incus-vm.tar.xz"}, Options: []Option{Free, Compress, Expiry}, Compress: []string{"zlib", "zstd", "none"}, Tools: []string{xz}},
 	{Name: "openstack", About: "a disk image for OpenStack, a qcow2, and its properties for Glance", Purpose: Machine, Files: []string{".openstack.qcow2", ".openstack.json"}, Options: []Option{Free, Compress, Memory}, Compress: []string{"none", "zlib", "zstd"}},
 }

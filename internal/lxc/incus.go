@@ -15,6 +15,9 @@ type Incus struct {
 	Arch    string // Debian's name
 	Epoch   int64  // when it was made, in seconds since 1970
 	Expiry  int64  // seconds since 1970; 0 is never
+	// Unsigned is a machine's image whose loader no key of the firmware signed:
+	// instances of it are made without Secure Boot, or not at all.
+	Unsigned bool
 	// Templates are files that are written anew when a container is made, by
 	// path in the tree, with what they say then: see [InstanceName].
 	Templates []File
@@ -53,6 +56,9 @@ func (i Incus) Files() []File {
 		{"os", distro}, {"release", i.Release}, {"serial", serial}, {"variant", i.Name},
 	} {
 		fmt.Fprintf(&b, "  %s: %s\n", p[0], strconv.Quote(p[1]))
+	}
+	if i.Unsigned {
+		b.WriteString("  requirements.secureboot: \"false\"\n")
 	}
 	var templates []File
 	if len(i.Templates) > 0 {

@@ -100,14 +100,7 @@ func (w *worker) writeIncus(ctx context.Context, o Output, files []*artifact.Pen
 	if err := w.needInit(); err != nil {
 		return err
 	}
-	def := w.plan.Definition
-	meta := w.shelf(o, "meta")
-	for _, f := range (lxc.Incus{
-		Name: def.Name, Distro: def.Distro, Release: def.Release, Arch: w.chain.Arch, Epoch: w.plan.Lock.Epoch, Expiry: o.Expires(w.plan.Lock.Epoch),
-		Templates: lxc.Named(def.Hostname, lxc.InstanceName, func(path string) ([]byte, error) { return w.read(w.tree, path) }),
-	}).Files() {
-		meta.add(f.Path, f.Data)
-	}
+	meta := w.incusMeta(o, false)
 	archive := tree.Tree{}
 	if o.Type == "unified" {
 		var err error
@@ -128,6 +121,36 @@ func (w *worker) writeIncus(ctx context.Context, o Output, files []*artifact.Pen
 		return err
 	}
 	return w.squash(ctx, files[0], "zstd", t)
+}
+
+// incusMeta are the metadata of an image for Incus and LXD.
+func (w *worker) incusMeta(o Output, unsigned bool) *shelf {
+	def := w.plan.Definition
+	meta := w.shelf(o, "meta")
+	for _, f := range (lxc.Incus{
+		Name: def.Name, Distro: def.Distro, Release: def.Release, Arch: w.chain.Arch, Epoch: w.plan.Lock.Epoch, Expiry: o.Expires(w.plan.Lock.Epoch), Unsigned: unsigned,
+		Templates: lxc.Named(def.Hostname, lxc.InstanceName, func(path string) ([]byte, error) { return w.read(w.tree, path) }),
+	}).Files() {
+		meta.add(f.Path, f.Data)
+	}
+	return meta
+}
+
+// writeIncusMachine makes a virtual machine's image for Incus and LXD: a disk, and
+// metadata beside it.
+func (w *worker) writeIncusMachine(ctx context.Context, o Output, files []*artifact.Pending, t *ui.Task) error {
+	archive, err := w.incusMeta(o, !w.plan.Definition.Boot.Secure).over(tree.Tree{})
+	if err != nil {
+		return err
+	}
+	options, err := w.tarOptions("xz", t)
+	if err != nil {
+		return err
+	}
+	if err := artifact.WriteTar(ctx, files[1], archive, w.reader, options); err != nil {
+		return err
+	}
+	return w.writeDisk(ctx, o, files, t)
 }
 
 // below is a tree with all of another in one of its directories.

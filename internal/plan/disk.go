@@ -100,7 +100,7 @@ func (w *worker) createDisk(o Output, f *os.File, image *layout.Image) (disk.Ima
 	switch o.Format {
 	case "raw", "xen":
 		return disk.NewRaw(f, size)
-	case "qcow2", "openstack":
+	case "qcow2", "openstack", "incus-vm":
 		compression := map[string]qcow2.Compression{"": qcow2.None, "zlib": qcow2.Zlib, "zstd": qcow2.Zstd}[o.Compress]
 		return qcow2.Create(f, size, extents, qcow2.Options{Compression: compression})
 	case "vmdk":

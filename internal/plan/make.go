@@ -156,6 +156,9 @@ func MachinePackages(def *definition.Definition, arch string) ([]string, error) 
 		return nil, err
 	}
 	packages, err := boot.Packages(boot.PackageRequest{Arch: arch, Release: def.Release, Firmware: def.Boot.Firmware, Secure: def.Boot.Secure, Kernel: def.Kernel.On(arch).Package})
+	if slices.ContainsFunc(def.Outputs, func(o definition.Output) bool { return o.Format == "incus-vm" }) {
+		packages = append(packages, boot.IncusPackages(def.Release)...)
+	}
 	return append(packages, l.Packages()...), err
 }
 

@@ -105,6 +105,8 @@ func (w *worker) writer(name string) writer {
 		return w.writeXen
 	case "netboot":
 		return w.writeNetboot
+	case "incus-vm":
+		return w.writeIncusMachine
 	case "lxc":
 		return w.writeLXC
 	case "incus":

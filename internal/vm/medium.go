@@ -18,10 +18,11 @@ const (
 	NVMe     Medium = "nvme"   // a disk as metal has it
 	PVSCSI   Medium = "pvscsi" // a disk on VMware's own controller
 	SAS      Medium = "sas"    // a disk on VMware's LSI Logic SAS
+	SCSI     Medium = "scsi"   // a disk on virtio's SCSI, as Incus and clouds have it
 )
 
 // Media are all of them.
-func Media() []Medium { return []Medium{HardDisk, CD, USB, SATA, IDE, NVMe, PVSCSI, SAS} }
+func Media() []Medium { return []Medium{HardDisk, CD, USB, SATA, IDE, NVMe, PVSCSI, SAS, SCSI} }
 
 func (m Medium) known() bool { return slices.Contains(Media(), m) }
 
@@ -47,6 +48,8 @@ func (m Medium) devices(i int, drive string) []string {
 		return on("pvscsi", "scsi-hd")
 	case SAS:
 		return on("mptsas1068", "scsi-hd")
+	case SCSI:
+		return on("virtio-scsi-pci", "scsi-hd")
 	case HardDisk:
 	}
 	return []string{"virtio-blk-pci,drive=" + drive}
