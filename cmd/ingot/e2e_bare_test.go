@@ -200,7 +200,8 @@ const nspawnScript = `set -eu
 dir=$1/root
 mkdir "$dir"
 zstd -dc "$2" | tar -C "$dir" --numeric-owner --xattrs --xattrs-include='*' -xp
-systemd-nspawn --quiet --register=no --keep-unit --private-network --directory="$dir" --boot --console=pipe >"$1/console" 2>&1 </dev/null & pid=$!
+# The console of a system is a terminal, or nobody is asked to log in there.
+script --quiet --flush --command "exec systemd-nspawn --quiet --register=no --keep-unit --private-network --directory='$dir' --boot --console=interactive" "$1/console" >/dev/null 2>&1 </dev/null & pid=$!
 trap 'kill $pid' EXIT
 n=0
 until grep -q 'login:' "$1/console"; do n=$((n+1)); [ $n -lt 1200 ] || { cat "$1/console"; exit 1; }; sleep 0.1; done
@@ -218,7 +219,5 @@ func (c *court) nspawn(t *testing.T, archive string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { removeAll(t, dir) })
-	if got := judge.Run(t, "unshare", "--mount", "--propagation", "private", "sh", "-c", nspawnScript, "sh", dir, archive); !strings.Contains(got, "login:") {
-		t.Errorf("it says %s", got)
-	}
+	judge.Run(t, "unshare", "--mount", "--propagation", "private", "sh", "-c", nspawnScript, "sh", dir, archive)
 }
