@@ -1,5 +1,7 @@
 package blockdevice
 
+import "slices"
+
 // leastGap is the room behind an MBR that a BIOS' boot loader needs, in bytes.
 const leastGap = mib - 512
 
@@ -82,6 +84,27 @@ func (c *Config) Unreadable() *Problem {
 	}
 	if v, ok := m.FS.Device.(*LV); ok && v.Type == Thin {
 		q := fault(&v.Header, "", "/boot lies on a thin volume, which GRUB cannot read: give /boot a partition or a linear volume")
+		return &q
+	}
+	return nil
+}
+
+// Unkept says why a running system would not look after boot entries on the EFI system
+// partition, or nil: bootctl and kernel-install look for it at these places.
+func (c *Config) Unkept() *Problem {
+	fs := c.ESP()
+	if fs == nil {
+		return nil // which is said elsewhere
+	}
+	places := []string{"/efi", "/boot/efi", "/boot"}
+	if m := fs.Mount; m == nil || m.Fstab == nil {
+		q := fault(&fs.Header, "", "systemd-boot has its kernels there, and nothing mounts it, so that no update of a kernel would reach it: mount it at /boot/efi or /efi, with fstab")
+		return &q
+	} else if !slices.Contains(places, m.Point) {
+		q := fault(&m.Header, "mount_point", "systemd-boot has its kernels there, and %s is not where updates of kernels look: mount it at /boot/efi or /efi", m.Point)
+		return &q
+	} else if m.Point == "/boot" {
+		q := fault(&m.Header, "mount_point", "dpkg cannot keep kernels on a vfat, and /boot is where they lie: mount it at /boot/efi or /efi")
 		return &q
 	}
 	return nil

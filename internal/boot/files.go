@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -10,12 +11,14 @@ import (
 // Params are what a tree's boot files depend on.
 type Params struct {
 	Arch      string
+	Loader    string // one of the loaders' names; "" is [GRUB]
 	Places    Places
 	Grows     bool     // whether systemd-repart makes the root's partition larger
 	Kernels   []Kernel // newest first; at least one
 	Console   string   // "ttyS0"; "" is the architecture's; "tty0" is the screen alone
 	Arguments []string // of the kernel, besides root and consoles
 	Title     string   // of the menu's first entry: "Debian GNU/Linux 12"
+	ID        string   // of the distribution: "debian" (os-release(5))
 	Timeout   int      // seconds that the menu waits
 }
 
@@ -26,23 +29,40 @@ func Files(p Params) ([]File, error) {
 		return nil, err
 	}
 	if len(p.Kernels) == 0 {
-		return nil, fmt.Errorf("boot: the tree has no kernel (/boot/vmlinuz-*)")
+		return nil, errNoKernel
 	}
-	args, err := p.arguments()
+	out, err := p.loaderFiles()
 	if err != nil {
 		return nil, err
 	}
-	out := append([]File{
-		dir("boot/grub"),
-		file("boot/grub/grub.cfg", p.grubConfig(args)),
-		dir("etc/default"),
-		dir("etc/default/grub.d"),
-		file("etc/default/grub.d/50-ingot.cfg", p.grubDefaults(args)),
-	}, systemFiles()...)
+	out = append(out, systemFiles()...)
 	if p.Grows {
 		out = append(out, dir("etc/repart.d"), file("etc/repart.d/50-root.conf", repartRoot))
 	}
 	return out, nil
+}
+
+var errNoKernel = errors.New("boot: the tree has no kernel (/boot/vmlinuz-*)")
+
+// loaderFiles are the files of one loader.
+func (p Params) loaderFiles() ([]File, error) {
+	switch p.Loader {
+	case SDBoot:
+		return p.kernelInstall(bls)
+	case "", GRUB:
+		args, err := p.arguments()
+		if err != nil {
+			return nil, err
+		}
+		return []File{
+			dir("boot/grub"),
+			file("boot/grub/grub.cfg", p.grubConfig(args)),
+			dir("etc/default"),
+			dir("etc/default/grub.d"),
+			file("etc/default/grub.d/50-ingot.cfg", p.grubDefaults(args)),
+		}, nil
+	}
+	return nil, fmt.Errorf("boot: no loader is called %q", p.Loader)
 }
 
 // file, dir and link are root's, with the usual permissions.
@@ -115,8 +135,8 @@ func (p Params) serialUnit() int {
 	return int(n[0] - '0')
 }
 
-// arguments are the kernel's, quoted as GRUB's language wants it.
-func (p Params) arguments() (string, error) {
+// words are the kernel's arguments, besides root.
+func (p Params) words() ([]string, error) {
 	args := []string{"console=tty0"}
 	if c := p.console(); strings.HasPrefix(c, "ttyS") || strings.HasPrefix(c, "ttyAMA") {
 		args = append(args, "console="+c+",115200")
@@ -124,13 +144,21 @@ func (p Params) arguments() (string, error) {
 		args = append(args, "console="+c)
 	}
 	args = append(args, p.Arguments...)
-	for i, a := range args {
+	for _, a := range args {
 		if a == "" || strings.ContainsFunc(a, func(r rune) bool { return r < ' ' || r == 0x7F }) {
-			return "", fmt.Errorf("kernel argument %q is empty or has a control character", a)
+			return nil, fmt.Errorf("kernel argument %q is empty or has a control character", a)
 		}
-		args[i] = quote(a)
 	}
-	return strings.Join(args, " "), nil
+	return args, nil
+}
+
+// arguments are the kernel's, quoted as GRUB's language wants it.
+func (p Params) arguments() (string, error) {
+	words, err := p.words()
+	for i, w := range words {
+		words[i] = quote(w)
+	}
+	return strings.Join(words, " "), err
 }
 
 // quote makes a word of anything, for GRUB's language as for a shell.

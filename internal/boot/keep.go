@@ -7,7 +7,7 @@ import (
 	"ingot/internal/fat"
 )
 
-// kept is a Loader in the form that a cache keeps.
+// kept is a GRUB in the form that a cache keeps.
 type kept struct {
 	BootImage, CD, Core []byte
 	ESP                 []fat.File
@@ -26,6 +26,6 @@ func (l *Loader) GobDecode(data []byte) error {
 	if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&k); err != nil {
 		return err
 	}
-	*l = Loader{k.BootImage, k.CD, k.Core, k.ESP}
+	*l = Loader{bootImage: k.BootImage, cd: k.CD, core: k.Core, esp: k.ESP}
 	return nil
 }

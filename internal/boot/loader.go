@@ -24,18 +24,26 @@ type Tools interface {
 // LoaderOptions say which loader is made.
 type LoaderOptions struct {
 	Arch     string
+	Loader   string   `json:",omitempty"` // one of the loaders' names; "" is [GRUB], the one that is made here
 	Firmware []string // "bios", "uefi"; none is all that the architecture has
 	Places   Places
 	Secure   bool // the UEFI programs come from elsewhere: [Loader.Secure]
 	Live     bool // for a medium, CD or stick, in place of a disk: Places say nothing
 }
 
-// A Loader is GRUB's images, not yet tied to a place on a disk.
+// The loaders, by the names that definitions have for them.
+const (
+	GRUB   = "grub"
+	SDBoot = "systemd-boot"
+)
+
+// A Loader is a boot loader's images, not yet tied to a place on a disk.
 type Loader struct {
 	bootImage []byte     // boot.img, or nil without BIOS
 	cd        []byte     // cdboot.img, of a medium's
 	core      []byte     // core.img
 	esp       []fat.File // what the EFI system partition holds; nil without UEFI
+	room      int64      // bytes that should be free there
 }
 
 // modules are what grub.cfg may ask for: ours, and the ones that Debian's
@@ -175,3 +183,7 @@ func (l Loader) At(offset int64) (code, core []byte) {
 
 // ESP is what the EFI system partition holds; nothing without UEFI.
 func (l Loader) ESP() []fat.File { return l.esp }
+
+// Room is how many bytes of the EFI system partition should be free for what an update
+// brings.
+func (l Loader) Room() int64 { return l.room }

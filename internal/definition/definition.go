@@ -190,8 +190,9 @@ func defaultConsole(arch string) string {
 // Boot says how a bootable output starts.
 type Boot struct {
 	Firmware []string // "bios", "uefi"
-	Loader   string   // "grub"
+	Loader   string   // "grub", "systemd-boot"
 	Secure   bool
+	Timeout  int `json:"-"` // seconds that the menu waits; it chooses no packages
 }
 
 // A Test is run in the booted image by "ingot build --test".

@@ -145,9 +145,10 @@ func (k *kernelDoc) short(d *decoder, n *yaml.Node) {
 }
 
 type bootDoc struct {
-	Firmware []text[firmware] `yaml:"firmware" jsonschema:"minItems=1" default:"[bios, uefi]" doc:"Which firmware starts the image: bios, uefi or both from the same file."`
-	Loader   text[loader]     `yaml:"loader" default:"grub" doc:"The boot loader."`
+	Firmware []text[firmware] `yaml:"firmware" jsonschema:"minItems=1" default:"[bios, uefi], as far as the layout and the loader start by them" doc:"Which firmware starts the image: bios, uefi or both from the same file."`
+	Loader   text[loader]     `yaml:"loader" default:"grub" doc:"The boot loader of disks. grub starts by BIOS and by UEFI and reads kernels where the distribution puts them, in /boot. systemd-boot starts by UEFI; kernels lie on the EFI system partition too, with an entry each, and kernel-install looks after them when the image's own updates bring new ones (releases since bookworm)."`
 	Secure   toggle           `yaml:"secure" default:"false" doc:"Whether the image starts under Secure Boot, with shim and GRUB as the distribution signed them. Without Secure Boot it starts as well."`
+	Timeout  span             `yaml:"timeout" default:"no time: the first entry starts at once" doc:"How long the boot menu waits for somebody, such as 5s: whole seconds, up to 900s."`
 }
 
 type layoutDoc struct {

@@ -61,7 +61,7 @@ func (l *loading) layout(doc *document, def *Definition) {
 		def.Layout.Text = ""
 	}
 	var firmware, starts []string
-	if doc.Boot.Firmware != nil {
+	if doc.Boot.Firmware != nil || loaderFirmware(def.Boot.Loader) != nil {
 		firmware = def.Boot.Firmware
 	}
 	for _, arch := range def.Arch {
@@ -78,8 +78,12 @@ func (l *loading) layout(doc *document, def *Definition) {
 				def.Warnings = append(def.Warnings, fmt.Sprintf("%s:%d:%d: %s", l.origin[node].show, node.Line, node.Column, layoutMessage(w)))
 			}
 		}
-		if why := c.Unreadable(); why != nil {
+		if why := c.Unreadable(); why != nil && def.Boot.Loader == "grub" {
 			l.problem(why.At, "%s", layoutMessage(*why))
+			return
+		}
+		if why := c.Unkept(); why != nil && def.Boot.Loader == "systemd-boot" && doc.boots() {
+			l.problem(at(why.At, n), "%s", layoutMessage(*why))
 			return
 		}
 		starts = append(starts, c.Firmware()...)

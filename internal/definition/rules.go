@@ -303,9 +303,9 @@ var consoleRule = rule{
 var firmwareRule = rule{what: "a firmware", values: []string{"bios", "uefi"}, other: map[string]string{"efi": "uefi", "legacy": "bios", "BIOS": "bios", "UEFI": "uefi"}}
 
 var loaderRule = rule{
-	what: "a boot loader", values: []string{"grub"},
-	later: []string{"systemd-boot", "uki", "syslinux", "extlinux"},
-	other: map[string]string{"grub2": "grub", "grub-pc": "grub", "grub-efi": "grub"},
+	what: "a boot loader", values: []string{"grub", "systemd-boot"},
+	later: []string{"uki", "syslinux", "extlinux"},
+	other: map[string]string{"grub2": "grub", "grub-pc": "grub", "grub-efi": "grub", "sd-boot": "systemd-boot", "gummiboot": "systemd-boot", "bootctl": "systemd-boot"},
 }
 
 var formatRule = rule{

@@ -101,7 +101,10 @@ func (b *builder) needs() (blockdevice.Needs, error) {
 			}
 			need := max(int64(4<<20), fs.Free)
 			for _, f := range files {
-				need += int64(len(f.Data)) * 5 / 4 // room for an update of the largest
+				need += f.Len() * 5 / 4 // room for an update of the largest
+			}
+			if fs == b.ESP() {
+				need += b.Loader.Room()
 			}
 			b.files[fs], needs[fs.Name] = files, need
 		case "swap":
@@ -134,7 +137,7 @@ func (b *builder) written(v *blockdevice.LV) int64 {
 	for fs, files := range b.files {
 		if fs.Device == blockdevice.Node(v) {
 			for _, f := range files {
-				n += int64(len(f.Data)) + chunk
+				n += f.Len() + chunk
 			}
 		}
 	}

@@ -23,11 +23,7 @@ func (w *worker) writeDisk(ctx context.Context, o Output, files []*artifact.Pend
 	if err != nil {
 		return err
 	}
-	places, err := l.Places()
-	if err != nil {
-		return err
-	}
-	loader, err := w.loader(ctx, places)
+	loader, err := w.loader(ctx, l)
 	if err != nil {
 		return err
 	}

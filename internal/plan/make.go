@@ -151,7 +151,7 @@ func MachinePackages(def *definition.Definition, arch string) ([]string, error) 
 	if err != nil {
 		return nil, err
 	}
-	packages, err := boot.Packages(boot.PackageRequest{Arch: arch, Release: def.Release, Firmware: def.Boot.Firmware, Secure: def.Boot.Secure, Kernel: def.Kernel.On(arch).Package})
+	packages, err := boot.Packages(boot.PackageRequest{Arch: arch, Release: def.Release, Firmware: def.Boot.Firmware, Loader: def.Boot.Loader, Secure: def.Boot.Secure, Kernel: def.Kernel.On(arch).Package})
 	return append(packages, l.Packages()...), err
 }
 
@@ -183,7 +183,7 @@ func ToolPackages(def *definition.Definition) ([]string, error) {
 			continue
 		}
 		for _, arch := range def.Arch {
-			tools, err := packages(arch, firmware, def.Boot.Secure)
+			tools, err := packages(boot.LoaderOptions{Arch: arch, Loader: def.Boot.Loader, Firmware: firmware, Secure: def.Boot.Secure})
 			if err != nil {
 				return nil, err
 			}

@@ -16,6 +16,7 @@ import (
 	"ingot/internal/boot"
 	"ingot/internal/distro"
 	"ingot/internal/fault"
+	"ingot/internal/layout"
 	"ingot/internal/sandbox"
 	"ingot/internal/supply"
 	"ingot/internal/tree"
@@ -186,26 +187,44 @@ func find(ctx context.Context, box *sandbox.Box, name string) (string, error) {
 }
 
 // loader makes the boot loader of a chain for a disk.
-func (w *worker) loader(ctx context.Context, places boot.Places) (boot.Loader, error) {
-	b := w.plan.Definition.Boot
-	l, err := w.ownLoader(ctx, boot.LoaderOptions{Arch: w.chain.Arch, Firmware: b.Firmware, Places: places, Secure: b.Secure})
-	if err != nil || !b.Secure {
-		return l, err
+func (w *worker) loader(ctx context.Context, l layout.Resolved) (boot.Loader, error) {
+	params, err := w.params(l, w.tree)
+	if err != nil {
+		return boot.Loader{}, err
 	}
-	return l.Secure(boot.Signed{
-		Arch: w.chain.Arch, Places: places,
+	b := w.plan.Definition.Boot
+	if b.Loader == boot.SDBoot {
+		return boot.SystemdBoot(params, contents{w})
+	}
+	own, err := w.ownLoader(ctx, boot.LoaderOptions{Arch: w.chain.Arch, Firmware: b.Firmware, Places: params.Places, Secure: b.Secure})
+	if err != nil || !b.Secure {
+		return own, err
+	}
+	return own.Secure(boot.Signed{
+		Arch: w.chain.Arch, Places: params.Places,
 		Read: func(path string) ([]byte, error) {
-			e, ok := w.tree.Lookup(path)
-			if !ok || e.Kind != tree.File || e.Content.Size > maxLoader {
-				return nil, fault.Newf(fault.Failed, "the image has no /%s", path).WithHint("Secure Boot needs it: the packages shim-signed and grub-efi-*-signed bring such files")
-			}
-			content, err := w.reader.Content(e.Content)
+			r, err := contents{w}.Open(path)
 			if err != nil {
 				return nil, err
 			}
-			return io.ReadAll(content)
+			if r.Size() > maxLoader {
+				return nil, fault.Newf(fault.Failed, "/%s of the image is too large for a boot loader", path)
+			}
+			return io.ReadAll(r)
 		},
 	})
+}
+
+// contents are a worker's tree, for boot loaders that come from it.
+type contents struct{ w *worker }
+
+// Open gives what a file of the tree holds.
+func (c contents) Open(path string) (*io.SectionReader, error) {
+	e, ok := c.w.tree.Lookup(path)
+	if !ok || e.Kind != tree.File {
+		return nil, fault.Newf(fault.Failed, "the image has no file /%s", path).WithHint("the boot loader needs it: grub needs what shim-signed and grub-efi-*-signed bring for Secure Boot, systemd-boot the package systemd-boot-efi")
+	}
+	return c.w.reader.Content(e.Content)
 }
 
 // maxLoader bounds a UEFI program, in bytes: Debian's have 1 to 3 MB.
