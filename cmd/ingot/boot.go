@@ -23,6 +23,7 @@ type bootFlags struct {
 	timeout  time.Duration
 	expect   []string
 	run      []string
+	then     []string
 	console  bool
 	ssh      bool
 	network  bool
@@ -44,7 +45,8 @@ ingot.yaml, by default the one here) the first artifact that boots is built
 first.
 
 --run runs a command in the machine as root, without keys, passwords or network,
-in any image with systemd 252 or newer; all of them must exit 0. --console joins
+in any image with systemd 252 or newer; all of them must exit 0. --then restarts
+the machine, with its disk as those commands left it, and runs more. --console joins
 its serial console with the terminal (Ctrl-A x ends it), --ssh opens a root shell
 by SSH with a key made for this run. No account of an image can log in unless
 its definition gives a password hash or a key; --run and --ssh need neither.`,
@@ -64,16 +66,18 @@ its definition gives a password hash or a key; --run and --ssh need neither.`,
 	fl.DurationVar(&f.timeout, "timeout", vm.DefaultTimeout, "how long the boot, and each command, may take")
 	fl.StringArrayVar(&f.expect, "expect", nil, "wait for a line of the console that matches; may be repeated")
 	fl.StringArrayVar(&f.run, "run", nil, "run a shell command in the machine; may be repeated")
+	fl.StringArrayVar(&f.then, "then", nil, "restart the machine after the commands of --run, then run a shell command; may be repeated")
 	fl.BoolVar(&f.console, "console", false, "join the serial console with this terminal")
 	fl.BoolVar(&f.ssh, "ssh", false, "open a root shell by SSH")
 	fl.BoolVar(&f.network, "network", false, "let the machine reach what this one does (--console and --ssh do)")
 	fl.Var(&f.memory, "memory", "its memory, such as 512MiB")
 	fl.IntVar(&f.cpus, "cpus", vm.DefaultCPUs, "its processors")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object")
-	for _, other := range []string{"ssh", "run", "expect", "json"} {
+	for _, other := range []string{"ssh", "run", "then", "expect", "json"} {
 		cmd.MarkFlagsMutuallyExclusive("console", other)
 	}
 	cmd.MarkFlagsMutuallyExclusive("ssh", "json")
+	cmd.MarkFlagsMutuallyExclusive("ssh", "then")
 	return cmd
 }
 
@@ -145,11 +149,11 @@ type bootResult struct {
 	Seconds  float64     `json:"seconds"`
 }
 
-// prove waits for evidence and runs the commands, all of them even if one fails.
+// prove waits for evidence and runs the commands.
 func (f *bootFlags) prove(ctx context.Context, m *vm.Machine, e vm.Evidence, r *bootResult) error {
 	wait, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	commands := len(f.run) > 0 || f.ssh
+	commands := len(f.run)+len(f.then) > 0 || f.ssh
 	if len(f.expect) > 0 || !commands {
 		proof, err := m.Wait(wait, e)
 		if err != nil {
@@ -165,11 +169,32 @@ func (f *bootFlags) prove(ctx context.Context, m *vm.Machine, e vm.Evidence, r *
 		r.State = state
 	}
 	r.Booted = true
-	var failed []string
-	for _, command := range f.run {
+	failed, err := f.commands(ctx, m, f.run, r)
+	if err != nil {
+		return err
+	}
+	if len(f.then) > 0 && len(failed) == 0 {
+		again, cancel := context.WithTimeout(ctx, f.timeout)
+		defer cancel()
+		if r.State, err = m.Restart(again); err != nil {
+			return err
+		}
+		if failed, err = f.commands(ctx, m, f.then, r); err != nil {
+			return err
+		}
+	}
+	if len(failed) > 0 {
+		return fault.Newf(fault.Health, "in %s: %s", filepath.Base(r.Artifact), strings.Join(failed, ", "))
+	}
+	return nil
+}
+
+// commands runs commands, all of them even if one fails, and says which did.
+func (f *bootFlags) commands(ctx context.Context, m *vm.Machine, list []string, r *bootResult) (failed []string, err error) {
+	for _, command := range list {
 		result, err := m.Run(ctx, command, f.timeout)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		switch {
 		case result.TimedOut:
@@ -182,10 +207,7 @@ func (f *bootFlags) prove(ctx context.Context, m *vm.Machine, e vm.Evidence, r *
 		}
 		r.Commands = append(r.Commands, result)
 	}
-	if len(failed) > 0 {
-		return fault.Newf(fault.Health, "in %s: %s", filepath.Base(r.Artifact), strings.Join(failed, ", "))
-	}
-	return nil
+	return failed, nil
 }
 
 // print says the result: commands' output alone where there are commands.
@@ -202,7 +224,7 @@ func (f *bootFlags) print(cmd *cobra.Command, m *vm.Machine, r *bootResult, fail
 			return fmt.Errorf("cannot write the result: %w", err)
 		}
 	}
-	if r.Evidence != nil && failure == nil && len(f.run) == 0 {
+	if r.Evidence != nil && failure == nil && len(r.Commands) == 0 {
 		if _, err := fmt.Fprintf(out, "%s booted in %.1f s (%s, %s): %s\n",
 			filepath.Base(r.Artifact), r.Seconds, r.Firmware, r.Accel, r.Evidence.Line); err != nil {
 			return fmt.Errorf("cannot write the result: %w", err)
@@ -214,7 +236,7 @@ func (f *bootFlags) print(cmd *cobra.Command, m *vm.Machine, r *bootResult, fail
 func (f *bootFlags) spec(path string) vm.Spec {
 	s := vm.Spec{
 		Disk: vm.Disk{Path: path, As: vm.Medium(f.as)}, Firmware: vm.Firmware(f.firmware),
-		Memory: int64(f.memory), CPUs: f.cpus, Agent: len(f.run) > 0 || f.ssh,
+		Memory: int64(f.memory), CPUs: f.cpus, Agent: len(f.run)+len(f.then) > 0 || f.ssh,
 	}
 	if f.network || f.console || f.ssh {
 		s.Network = vm.NAT

@@ -198,6 +198,9 @@ func (m *Machine) event(name string, data json.RawMessage) {
 	switch name {
 	case "RESET":
 		m.resets.Add(1)
+		if m.agent != nil {
+			m.agent.change(func() {}) // who waits looks
+		}
 	case "VSERPORT_CHANGE":
 		if m.agent != nil {
 			m.agent.portChanged(data)
@@ -419,6 +422,28 @@ func (m *Machine) Ready(ctx context.Context) (state string, err error) {
 		return state, m.unhealthy("systemd is %q, with jobs:\n%s", state, strings.TrimSpace(jobs.Output))
 	}
 	return state, nil
+}
+
+// Restart has the guest restart and waits until it is up again: its state, and its errors,
+// are those of [Machine.Ready]. What it wrote to its disks is there.
+func (m *Machine) Restart(ctx context.Context) (state string, err error) {
+	if m.agent == nil {
+		return "", errors.New("the machine was started without an agent")
+	}
+	before := m.resets.Load()
+	// The guest takes the agent down while the command runs, or right after it.
+	r, err := m.agent.run(ctx, "systemctl reboot", grace)
+	if err == nil && r.Exit != 0 {
+		return "", m.unhealthy("it does not restart: %s", strings.TrimSpace(r.Output))
+	}
+	if err != nil && !errors.Is(err, errAgentLost) {
+		return "", m.unhealthy("%w", err)
+	}
+	if err := m.agent.await(ctx, func() bool { return m.resets.Load() > before }); err != nil {
+		return "", m.expired(ctx, "it restarted")
+	}
+	m.out.forget()
+	return m.Ready(ctx)
 }
 
 func (m *Machine) noAgent() error {
