@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"ingot/internal/fault"
+	"ingot/internal/input"
+	"ingot/internal/pe"
 	"ingot/internal/ui"
 	"ingot/internal/vm"
 )
@@ -19,6 +21,7 @@ import (
 // bootFlags are those of "ingot boot".
 type bootFlags struct {
 	firmware string
+	trust    string
 	as       string
 	timeout  time.Duration
 	expect   []string
@@ -62,6 +65,7 @@ its definition gives a password hash or a key; --run and --ssh need neither.`,
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.firmware, "firmware", "bios", "what starts the machine: bios, uefi, or secure: UEFI that starts only what is signed")
+	fl.StringVar(&f.trust, "trust", "", "with --firmware secure: the file of a certificate to trust in place of Microsoft's")
 	fl.StringVar(&f.as, "as", "", "what the machine takes it for: disk, cd or usb (default: cd for an iso, disk for all else)")
 	fl.DurationVar(&f.timeout, "timeout", vm.DefaultTimeout, "how long the boot, and each command, may take")
 	fl.StringArrayVar(&f.expect, "expect", nil, "wait for a line of the console that matches; may be repeated")
@@ -92,6 +96,11 @@ func (f *bootFlags) boot(cmd *cobra.Command, path string) (err error) {
 		}
 	}
 	spec := f.spec(path)
+	if f.trust != "" {
+		if spec.Trust, err = readCertificate(f.trust); err != nil {
+			return err
+		}
+	}
 	progress, err := newProgress(cmd)
 	if err != nil {
 		return err
@@ -249,6 +258,22 @@ func (f *bootFlags) spec(path string) vm.Spec {
 		s.Cache = filepath.Join(cache, "vm")
 	}
 	return s
+}
+
+// maxCertificate bounds a certificate's file, in bytes.
+const maxCertificate = 1 << 20
+
+// readCertificate reads a certificate, PEM or DER, and gives its DER form.
+func readCertificate(path string) ([]byte, error) {
+	data, err := input.Read(path, maxCertificate)
+	if err != nil {
+		return nil, fault.Newf(fault.Usage, "cannot read the certificate %s: %w", path, err)
+	}
+	c, err := pe.ParseCertificate(data)
+	if err != nil {
+		return nil, fault.Newf(fault.Usage, "%s: %w", path, err)
+	}
+	return c.Raw, nil
 }
 
 func (f *bootFlags) evidence() (vm.Evidence, error) {

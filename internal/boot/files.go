@@ -19,6 +19,9 @@ type Params struct {
 	Arguments []string // of the kernel, besides root and consoles
 	Title     string   // of the menu's first entry: "Debian GNU/Linux 12"
 	ID        string   // of the distribution: "debian" (os-release(5))
+	Release   string   // all that the distribution says of itself (os-release(5))
+	Ukify     bool     // whether the tree can make unified kernel images
+	Signed    bool     // whether what starts has signatures by a key of the user's
 	Timeout   int      // seconds that the menu waits
 }
 
@@ -49,6 +52,8 @@ func (p Params) loaderFiles() ([]File, error) {
 	switch p.Loader {
 	case SDBoot:
 		return p.kernelInstall(bls)
+	case UnifiedKernel:
+		return p.kernelInstall(p.ukiInstall())
 	case "", GRUB:
 		args, err := p.arguments()
 		if err != nil {

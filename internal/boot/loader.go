@@ -33,8 +33,9 @@ type LoaderOptions struct {
 
 // The loaders, by the names that definitions have for them.
 const (
-	GRUB   = "grub"
-	SDBoot = "systemd-boot"
+	GRUB          = "grub"
+	SDBoot        = "systemd-boot"
+	UnifiedKernel = "uki"
 )
 
 // A Loader is a boot loader's images, not yet tied to a place on a disk.

@@ -13,6 +13,7 @@ type PackageRequest struct {
 	Firmware []string
 	Loader   string // one of the loaders' names; "" is [GRUB]
 	Secure   bool   // shim and GRUB as the distribution signed them
+	Signed   bool   // by a key of the user's
 	Kernel   string // package; "" is the smallest that drives virtual machines
 }
 
@@ -45,8 +46,12 @@ func Packages(r PackageRequest) ([]string, error) {
 	if grub {
 		out = append(out, "grub2-common")
 	}
-	if r.Loader == SDBoot {
-		out = append(out, "systemd-boot")
+	if r.Loader == SDBoot || r.Loader == UnifiedKernel {
+		if r.Signed {
+			out = append(out, "systemd-boot-efi") // bootctl would put a newer one, without our signature, in its place
+		} else {
+			out = append(out, "systemd-boot")
+		}
 	}
 	if splitResolved(r.Release) {
 		out = append(out, "systemd-resolved")

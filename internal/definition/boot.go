@@ -1,6 +1,7 @@
 package definition
 
 import (
+	"path"
 	"slices"
 	"strings"
 	"time"
@@ -11,11 +12,14 @@ const maxMenu = 900 * time.Second
 
 // loaderFirmware is what a loader starts by; nothing is whatever the layout does.
 func loaderFirmware(loader string) []string {
-	if loader == "systemd-boot" {
+	if onESP(loader) {
 		return []string{"uefi"}
 	}
 	return nil
 }
+
+// onESP says whether a loader reads kernels from the EFI system partition.
+func onESP(loader string) bool { return loader == "systemd-boot" || loader == "uki" }
 
 // boot reads how the image starts, before the layout is held against it.
 func (l *loading) boot(doc *document, def *Definition) {
@@ -39,11 +43,28 @@ func (l *loading) boot(doc *document, def *Definition) {
 		}
 		def.Boot.Timeout = int(b.Timeout.Value / time.Second)
 	}
-	if def.Boot.Loader == "systemd-boot" && slices.Contains([]string{"bullseye", "oldoldstable"}, def.Release) {
-		l.problem(b.Loader.At, "loader systemd-boot has no package in %s that looks after it when kernels are updated: bookworm is the first release with one", def.Release)
+	if onESP(def.Boot.Loader) && slices.Contains([]string{"bullseye", "oldoldstable"}, def.Release) {
+		l.problem(b.Loader.At, "loader %s has no package in %s that looks after it when kernels are updated: bookworm is the first release with one", def.Boot.Loader, def.Release)
 	}
+	l.sign(doc, def)
 	if def.Boot.Secure && def.Boot.Loader != "grub" {
-		l.problem(b.Secure.At, "secure is shim and GRUB as the distribution signed them, and loader is %s", def.Boot.Loader)
+		l.problem(b.Secure.At, "secure is shim and GRUB as the distribution signed them, and loader is %s; sign has uki start under Secure Boot, with a key of your own", def.Boot.Loader)
+	}
+}
+
+// sign reads whose signature what starts is to have.
+func (l *loading) sign(doc *document, def *Definition) {
+	s := doc.Boot.Sign
+	if s.At == nil {
+		return
+	}
+	if def.Boot.Loader != "uki" {
+		l.problem(s.At, "sign needs loader uki: a signature is of all that starts, and loader %s reads more than one file", def.Boot.Loader)
+	}
+	def.Boot.Sign, def.Boot.Signed = &Sign{Key: s.Key.Value}, true
+	def.Boot.Sign.Certificate, _ = l.named("certificate", s.Certificate, false)
+	if src := l.origin[s.Key.At]; src != nil && !path.IsAbs(s.Key.Value) && s.Key.Value != "" {
+		def.Boot.Sign.Key = beside(src, s.Key.Value)
 	}
 }
 

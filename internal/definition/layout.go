@@ -82,7 +82,7 @@ func (l *loading) layout(doc *document, def *Definition) {
 			l.problem(why.At, "%s", layoutMessage(*why))
 			return
 		}
-		if why := c.Unkept(); why != nil && def.Boot.Loader == "systemd-boot" && doc.boots() {
+		if why := c.Unkept(); why != nil && onESP(def.Boot.Loader) && doc.boots() {
 			l.problem(at(why.At, n), "%s", layoutMessage(*why))
 			return
 		}

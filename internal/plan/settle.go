@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"errors"
+	"io/fs"
 	"path"
 	"strings"
 
@@ -168,9 +170,15 @@ func (w *worker) params(l layout.Resolved, t tree.Tree) (boot.Params, error) {
 	}
 	def := w.plan.Definition
 	k := def.Kernel.On(w.chain.Arch)
+	release, err := w.read(t, "usr/lib/os-release")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return boot.Params{}, err
+	}
+	_, ukify := t.Lookup(boot.UkifyPath)
 	return boot.Params{
 		Arch: w.chain.Arch, Loader: def.Boot.Loader, Places: places, Grows: l.Grows(), Kernels: boot.Kernels(t), Console: k.Console, Arguments: k.Arguments,
 		Title: w.osRelease(t, "PRETTY_NAME"), ID: w.osRelease(t, "ID"), Timeout: def.Boot.Timeout,
+		Release: string(release), Ukify: ukify, Signed: def.Boot.Signed,
 	}, nil
 }
 

@@ -193,8 +193,15 @@ func (w *worker) loader(ctx context.Context, l layout.Resolved) (boot.Loader, er
 		return boot.Loader{}, err
 	}
 	b := w.plan.Definition.Boot
-	if b.Loader == boot.SDBoot {
+	switch b.Loader {
+	case boot.SDBoot:
 		return boot.SystemdBoot(params, contents{w})
+	case boot.UnifiedKernel:
+		signer, err := w.plan.signer()
+		if err != nil {
+			return boot.Loader{}, err
+		}
+		return boot.UKI(ctx, params, contents{w}, signer)
 	}
 	own, err := w.ownLoader(ctx, boot.LoaderOptions{Arch: w.chain.Arch, Firmware: b.Firmware, Places: params.Places, Secure: b.Secure})
 	if err != nil || !b.Secure {

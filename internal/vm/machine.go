@@ -112,7 +112,7 @@ func (m *Machine) launch(ctx context.Context, emulator Emulator, images []image)
 		}
 	}
 	if m.spec.Firmware.IsUEFI() {
-		code, vars, err := emulator.openUEFI(m.spec.Firmware)
+		code, vars, err := emulator.openUEFI(m.spec.Firmware, m.spec.Trust)
 		if err != nil {
 			return err
 		}

@@ -44,6 +44,7 @@ type Spec struct {
 	Drives   []Disk   // further disks, in order; the guest's writes to them vanish too
 	Arch     string   // Debian's name; "" is amd64
 	Firmware Firmware // "" is BIOS
+	Trust    []byte   // with [Secure]: a certificate (DER) that is trusted in place of Microsoft's; nil is Microsoft's
 	Memory   int64    // bytes; 0 is DefaultMemory
 	CPUs     int      // 0 is DefaultCPUs
 	Network  Network
@@ -98,6 +99,9 @@ func (s Spec) settled() (Spec, error) {
 	case s.Firmware != BIOS && !s.Firmware.IsUEFI():
 		return s, fault.Newf(fault.Usage, "firmware %q: not known", s.Firmware).
 			WithHint("the firmwares are bios, uefi and secure")
+	case s.Trust != nil && s.Firmware != Secure:
+		return s, fault.Newf(fault.Usage, "firmware %s trusts no certificate: it starts anything", s.Firmware).
+			WithHint("the firmware secure does")
 	case s.Disk.As != "" && s.Disk.As != HardDisk && s.Disk.As != CD && s.Disk.As != USB:
 		return s, fault.Newf(fault.Usage, "medium %q: not known", s.Disk.As).
 			WithHint("the media are disk, cd and usb")

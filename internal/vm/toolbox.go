@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -65,10 +66,23 @@ var firmwarePaths = map[Firmware][]pair{
 		{"/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"},
 		{"/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", "/usr/share/edk2/ovmf/OVMF_VARS.secboot.fd"},
 	},
+	own: {
+		{"/usr/share/OVMF/OVMF_CODE_4M.ms.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"},
+		{"/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"},
+		{"/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"},
+		{"/usr/share/edk2/x64/OVMF_CODE.secboot.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"},
+	},
 }
 
-// openUEFI opens the firmware's code, and a private copy of its variables in memory.
-func (e Emulator) openUEFI(f Firmware) (code, vars *os.File, err error) {
+// own is the firmware of [Secure] without anybody's keys.
+const own Firmware = "own"
+
+// openUEFI opens the firmware's code, and a private copy of its variables in memory. A
+// firmware that trusts a certificate trusts nothing else.
+func (e Emulator) openUEFI(f Firmware, trust []byte) (code, vars *os.File, err error) {
+	if trust != nil {
+		f = own
+	}
 	for _, p := range firmwarePaths[f] {
 		code, err = e.Open(p.code)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -83,7 +97,14 @@ func (e Emulator) openUEFI(f Firmware) (code, vars *os.File, err error) {
 			return nil, nil, fmt.Errorf("firmware: %w", err)
 		}
 		defer master.Close()
-		if vars, err = memory("uefi-variables", master); err != nil {
+		var content io.Reader = master
+		if trust != nil {
+			content, err = enrolled(master, trust)
+		}
+		if err == nil {
+			vars, err = memory("uefi-variables", content)
+		}
+		if err != nil {
 			code.Close()
 			return nil, nil, err
 		}
@@ -121,7 +142,7 @@ func (host) Emulator(ctx context.Context, need Need) (Emulator, error) {
 	}
 	e := Emulator{Path: path, Version: version, Open: os.Open}
 	if need.Firmware.IsUEFI() {
-		code, vars, err := e.openUEFI(need.Firmware)
+		code, vars, err := e.openUEFI(need.Firmware, nil)
 		if err != nil {
 			return Emulator{}, err
 		}
