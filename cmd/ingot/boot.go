@@ -22,6 +22,7 @@ import (
 type bootFlags struct {
 	firmware string
 	trust    string
+	direct   vm.Direct
 	as       string
 	timeout  time.Duration
 	expect   []string
@@ -66,6 +67,9 @@ its definition gives a password hash or a key; --run and --ssh need neither.`,
 	fl := cmd.Flags()
 	fl.StringVar(&f.firmware, "firmware", "bios", "what starts the machine: bios, uefi, or secure: UEFI that starts only what is signed")
 	fl.StringVar(&f.trust, "trust", "", "with --firmware secure: the file of a certificate to trust in place of Microsoft's")
+	fl.StringVar(&f.direct.Kernel, "kernel", "", "the file of a kernel to start in place of what the disk would")
+	fl.StringVar(&f.direct.Initrd, "initrd", "", "with --kernel: the file of its initramfs")
+	fl.StringVar(&f.direct.CommandLine, "append", "", "with --kernel: its command line, such as root=/dev/vda console=ttyS0")
 	fl.StringVar(&f.as, "as", "", "what the machine takes it for: disk, cd or usb (default: cd for an iso, disk for all else)")
 	fl.DurationVar(&f.timeout, "timeout", vm.DefaultTimeout, "how long the boot, and each command, may take")
 	fl.StringArrayVar(&f.expect, "expect", nil, "wait for a line of the console that matches; may be repeated")
@@ -245,7 +249,7 @@ func (f *bootFlags) print(cmd *cobra.Command, m *vm.Machine, r *bootResult, fail
 func (f *bootFlags) spec(path string) vm.Spec {
 	s := vm.Spec{
 		Disk: vm.Disk{Path: path, As: vm.Medium(f.as)}, Firmware: vm.Firmware(f.firmware),
-		Memory: int64(f.memory), CPUs: f.cpus, Agent: len(f.run)+len(f.then) > 0 || f.ssh,
+		Direct: f.direct, Memory: int64(f.memory), CPUs: f.cpus, Agent: len(f.run)+len(f.then) > 0 || f.ssh,
 	}
 	if f.network || f.console || f.ssh {
 		s.Network = vm.NAT

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/term"
 
+	"ingot/internal/blockdevice"
 	"ingot/internal/definition"
 	"ingot/internal/fault"
 	"ingot/internal/plan"
@@ -35,6 +36,10 @@ func (f *buildFlags) provable(def *definition.Definition) error {
 // artifact of each tree.
 func (f *buildFlags) prove(ctx context.Context, h *house, p *plan.Plan, r *plan.Result) ([]vm.Result, error) {
 	tests := p.Definition.Tests
+	if slices.Contains(p.Definition.Boot.Firmware, blockdevice.Direct) {
+		return nil, fault.Newf(fault.Usage, "nothing on the disk starts it, so --test cannot").
+			WithHint("'ingot boot --kernel' starts a disk with a kernel from elsewhere")
+	}
 	var all []vm.Result
 	var done [][2]string
 	for _, a := range r.Artifacts {

@@ -50,6 +50,8 @@ var errNoKernel = errors.New("boot: the tree has no kernel (/boot/vmlinuz-*)")
 // loaderFiles are the files of one loader.
 func (p Params) loaderFiles() ([]File, error) {
 	switch p.Loader {
+	case None:
+		return nil, nil
 	case SDBoot:
 		return p.kernelInstall(bls)
 	case UnifiedKernel:

@@ -36,6 +36,7 @@ const (
 	GRUB          = "grub"
 	SDBoot        = "systemd-boot"
 	UnifiedKernel = "uki"
+	None          = "none" // the kernel is started from outside of the disk
 )
 
 // A Loader is a boot loader's images, not yet tied to a place on a disk.

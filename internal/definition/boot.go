@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"ingot/internal/blockdevice"
 )
 
 // maxMenu bounds how long a boot menu waits: what all loaders can say.
@@ -12,8 +14,11 @@ const maxMenu = 900 * time.Second
 
 // loaderFirmware is what a loader starts by; nothing is whatever the layout does.
 func loaderFirmware(loader string) []string {
-	if onESP(loader) {
+	switch {
+	case onESP(loader):
 		return []string{"uefi"}
+	case loader == "none":
+		return []string{blockdevice.Direct}
 	}
 	return nil
 }
@@ -33,6 +38,10 @@ func (l *loading) boot(doc *document, def *Definition) {
 		def.Boot.Firmware = unique(l, "firmware", b.Firmware)
 		for _, f := range b.Firmware {
 			if f.Value != "" && only != nil && !slices.Contains(only, f.Value) {
+				if def.Boot.Loader == "none" {
+					l.problem(f.At, "with loader none nothing on the disk starts, and %s has nothing to do; leave firmware out", f.Value)
+					continue
+				}
 				l.problem(f.At, "loader %s starts by %s alone, not by %s; grub starts by both", def.Boot.Loader, strings.Join(only, " and "), f.Value)
 			}
 		}
@@ -42,6 +51,9 @@ func (l *loading) boot(doc *document, def *Definition) {
 			l.problem(n, "timeout %s is not whole seconds up to 900s", quote(n.Value))
 		}
 		def.Boot.Timeout = int(b.Timeout.Value / time.Second)
+	}
+	if def.Boot.Loader == "none" && doc.Layout.At == nil {
+		def.Layout.Text = "whole-disk"
 	}
 	if onESP(def.Boot.Loader) && slices.Contains([]string{"bullseye", "oldoldstable"}, def.Release) {
 		l.problem(b.Loader.At, "loader %s has no package in %s that looks after it when kernels are updated: bookworm is the first release with one", def.Boot.Loader, def.Release)

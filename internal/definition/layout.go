@@ -87,13 +87,13 @@ func (l *loading) layout(doc *document, def *Definition) {
 			return
 		}
 		starts = append(starts, c.Firmware()...)
-		if len(c.Firmware()) == 0 && doc.boots() {
+		if len(c.Firmware()) == 0 && doc.boots() && def.Boot.Loader != "none" {
 			l.problem(n, "nothing starts from this layout: UEFI needs a partition of type esp with a vfat, a BIOS one of type bios on GPT, or 1 MiB before the first partition on MBR")
 			return
 		}
 	}
 	for _, f := range firmware {
-		if !slices.Contains(starts, f) && doc.boots() {
+		if def.Boot.Loader != "none" && !slices.Contains(starts, f) && doc.boots() {
 			l.problem(n, "%s", missing(f))
 		}
 	}

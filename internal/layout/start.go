@@ -26,8 +26,7 @@ func (r Resolved) Places() (boot.Places, error) {
 	m, dir := r.holding("/boot")
 	p.BootDir, p.BootType, p.BootUUID = dir, m.FS.Type, r.UUID(m.FS)
 	if q := r.Unreadable(); q != nil {
-		p.Unreadable = q.Error()
-		return p, nil
+		p.Unreadable = q.Message
 	}
 	switch d := m.FS.Device.(type) {
 	case *blockdevice.Partition:

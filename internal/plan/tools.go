@@ -194,6 +194,8 @@ func (w *worker) loader(ctx context.Context, l layout.Resolved) (boot.Loader, er
 	}
 	b := w.plan.Definition.Boot
 	switch b.Loader {
+	case boot.None:
+		return boot.Loader{}, nil
 	case boot.SDBoot:
 		return boot.SystemdBoot(params, contents{w})
 	case boot.UnifiedKernel:

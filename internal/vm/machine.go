@@ -13,10 +13,10 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"ingot/internal/fault"
+	"ingot/internal/input"
 )
 
 // A Machine is one running QEMU. It ends with [Machine.Stop], or when the
@@ -48,6 +48,22 @@ func Start(ctx context.Context, spec Spec) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
+	var direct []*os.File // kernel, and initramfs if there is one
+	defer func() {
+		for _, f := range direct {
+			f.Close()
+		}
+	}()
+	for _, path := range []string{spec.Direct.Kernel, spec.Direct.Initrd} {
+		if path == "" {
+			continue
+		}
+		f, err := input.Open(path)
+		if err != nil {
+			return nil, fault.Newf(fault.NotFound, "kernel or initramfs: %w", err)
+		}
+		direct = append(direct, f)
+	}
 	var images []image
 	defer func() {
 		for _, img := range images {
@@ -55,6 +71,7 @@ func Start(ctx context.Context, spec Spec) (*Machine, error) {
 		}
 	}()
 	for _, d := range append([]Disk{spec.Disk}, spec.Drives...) {
+		d.bare = len(direct) > 0
 		img, err := openImage(d)
 		if err != nil {
 			return nil, err
@@ -72,14 +89,14 @@ func Start(ctx context.Context, spec Spec) (*Machine, error) {
 		}
 	}
 	m := &Machine{spec: spec, accel: accel, drained: make(chan struct{})}
-	if err := m.launch(ctx, emulator, images); err != nil {
+	if err := m.launch(ctx, emulator, images, direct); err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
 // launch starts QEMU on open images and takes its monitor.
-func (m *Machine) launch(ctx context.Context, emulator Emulator, images []image) (err error) {
+func (m *Machine) launch(ctx context.Context, emulator Emulator, images []image, direct []*os.File) (err error) {
 	var p passed
 	var conns []net.Conn
 	defer func() {
@@ -127,14 +144,15 @@ func (m *Machine) launch(ctx context.Context, emulator Emulator, images []image)
 			}
 			d.overlay = p.add(overlay)
 		}
-		// A copy, since p closes what it holds and the caller closes its images.
-		fd, err := syscall.Dup(int(img.file.Fd()))
-		if err != nil {
-			return fmt.Errorf("disk: %w", err)
+		if d.disk, err = p.copy(img.file); err != nil {
+			return err
 		}
-		syscall.CloseOnExec(fd)
-		d.disk = p.add(os.NewFile(uintptr(fd), img.file.Name()))
 		w.drives = append(w.drives, d)
+	}
+	for i, to := range []*int{&w.kernel, &w.initrd}[:len(direct)] {
+		if *to, err = p.copy(direct[i]); err != nil {
+			return err
+		}
 	}
 
 	m.out.log = m.spec.Log

@@ -45,6 +45,7 @@ type Spec struct {
 	Arch     string   // Debian's name; "" is amd64
 	Firmware Firmware // "" is BIOS
 	Trust    []byte   // with [Secure]: a certificate (DER) that is trusted in place of Microsoft's; nil is Microsoft's
+	Direct   Direct   // what is started in place of the disk's boot loader
 	Memory   int64    // bytes; 0 is DefaultMemory
 	CPUs     int      // 0 is DefaultCPUs
 	Network  Network
@@ -58,11 +59,19 @@ type Spec struct {
 	Log     io.Writer // gets the console's bytes as they come, or nil
 }
 
+// A Direct kernel is started by the machine itself, as hypervisors do: the disk needs
+// no boot loader.
+type Direct struct {
+	Kernel, Initrd string // paths; no kernel is what the firmware finds on the disk
+	CommandLine    string
+}
+
 // A Disk is a file that a machine reads as a disk.
 type Disk struct {
 	Path   string
 	Format Format // "" is found by looking
 	As     Medium // "" is [CD] for an ISO image, [HardDisk] for all else
+	bare   bool   // it may have no boot sector: a raw one then
 }
 
 // A Medium is what a machine takes a file for.
@@ -102,6 +111,9 @@ func (s Spec) settled() (Spec, error) {
 	case s.Trust != nil && s.Firmware != Secure:
 		return s, fault.Newf(fault.Usage, "firmware %s trusts no certificate: it starts anything", s.Firmware).
 			WithHint("the firmware secure does")
+	case s.Direct.Kernel == "" && (s.Direct.Initrd != "" || s.Direct.CommandLine != ""):
+		return s, fault.Newf(fault.Usage, "an initramfs or a command line, and no kernel").
+			WithHint("a machine takes all of them from its disk, or none")
 	case s.Disk.As != "" && s.Disk.As != HardDisk && s.Disk.As != CD && s.Disk.As != USB:
 		return s, fault.Newf(fault.Usage, "medium %q: not known", s.Disk.As).
 			WithHint("the media are disk, cd and usb")
