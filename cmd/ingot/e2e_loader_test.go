@@ -9,9 +9,12 @@ import (
 	"fmt"
 	"math/big"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"ingot/internal/judge"
 )
 
 // loaders judges boot loaders other than GRUB, and that each goes on to start what
@@ -32,13 +35,12 @@ func (c *court) loaders(t *testing.T) {
 			// What is there is what kernel-install writes.
 			"--run", "cd /boot/efi; v=$(uname -r); cp -r . /tmp/before; kernel-install add $v /boot/vmlinuz-$v && diff -r -x random-seed /tmp/before . && cat loader/entries/debian-$v.conf",
 			"--run", "grep 'timeout 2' /boot/efi/loader/loader.conf; ! ls /boot/grub /etc/default/grub.d")
-		p.refuse(t, 8, nil, "boot", p.path("out/small-amd64.qcow2"), "--firmware", "secure", "--timeout", "2m")
 		c.upgraded(t, p, "uefi")
 	})
 	t.Run("uki", func(t *testing.T) {
 		pair := newSigningPair(t)
 		p := c.project(t, map[string]string{
-			"ingot.yaml":    define("{loader: uki, sign: {key: secret/db.key, certificate: db.crt}}") + "tests: [{run: \"dmesg | grep 'Secure boot enabled'\"}]\n",
+			"ingot.yaml":    define("{loader: uki, sign: {key: secret/db.key, certificate: db.crt}}") + "tests: [{run: \"dmesg | grep 'Secure boot enabled'\"}, {run: " + strconv.Quote(words) + "}, {run: \"" + healthy + "\", timeout: 5m}, {run: \"! ls /boot/efi/loader/entries\"}]\n",
 			"secret/db.key": pair.key, "db.crt": pair.certificate,
 		})
 		if out := p.must(t, "plan"); !strings.Contains(out, "secret/db.key") {
@@ -47,8 +49,6 @@ func (c *court) loaders(t *testing.T) {
 		p.build(t, "--test") // by a firmware that trusts the certificate alone
 		disk := p.path("out/small-amd64.qcow2")
 		first := sha256File(t, disk)
-		p.must(t, "boot", disk, "--firmware", "secure", "--trust", p.path("db.crt"), "--timeout", "8m",
-			"--run", healthy, "--run", words, "--run", "grep -F '[integrity]' /sys/kernel/security/lockdown; ! ls /boot/efi/loader/entries")
 		if strings.Contains(p.read(t, "ingot.lock"), "db.key") {
 			t.Error("the key is in the lock")
 		}
@@ -67,6 +67,38 @@ func (c *court) loaders(t *testing.T) {
 			c.upgraded(t, plain, "uefi")
 		}
 	})
+	t.Run("extlinux", func(t *testing.T) {
+		if !c.full {
+			t.Skip("takes minutes")
+		}
+		for _, table := range []string{"gpt", "mbr"} {
+			p := c.project(t, map[string]string{"ingot.yaml": define("{loader: extlinux, timeout: 2s}") + fmt.Sprintf(extlinuxLayout, table)})
+			p.build(t)
+			disk := p.path("out/small-amd64.qcow2")
+			p.must(t, "boot", disk, "--timeout", "8m", "--run", healthy, "--run", words, "--run", "! ls /boot/grub")
+			if table == "gpt" {
+				c.upgraded(t, p, "bios")
+			}
+		}
+	})
+	t.Run("none", func(t *testing.T) {
+		if !c.full {
+			t.Skip("takes minutes")
+		}
+		p := c.project(t, map[string]string{"ingot.yaml": strings.Replace(define("{loader: none}"), "[qcow2]", "[raw]", 1)})
+		p.build(t)
+		disk := p.path("out/small-amd64.raw")
+		kernel := regexp.MustCompile(`vmlinuz-([0-9]\S*)`).FindStringSubmatch(judge.Run(t, "debugfs", "-R", "ls /boot", disk))
+		if kernel == nil {
+			t.Fatal("the disk has no kernel")
+		}
+		for _, name := range []string{"vmlinuz", "initrd.img"} {
+			judge.Run(t, "debugfs", "-R", "dump /boot/"+name+"-"+kernel[1]+" "+p.path(name), disk)
+		}
+		p.must(t, "boot", disk, "--kernel", p.path("vmlinuz"), "--initrd", p.path("initrd.img"), "--append", "root=/dev/vda ro console=ttyS0 ingot.last", "--timeout", "8m",
+			"--run", healthy, "--run", "grep ingot.last /proc/cmdline")
+		p.refuse(t, 2, []string{"boot sector"}, "boot", disk)
+	})
 	t.Run("grub", func(t *testing.T) {
 		if !c.full {
 			t.Skip("takes minutes")
@@ -77,6 +109,16 @@ func (c *court) loaders(t *testing.T) {
 		c.upgraded(t, p, "uefi")
 	})
 }
+
+// extlinuxLayout has /boot on the root, on either kind of table.
+const extlinuxLayout = `layout:
+- local_loop: {name: disk}
+- partitioning:
+    base: disk
+    label: %s
+    partitions:
+    - {name: root, size: 100%%, mkfs: {type: ext4, mount: {mount_point: /, fstab: {fsck-passno: 1}}}}
+`
 
 // upgraded has a machine take a newer kernel from the release's backports, with apt and
 // the hooks that Debian has for it, and start again: with the new one.

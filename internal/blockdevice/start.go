@@ -109,3 +109,18 @@ func (c *Config) Unkept() *Problem {
 	}
 	return nil
 }
+
+// NoExtlinux says why extlinux could not start from the disk, or nil: it lives in the
+// file system of /boot, at the start of a partition.
+func (c *Config) NoExtlinux() *Problem {
+	m := c.Holding("/boot")
+	if m == nil {
+		return nil // which is said elsewhere
+	}
+	p, ok := m.FS.Device.(*Partition)
+	if !ok || m.FS.Type != "ext4" || p.Table.Disk != c.Disks[0] {
+		q := fault(&m.FS.Header, "type", "extlinux needs /boot on a partition with ext4, on the disk that is started from")
+		return &q
+	}
+	return nil
+}

@@ -52,6 +52,8 @@ func (p Params) loaderFiles() ([]File, error) {
 	switch p.Loader {
 	case None:
 		return nil, nil
+	case Syslinux:
+		return p.extlinuxFiles()
 	case SDBoot:
 		return p.kernelInstall(bls)
 	case UnifiedKernel:

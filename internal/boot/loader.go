@@ -36,6 +36,7 @@ const (
 	GRUB          = "grub"
 	SDBoot        = "systemd-boot"
 	UnifiedKernel = "uki"
+	Syslinux      = "extlinux"
 	None          = "none" // the kernel is started from outside of the disk
 )
 
@@ -46,6 +47,7 @@ type Loader struct {
 	core      []byte     // core.img
 	esp       []fat.File // what the EFI system partition holds; nil without UEFI
 	room      int64      // bytes that should be free there
+	ext       *Extlinux  // nil without
 }
 
 // modules are what grub.cfg may ask for: ours, and the ones that Debian's
@@ -72,6 +74,10 @@ func MakeLoader(ctx context.Context, tools Tools, o LoaderOptions) (Loader, erro
 	}
 	if slices.Contains(o.Firmware, blockdevice.Direct) {
 		return Loader{}, nil
+	}
+	if o.Loader == Syslinux {
+		ext, err := makeExtlinux(ctx, tools, o.Places)
+		return Loader{ext: ext}, err
 	}
 	own, format := o.Places.modules(), "i386-pc"
 	var prefix, efiPrefix string
@@ -185,6 +191,9 @@ func (l Loader) At(offset int64) (code, core []byte) {
 
 // ESP is what the EFI system partition holds; nothing without UEFI.
 func (l Loader) ESP() []fat.File { return l.esp }
+
+// Extlinux is the loader's part that lies in the file system of /boot, or nil.
+func (l Loader) Extlinux() *Extlinux { return l.ext }
 
 // Room is how many bytes of the EFI system partition should be free for what an update
 // brings.

@@ -102,6 +102,9 @@ func ToolPackages(o LoaderOptions) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
+	if o.Loader == Syslinux {
+		return []string{"syslinux", "mtools", "dash"}, nil // syslinux runs mtools by a shell
+	}
 	if o.Loader != "" && o.Loader != GRUB || slices.Contains(o.Firmware, blockdevice.Direct) {
 		return nil, nil
 	}

@@ -17,6 +17,8 @@ func loaderFirmware(loader string) []string {
 	switch {
 	case onESP(loader):
 		return []string{"uefi"}
+	case loader == "extlinux":
+		return []string{"bios"}
 	case loader == "none":
 		return []string{blockdevice.Direct}
 	}
@@ -25,6 +27,9 @@ func loaderFirmware(loader string) []string {
 
 // onESP says whether a loader reads kernels from the EFI system partition.
 func onESP(loader string) bool { return loader == "systemd-boot" || loader == "uki" }
+
+// anywhere says whether a loader needs no partition or gap of its own.
+func anywhere(loader string) bool { return loader == "extlinux" || loader == "none" }
 
 // boot reads how the image starts, before the layout is held against it.
 func (l *loading) boot(doc *document, def *Definition) {
@@ -55,8 +60,8 @@ func (l *loading) boot(doc *document, def *Definition) {
 	if def.Boot.Loader == "none" && doc.Layout.At == nil {
 		def.Layout.Text = "whole-disk"
 	}
-	if onESP(def.Boot.Loader) && slices.Contains([]string{"bullseye", "oldoldstable"}, def.Release) {
-		l.problem(b.Loader.At, "loader %s has no package in %s that looks after it when kernels are updated: bookworm is the first release with one", def.Boot.Loader, def.Release)
+	if (onESP(def.Boot.Loader) || def.Boot.Loader == "extlinux") && slices.Contains([]string{"bullseye", "oldoldstable"}, def.Release) {
+		l.problem(b.Loader.At, "loader %s does not work with the packages of %s: bookworm is the first release that has what it needs", def.Boot.Loader, def.Release)
 	}
 	l.sign(doc, def)
 	if def.Boot.Secure && def.Boot.Loader != "grub" {

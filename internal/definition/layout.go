@@ -87,13 +87,17 @@ func (l *loading) layout(doc *document, def *Definition) {
 			return
 		}
 		starts = append(starts, c.Firmware()...)
-		if len(c.Firmware()) == 0 && doc.boots() && def.Boot.Loader != "none" {
+		if why := c.NoExtlinux(); why != nil && def.Boot.Loader == "extlinux" && doc.boots() {
+			l.problem(at(why.At, n), "%s", layoutMessage(*why))
+			return
+		}
+		if len(c.Firmware()) == 0 && doc.boots() && !anywhere(def.Boot.Loader) {
 			l.problem(n, "nothing starts from this layout: UEFI needs a partition of type esp with a vfat, a BIOS one of type bios on GPT, or 1 MiB before the first partition on MBR")
 			return
 		}
 	}
 	for _, f := range firmware {
-		if def.Boot.Loader != "none" && !slices.Contains(starts, f) && doc.boots() {
+		if !anywhere(def.Boot.Loader) && !slices.Contains(starts, f) && doc.boots() {
 			l.problem(n, "%s", missing(f))
 		}
 	}

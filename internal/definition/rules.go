@@ -309,9 +309,8 @@ var consoleRule = rule{
 var firmwareRule = rule{what: "a firmware", values: []string{"bios", "uefi"}, other: map[string]string{"efi": "uefi", "legacy": "bios", "BIOS": "bios", "UEFI": "uefi"}}
 
 var loaderRule = rule{
-	what: "a boot loader", values: []string{"grub", "systemd-boot", "uki", "none"},
-	later: []string{"syslinux", "extlinux"},
-	other: map[string]string{"grub2": "grub", "grub-pc": "grub", "grub-efi": "grub", "sd-boot": "systemd-boot", "gummiboot": "systemd-boot", "bootctl": "systemd-boot"},
+	what: "a boot loader", values: []string{"grub", "systemd-boot", "uki", "extlinux", "none"},
+	other: map[string]string{"grub2": "grub", "grub-pc": "grub", "grub-efi": "grub", "sd-boot": "systemd-boot", "gummiboot": "systemd-boot", "syslinux": "extlinux", "bootctl": "systemd-boot"},
 }
 
 var formatRule = rule{

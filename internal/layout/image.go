@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"ingot/internal/blockdevice"
@@ -53,6 +54,7 @@ type builder struct {
 	files  map[*blockdevice.Mkfs][]fat.File
 	fitted *blockdevice.Fitted
 	image  *Image
+	kept   *os.File // the contents of a loader's files in the tree
 }
 
 // Compose divides the tree among the file systems, fits the disk around them, and
@@ -60,7 +62,10 @@ type builder struct {
 func (r Resolved) Compose(p Parts) (*Image, error) {
 	b := &builder{Resolved: r, Parts: p, small: map[*blockdevice.Mkfs]planned{}, files: map[*blockdevice.Mkfs][]fat.File{}}
 	var err error
-	if b.trees, err = r.divide(p.Tree); err != nil {
+	if err := b.addResident(); err != nil {
+		return nil, err
+	}
+	if b.trees, err = r.divide(b.Tree); err != nil {
 		return nil, fmt.Errorf("layout: %w", err)
 	}
 	needs, err := b.needs()
@@ -75,7 +80,7 @@ func (r Resolved) Compose(p Parts) (*Image, error) {
 		return nil, err
 	}
 	b.image = &Image{Resolved: r, Fitted: b.fitted}
-	for _, step := range []func() error{b.fillFilesystems, b.fillGroups, b.fillTable} {
+	for _, step := range []func() error{b.fillFilesystems, b.fillGroups, b.fillResident, b.fillTable} {
 		if err := step(); err != nil {
 			return nil, err
 		}

@@ -205,7 +205,7 @@ func (w *worker) loader(ctx context.Context, l layout.Resolved) (boot.Loader, er
 		}
 		return boot.UKI(ctx, params, contents{w}, signer)
 	}
-	own, err := w.ownLoader(ctx, boot.LoaderOptions{Arch: w.chain.Arch, Firmware: b.Firmware, Places: params.Places, Secure: b.Secure})
+	own, err := w.ownLoader(ctx, boot.LoaderOptions{Arch: w.chain.Arch, Loader: made(b.Loader), Firmware: b.Firmware, Places: params.Places, Secure: b.Secure})
 	if err != nil || !b.Secure {
 		return own, err
 	}
@@ -222,6 +222,14 @@ func (w *worker) loader(ctx context.Context, l layout.Resolved) (boot.Loader, er
 			return io.ReadAll(r)
 		},
 	})
+}
+
+// made is the loader that is made with the tools tree's programs; "" is GRUB.
+func made(loader string) string {
+	if loader == boot.GRUB {
+		return ""
+	}
+	return loader
 }
 
 // contents are a worker's tree, for boot loaders that come from it.

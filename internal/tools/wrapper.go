@@ -32,6 +32,7 @@ var Judges = Set{Name: "judges", Packages: []string{
 	"sbsigntool",
 	"seabios",
 	"squashfs-tools",
+	"syslinux",
 	"systemd-boot-efi",
 	"tar",
 	"thin-provisioning-tools",
