@@ -79,7 +79,12 @@ func (t *toolbox) start(ctx context.Context) (*sandbox.Box, error) {
 	}
 	r := tree.NewReader(t.runner.Supply.Cache)
 	defer func() { _ = r.Close() }()
-	if err := box.Put(ctx, laid.Entries(), r); err != nil {
+	entries := laid.Entries()
+	if _, ok := laid.Lookup("proc"); !ok {
+		// Without base-files nothing has it; a sandbox shows /proc where it is.
+		entries = append(entries, tree.Entry{Path: "proc", Kind: tree.Dir, Mode: 0o555})
+	}
+	if err := box.Put(ctx, entries, r); err != nil {
 		_ = box.Close()
 		return nil, fmt.Errorf("tools tree: %w", err)
 	}
@@ -120,7 +125,7 @@ func runIn(ctx context.Context, box *sandbox.Box, epoch int64, argv []string, st
 	}
 	out, err := box.Output(ctx, sandbox.Command{
 		Argv: append([]string{program}, argv[1:]...), Dir: "/" + dir, Stdin: in,
-		Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC0", fmt.Sprintf("SOURCE_DATE_EPOCH=%d", epoch)},
+		Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC0", "TMPDIR=/" + dir, fmt.Sprintf("SOURCE_DATE_EPOCH=%d", epoch)},
 	}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%w%s", err, sandbox.Quote(out))

@@ -355,6 +355,9 @@ func (m *Machine) unhealthy(format string, args ...any) error {
 	hint := "see it with: ingot boot --console " + m.spec.Disk.Path
 	if strings.Contains(err.Error(), refused) {
 		hint = "an image starts under Secure Boot if its definition says 'boot: {secure: true}'"
+		if m.spec.Trust != nil {
+			hint = "this firmware starts what its one certificate's key has signed: the definition's 'boot: {sign: …}' names it"
+		}
 	}
 	if len(lines) == 0 {
 		text += "; its console said nothing"
