@@ -12,6 +12,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"ingot/internal/fault"
+	"ingot/internal/input"
+	"ingot/internal/pe"
 	"ingot/internal/ui"
 	"ingot/internal/vm"
 )
@@ -19,10 +21,13 @@ import (
 // bootFlags are those of "ingot boot".
 type bootFlags struct {
 	firmware string
+	trust    string
+	direct   vm.Direct
 	as       string
 	timeout  time.Duration
 	expect   []string
 	run      []string
+	then     []string
 	console  bool
 	ssh      bool
 	network  bool
@@ -44,7 +49,8 @@ ingot.yaml, by default the one here) the first artifact that boots is built
 first.
 
 --run runs a command in the machine as root, without keys, passwords or network,
-in any image with systemd 252 or newer; all of them must exit 0. --console joins
+in any image with systemd 252 or newer; all of them must exit 0. --then restarts
+the machine, with its disk as those commands left it, and runs more. --console joins
 its serial console with the terminal (Ctrl-A x ends it), --ssh opens a root shell
 by SSH with a key made for this run. No account of an image can log in unless
 its definition gives a password hash or a key; --run and --ssh need neither.`,
@@ -60,20 +66,26 @@ its definition gives a password hash or a key; --run and --ssh need neither.`,
 	}
 	fl := cmd.Flags()
 	fl.StringVar(&f.firmware, "firmware", "bios", "what starts the machine: bios, uefi, or secure: UEFI that starts only what is signed")
+	fl.StringVar(&f.trust, "trust", "", "with --firmware secure: the file of a certificate to trust in place of Microsoft's")
+	fl.StringVar(&f.direct.Kernel, "kernel", "", "the file of a kernel to start in place of what the disk would")
+	fl.StringVar(&f.direct.Initrd, "initrd", "", "with --kernel: the file of its initramfs")
+	fl.StringVar(&f.direct.CommandLine, "append", "", "with --kernel: its command line, such as root=/dev/vda console=ttyS0")
 	fl.StringVar(&f.as, "as", "", "what the machine takes it for: disk, cd, usb, or a disk on a `controller`: sata, ide, nvme, pvscsi, sas, scsi (default: cd for an iso, disk for all else)")
 	fl.DurationVar(&f.timeout, "timeout", vm.DefaultTimeout, "how long the boot, and each command, may take")
 	fl.StringArrayVar(&f.expect, "expect", nil, "wait for a line of the console that matches; may be repeated")
 	fl.StringArrayVar(&f.run, "run", nil, "run a shell command in the machine; may be repeated")
+	fl.StringArrayVar(&f.then, "then", nil, "restart the machine after the commands of --run, then run a shell command; may be repeated")
 	fl.BoolVar(&f.console, "console", false, "join the serial console with this terminal")
 	fl.BoolVar(&f.ssh, "ssh", false, "open a root shell by SSH")
 	fl.BoolVar(&f.network, "network", false, "let the machine reach what this one does (--console and --ssh do)")
 	fl.Var(&f.memory, "memory", "its memory, such as 512MiB")
 	fl.IntVar(&f.cpus, "cpus", vm.DefaultCPUs, "its processors")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object")
-	for _, other := range []string{"ssh", "run", "expect", "json"} {
+	for _, other := range []string{"ssh", "run", "then", "expect", "json"} {
 		cmd.MarkFlagsMutuallyExclusive("console", other)
 	}
 	cmd.MarkFlagsMutuallyExclusive("ssh", "json")
+	cmd.MarkFlagsMutuallyExclusive("ssh", "then")
 	return cmd
 }
 
@@ -88,6 +100,11 @@ func (f *bootFlags) boot(cmd *cobra.Command, path string) (err error) {
 		}
 	}
 	spec := f.spec(path)
+	if f.trust != "" {
+		if spec.Trust, err = readCertificate(f.trust); err != nil {
+			return err
+		}
+	}
 	progress, err := newProgress(cmd)
 	if err != nil {
 		return err
@@ -145,11 +162,11 @@ type bootResult struct {
 	Seconds  float64     `json:"seconds"`
 }
 
-// prove waits for evidence and runs the commands, all of them even if one fails.
+// prove waits for evidence and runs the commands.
 func (f *bootFlags) prove(ctx context.Context, m *vm.Machine, e vm.Evidence, r *bootResult) error {
 	wait, cancel := context.WithTimeout(ctx, f.timeout)
 	defer cancel()
-	commands := len(f.run) > 0 || f.ssh
+	commands := len(f.run)+len(f.then) > 0 || f.ssh
 	if len(f.expect) > 0 || !commands {
 		proof, err := m.Wait(wait, e)
 		if err != nil {
@@ -165,11 +182,32 @@ func (f *bootFlags) prove(ctx context.Context, m *vm.Machine, e vm.Evidence, r *
 		r.State = state
 	}
 	r.Booted = true
-	var failed []string
-	for _, command := range f.run {
+	failed, err := f.commands(ctx, m, f.run, r)
+	if err != nil {
+		return err
+	}
+	if len(f.then) > 0 && len(failed) == 0 {
+		again, cancel := context.WithTimeout(ctx, f.timeout)
+		defer cancel()
+		if r.State, err = m.Restart(again); err != nil {
+			return err
+		}
+		if failed, err = f.commands(ctx, m, f.then, r); err != nil {
+			return err
+		}
+	}
+	if len(failed) > 0 {
+		return fault.Newf(fault.Health, "in %s: %s", filepath.Base(r.Artifact), strings.Join(failed, ", "))
+	}
+	return nil
+}
+
+// commands runs commands, all of them even if one fails, and says which did.
+func (f *bootFlags) commands(ctx context.Context, m *vm.Machine, list []string, r *bootResult) (failed []string, err error) {
+	for _, command := range list {
 		result, err := m.Run(ctx, command, f.timeout)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		switch {
 		case result.TimedOut:
@@ -182,10 +220,7 @@ func (f *bootFlags) prove(ctx context.Context, m *vm.Machine, e vm.Evidence, r *
 		}
 		r.Commands = append(r.Commands, result)
 	}
-	if len(failed) > 0 {
-		return fault.Newf(fault.Health, "in %s: %s", filepath.Base(r.Artifact), strings.Join(failed, ", "))
-	}
-	return nil
+	return failed, nil
 }
 
 // print says the result: commands' output alone where there are commands.
@@ -202,7 +237,7 @@ func (f *bootFlags) print(cmd *cobra.Command, m *vm.Machine, r *bootResult, fail
 			return fmt.Errorf("cannot write the result: %w", err)
 		}
 	}
-	if r.Evidence != nil && failure == nil && len(f.run) == 0 {
+	if r.Evidence != nil && failure == nil && len(r.Commands) == 0 {
 		if _, err := fmt.Fprintf(out, "%s booted in %.1f s (%s, %s): %s\n",
 			filepath.Base(r.Artifact), r.Seconds, r.Firmware, r.Accel, r.Evidence.Line); err != nil {
 			return fmt.Errorf("cannot write the result: %w", err)
@@ -214,7 +249,7 @@ func (f *bootFlags) print(cmd *cobra.Command, m *vm.Machine, r *bootResult, fail
 func (f *bootFlags) spec(path string) vm.Spec {
 	s := vm.Spec{
 		Disk: vm.Disk{Path: path, As: vm.Medium(f.as)}, Firmware: vm.Firmware(f.firmware),
-		Memory: int64(f.memory), CPUs: f.cpus, Agent: len(f.run) > 0 || f.ssh,
+		Direct: f.direct, Memory: int64(f.memory), CPUs: f.cpus, Agent: len(f.run)+len(f.then) > 0 || f.ssh,
 	}
 	if f.network || f.console || f.ssh {
 		s.Network = vm.NAT
@@ -227,6 +262,22 @@ func (f *bootFlags) spec(path string) vm.Spec {
 		s.Cache = filepath.Join(cache, "vm")
 	}
 	return s
+}
+
+// maxCertificate bounds a certificate's file, in bytes.
+const maxCertificate = 1 << 20
+
+// readCertificate reads a certificate, PEM or DER, and gives its DER form.
+func readCertificate(path string) ([]byte, error) {
+	data, err := input.Read(path, maxCertificate)
+	if err != nil {
+		return nil, fault.Newf(fault.Usage, "cannot read the certificate %s: %w", path, err)
+	}
+	c, err := pe.ParseCertificate(data)
+	if err != nil {
+		return nil, fault.Newf(fault.Usage, "%s: %w", path, err)
+	}
+	return c.Raw, nil
 }
 
 func (f *bootFlags) evidence() (vm.Evidence, error) {

@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/term"
 
+	"ingot/internal/blockdevice"
 	"ingot/internal/definition"
 	"ingot/internal/fault"
 	"ingot/internal/plan"
@@ -35,6 +36,10 @@ func (f *buildFlags) provable(def *definition.Definition) error {
 // artifact of each tree.
 func (f *buildFlags) prove(ctx context.Context, h *house, p *plan.Plan, r *plan.Result) ([]vm.Result, error) {
 	tests := p.Definition.Tests
+	if slices.Contains(p.Definition.Boot.Firmware, blockdevice.Direct) {
+		return nil, fault.Newf(fault.Usage, "nothing on the disk starts it, so --test cannot").
+			WithHint("'ingot boot --kernel' starts a disk with a kernel from elsewhere")
+	}
 	var all []vm.Result
 	var done [][2]string
 	for _, a := range r.Artifacts {
@@ -43,7 +48,16 @@ func (f *buildFlags) prove(ctx context.Context, h *house, p *plan.Plan, r *plan.
 		}
 		done = append(done, [2]string{a.Chain.Arch, a.Chain.Purpose})
 		task := h.progress.Start(ui.Step{ID: "test", Name: fmt.Sprintf("test %s (%d tests)", a.Name(), len(tests))})
-		results, err := vm.RunTests(ctx, vm.Spec{Disk: vm.Disk{Path: a.Path}, Firmware: proving(p.Definition.Boot), Arch: a.Chain.Arch, Tools: h.bootTools(), Cache: filepath.Join(h.cache.Dir(), "vm")}, tests)
+		spec := vm.Spec{Disk: vm.Disk{Path: a.Path}, Firmware: proving(p.Definition.Boot), Arch: a.Chain.Arch, Tools: h.bootTools(), Cache: filepath.Join(h.cache.Dir(), "vm")}
+		if s := p.Definition.Boot.Sign; s != nil && a.Kind().Disk() {
+			var err error
+			if spec.Trust, err = readCertificate(s.Certificate); err != nil {
+				task.Done(err)
+				return all, err
+			}
+			spec.Firmware = vm.Secure
+		}
+		results, err := vm.RunTests(ctx, spec, tests)
 		task.Done(err)
 		all = append(all, results...)
 		if err != nil {

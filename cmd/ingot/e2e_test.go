@@ -41,6 +41,7 @@ func TestHouse(t *testing.T) {
 	t.Run("console", c.console)
 	t.Run("crash", c.crash)
 	t.Run("boot", c.boot)
+	t.Run("loaders", c.loaders)
 	t.Run("iso", c.iso)
 	t.Run("layout", c.layout)
 	t.Run("disks", c.disks)

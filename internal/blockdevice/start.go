@@ -92,3 +92,39 @@ func (c *Config) Unreadable() *Problem {
 	}
 	return nil
 }
+
+// Unkept says why a running system would not look after boot entries on the EFI system
+// partition, or nil: bootctl and kernel-install look for it at these places.
+func (c *Config) Unkept() *Problem {
+	fs := c.ESP()
+	if fs == nil {
+		return nil // which is said elsewhere
+	}
+	places := []string{"/efi", "/boot/efi", "/boot"}
+	if m := fs.Mount; m == nil || m.Fstab == nil {
+		q := fault(&fs.Header, "", "systemd-boot has its kernels there, and nothing mounts it, so that no update of a kernel would reach it: mount it at /boot/efi or /efi, with fstab")
+		return &q
+	} else if !slices.Contains(places, m.Point) {
+		q := fault(&m.Header, "mount_point", "systemd-boot has its kernels there, and %s is not where updates of kernels look: mount it at /boot/efi or /efi", m.Point)
+		return &q
+	} else if m.Point == "/boot" {
+		q := fault(&m.Header, "mount_point", "dpkg cannot keep kernels on a vfat, and /boot is where they lie: mount it at /boot/efi or /efi")
+		return &q
+	}
+	return nil
+}
+
+// NoExtlinux says why extlinux could not start from the disk, or nil: it lives in the
+// file system of /boot, at the start of a partition.
+func (c *Config) NoExtlinux() *Problem {
+	m := c.Holding("/boot")
+	if m == nil {
+		return nil // which is said elsewhere
+	}
+	p, ok := m.FS.Device.(*Partition)
+	if !ok || m.FS.Type != "ext4" || p.Table.Disk != c.Disks[0] {
+		q := fault(&m.FS.Header, "type", "extlinux needs /boot on a partition with ext4, on the disk that is started from")
+		return &q
+	}
+	return nil
+}

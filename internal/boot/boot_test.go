@@ -249,6 +249,10 @@ func TestPackages(t *testing.T) {
 			"linux-image-cloud-amd64 initramfs-tools zstd systemd-sysv udev dbus e2fsprogs login passwd grub2-common grub-efi-amd64-bin shim-signed grub-efi-amd64-signed",
 		},
 		{
+			PackageRequest{Arch: "amd64", Release: "trixie", Firmware: []string{"uefi"}, Loader: SDBoot},
+			"linux-image-cloud-amd64 initramfs-tools zstd systemd-sysv udev dbus e2fsprogs login passwd systemd-boot systemd-resolved systemd-repart",
+		},
+		{
 			PackageRequest{Arch: "arm64", Release: "bullseye"},
 			"linux-image-cloud-arm64 initramfs-tools zstd systemd-sysv udev dbus e2fsprogs login passwd grub2-common grub-efi-arm64-bin",
 		},

@@ -1,6 +1,7 @@
 package boot
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -10,12 +11,17 @@ import (
 // Params are what a tree's boot files depend on.
 type Params struct {
 	Arch      string
+	Loader    string // one of the loaders' names; "" is [GRUB]
 	Places    Places
 	Grows     bool     // whether systemd-repart makes the root's partition larger
 	Kernels   []Kernel // newest first; at least one
 	Console   string   // "ttyS0"; "" is the architecture's; "tty0" is the screen alone
 	Arguments []string // of the kernel, besides root and consoles
 	Title     string   // of the menu's first entry: "Debian GNU/Linux 12"
+	ID        string   // of the distribution: "debian" (os-release(5))
+	Release   string   // all that the distribution says of itself (os-release(5))
+	Ukify     bool     // whether the tree can make unified kernel images
+	Signed    bool     // whether what starts has signatures by a key of the user's
 	Timeout   int      // seconds that the menu waits
 }
 
@@ -26,23 +32,46 @@ func Files(p Params) ([]File, error) {
 		return nil, err
 	}
 	if len(p.Kernels) == 0 {
-		return nil, fmt.Errorf("boot: the tree has no kernel (/boot/vmlinuz-*)")
+		return nil, errNoKernel
 	}
-	args, err := p.arguments()
+	out, err := p.loaderFiles()
 	if err != nil {
 		return nil, err
 	}
-	out := append([]File{
-		dir("boot/grub"),
-		file("boot/grub/grub.cfg", p.grubConfig(args)),
-		dir("etc/default"),
-		dir("etc/default/grub.d"),
-		file("etc/default/grub.d/50-ingot.cfg", p.grubDefaults(args)),
-	}, systemFiles()...)
+	out = append(out, systemFiles()...)
 	if p.Grows {
 		out = append(out, dir("etc/repart.d"), file("etc/repart.d/50-root.conf", repartRoot))
 	}
 	return out, nil
+}
+
+var errNoKernel = errors.New("boot: the tree has no kernel (/boot/vmlinuz-*)")
+
+// loaderFiles are the files of one loader.
+func (p Params) loaderFiles() ([]File, error) {
+	switch p.Loader {
+	case None:
+		return nil, nil
+	case Syslinux:
+		return p.extlinuxFiles()
+	case SDBoot:
+		return p.kernelInstall(bls)
+	case UnifiedKernel:
+		return p.kernelInstall(p.ukiInstall())
+	case "", GRUB:
+		args, err := p.arguments()
+		if err != nil {
+			return nil, err
+		}
+		return []File{
+			dir("boot/grub"),
+			file("boot/grub/grub.cfg", p.grubConfig(args)),
+			dir("etc/default"),
+			dir("etc/default/grub.d"),
+			file("etc/default/grub.d/50-ingot.cfg", p.grubDefaults(args)),
+		}, nil
+	}
+	return nil, fmt.Errorf("boot: no loader is called %q", p.Loader)
 }
 
 // file, dir and link are root's, with the usual permissions.
@@ -115,16 +144,7 @@ func (p Params) serialUnit() int {
 	return int(n[0] - '0')
 }
 
-// arguments are the kernel's, quoted as GRUB's language wants it.
-func (p Params) arguments() (string, error) {
-	args, err := p.words()
-	for i, a := range args {
-		args[i] = quote(a)
-	}
-	return strings.Join(args, " "), err
-}
-
-// words are the kernel's arguments.
+// words are the kernel's arguments, besides root.
 func (p Params) words() ([]string, error) {
 	args := []string{"console=tty0"}
 	if c := p.console(); strings.HasPrefix(c, "ttyS") || strings.HasPrefix(c, "ttyAMA") {
@@ -139,6 +159,15 @@ func (p Params) words() ([]string, error) {
 		}
 	}
 	return args, nil
+}
+
+// arguments are the kernel's, quoted as GRUB's language wants it.
+func (p Params) arguments() (string, error) {
+	words, err := p.words()
+	for i, w := range words {
+		words[i] = quote(w)
+	}
+	return strings.Join(words, " "), err
 }
 
 // quote makes a word of anything, for GRUB's language as for a shell.

@@ -147,10 +147,11 @@ func NetbootPackages() []string { return []string{"wget", "busybox"} }
 // LiveToolPackages lists the Debian packages that make the loaders of a live
 // system's medium. Shim and a signed GRUB come from there too: a live system never
 // updates its own.
-func LiveToolPackages(arch string, firmware []string, secure bool) ([]string, error) {
-	out, err := ToolPackages(arch, firmware, secure)
-	if err == nil && secure && wants(firmware, "uefi") {
-		out = append(out, "shim-signed", arches[arch].efiSigned)
+func LiveToolPackages(o LoaderOptions) ([]string, error) {
+	o.Loader = GRUB
+	out, err := ToolPackages(o)
+	if err == nil && o.Secure && wants(o.Firmware, "uefi") {
+		out = append(out, "shim-signed", arches[o.Arch].efiSigned)
 	}
 	return out, err
 }

@@ -146,7 +146,7 @@ func TestLivePackages(t *testing.T) {
 	if _, err := LivePackages(PackageRequest{Arch: "mips"}); err == nil {
 		t.Error("mips has packages")
 	}
-	tools, err := LiveToolPackages("amd64", nil, true)
+	tools, err := LiveToolPackages(LoaderOptions{Arch: "amd64", Secure: true})
 	if want := "grub-common grub-pc-bin shim-signed grub-efi-amd64-signed"; strings.Join(tools, " ") != want || err != nil {
 		t.Errorf("tools are %q, %v; want %q", tools, err, want)
 	}

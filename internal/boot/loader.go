@@ -24,18 +24,30 @@ type Tools interface {
 // LoaderOptions say which loader is made.
 type LoaderOptions struct {
 	Arch     string
+	Loader   string   `json:",omitempty"` // one of the loaders' names; "" is [GRUB], the one that is made here
 	Firmware []string // "bios", "uefi"; none is all that the architecture has
 	Places   Places
 	Secure   bool // the UEFI programs come from elsewhere: [Loader.Secure]
 	Live     bool // for a medium, CD or stick, in place of a disk: Places say nothing
 }
 
-// A Loader is GRUB's images, not yet tied to a place on a disk.
+// The loaders, by the names that definitions have for them.
+const (
+	GRUB          = "grub"
+	SDBoot        = "systemd-boot"
+	UnifiedKernel = "uki"
+	Syslinux      = "extlinux"
+	None          = "none" // the kernel is started from outside of the disk
+)
+
+// A Loader is a boot loader's images, not yet tied to a place on a disk.
 type Loader struct {
 	bootImage []byte     // boot.img, or nil without BIOS
 	cd        []byte     // cdboot.img, of a medium's
 	core      []byte     // core.img
 	esp       []fat.File // what the EFI system partition holds; nil without UEFI
+	room      int64      // bytes that should be free there
+	ext       *Extlinux  // nil without
 }
 
 // modules are what grub.cfg may ask for: ours, and the ones that Debian's
@@ -62,6 +74,10 @@ func MakeLoader(ctx context.Context, tools Tools, o LoaderOptions) (Loader, erro
 	}
 	if slices.Contains(o.Firmware, blockdevice.Direct) {
 		return Loader{}, nil
+	}
+	if o.Loader == Syslinux {
+		ext, err := makeExtlinux(ctx, tools, o.Places)
+		return Loader{ext: ext}, err
 	}
 	own, format := o.Places.modules(), "i386-pc"
 	var prefix, efiPrefix string
@@ -175,3 +191,10 @@ func (l Loader) At(offset int64) (code, core []byte) {
 
 // ESP is what the EFI system partition holds; nothing without UEFI.
 func (l Loader) ESP() []fat.File { return l.esp }
+
+// Extlinux is the loader's part that lies in the file system of /boot, or nil.
+func (l Loader) Extlinux() *Extlinux { return l.ext }
+
+// Room is how many bytes of the EFI system partition should be free for what an update
+// brings.
+func (l Loader) Room() int64 { return l.room }

@@ -11,7 +11,9 @@ type PackageRequest struct {
 	Arch     string // Debian's name
 	Release  string // "bookworm"
 	Firmware []string
+	Loader   string // one of the loaders' names; "" is [GRUB]
 	Secure   bool   // shim and GRUB as the distribution signed them
+	Signed   bool   // by a key of the user's
 	Kernel   string // package; "" is the smallest that drives virtual machines
 }
 
@@ -26,6 +28,7 @@ type PackageRequest struct {
 //	e2fsprogs, login, passwd         not essential any more since trixie
 //	grub2-common, grub-*-bin         update-grub after kernel updates; grub-install by hand
 //	shim-signed, grub-*-signed       for Secure Boot
+//	systemd-boot                     instead of GRUB: itself, bootctl, hooks for kernel updates
 func Packages(r PackageRequest) ([]string, error) {
 	a, err := lookupArch(r.Arch)
 	if err != nil {
@@ -39,8 +42,16 @@ func Packages(r PackageRequest) ([]string, error) {
 		kernel, "initramfs-tools", "zstd", "systemd-sysv", "udev", "dbus",
 		"e2fsprogs", "login", "passwd",
 	}
-	if !slices.Contains(r.Firmware, blockdevice.Direct) {
+	grub := (r.Loader == "" || r.Loader == GRUB) && !slices.Contains(r.Firmware, blockdevice.Direct)
+	if grub {
 		out = append(out, "grub2-common")
+	}
+	if r.Loader == SDBoot || r.Loader == UnifiedKernel {
+		if r.Signed {
+			out = append(out, "systemd-boot-efi") // bootctl would put a newer one, without our signature, in its place
+		} else {
+			out = append(out, "systemd-boot")
+		}
 	}
 	if splitResolved(r.Release) {
 		out = append(out, "systemd-resolved")
@@ -48,10 +59,10 @@ func Packages(r PackageRequest) ([]string, error) {
 			out = append(out, "systemd-repart")
 		}
 	}
-	if a.bios && wants(r.Firmware, "bios") {
+	if grub && a.bios && wants(r.Firmware, "bios") {
 		out = append(out, "grub-pc-bin")
 	}
-	if wants(r.Firmware, "uefi") {
+	if grub && wants(r.Firmware, "uefi") {
 		out = append(out, a.efiPackage)
 		if r.Secure {
 			out = append(out, "shim-signed", a.efiSigned)
@@ -93,20 +104,24 @@ func wants(firmware []string, one string) bool {
 }
 
 // ToolPackages lists the Debian packages that [MakeLoader] needs in the tools
-// tree, with what they depend on, unpacked only.
-func ToolPackages(arch string, firmware []string, secure bool) ([]string, error) {
-	a, err := lookupArch(arch)
+// tree, with what they depend on, unpacked only. Other loaders come from the image's
+// own packages.
+func ToolPackages(o LoaderOptions) ([]string, error) {
+	a, err := lookupArch(o.Arch)
 	if err != nil {
 		return nil, err
 	}
-	if slices.Contains(firmware, blockdevice.Direct) {
+	if o.Loader == Syslinux {
+		return []string{"syslinux", "mtools", "dash"}, nil // syslinux runs mtools by a shell
+	}
+	if o.Loader != "" && o.Loader != GRUB || slices.Contains(o.Firmware, blockdevice.Direct) {
 		return nil, nil
 	}
 	out := []string{"grub-common"} // grub-mkimage
-	if a.bios && wants(firmware, "bios") {
+	if a.bios && wants(o.Firmware, "bios") {
 		out = append(out, "grub-pc-bin")
 	}
-	if wants(firmware, "uefi") && !secure {
+	if wants(o.Firmware, "uefi") && !o.Secure {
 		out = append(out, a.efiPackage)
 	}
 	return out, nil

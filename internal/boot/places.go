@@ -18,12 +18,15 @@ type Places struct {
 	// BootVolume is the logical volume that it lies on: the group's identity, a
 	// slash, the volume's.
 	BootVolume string
+	Unreadable string `json:",omitempty"` // why GRUB cannot read /boot; nothing else needs to
 }
 
 // prefix is where GRUB finds its configuration: on the disk that it was started from,
 // so that a copy of the disk in the same machine is never taken for the original.
 func (p Places) prefix() (string, error) {
 	switch {
+	case p.Unreadable != "":
+		return "", fmt.Errorf("layout: %s", p.Unreadable)
 	case p.BootDevice != "":
 		return fmt.Sprintf("(,%s)%s/grub", p.BootDevice, p.BootDir), nil
 	case p.BootVolume != "":

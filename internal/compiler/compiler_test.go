@@ -416,7 +416,7 @@ func TestRequest(t *testing.T) {
 	}
 	disk := Request(b.define(t, "outputs: [raw]"))
 	for define, anew := range map[string]bool{
-		"layout: hybrid": false, "layout: hybrid-lvm": true, "layout: efi": true, "boot: {secure: true}": true,
+		"layout: hybrid": false, "layout: hybrid-lvm": true, "layout: efi": true, "boot: {secure: true}": true, "boot: {timeout: 3s}": false, "boot: {loader: systemd-boot}": true, "boot: {loader: uki}": true, "boot: {loader: none}": true,
 	} {
 		if got := Request(b.define(t, "outputs: [raw]", define)) != disk; got != anew {
 			t.Errorf("a disk with %s: packages are chosen anew: %v", define, got)

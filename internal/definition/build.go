@@ -64,18 +64,9 @@ func (l *loading) build(top *yaml.Node, doc *document) *Definition {
 	l.files(doc, def)
 	def.Services = l.services(doc)
 	l.scripts(doc, def)
-	def.Boot = Boot{Firmware: []string{"bios", "uefi"}, Loader: doc.Boot.Loader.or("grub")}
-	if doc.Boot.Firmware != nil {
-		def.Boot.Firmware = unique(l, "firmware", doc.Boot.Firmware)
-	}
+	l.boot(doc, def)
 	l.layout(doc, def)
-	if def.Boot.Secure = doc.Boot.Secure.Value; def.Boot.Secure && !slices.Contains(def.Boot.Firmware, "uefi") {
-		why := "firmware leaves uefi out"
-		if doc.Boot.Firmware == nil {
-			why = "the layout has no partition of type esp with a vfat"
-		}
-		l.problem(doc.Boot.Secure.At, "Secure Boot is UEFI's, and %s", why)
-	}
+	l.secure(doc, def)
 	def.Kernel = Kernel{
 		None: doc.Kernel.None, Package: doc.Kernel.Package.Value, Chosen: doc.Kernel.Package.Value != "",
 		Arguments: values(doc.Kernel.Arguments), Console: doc.Kernel.Console.Value,

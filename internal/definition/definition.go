@@ -190,8 +190,19 @@ func defaultConsole(arch string) string {
 // Boot says how a bootable output starts.
 type Boot struct {
 	Firmware []string // "bios", "uefi"
-	Loader   string   // "grub"
+	Loader   string   // "grub", "systemd-boot", "uki"
 	Secure   bool
+	Timeout  int   `json:"-"` // seconds that the menu waits; it chooses no packages
+	Sign     *Sign `json:"-"` // what starts is signed; nil is not
+	Signed   bool  `json:",omitzero"`
+}
+
+// A Sign says whose signature the firmware looks for under Secure Boot.
+type Sign struct {
+	// Key is the path of the private key's file: absolute, or relative to Dir. It is a
+	// secret, and no input of the lock.
+	Key         string
+	Certificate string // path, absolute once read
 }
 
 // A Test is run in the booted image by "ingot build --test".

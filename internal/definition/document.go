@@ -145,9 +145,17 @@ func (k *kernelDoc) short(d *decoder, n *yaml.Node) {
 }
 
 type bootDoc struct {
-	Firmware []text[firmware] `yaml:"firmware" jsonschema:"minItems=1" default:"[bios, uefi]" doc:"Which firmware starts the image: bios, uefi or both from the same file."`
-	Loader   text[loader]     `yaml:"loader" default:"grub" doc:"The boot loader."`
+	Firmware []text[firmware] `yaml:"firmware" jsonschema:"minItems=1" default:"[bios, uefi], as far as the layout and the loader start by them" doc:"Which firmware starts the image: bios, uefi or both from the same file."`
+	Loader   text[loader]     `yaml:"loader" default:"grub" doc:"The boot loader of disks. grub starts by BIOS and by UEFI and reads kernels where the distribution puts them, in /boot. systemd-boot starts by UEFI; kernels lie on the EFI system partition too, with an entry each, and kernel-install looks after them when the image's own updates bring new ones (releases since bookworm). uki is systemd-boot with unified kernel images: one program for each kernel, with its initramfs and command line; updates add unified images where the image has the package systemd-ukify (releases since trixie), else entries as systemd-boot's. extlinux is Syslinux's, starts by BIOS, and reads /boot on a partition with ext4; it starts the newest kernel, to which the distribution keeps a link (releases since bookworm). none puts nothing on the disk: the kernel is started from outside of it, by a hypervisor (the output xen, ingot boot --kernel); the layout is then whole-disk if none is given."`
 	Secure   toggle           `yaml:"secure" default:"false" doc:"Whether the image starts under Secure Boot, with shim and GRUB as the distribution signed them. Without Secure Boot it starts as well."`
+	Sign     signDoc          `yaml:"sign" default:"no signature" doc:"Signs what starts, with a key of your own that the machines' firmware trusts. Needs loader uki. The image's bytes then depend on the key too, though not on chance: one key makes one signature. A signed image brings no kernels of its own updates to start; it is replaced as a whole."`
+	Timeout  span             `yaml:"timeout" default:"no time: the first entry starts at once" doc:"How long the boot menu waits for somebody, such as 5s: whole seconds, up to 900s."`
+}
+
+type signDoc struct {
+	Key         text[secretPath] `yaml:"key" jsonschema:"required" doc:"The private key's file, in PEM form: RSA of 2048 to 4096 bits, without a passphrase. A relative path begins where the file lies that names it. It is read when an image is written, and nothing of it is kept: not in the lock, a cache or a log."`
+	Certificate text[localPath]  `yaml:"certificate" jsonschema:"required" doc:"The certificate of the key, PEM or DER, which is in the lock: it decides the signature's bytes."`
+	At          *yaml.Node       `yaml:"-"`
 }
 
 type layoutDoc struct {

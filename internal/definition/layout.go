@@ -58,7 +58,7 @@ func (l *loading) layout(doc *document, def *Definition) {
 		def.Layout.Text = ""
 	}
 	var firmware, starts []string
-	if doc.Boot.Firmware != nil {
+	if doc.Boot.Firmware != nil || loaderFirmware(def.Boot.Loader) != nil {
 		firmware = def.Boot.Firmware
 	}
 	for _, arch := range def.Arch {
@@ -75,18 +75,26 @@ func (l *loading) layout(doc *document, def *Definition) {
 				def.Warnings = append(def.Warnings, fmt.Sprintf("%s:%d:%d: %s", l.origin[node].show, node.Line, node.Column, layoutMessage(w)))
 			}
 		}
-		if why := c.Unreadable(); why != nil {
+		if why := c.Unreadable(); why != nil && def.Boot.Loader == "grub" {
 			l.problem(why.At, "%s", layoutMessage(*why))
 			return
 		}
+		if why := c.Unkept(); why != nil && onESP(def.Boot.Loader) && doc.boots() {
+			l.problem(at(why.At, n), "%s", layoutMessage(*why))
+			return
+		}
 		starts = append(starts, c.Firmware()...)
-		if len(c.Firmware()) == 0 && doc.boots() {
+		if why := c.NoExtlinux(); why != nil && def.Boot.Loader == "extlinux" && doc.boots() {
+			l.problem(at(why.At, n), "%s", layoutMessage(*why))
+			return
+		}
+		if len(c.Firmware()) == 0 && doc.boots() && !anywhere(def.Boot.Loader) {
 			l.problem(n, "nothing starts from this layout: UEFI needs a partition of type esp with a vfat, a BIOS one of type bios on GPT, or 1 MiB before the first partition on MBR")
 			return
 		}
 	}
 	for _, f := range firmware {
-		if !slices.Contains(starts, f) && doc.boots() {
+		if !anywhere(def.Boot.Loader) && !slices.Contains(starts, f) && doc.boots() {
 			l.problem(n, "%s", missing(f))
 		}
 	}

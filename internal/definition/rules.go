@@ -196,6 +196,12 @@ var localPathRule = rule{
 	},
 }
 
+var secretPathRule = rule{
+	secret: func(s string) bool { return strings.Contains(s, "PRIVATE") }, // people paste the key itself
+	what:   "a path of a secret file", form: "a path",
+	pattern: regexp.MustCompile(`^[^~\x00-\x1f\x7f][^\x00-\x1f\x7f]*$`),
+}
+
 var contentRule = rule{what: "text", max: maxFile}
 
 var sshKeyRule = rule{
@@ -303,9 +309,8 @@ var consoleRule = rule{
 var firmwareRule = rule{what: "a firmware", values: []string{"bios", "uefi"}, other: map[string]string{"efi": "uefi", "legacy": "bios", "BIOS": "bios", "UEFI": "uefi"}}
 
 var loaderRule = rule{
-	what: "a boot loader", values: []string{"grub"},
-	later: []string{"systemd-boot", "uki", "syslinux", "extlinux"},
-	other: map[string]string{"grub2": "grub", "grub-pc": "grub", "grub-efi": "grub"},
+	what: "a boot loader", values: []string{"grub", "systemd-boot", "uki", "extlinux", "none"},
+	other: map[string]string{"grub2": "grub", "grub-pc": "grub", "grub-efi": "grub", "sd-boot": "systemd-boot", "gummiboot": "systemd-boot", "syslinux": "extlinux", "bootctl": "systemd-boot"},
 }
 
 var formatRule = rule{
@@ -447,6 +452,7 @@ type (
 	ownerName    struct{}
 	imagePath    struct{}
 	localPath    struct{}
+	secretPath   struct{}
 	content      struct{}
 	sshKey       struct{}
 	passwordHash struct{}
@@ -495,6 +501,7 @@ func (accountName) rule() *rule  { return &accountNameRule }
 func (ownerName) rule() *rule    { return &ownerNameRule }
 func (imagePath) rule() *rule    { return &imagePathRule }
 func (localPath) rule() *rule    { return &localPathRule }
+func (secretPath) rule() *rule   { return &secretPathRule }
 func (content) rule() *rule      { return &contentRule }
 func (sshKey) rule() *rule       { return &sshKeyRule }
 func (passwordHash) rule() *rule { return &passwordHashRule }

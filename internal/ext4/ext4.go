@@ -76,8 +76,8 @@ type Options struct {
 // MaxSize bounds what Plan makes; such a filesystem can still grow.
 const MaxSize = 4 << 40
 
-// An FS is a planned filesystem. It does not change; its methods may be called
-// from several goroutines.
+// An FS is a planned filesystem. It does not change but by SetBoot; its other methods may
+// be called from several goroutines.
 type FS struct {
 	o       Options
 	geo     geometry
@@ -89,6 +89,7 @@ type FS struct {
 	journal *node
 	resize  *node
 	super   []byte // the primary superblock, 1024 bytes
+	boot    []byte // what stands in front of it
 	descs   []byte // the group descriptors, whole blocks
 }
 
@@ -140,6 +141,35 @@ func (o *Options) check() error {
 // less than that, by up to a few megabytes: a last group that would hold nothing
 // but tables is left out, as mke2fs does.
 func (fs *FS) Size() int64 { return fs.geo.blocks * blockSize }
+
+// BootSize is how many bytes at its start a filesystem leaves to a boot loader.
+const BootSize = 1024
+
+// SetBoot puts a boot loader's code at the filesystem's start, before it is written.
+func (fs *FS) SetBoot(code []byte) error {
+	if len(code) > BootSize {
+		return fmt.Errorf("ext4: boot code of %d bytes is longer than %d", len(code), BootSize)
+	}
+	fs.boot = code
+	return nil
+}
+
+// Where gives the ranges of the filesystem in which the content of a file lies, in order,
+// in whole blocks: the file whose content is at an offset of a pack. There are none
+// where there is no such file.
+func (fs *FS) Where(pack string, offset int64) []disk.Extent {
+	var out []disk.Extent
+	for _, n := range fs.inodes.files {
+		if n.kind != tree.File || n.pack != pack || n.offset != offset {
+			continue
+		}
+		for _, r := range n.runs {
+			out = append(out, disk.Extent{Off: r.start * blockSize, Len: r.n * blockSize})
+		}
+		break
+	}
+	return out
+}
 
 // Inodes is how many inodes there are, and how many are free.
 func (fs *FS) Inodes() (all, free int64) {

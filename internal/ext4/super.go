@@ -89,7 +89,8 @@ func sumSuper(b []byte) {
 func (fs *FS) encodeSuperBlock(group int, out []byte) {
 	clear(out)
 	if group == 0 {
-		copy(out[1024:], fs.super)
+		copy(out, fs.boot)
+		copy(out[BootSize:], fs.super)
 		return
 	}
 	copy(out, fs.super)

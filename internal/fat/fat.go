@@ -1,5 +1,5 @@
-// Package fat writes FAT16 and FAT32 file systems from a few files in memory:
-// what an EFI system partition holds.
+// Package fat writes FAT16 and FAT32 file systems from a few files: what an EFI
+// system partition holds.
 //
 // A volume is planned whole, then written: the same files and options give the
 // same bytes, whatever the clock or the order of the files. Long names (VFAT) are
@@ -44,6 +44,18 @@ const MinSize = 3 << 20
 type File struct {
 	Path string // relative, slash-separated: "EFI/BOOT/BOOTX64.EFI"
 	Data []byte
+	// Open, where it is set, gives the content of a file that is not kept in memory, of
+	// Size bytes, each time from its beginning. Data says nothing then.
+	Open func() (io.Reader, error)
+	Size int64
+}
+
+// Len is how many bytes the file has.
+func (f File) Len() int64 {
+	if f.Open != nil {
+		return f.Size
+	}
+	return int64(len(f.Data))
 }
 
 // Options say how a volume is made.
@@ -71,9 +83,9 @@ type Volume struct {
 
 // A chain is a run of clusters that one file or directory fills.
 type chain struct {
-	first int64
-	count int64
-	data  []byte
+	first   int64
+	count   int64
+	content File
 }
 
 // FAT32 says whether the volume is FAT32 rather than FAT16.
@@ -156,8 +168,8 @@ func (v *Volume) place(root *node) error {
 			}
 		case n.names != nil:
 			n.first, n.count = take(n.dirSize(v.o.Label != ""))
-		case len(n.data) > 0:
-			n.first, n.count = take(int64(len(n.data)))
+		case n.content.Len() > 0:
+			n.first, n.count = take(n.content.Len())
 		}
 	})
 	if err != nil {
@@ -170,15 +182,15 @@ func (v *Volume) place(root *node) error {
 	}
 	stamp := dosTime(v.o.Epoch)
 	root.walk(func(n *node) {
-		data := n.data
+		content := n.content
 		if n.names != nil {
-			data = n.directory(v.o.Label, stamp)
+			content = File{Data: n.directory(v.o.Label, stamp)}
 		}
 		switch {
 		case n.parent == nil && !v.fat32:
-			v.root = data
+			v.root = content.Data
 		case n.count > 0:
-			v.chains = append(v.chains, chain{n.first, n.count, data})
+			v.chains = append(v.chains, chain{n.first, n.count, content})
 		}
 	})
 	return nil
@@ -187,8 +199,8 @@ func (v *Volume) place(root *node) error {
 // Extents are the byte ranges that WriteTo writes.
 func (v *Volume) Extents() []disk.Extent {
 	var out []disk.Extent
-	_ = v.each(func(off int64, b []byte) error {
-		out = append(out, disk.Extent{Off: off, Len: int64(len(b))})
+	_ = v.each(func(off int64, f File) error {
+		out = append(out, disk.Extent{Off: off, Len: f.Len()})
 		return nil
 	}) // the function never fails
 	return out
@@ -196,16 +208,44 @@ func (v *Volume) Extents() []disk.Extent {
 
 // WriteTo writes the volume at the start of w, and nothing where it is empty.
 func (v *Volume) WriteTo(ctx context.Context, w io.WriterAt) error {
-	return v.each(func(off int64, b []byte) error {
+	return v.each(func(off int64, f File) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		_, err := w.WriteAt(b, off)
-		return err
+		if f.Open == nil {
+			_, err := w.WriteAt(f.Data, off)
+			return err
+		}
+		return f.copyTo(ctx, io.NewOffsetWriter(w, off))
 	})
 }
 
-func (v *Volume) each(write func(off int64, b []byte) error) error {
+// step is how much of a file that is not in memory is written at once, in bytes.
+const step = 1 << 20
+
+// copyTo writes what the file was said to have, and neither more nor less.
+func (f File) copyTo(ctx context.Context, w io.Writer) error {
+	r, err := f.Open()
+	if err != nil {
+		return fmt.Errorf("FAT: cannot read %s: %w", f.Path, err)
+	}
+	b := make([]byte, min(step, f.Size))
+	for left := f.Size; left > 0; left -= int64(len(b)) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		b = b[:min(left, int64(len(b)))]
+		if _, err := io.ReadFull(r, b); err != nil {
+			return fmt.Errorf("FAT: cannot read %d bytes of %s: %w", f.Size, f.Path, err)
+		}
+		if _, err := w.Write(b); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (v *Volume) each(write func(off int64, f File) error) error {
 	boot := v.bootSectors()
 	table := v.table()
 	data := v.reserved + 2*v.fatSize + v.rootSize
@@ -222,12 +262,12 @@ func (v *Volume) each(write func(off int64, b []byte) error) error {
 		if len(p.b) == 0 {
 			continue
 		}
-		if err := write(p.off, p.b); err != nil {
+		if err := write(p.off, File{Data: p.b}); err != nil {
 			return err
 		}
 	}
 	for _, c := range v.chains {
-		if err := write((data+(c.first-2)*v.spc)*sector, c.data); err != nil {
+		if err := write((data+(c.first-2)*v.spc)*sector, c.content); err != nil {
 			return err
 		}
 	}

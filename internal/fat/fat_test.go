@@ -2,7 +2,9 @@ package fat
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -73,7 +75,7 @@ func readDir(t testing.TB, dir string) []File {
 			return err
 		}
 		data, err := os.ReadFile(p)
-		out = append(out, File{filepath.ToSlash(rel), data})
+		out = append(out, File{Path: filepath.ToSlash(rel), Data: data})
 		return err
 	})
 	if err != nil {
@@ -103,7 +105,7 @@ func bulk(n int) []byte {
 func manyFiles(dir string, n int) []File {
 	var out []File
 	for i := range n {
-		out = append(out, File{fmt.Sprintf("%s/a rather long name, number %d.text", dir, i), fmt.Append(nil, i)})
+		out = append(out, File{Path: fmt.Sprintf("%s/a rather long name, number %d.text", dir, i), Data: fmt.Append(nil, i)})
 	}
 	return out
 }
@@ -111,23 +113,23 @@ func manyFiles(dir string, n int) []File {
 func rootFiles(n int) []File {
 	var out []File
 	for i := range n {
-		out = append(out, File{fmt.Sprintf("F%d", i), nil})
+		out = append(out, File{Path: fmt.Sprintf("F%d", i), Data: nil})
 	}
 	return out
 }
 
 func TestJudgesReadVolume(t *testing.T) {
 	esp := []File{
-		{"EFI/BOOT/BOOTX64.EFI", bulk(3<<20 + 17)},
-		{"EFI/BOOT/grub.cfg", []byte("set x=1\n")},
-		{"EFI/debian/shimx64.efi", bulk(512)},
+		{Path: "EFI/BOOT/BOOTX64.EFI", Data: bulk(3<<20 + 17)},
+		{Path: "EFI/BOOT/grub.cfg", Data: []byte("set x=1\n")},
+		{Path: "EFI/debian/shimx64.efi", Data: bulk(512)},
 	}
 	names := []File{
-		{"UPPER.TXT", []byte("1")}, {"lower.txt", []byte("2")}, {"Mixed.Txt", []byte("3")}, {"noext", []byte("4")},
-		{"a.very.long.name.with.dots.conf", []byte("5")}, {"longname1.text", []byte("6")}, {"longname2.text", []byte("7")},
-		{".hidden", []byte("8")}, {"with blank", []byte("9")}, {"grüße-日本.txt", []byte("10")}, {"thirteen chars", []byte("11")}, {"thirteenchars", []byte("12")},
-		{strings.Repeat("x", 255), []byte("13")}, {"a+b,c;d=e[f]", []byte("14")}, {"EMPTY", nil}, {"LONGNA~1.TEX", []byte("15")},
-		{"deep/er/and/deep/er/still/file", []byte("16")},
+		{Path: "UPPER.TXT", Data: []byte("1")}, {Path: "lower.txt", Data: []byte("2")}, {Path: "Mixed.Txt", Data: []byte("3")}, {Path: "noext", Data: []byte("4")},
+		{Path: "a.very.long.name.with.dots.conf", Data: []byte("5")}, {Path: "longname1.text", Data: []byte("6")}, {Path: "longname2.text", Data: []byte("7")},
+		{Path: ".hidden", Data: []byte("8")}, {Path: "with blank", Data: []byte("9")}, {Path: "grüße-日本.txt", Data: []byte("10")}, {Path: "thirteen chars", Data: []byte("11")}, {Path: "thirteenchars", Data: []byte("12")},
+		{Path: strings.Repeat("x", 255), Data: []byte("13")}, {Path: "a+b,c;d=e[f]", Data: []byte("14")}, {Path: "EMPTY", Data: nil}, {Path: "LONGNA~1.TEX", Data: []byte("15")},
+		{Path: "deep/er/and/deep/er/still/file", Data: []byte("16")},
 	}
 	tests := []struct {
 		summary string
@@ -177,7 +179,7 @@ func TestJudgesReadVolume(t *testing.T) {
 }
 
 func TestListing(t *testing.T) {
-	path := write(t, []File{{"EFI/BOOT/BOOTX64.EFI", bulk(700)}, {"EFI/BOOT/grub.cfg", []byte("x")}, {"EFI/Longer name.d/x", nil}},
+	path := write(t, []File{{Path: "EFI/BOOT/BOOTX64.EFI", Data: bulk(700)}, {Path: "EFI/BOOT/grub.cfg", Data: []byte("x")}, {Path: "EFI/Longer name.d/x", Data: nil}},
 		Options{Size: 64 << 20, ID: 0x1234ABCD, Label: "ESP", Epoch: 1700000001})
 	got := judge.Run(t, "mdir", "-/", "-i", path, "::")
 	want := ` Volume in drive : is ESP        
@@ -227,19 +229,19 @@ func TestRefusals(t *testing.T) {
 		o       Options
 		want    string
 	}{
-		{"full", []File{{"x", bulk(64 << 20)}}, Options{Size: 64 << 20}, "too small: content takes 67109376 bytes"},
-		{"twice", []File{{"A", nil}, {"a", nil}}, Options{}, `"a" is there twice`},
-		{"file as directory", []File{{"a", nil}, {"a/b", nil}}, Options{}, `"a/b" is there twice`},
-		{"directory as file", []File{{"a/b", nil}, {"a", nil}}, Options{}, `"a" is there twice`},
-		{"directories by case", []File{{"a/b", nil}, {"A/c", nil}}, Options{}, "by case only"},
-		{"empty path", []File{{"", nil}}, Options{}, "is none"},
-		{"absolute", []File{{"/a", nil}}, Options{}, "is none"},
-		{"upwards", []File{{"../a", nil}}, Options{}, "is none"},
-		{"colon", []File{{"a:b", nil}}, Options{}, `has the character ':'`},
-		{"backslash", []File{{`a\b`, nil}}, Options{}, `has the character '\\'`},
-		{"trailing dot", []File{{"a.", nil}}, Options{}, "ends with a dot"},
-		{"not UTF-8", []File{{"a\xff", nil}}, Options{}, "is not UTF-8"},
-		{"long", []File{{strings.Repeat("x", 256), nil}}, Options{}, "longer than 255"},
+		{"full", []File{{Path: "x", Data: bulk(64 << 20)}}, Options{Size: 64 << 20}, "too small: content takes 67109376 bytes"},
+		{"twice", []File{{Path: "A", Data: nil}, {Path: "a", Data: nil}}, Options{}, `"a" is there twice`},
+		{"file as directory", []File{{Path: "a", Data: nil}, {Path: "a/b", Data: nil}}, Options{}, `"a/b" is there twice`},
+		{"directory as file", []File{{Path: "a/b", Data: nil}, {Path: "a", Data: nil}}, Options{}, `"a" is there twice`},
+		{"directories by case", []File{{Path: "a/b", Data: nil}, {Path: "A/c", Data: nil}}, Options{}, "by case only"},
+		{"empty path", []File{{Path: "", Data: nil}}, Options{}, "is none"},
+		{"absolute", []File{{Path: "/a", Data: nil}}, Options{}, "is none"},
+		{"upwards", []File{{Path: "../a", Data: nil}}, Options{}, "is none"},
+		{"colon", []File{{Path: "a:b", Data: nil}}, Options{}, `has the character ':'`},
+		{"backslash", []File{{Path: `a\b`, Data: nil}}, Options{}, `has the character '\\'`},
+		{"trailing dot", []File{{Path: "a.", Data: nil}}, Options{}, "ends with a dot"},
+		{"not UTF-8", []File{{Path: "a\xff", Data: nil}}, Options{}, "is not UTF-8"},
+		{"long", []File{{Path: strings.Repeat("x", 256), Data: nil}}, Options{}, "longer than 255"},
 		{"label", nil, Options{Label: "lower"}, "upper-case ASCII"},
 		{"full FAT16 root", rootFiles(600), Options{Size: 8 << 20}, "root directory has more than 512 entries"},
 		{"long label", nil, Options{Label: "TWELVE CHARS"}, "at most 11"},
@@ -279,6 +281,41 @@ func TestSameBytes(t *testing.T) {
 	}
 }
 
+// A file that is read while the volume is written gives the same volume as one in
+// memory, and one that has not what was said of it stops the writing.
+func TestStreamedFiles(t *testing.T) {
+	data := bulk(3<<20 + 17)
+	streamed := func(size int64, data []byte) []File {
+		return []File{
+			{Path: "a/linux", Size: size, Open: func() (io.Reader, error) { return bytes.NewReader(data), nil }},
+			{Path: "a/nothing", Open: func() (io.Reader, error) { return nil, errors.New("nobody reads it") }},
+		}
+	}
+	o := Options{Size: 16 << 20, ID: 7, Epoch: 1}
+	want, err := os.ReadFile(write(t, []File{{Path: "a/linux", Data: data}, {Path: "a/nothing"}}, o))
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := os.ReadFile(write(t, streamed(int64(len(data)), append(bytes.Clone(data), "more"...)), o))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Error("a file that is streamed gives another volume")
+	}
+	v, err := Plan(streamed(int64(len(data))+1, data), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := v.WriteTo(t.Context(), discard{}); err == nil || !strings.Contains(err.Error(), "a/linux") {
+		t.Errorf("a file that is too short: %v", err)
+	}
+}
+
+type discard struct{}
+
+func (discard) WriteAt(b []byte, _ int64) (int, error) { return len(b), nil }
+
 // Random trees: what Plan accepts, fsck.vfat and mtools accept.
 func TestRandomTrees(t *testing.T) {
 	judge.Path(t, "fsck.vfat")
@@ -289,7 +326,7 @@ func TestRandomTrees(t *testing.T) {
 			return
 		}
 		files := rapid.SliceOfN(rapid.Custom(func(rt *rapid.T) File {
-			return File{strings.Join(rapid.SliceOfN(name, 1, 4).Draw(rt, "path"), "/"), bulk(rapid.IntRange(0, 9000).Draw(rt, "size"))}
+			return File{Path: strings.Join(rapid.SliceOfN(name, 1, 4).Draw(rt, "path"), "/"), Data: bulk(rapid.IntRange(0, 9000).Draw(rt, "size"))}
 		}), 0, 60).Draw(rt, "files")
 		o := Options{Size: rapid.SampledFrom([]int64{4 << 20, 20 << 20, 40 << 20}).Draw(rt, "size"), ID: 5}
 		var fit []File
@@ -318,7 +355,7 @@ func FuzzPlan(f *testing.F) {
 	f.Add("a/b", "a", "", int64(3<<20))
 	f.Add("..", "é~1", "x", int64(34<<20))
 	f.Fuzz(func(t *testing.T, a, b, label string, size int64) {
-		v, err := Plan([]File{{a, []byte(b)}, {b, []byte(a)}}, Options{Size: size, Label: label})
+		v, err := Plan([]File{{Path: a, Data: []byte(b)}, {Path: b, Data: []byte(a)}}, Options{Size: size, Label: label})
 		if err != nil {
 			return
 		}

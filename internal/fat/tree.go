@@ -19,8 +19,8 @@ type node struct {
 	parent   *node            // nil for the root
 	children []*node          // in order of name
 	names    map[string]*node // children by folded name; not nil for a directory
-	data     []byte
-	first    int64 // cluster
+	content  File             // of a file
+	first    int64            // cluster
 	count    int64
 }
 
@@ -28,8 +28,8 @@ type node struct {
 func newTree(files []File) (*node, error) {
 	root := &node{names: map[string]*node{}}
 	for _, f := range files {
-		if len(f.Data) > 1<<32-1 {
-			return nil, fmt.Errorf("FAT: %s of %d bytes is larger than 4 GiB less one byte", f.Path, len(f.Data))
+		if f.Len() > 1<<32-1 {
+			return nil, fmt.Errorf("FAT: %s of %d bytes is larger than 4 GiB less one byte", f.Path, f.Len())
 		}
 		dir := root
 		parts := strings.Split(f.Path, "/")
@@ -49,7 +49,7 @@ func newTree(files []File) (*node, error) {
 			default:
 				n := &node{name: name, parent: dir}
 				if last {
-					n.data = f.Data
+					n.content = f
 				} else {
 					n.names = map[string]*node{}
 				}
@@ -241,7 +241,7 @@ func (n *node) directory(label string, at stamp) []byte {
 		if c.names != nil {
 			b = appendSlot(b, c.short, attrDir, c.first, 0, at)
 		} else {
-			b = appendSlot(b, c.short, attrFile, c.first, len(c.data), at)
+			b = appendSlot(b, c.short, attrFile, c.first, c.content.Len(), at)
 		}
 	}
 	if len(b) == 0 {
@@ -250,7 +250,7 @@ func (n *node) directory(label string, at stamp) []byte {
 	return b
 }
 
-func appendSlot(b []byte, name [11]byte, attr byte, cluster int64, size int, at stamp) []byte {
+func appendSlot(b []byte, name [11]byte, attr byte, cluster, size int64, at stamp) []byte {
 	e := make([]byte, slot)
 	le := binary.LittleEndian
 	copy(e, name[:])

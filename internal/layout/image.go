@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"ingot/internal/blockdevice"
@@ -56,6 +57,7 @@ type builder struct {
 	files  map[*blockdevice.Mkfs][]fat.File
 	fitted *blockdevice.Fitted
 	image  *Image
+	kept   *os.File // the contents of a loader's files in the tree
 }
 
 // Compose divides the tree among the file systems, fits the disk around them, and
@@ -63,7 +65,10 @@ type builder struct {
 func (r Resolved) Compose(p Parts) (*Image, error) {
 	b := &builder{Resolved: r, Parts: p, small: map[*blockdevice.Mkfs]planned{}, files: map[*blockdevice.Mkfs][]fat.File{}}
 	var err error
-	if b.trees, err = r.divide(p.Tree); err != nil {
+	if err := b.addResident(); err != nil {
+		return nil, err
+	}
+	if b.trees, err = r.divide(b.Tree); err != nil {
 		return nil, fmt.Errorf("layout: %w", err)
 	}
 	needs, err := b.needs()
@@ -81,7 +86,7 @@ func (r Resolved) Compose(p Parts) (*Image, error) {
 		return nil, err
 	}
 	b.image = &Image{Resolved: r, Fitted: b.fitted}
-	for _, step := range []func() error{b.fillFilesystems, b.fillGroups, b.fillTable} {
+	for _, step := range []func() error{b.fillFilesystems, b.fillGroups, b.fillResident, b.fillTable} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -121,7 +126,10 @@ func (b *builder) needs() (blockdevice.Needs, error) {
 			}
 			need := max(int64(4<<20), fs.Free)
 			for _, f := range files {
-				need += int64(len(f.Data)) * 5 / 4 // room for an update of the largest
+				need += f.Len() * 5 / 4 // room for an update of the largest
+			}
+			if fs == b.ESP() {
+				need += b.Loader.Room()
 			}
 			b.files[fs], needs[fs.Name] = files, need
 		case "swap":
@@ -154,7 +162,7 @@ func (b *builder) written(v *blockdevice.LV) int64 {
 	for fs, files := range b.files {
 		if fs.Device == blockdevice.Node(v) {
 			for _, f := range files {
-				n += int64(len(f.Data)) + chunk
+				n += f.Len() + chunk
 			}
 		}
 	}

@@ -313,7 +313,7 @@ func parts(t testing.TB, r layout.Resolved) layout.Parts {
 	t.Helper()
 	p := newPack(t)
 	entries := map[string]tree.Entry{}
-	dirs := []string{"", "boot", "boot/grub", "etc"}
+	dirs := []string{"", "boot", "boot/grub", "boot/extlinux", "etc"}
 	for _, f := range r.Files() {
 		if f.Kind == tree.Dir {
 			dirs = append(dirs, f.Path)

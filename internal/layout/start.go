@@ -17,9 +17,6 @@ func (r Resolved) holding(path string) (*blockdevice.Mount, string) {
 
 // Places says how kernel and boot loader find what they need.
 func (r Resolved) Places() (boot.Places, error) {
-	if q := r.Unreadable(); q != nil {
-		return boot.Places{}, fmt.Errorf("layout: %w", *q)
-	}
 	root := r.Root()
 	p := boot.Places{Root: "UUID=" + r.UUID(root), RootType: root.Type}
 	if v, ok := root.Device.(*blockdevice.LV); ok {
@@ -28,6 +25,9 @@ func (r Resolved) Places() (boot.Places, error) {
 	}
 	m, dir := r.holding("/boot")
 	p.BootDir, p.BootType, p.BootUUID = dir, m.FS.Type, r.UUID(m.FS)
+	if q := r.Unreadable(); q != nil {
+		p.Unreadable = q.Message
+	}
 	switch d := m.FS.Device.(type) {
 	case *blockdevice.Partition:
 		p.BootDevice = fmt.Sprintf("gpt%d", d.Number)

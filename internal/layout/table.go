@@ -19,8 +19,15 @@ func (b *builder) fillTable() error {
 	if err != nil {
 		return err
 	}
+	active := b.starting()
 	if d.Disk.Table.Label == blockdevice.MBR {
-		pieces, err := d.MBR(b.signature(d.Disk.Table)).Encode(code)
+		table := d.MBR(b.signature(d.Disk.Table))
+		for i, p := range table.Partitions {
+			if active != nil {
+				table.Partitions[i].Active = p.Number == active.Number
+			}
+		}
+		pieces, err := table.Encode(code)
 		if err != nil {
 			return fmt.Errorf("layout: %w", err)
 		}
@@ -29,7 +36,13 @@ func (b *builder) fillTable() error {
 		}
 		return nil
 	}
-	head, tail, err := d.GPT(b.tableID(d.Disk.Table), b.partitionID).Encode(code)
+	table := d.GPT(b.tableID(d.Disk.Table), b.partitionID)
+	for i, p := range table.Partitions {
+		if active != nil && p.Number == active.Number {
+			table.Partitions[i].Attrs |= legacyBoot
+		}
+	}
+	head, tail, err := table.Encode(code)
 	if err != nil {
 		return fmt.Errorf("layout: %w", err)
 	}
@@ -37,9 +50,16 @@ func (b *builder) fillTable() error {
 	return nil
 }
 
+// legacyBoot is the attribute of a GPT's partition that a BIOS' code starts (UEFI
+// specification 2.10, table 5.8).
+const legacyBoot = 1 << 2
+
 // fillCore puts GRUB's core image into its partition, or between an MBR and the first
 // partition, and gives the code for the first sector.
 func (b *builder) fillCore(d blockdevice.FittedDisk) (code []byte, err error) {
+	if x := b.Loader.Extlinux(); x != nil {
+		return x.Code(d.Disk.Table.Label == blockdevice.GPT), nil
+	}
 	if b.Loader.CoreSize() == 0 {
 		return nil, nil
 	}

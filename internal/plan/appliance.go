@@ -48,10 +48,9 @@ func (w *worker) appliance(o Output, f *os.File, image *layout.Image) (disk.Imag
 // machine is what an appliance says of the machine.
 func (w *worker) machine(o Output) appliance.Machine {
 	def := w.plan.Definition
-	e := &edit{worker: w, tree: w.tree}
 	m := appliance.Machine{
 		Name: def.Name + "-" + w.chain.Arch, Arch: w.chain.Arch, Distro: def.Distro, Release: def.Release,
-		Version: e.osRelease("VERSION_ID"), Title: e.prettyName(), CPUs: o.Machine.CPUs, Memory: o.Machine.Memory,
+		Version: w.osRelease(w.tree, "VERSION_ID"), Title: w.osRelease(w.tree, "PRETTY_NAME"), CPUs: o.Machine.CPUs, Memory: o.Machine.Memory,
 		// Where a disk starts both ways, VMware is told the one that it chooses for new
 		// machines, and the others the one that needs no firmware to be installed.
 		UEFI: slices.Contains(def.Boot.Firmware, "uefi") && (o.Format == "ova" || def.Boot.Secure || !slices.Contains(def.Boot.Firmware, "bios")),

@@ -45,11 +45,7 @@ func (w *worker) compose(ctx context.Context, o Output) (*layout.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	places, err := l.Places()
-	if err != nil {
-		return nil, err
-	}
-	loader, err := w.loader(ctx, places)
+	loader, err := w.loader(ctx, l)
 	if err != nil {
 		return nil, err
 	}

@@ -59,9 +59,9 @@ func (w *worker) writeISO(ctx context.Context, o Output, files []*artifact.Pendi
 		return err
 	}
 	medium := boot.Medium{ID: id("medium").String()}.On(boot.Kernels(w.tree))
-	title := (&edit{worker: w, tree: w.tree}).prettyName()
+	title := w.osRelease(w.tree, "PRETTY_NAME")
 	k := def.Kernel.On(w.chain.Arch)
-	small, err := medium.Files(boot.Params{Arch: w.chain.Arch, Console: k.Console, Arguments: k.Arguments, Title: title})
+	small, err := medium.Files(boot.Params{Arch: w.chain.Arch, Console: k.Console, Arguments: k.Arguments, Title: title, Timeout: def.Boot.Timeout})
 	if err != nil {
 		return err
 	}
@@ -146,9 +146,12 @@ func (w *worker) copied(from, to string, t *ui.Task) (iso.File, error) {
 	}}, nil
 }
 
-// liveFirmware is what starts a medium. What a layout says of disks is not said of it:
-// a disk may have no boot loader at all.
+// liveFirmware is what starts a medium. What a layout or a loader of disks says is not
+// said of it: a disk may have no boot loader at all. A medium has GRUB.
 func liveFirmware(def *definition.Definition) []string {
+	if l := def.Boot.Loader; l != "" && l != boot.GRUB {
+		return nil
+	}
 	return slices.DeleteFunc(slices.Clone(def.Boot.Firmware), func(f string) bool { return f != "bios" && f != "uefi" })
 }
 

@@ -99,14 +99,23 @@ func (p *Plan) chain(arch, purp string, wish Wish) (Chain, error) {
 			continue
 		}
 		out := Output{Output: o, Names: p.names(o, arch)}
-		out.Key = keyOf("output", key, struct {
-			Output   definition.Output
-			Identity digest.Digest
-			Tools    []string
-		}{o, p.identity(c), refIDs(p.Lock.Tools)})
+		reads := outputReads{Output: o, Identity: p.identity(c), Tools: refIDs(p.Lock.Tools)}
+		if s := p.Definition.Boot.Sign; s != nil && o.Kind().Disk() && purp == format.Machine {
+			out.Secrets, reads.Certificate = []string{s.Key}, p.below(relative(p.Definition.Dir, s.Certificate))
+		}
+		out.Key = keyOf("output", key, reads)
 		c.Outputs = append(c.Outputs, out)
 	}
 	return c, nil
+}
+
+// outputReads is what an output reads beside its chain. Of a secret key nothing is
+// there: its certificate decides what it signs.
+type outputReads struct {
+	Output      definition.Output
+	Identity    digest.Digest
+	Tools       []string
+	Certificate []lock.File `json:",omitempty"`
 }
 
 // names are what an output's files are called.
@@ -155,7 +164,7 @@ func MachinePackages(def *definition.Definition, arch string) ([]string, error) 
 	if err != nil {
 		return nil, err
 	}
-	packages, err := boot.Packages(boot.PackageRequest{Arch: arch, Release: def.Release, Firmware: def.Boot.Firmware, Secure: def.Boot.Secure, Kernel: def.Kernel.On(arch).Package})
+	packages, err := boot.Packages(boot.PackageRequest{Arch: arch, Release: def.Release, Firmware: def.Boot.Firmware, Loader: def.Boot.Loader, Secure: def.Boot.Secure, Signed: def.Boot.Signed, Kernel: def.Kernel.On(arch).Package})
 	if slices.ContainsFunc(def.Outputs, func(o definition.Output) bool { return o.Format == "incus-vm" }) {
 		packages = append(packages, boot.IncusPackages(def.Release)...)
 	}
@@ -197,7 +206,7 @@ func ToolPackages(def *definition.Definition) ([]string, error) {
 			continue
 		}
 		for _, arch := range def.Arch {
-			tools, err := packages(arch, firmware, def.Boot.Secure)
+			tools, err := packages(boot.LoaderOptions{Arch: arch, Loader: def.Boot.Loader, Firmware: firmware, Secure: def.Boot.Secure})
 			if err != nil {
 				return nil, err
 			}

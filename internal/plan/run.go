@@ -118,6 +118,9 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 	if err := w.foreseeRoom(todo); err != nil {
 		return err
 	}
+	if err := p.foreseeSigner(todo); err != nil {
+		return err
+	}
 	if err := w.runSteps(ctx, out); err != nil {
 		return err
 	}

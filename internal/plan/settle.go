@@ -10,6 +10,7 @@ import (
 	"ingot/internal/digest"
 	"ingot/internal/fault"
 	"ingot/internal/format"
+	"ingot/internal/layout"
 	"ingot/internal/tree"
 )
 
@@ -23,9 +24,11 @@ func (p *Plan) settle(c Chain) keyed {
 		Kernel   any
 		Boot     any
 		Layout   any `json:",omitempty"` // where it is not the usual one
+		Timeout  int `json:",omitempty"` // of the boot menu
 	}{Purpose: c.Purpose}
 	if c.Purpose == format.Machine {
 		reads.Identity, reads.Kernel, reads.Boot = p.identity(c), p.Definition.Kernel, p.Definition.Boot
+		reads.Timeout = p.Definition.Boot.Timeout
 		if !p.Definition.Layout.Usual() {
 			reads.Layout = p.Definition.Layout
 		}
@@ -95,21 +98,17 @@ func (e *edit) machine(c Chain) error {
 	if err != nil {
 		return err
 	}
-	kernels := boot.Kernels(e.tree)
-	if len(kernels) == 0 {
+	if len(boot.Kernels(e.tree)) == 0 {
 		return noKernel()
 	}
-	if err := e.drivers(kernels[0], l.Drivers()); err != nil {
+	if err := e.drivers(boot.Kernels(e.tree)[0], l.Drivers()); err != nil {
 		return err
 	}
-	k := e.plan.Definition.Kernel.On(c.Arch)
-	places, err := l.Places()
+	params, err := e.params(l, e.tree)
 	if err != nil {
 		return fault.Wrap(fault.Definition, err)
 	}
-	files, err := boot.Files(boot.Params{
-		Arch: c.Arch, Places: places, Grows: l.Grows(), Kernels: kernels, Console: k.Console, Arguments: k.Arguments, Title: e.prettyName(),
-	})
+	files, err := boot.Files(params)
 	if err != nil {
 		return err
 	}
@@ -193,12 +192,29 @@ func (e *edit) linked(path string) string {
 	return ""
 }
 
-// prettyName is what the distribution calls itself (os-release(5)).
-func (e *edit) prettyName() string { return e.osRelease("PRETTY_NAME") }
+// params are what a tree's boot files and its loader depend on.
+func (w *worker) params(l layout.Resolved, t tree.Tree) (boot.Params, error) {
+	places, err := l.Places()
+	if err != nil {
+		return boot.Params{}, err
+	}
+	def := w.plan.Definition
+	k := def.Kernel.On(w.chain.Arch)
+	release, err := w.read(t, "usr/lib/os-release")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return boot.Params{}, err
+	}
+	_, ukify := t.Lookup(boot.UkifyPath)
+	return boot.Params{
+		Arch: w.chain.Arch, Loader: def.Boot.Loader, Places: places, Grows: l.Grows(), Kernels: boot.Kernels(t), Console: k.Console, Arguments: k.Arguments,
+		Title: w.osRelease(t, "PRETTY_NAME"), ID: w.osRelease(t, "ID"), Timeout: def.Boot.Timeout,
+		Release: string(release), Ukify: ukify, Signed: def.Boot.Signed,
+	}, nil
+}
 
-// osRelease is one of the words that a distribution says of itself.
-func (e *edit) osRelease(key string) string {
-	data, err := e.read(e.tree, "usr/lib/os-release")
+// osRelease is what the distribution says of itself (os-release(5)).
+func (w *worker) osRelease(t tree.Tree, key string) string {
+	data, err := w.read(t, "usr/lib/os-release")
 	if err != nil {
 		return ""
 	}

@@ -16,6 +16,7 @@ import (
 	"ingot/internal/boot"
 	"ingot/internal/distro"
 	"ingot/internal/fault"
+	"ingot/internal/layout"
 	"ingot/internal/sandbox"
 	"ingot/internal/supply"
 	"ingot/internal/tree"
@@ -78,7 +79,12 @@ func (t *toolbox) start(ctx context.Context) (*sandbox.Box, error) {
 	}
 	r := tree.NewReader(t.runner.Supply.Cache)
 	defer func() { _ = r.Close() }()
-	if err := box.Put(ctx, laid.Entries(), r); err != nil {
+	entries := laid.Entries()
+	if _, ok := laid.Lookup("proc"); !ok {
+		// Without base-files nothing has it; a sandbox shows /proc where it is.
+		entries = append(entries, tree.Entry{Path: "proc", Kind: tree.Dir, Mode: 0o555})
+	}
+	if err := box.Put(ctx, entries, r); err != nil {
 		_ = box.Close()
 		return nil, fmt.Errorf("tools tree: %w", err)
 	}
@@ -119,7 +125,7 @@ func runIn(ctx context.Context, box *sandbox.Box, epoch int64, argv []string, st
 	}
 	out, err := box.Output(ctx, sandbox.Command{
 		Argv: append([]string{program}, argv[1:]...), Dir: "/" + dir, Stdin: in,
-		Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC0", fmt.Sprintf("SOURCE_DATE_EPOCH=%d", epoch)},
+		Env: []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", "TZ=UTC0", "TMPDIR=/" + dir, fmt.Sprintf("SOURCE_DATE_EPOCH=%d", epoch)},
 	}, nil)
 	if err != nil {
 		return nil, fmt.Errorf("%w%s", err, sandbox.Quote(out))
@@ -186,26 +192,61 @@ func find(ctx context.Context, box *sandbox.Box, name string) (string, error) {
 }
 
 // loader makes the boot loader of a chain for a disk.
-func (w *worker) loader(ctx context.Context, places boot.Places) (boot.Loader, error) {
-	b := w.plan.Definition.Boot
-	l, err := w.ownLoader(ctx, boot.LoaderOptions{Arch: w.chain.Arch, Firmware: b.Firmware, Places: places, Secure: b.Secure})
-	if err != nil || !b.Secure {
-		return l, err
+func (w *worker) loader(ctx context.Context, l layout.Resolved) (boot.Loader, error) {
+	params, err := w.params(l, w.tree)
+	if err != nil {
+		return boot.Loader{}, err
 	}
-	return l.Secure(boot.Signed{
-		Arch: w.chain.Arch, Places: places,
+	b := w.plan.Definition.Boot
+	switch b.Loader {
+	case boot.None:
+		return boot.Loader{}, nil
+	case boot.SDBoot:
+		return boot.SystemdBoot(params, contents{w})
+	case boot.UnifiedKernel:
+		signer, err := w.plan.signer()
+		if err != nil {
+			return boot.Loader{}, err
+		}
+		return boot.UKI(ctx, params, contents{w}, signer)
+	}
+	own, err := w.ownLoader(ctx, boot.LoaderOptions{Arch: w.chain.Arch, Loader: made(b.Loader), Firmware: b.Firmware, Places: params.Places, Secure: b.Secure})
+	if err != nil || !b.Secure {
+		return own, err
+	}
+	return own.Secure(boot.Signed{
+		Arch: w.chain.Arch, Places: params.Places,
 		Read: func(path string) ([]byte, error) {
-			e, ok := w.tree.Lookup(path)
-			if !ok || e.Kind != tree.File || e.Content.Size > maxLoader {
-				return nil, fault.Newf(fault.Failed, "the image has no /%s", path).WithHint("Secure Boot needs it: the packages shim-signed and grub-efi-*-signed bring such files")
-			}
-			content, err := w.reader.Content(e.Content)
+			r, err := contents{w}.Open(path)
 			if err != nil {
 				return nil, err
 			}
-			return io.ReadAll(content)
+			if r.Size() > maxLoader {
+				return nil, fault.Newf(fault.Failed, "/%s of the image is too large for a boot loader", path)
+			}
+			return io.ReadAll(r)
 		},
 	})
+}
+
+// made is the loader that is made with the tools tree's programs; "" is GRUB.
+func made(loader string) string {
+	if loader == boot.GRUB {
+		return ""
+	}
+	return loader
+}
+
+// contents are a worker's tree, for boot loaders that come from it.
+type contents struct{ w *worker }
+
+// Open gives what a file of the tree holds.
+func (c contents) Open(path string) (*io.SectionReader, error) {
+	e, ok := c.w.tree.Lookup(path)
+	if !ok || e.Kind != tree.File {
+		return nil, fault.Newf(fault.Failed, "the image has no file /%s", path).WithHint("the boot loader needs it: grub needs what shim-signed and grub-efi-*-signed bring for Secure Boot, systemd-boot the package systemd-boot-efi")
+	}
+	return c.w.reader.Content(e.Content)
 }
 
 // maxLoader bounds a UEFI program, in bytes: Debian's have 1 to 3 MB.

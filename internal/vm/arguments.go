@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 )
 
 // The ways to run a guest's code.
@@ -21,6 +22,17 @@ type passed struct{ files []*os.File }
 func (p *passed) add(f *os.File) int {
 	p.files = append(p.files, f)
 	return 2 + len(p.files)
+}
+
+// copy gives the number that a copy of a file will have: what it holds is closed, and
+// the file is another's.
+func (p *passed) copy(f *os.File) (int, error) {
+	fd, err := syscall.Dup(int(f.Fd()))
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w", f.Name(), err)
+	}
+	syscall.CloseOnExec(fd)
+	return p.add(os.NewFile(uintptr(fd), f.Name())), nil
 }
 
 // close closes this side's copies.
@@ -43,11 +55,12 @@ type wires struct {
 	monitor, console int
 	agent            int // 0 without one
 	code, vars       int // UEFI; 0 without
+	kernel, initrd   int // 0 is the disk's
 	drives           []drive
 }
 
 // arguments is QEMU's command line for a settled spec, without the program. It
-// names no path of the host. The version is QEMU's.
+// names no path of the host but those of its own descriptors. The version is QEMU's.
 func arguments(s Spec, w wires, accel, version string) []string {
 	var a []string
 	add := func(words ...string) { a = append(a, words...) }
@@ -121,6 +134,14 @@ func arguments(s Spec, w wires, accel, version string) []string {
 		}
 		for _, device := range devices {
 			add("-device", device)
+		}
+	}
+
+	if w.kernel != 0 {
+		// QEMU opens these by path alone.
+		add("-kernel", fmt.Sprintf("/proc/self/fd/%d", w.kernel), "-append", s.Direct.CommandLine)
+		if w.initrd != 0 {
+			add("-initrd", fmt.Sprintf("/proc/self/fd/%d", w.initrd))
 		}
 	}
 

@@ -122,3 +122,21 @@ func TestParseVersion(t *testing.T) {
 		}
 	}
 }
+
+// A kernel that the machine starts itself comes by a descriptor too.
+func TestDirectKernel(t *testing.T) {
+	s, err := Spec{Direct: Direct{Kernel: "vmlinuz", Initrd: "initrd", CommandLine: "root=/dev/vda quiet"}}.settled()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Join(arguments(s, wires{monitor: 3, console: 4, kernel: 7, initrd: 8}, TCG, "9.0"), " ")
+	if want := "-kernel /proc/self/fd/7 -append root=/dev/vda quiet -initrd /proc/self/fd/8"; !strings.Contains(got, want) {
+		t.Errorf("%s\nhas no %s", got, want)
+	}
+	if _, err := (Spec{Direct: Direct{CommandLine: "quiet"}}).settled(); err == nil {
+		t.Error("a command line without a kernel is taken")
+	}
+	if _, err := (Spec{Firmware: UEFI, Trust: []byte{1}}).settled(); err == nil {
+		t.Error("a firmware that starts anything trusts a certificate")
+	}
+}

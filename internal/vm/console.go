@@ -88,6 +88,13 @@ func (c *console) Tee(w io.Writer) {
 	c.log = io.MultiWriter(c.log, w)
 }
 
+// forget drops what was said: the machine restarted, and it proves nothing any more.
+func (c *console) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lines, c.plain = nil, plain{}
+}
+
 // Last gives up to n of the last lines that say something.
 func (c *console) Last(n int) []string {
 	c.mu.Lock()

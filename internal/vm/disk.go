@@ -80,6 +80,9 @@ func readImage(file *os.File, d Disk) (image, error) {
 	if found == "" && isISO {
 		found = Raw // from a CD alone
 	}
+	if found == "" && d.bare {
+		found = Raw
+	}
 	format := d.Format
 	if format == "" {
 		if format = found; format == "" {

@@ -13,10 +13,10 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"ingot/internal/fault"
+	"ingot/internal/input"
 )
 
 // A Machine is one running QEMU. It ends with [Machine.Stop], or when the
@@ -48,6 +48,22 @@ func Start(ctx context.Context, spec Spec) (*Machine, error) {
 	if err != nil {
 		return nil, err
 	}
+	var direct []*os.File // kernel, and initramfs if there is one
+	defer func() {
+		for _, f := range direct {
+			f.Close()
+		}
+	}()
+	for _, path := range []string{spec.Direct.Kernel, spec.Direct.Initrd} {
+		if path == "" {
+			continue
+		}
+		f, err := input.Open(path)
+		if err != nil {
+			return nil, fault.Newf(fault.NotFound, "kernel or initramfs: %w", err)
+		}
+		direct = append(direct, f)
+	}
 	var images []image
 	defer func() {
 		for _, img := range images {
@@ -55,6 +71,7 @@ func Start(ctx context.Context, spec Spec) (*Machine, error) {
 		}
 	}()
 	for _, d := range append([]Disk{spec.Disk}, spec.Drives...) {
+		d.bare = len(direct) > 0
 		img, err := openImage(d)
 		if err != nil {
 			return nil, err
@@ -72,14 +89,14 @@ func Start(ctx context.Context, spec Spec) (*Machine, error) {
 		}
 	}
 	m := &Machine{spec: spec, accel: accel, drained: make(chan struct{})}
-	if err := m.launch(ctx, emulator, images); err != nil {
+	if err := m.launch(ctx, emulator, images, direct); err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
 // launch starts QEMU on open images and takes its monitor.
-func (m *Machine) launch(ctx context.Context, emulator Emulator, images []image) (err error) {
+func (m *Machine) launch(ctx context.Context, emulator Emulator, images []image, direct []*os.File) (err error) {
 	var p passed
 	var conns []net.Conn
 	defer func() {
@@ -112,7 +129,7 @@ func (m *Machine) launch(ctx context.Context, emulator Emulator, images []image)
 		}
 	}
 	if m.spec.Firmware.IsUEFI() {
-		code, vars, err := emulator.openUEFI(m.spec.Firmware)
+		code, vars, err := emulator.openUEFI(m.spec.Firmware, m.spec.Trust)
 		if err != nil {
 			return err
 		}
@@ -127,14 +144,15 @@ func (m *Machine) launch(ctx context.Context, emulator Emulator, images []image)
 			}
 			d.overlay = p.add(overlay)
 		}
-		// A copy, since p closes what it holds and the caller closes its images.
-		fd, err := syscall.Dup(int(img.file.Fd()))
-		if err != nil {
-			return fmt.Errorf("disk: %w", err)
+		if d.disk, err = p.copy(img.file); err != nil {
+			return err
 		}
-		syscall.CloseOnExec(fd)
-		d.disk = p.add(os.NewFile(uintptr(fd), img.file.Name()))
 		w.drives = append(w.drives, d)
+	}
+	for i, to := range []*int{&w.kernel, &w.initrd}[:len(direct)] {
+		if *to, err = p.copy(direct[i]); err != nil {
+			return err
+		}
 	}
 
 	m.out.log = m.spec.Log
@@ -198,6 +216,9 @@ func (m *Machine) event(name string, data json.RawMessage) {
 	switch name {
 	case "RESET":
 		m.resets.Add(1)
+		if m.agent != nil {
+			m.agent.change(func() {}) // who waits looks
+		}
 	case "VSERPORT_CHANGE":
 		if m.agent != nil {
 			m.agent.portChanged(data)
@@ -334,6 +355,9 @@ func (m *Machine) unhealthy(format string, args ...any) error {
 	hint := "see it with: ingot boot --console " + m.spec.Disk.Path
 	if strings.Contains(err.Error(), refused) {
 		hint = "an image starts under Secure Boot if its definition says 'boot: {secure: true}'"
+		if m.spec.Trust != nil {
+			hint = "this firmware starts what its one certificate's key has signed: the definition's 'boot: {sign: …}' names it"
+		}
 	}
 	if len(lines) == 0 {
 		text += "; its console said nothing"
@@ -419,6 +443,28 @@ func (m *Machine) Ready(ctx context.Context) (state string, err error) {
 		return state, m.unhealthy("systemd is %q, with jobs:\n%s", state, strings.TrimSpace(jobs.Output))
 	}
 	return state, nil
+}
+
+// Restart has the guest restart and waits until it is up again: its state, and its errors,
+// are those of [Machine.Ready]. What it wrote to its disks is there.
+func (m *Machine) Restart(ctx context.Context) (state string, err error) {
+	if m.agent == nil {
+		return "", errors.New("the machine was started without an agent")
+	}
+	before := m.resets.Load()
+	// The guest takes the agent down while the command runs, or right after it.
+	r, err := m.agent.run(ctx, "systemctl reboot", grace)
+	if err == nil && r.Exit != 0 {
+		return "", m.unhealthy("it does not restart: %s", strings.TrimSpace(r.Output))
+	}
+	if err != nil && !errors.Is(err, errAgentLost) {
+		return "", m.unhealthy("%w", err)
+	}
+	if err := m.agent.await(ctx, func() bool { return m.resets.Load() > before }); err != nil {
+		return "", m.expired(ctx, "it restarted")
+	}
+	m.out.forget()
+	return m.Ready(ctx)
 }
 
 func (m *Machine) noAgent() error {

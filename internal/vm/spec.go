@@ -45,6 +45,8 @@ type Spec struct {
 	Drives   []Disk   // further disks, in order; the guest's writes to them vanish too
 	Arch     string   // Debian's name; "" is amd64
 	Firmware Firmware // "" is BIOS
+	Trust    []byte   // with [Secure]: a certificate (DER) that is trusted in place of Microsoft's; nil is Microsoft's
+	Direct   Direct   // what is started in place of the disk's boot loader
 	Memory   int64    // bytes; 0 is DefaultMemory
 	CPUs     int      // 0 is DefaultCPUs
 	Network  Network
@@ -58,11 +60,19 @@ type Spec struct {
 	Log     io.Writer // gets the console's bytes as they come, or nil
 }
 
+// A Direct kernel is started by the machine itself, as hypervisors do: the disk needs
+// no boot loader.
+type Direct struct {
+	Kernel, Initrd string // paths; no kernel is what the firmware finds on the disk
+	CommandLine    string
+}
+
 // A Disk is a file that a machine reads as a disk.
 type Disk struct {
 	Path   string
 	Format Format // "" is found by looking
 	As     Medium // "" is [CD] for an ISO image, [HardDisk] for all else
+	bare   bool   // it may have no boot sector: a raw one then
 }
 
 func words(media []Medium) string {
@@ -97,6 +107,12 @@ func (s Spec) settled() (Spec, error) {
 	case s.Firmware != BIOS && !s.Firmware.IsUEFI():
 		return s, fault.Newf(fault.Usage, "firmware %q: not known", s.Firmware).
 			WithHint("the firmwares are bios, uefi and secure")
+	case s.Trust != nil && s.Firmware != Secure:
+		return s, fault.Newf(fault.Usage, "firmware %s trusts no certificate: it starts anything", s.Firmware).
+			WithHint("the firmware secure does")
+	case s.Direct.Kernel == "" && (s.Direct.Initrd != "" || s.Direct.CommandLine != ""):
+		return s, fault.Newf(fault.Usage, "an initramfs or a command line, and no kernel").
+			WithHint("a machine takes all of them from its disk, or none")
 	case s.Disk.As != "" && !s.Disk.As.known():
 		return s, fault.Newf(fault.Usage, "medium %q: not known", s.Disk.As).
 			WithHint("the media are %s", words(Media()))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -54,22 +55,39 @@ type pair struct{ code, vars string }
 
 // firmwarePaths is where distributions keep OVMF, the 4 MiB builds: Debian and
 // Ubuntu; Fedora; Arch. Arch ships no variables with Microsoft's keys enrolled.
-var firmwarePaths = map[Firmware][]pair{
-	UEFI: {
+var firmwarePaths = map[flash][]pair{
+	flash(UEFI): {
 		{"/usr/share/OVMF/OVMF_CODE_4M.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"},
 		{"/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"},
 		{"/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"},
 	},
-	Secure: {
+	flash(Secure): {
 		{"/usr/share/OVMF/OVMF_CODE_4M.ms.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"},
 		{"/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.ms.fd"},
 		{"/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", "/usr/share/edk2/ovmf/OVMF_VARS.secboot.fd"},
 	},
+	trusting: {
+		{"/usr/share/OVMF/OVMF_CODE_4M.ms.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"},
+		{"/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"},
+		{"/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"},
+		{"/usr/share/edk2/x64/OVMF_CODE.secboot.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"},
+	},
 }
 
-// openUEFI opens the firmware's code, and a private copy of its variables in memory.
-func (e Emulator) openUEFI(f Firmware) (code, vars *os.File, err error) {
-	for _, p := range firmwarePaths[f] {
+// A flash is a firmware with the variables that it starts from.
+type flash Firmware
+
+// trusting is the firmware of [Secure] without anybody's keys.
+const trusting flash = "trusting"
+
+// openUEFI opens the firmware's code, and a private copy of its variables in memory. A
+// firmware that trusts a certificate trusts nothing else.
+func (e Emulator) openUEFI(f Firmware, trust []byte) (code, vars *os.File, err error) {
+	kind := flash(f)
+	if trust != nil {
+		kind = trusting
+	}
+	for _, p := range firmwarePaths[kind] {
 		code, err = e.Open(p.code)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -83,13 +101,20 @@ func (e Emulator) openUEFI(f Firmware) (code, vars *os.File, err error) {
 			return nil, nil, fmt.Errorf("firmware: %w", err)
 		}
 		defer master.Close()
-		if vars, err = memory("uefi-variables", master); err != nil {
+		var content io.Reader = master
+		if trust != nil {
+			content, err = enrolled(master, trust)
+		}
+		if err == nil {
+			vars, err = memory("uefi-variables", content)
+		}
+		if err != nil {
 			code.Close()
 			return nil, nil, err
 		}
 		return code, vars, nil
 	}
-	return nil, nil, fault.Newf(fault.Preflight, "no UEFI firmware: %s is not there", firmwarePaths[f][0].code).
+	return nil, nil, fault.Newf(fault.Preflight, "no UEFI firmware: %s is not there", firmwarePaths[kind][0].code).
 		WithHint("install the package ovmf")
 }
 
@@ -121,7 +146,7 @@ func (host) Emulator(ctx context.Context, need Need) (Emulator, error) {
 	}
 	e := Emulator{Path: path, Version: version, Open: os.Open}
 	if need.Firmware.IsUEFI() {
-		code, vars, err := e.openUEFI(need.Firmware)
+		code, vars, err := e.openUEFI(need.Firmware, nil)
 		if err != nil {
 			return Emulator{}, err
 		}

@@ -1,0 +1,165 @@
+package main_test
+
+import (
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"ingot/internal/judge"
+)
+
+// loaders judges boot loaders other than GRUB, and that each goes on to start what
+// updates bring.
+func (c *court) loaders(t *testing.T) {
+	define := func(boot string) string {
+		return strings.Replace(minimal, "[tar]", "[qcow2]", 1) + "boot: " + boot + "\nkernel: {arguments: [\"ingot.words=\\\"two words\\\"\", ingot.last]}\n"
+	}
+	const healthy = "systemctl is-system-running --wait && dpkg --audit"
+	// The kernel's command line as the definition has it.
+	const words = `grep -o 'console=ttyS0,115200 ingot.words="two words" ingot.last' /proc/cmdline`
+	t.Run("systemd-boot", func(t *testing.T) {
+		p := c.project(t, map[string]string{"ingot.yaml": define("{loader: systemd-boot, timeout: 2s}")})
+		p.build(t)
+		p.must(t, "boot", p.path("out/small-amd64.qcow2"), "--firmware", "uefi", "--timeout", "8m",
+			"--run", healthy, "--run", words,
+			"--run", "bootctl is-installed && bootctl status | grep 'Product: systemd-boot' && ! bootctl status | grep -i 'not reported'",
+			// What is there is what kernel-install writes.
+			"--run", "cd /boot/efi; v=$(uname -r); cp -r . /tmp/before; kernel-install add $v /boot/vmlinuz-$v && diff -r -x random-seed /tmp/before . && cat loader/entries/debian-$v.conf",
+			"--run", "grep 'timeout 2' /boot/efi/loader/loader.conf; ! ls /boot/grub /etc/default/grub.d")
+		c.upgraded(t, p, "uefi")
+	})
+	t.Run("uki", func(t *testing.T) {
+		pair := newSigningPair(t)
+		p := c.project(t, map[string]string{
+			"ingot.yaml":    define("{loader: uki, sign: {key: secret/db.key, certificate: db.crt}}") + "tests: [{run: \"dmesg | grep 'Secure boot enabled'\"}, {run: " + strconv.Quote(words) + "}, {run: \"" + healthy + "\", timeout: 5m}, {run: \"! ls /boot/efi/loader/entries\"}]\n",
+			"secret/db.key": pair.key, "db.crt": pair.certificate,
+		})
+		if out := p.must(t, "plan"); !strings.Contains(out, "secret/db.key") {
+			t.Errorf("plan does not say that the key decides bytes:\n%s", out)
+		}
+		p.build(t, "--test") // by a firmware that trusts the certificate alone
+		disk := p.path("out/small-amd64.qcow2")
+		first := sha256File(t, disk)
+		if strings.Contains(p.read(t, "ingot.lock"), "db.key") {
+			t.Error("the key is in the lock")
+		}
+		p.build(t, "--no-cache", "--locked")
+		if sha256File(t, disk) != first {
+			t.Error("the same key makes another image")
+		}
+		other := newSigningPair(t)
+		p.write(t, map[string]string{"other.crt": other.certificate, "secret/db.key": other.key})
+		p.refuse(t, 9, []string{"not of this key"}, "build", "--to", "out", "--no-cache", "--locked")
+		if c.full {
+			p.refuse(t, 8, nil, "boot", disk, "--firmware", "secure", "--trust", p.path("other.crt"), "--timeout", "2m")
+			plain := c.project(t, map[string]string{"ingot.yaml": define("{loader: uki}")})
+			plain.build(t)
+			plain.refuse(t, 8, nil, "boot", plain.path("out/small-amd64.qcow2"), "--firmware", "secure", "--trust", p.path("db.crt"), "--timeout", "2m")
+			c.upgraded(t, plain, "uefi")
+		}
+	})
+	t.Run("extlinux", func(t *testing.T) {
+		if !c.full {
+			t.Skip("takes minutes")
+		}
+		for _, table := range []string{"gpt", "mbr"} {
+			p := c.project(t, map[string]string{"ingot.yaml": define("{loader: extlinux, timeout: 2s}") + fmt.Sprintf(extlinuxLayout, table)})
+			p.build(t)
+			disk := p.path("out/small-amd64.qcow2")
+			p.must(t, "boot", disk, "--timeout", "8m", "--run", healthy, "--run", words, "--run", "! ls /boot/grub")
+			if table == "gpt" {
+				c.upgraded(t, p, "bios")
+			}
+		}
+	})
+	t.Run("none", func(t *testing.T) {
+		if !c.full {
+			t.Skip("takes minutes")
+		}
+		p := c.project(t, map[string]string{"ingot.yaml": strings.Replace(define("{loader: none}"), "[qcow2]", "[raw]", 1)})
+		p.build(t)
+		disk := p.path("out/small-amd64.raw")
+		kernel := regexp.MustCompile(`vmlinuz-([0-9]\S*)`).FindStringSubmatch(judge.Run(t, "debugfs", "-R", "ls /boot", disk))
+		if kernel == nil {
+			t.Fatal("the disk has no kernel")
+		}
+		for _, name := range []string{"vmlinuz", "initrd.img"} {
+			judge.Run(t, "debugfs", "-R", "dump /boot/"+name+"-"+kernel[1]+" "+p.path(name), disk)
+		}
+		p.must(t, "boot", disk, "--kernel", p.path("vmlinuz"), "--initrd", p.path("initrd.img"), "--append", "root=/dev/vda ro console=ttyS0 ingot.last", "--timeout", "8m",
+			"--run", healthy, "--run", "grep ingot.last /proc/cmdline")
+		p.refuse(t, 2, []string{"boot sector"}, "boot", disk)
+	})
+	t.Run("grub", func(t *testing.T) {
+		if !c.full {
+			t.Skip("takes minutes")
+		}
+		p := c.project(t, map[string]string{"ingot.yaml": define("{timeout: 2s}")})
+		p.build(t)
+		c.upgraded(t, p, "bios")
+		c.upgraded(t, p, "uefi")
+	})
+}
+
+// extlinuxLayout has /boot on the root, on either kind of table.
+const extlinuxLayout = `layout:
+- local_loop: {name: disk}
+- partitioning:
+    base: disk
+    label: %s
+    partitions:
+    - {name: root, size: 100%%, mkfs: {type: ext4, mount: {mount_point: /, fstab: {fsck-passno: 1}}}}
+`
+
+// upgraded has a machine take a newer kernel from the release's backports, with apt and
+// the hooks that Debian has for it, and start again: with the new one.
+func (c *court) upgraded(t *testing.T, p *project, firmware string) {
+	t.Helper()
+	if !c.full {
+		return
+	}
+	// The host's loopback is the guest's 10.0.2.2.
+	source := strings.Replace(c.mirror.debian(), "127.0.0.1", "10.0.2.2", 1)
+	out := p.must(t, "boot", p.path("out/small-amd64.qcow2"), "--firmware", firmware, "--network", "--timeout", "25m",
+		"--run", "uname -r",
+		"--run", "rm -f /etc/apt/sources.list.d/*; echo 'deb "+source+" bookworm-backports main' >/etc/apt/sources.list; apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y -t bookworm-backports install linux-image-cloud-amd64 >/tmp/apt.log 2>&1 || { tail -n 30 /tmp/apt.log; exit 1; }",
+		"--then", "uname -r", "--then", `grep -o 'console=ttyS0,115200 ingot.words="two words" ingot.last' /proc/cmdline`,
+		"--then", "systemctl is-system-running --wait && dpkg --audit")
+	versions := regexp.MustCompile(`(?m)^[0-9]+\.[0-9]+\..*-cloud-amd64$`).FindAllString(out, -1)
+	if len(versions) != 2 || !strings.HasPrefix(versions[0], "6.1.") || strings.HasPrefix(versions[1], "6.1.") {
+		t.Errorf("by %s, kernels before and after the update are %q:\n%s", firmware, versions, tail(out, 20))
+	}
+}
+
+// A signingPair is a key and its certificate, in PEM form.
+type signingPair struct{ key, certificate string }
+
+func newSigningPair(t *testing.T) signingPair {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: fmt.Sprintf("ingot test %x", key.N.Bytes()[:4])}, NotBefore: time.Unix(1e9, 0), NotAfter: time.Unix(1<<32, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	encode := func(kind string, data []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: data}))
+	}
+	return signingPair{encode("PRIVATE KEY", private), encode("CERTIFICATE", der)}
+}

@@ -1,0 +1,32 @@
+package plan
+
+import (
+	"path/filepath"
+	"strings"
+
+	"ingot/internal/fault"
+	"ingot/internal/input"
+)
+
+// maxSecret bounds a secret file, in bytes.
+const maxSecret = 1 << 20
+
+// secret reads a secret file that a definition names. Nothing of it is kept: not in a lock,
+// a cache, a log or a paper.
+func (p *Plan) secret(file string) ([]byte, error) {
+	path := file
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(p.Definition.Dir, filepath.FromSlash(path))
+	}
+	data, err := input.Read(path, maxSecret)
+	if err != nil {
+		return nil, fault.Newf(fault.Preflight, "cannot read the secret file %s, which the definition names: %w", file, err).
+			WithHint("whoever builds the image keeps it; without it, nothing can be encrypted or signed")
+	}
+	return data, nil
+}
+
+// Caveat says what else than the lock an output's bytes depend on.
+func Caveat(secrets []string) string {
+	return "its bytes depend on the secret files " + strings.Join(secrets, ", ") + " too"
+}
