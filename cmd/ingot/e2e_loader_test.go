@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
@@ -129,11 +130,18 @@ func (c *court) upgraded(t *testing.T, p *project, firmware string) {
 	}
 	// The host's loopback is the guest's 10.0.2.2.
 	source := strings.Replace(c.mirror.debian(), "127.0.0.1", "10.0.2.2", 1)
-	out := p.must(t, "boot", p.path("out/small-amd64.qcow2"), "--firmware", firmware, "--network", "--timeout", "25m",
+	// A kernel's scripts take minutes in a machine that is emulated.
+	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
+	defer cancel()
+	v := finish(t, p.command(ctx, "boot", p.path("out/small-amd64.qcow2"), "--firmware", firmware, "--network", "--timeout", "25m",
 		"--run", "uname -r",
 		"--run", "rm -f /etc/apt/sources.list.d/*; echo 'deb "+source+" bookworm-backports main' >/etc/apt/sources.list; apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y -t bookworm-backports install linux-image-cloud-amd64 >/tmp/apt.log 2>&1 || { tail -n 30 /tmp/apt.log; exit 1; }",
 		"--then", "uname -r", "--then", `grep -o 'console=ttyS0,115200 ingot.words="two words" ingot.last' /proc/cmdline`,
-		"--then", "systemctl is-system-running --wait && dpkg --audit")
+		"--then", "systemctl is-system-running --wait && dpkg --audit"))
+	if v.code != 0 {
+		t.Fatalf("by %s, the update fails with exit code %d\n%s", firmware, v.code, tail(v.err, 40))
+	}
+	out := v.out
 	versions := regexp.MustCompile(`(?m)^[0-9]+\.[0-9]+\..*-cloud-amd64$`).FindAllString(out, -1)
 	if len(versions) != 2 || !strings.HasPrefix(versions[0], "6.1.") || strings.HasPrefix(versions[1], "6.1.") {
 		t.Errorf("by %s, kernels before and after the update are %q:\n%s", firmware, versions, tail(out, 20))
