@@ -13,7 +13,9 @@ import (
 // Judges are the outside programs that ingot's tests hold its work against.
 var Judges = Set{Name: "judges", Packages: []string{
 	"7zip-standalone",
+	"btrfs-progs",
 	"busybox-static",
+	"cryptsetup-bin",
 	"dosfstools",
 	"e2fsprogs",
 	"fdisk",
