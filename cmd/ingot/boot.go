@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ingot/internal/fault"
+	"ingot/internal/input"
 	"ingot/internal/ui"
 	"ingot/internal/vm"
 )
@@ -26,6 +27,7 @@ type bootFlags struct {
 	console  bool
 	ssh      bool
 	network  bool
+	unlock   string
 	memory   memorySize
 	cpus     int
 	json     bool
@@ -67,6 +69,7 @@ its definition gives a password hash or a key; --run and --ssh need neither.`,
 	fl.BoolVar(&f.console, "console", false, "join the serial console with this terminal")
 	fl.BoolVar(&f.ssh, "ssh", false, "open a root shell by SSH")
 	fl.BoolVar(&f.network, "network", false, "let the machine reach what this one does (--console and --ssh do)")
+	fl.StringVar(&f.unlock, "unlock", "", "a file with the passphrase to type where the machine asks for one")
 	fl.Var(&f.memory, "memory", "its memory, such as 512MiB")
 	fl.IntVar(&f.cpus, "cpus", vm.DefaultCPUs, "its processors")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object")
@@ -86,6 +89,10 @@ func (f *bootFlags) boot(cmd *cobra.Command, path string) (err error) {
 		if path, err = buildToBoot(cmd, path); err != nil {
 			return err
 		}
+	}
+	passphrase, err := f.passphrase()
+	if err != nil {
+		return err
 	}
 	spec := f.spec(path)
 	progress, err := newProgress(cmd)
@@ -107,6 +114,9 @@ func (f *bootFlags) boot(cmd *cobra.Command, path string) (err error) {
 	defer m.Stop()
 	accel, why := m.Accel()
 	progress.Notef("%s runs under %s: %s", filepath.Base(path), accel, why)
+	if passphrase != "" {
+		m.Unlock(passphrase)
+	}
 	if f.console {
 		task.Done(nil)
 		progress.Close()
@@ -227,6 +237,18 @@ func (f *bootFlags) spec(path string) vm.Spec {
 		s.Cache = filepath.Join(cache, "vm")
 	}
 	return s
+}
+
+// passphrase is what --unlock types: the file's one line.
+func (f *bootFlags) passphrase() (string, error) {
+	if f.unlock == "" {
+		return "", nil
+	}
+	data, err := input.Read(f.unlock, 4096)
+	if err != nil {
+		return "", fault.Newf(fault.Usage, "--unlock: %w", err)
+	}
+	return strings.TrimSuffix(string(data), "\n"), nil
 }
 
 func (f *bootFlags) evidence() (vm.Evidence, error) {

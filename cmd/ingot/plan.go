@@ -31,6 +31,8 @@ type stepJSON struct {
 	Name   string `json:"name"`
 	Key    string `json:"key"`
 	Cached bool   `json:"cached"`
+	// Secrets are files that the bytes of an output depend on, beside its lock.
+	Secrets []string `json:"secrets,omitempty"`
 }
 
 func newPlanCommand() *cobra.Command {
@@ -87,10 +89,10 @@ func describePlan(p *plan.Plan, r *plan.Runner) planJSON {
 		}
 		steps, outputs := r.Known(c)
 		for i, s := range c.Steps {
-			j.Steps = append(j.Steps, stepJSON{s.Name, s.Key.String(), steps[i]})
+			j.Steps = append(j.Steps, stepJSON{Name: s.Name, Key: s.Key.String(), Cached: steps[i]})
 		}
 		for i, o := range c.Outputs {
-			j.Steps = append(j.Steps, stepJSON{"output " + o.Name(), o.Key.String(), outputs[i]})
+			j.Steps = append(j.Steps, stepJSON{"output " + o.Name(), o.Key.String(), outputs[i], o.Secrets})
 		}
 		out.Chains = append(out.Chains, j)
 	}
@@ -111,7 +113,11 @@ func (p planJSON) print(w io.Writer) error {
 			if s.Cached {
 				state = "cached"
 			}
-			if _, err := fmt.Fprintf(w, "  %-6s  %s  %s\n", state, s.Key[:12], s.Name); err != nil {
+			caveat := ""
+			if len(s.Secrets) > 0 {
+				caveat = ": " + plan.Caveat(s.Secrets)
+			}
+			if _, err := fmt.Fprintf(w, "  %-6s  %s  %s%s\n", state, s.Key[:12], s.Name, caveat); err != nil {
 				return err
 			}
 		}

@@ -24,7 +24,7 @@ func TestProblems(t *testing.T) {
 			"2 «label:» r: \"label\" is set twice\n"},
 		{"undefined base", disk + "- mkfs: {name: r, base: dd, type: ext4, mount: {mount_point: /}}\n",
 			"2 «dd» r: base \"dd\" is no node; did you mean \"d\"?\n"},
-		{"base of a wrong kind", disk + root + "- mkfs: {name: s, base: r, type: ext4}\n", "3 «r» s: base \"r\" is an mkfs: an mkfs stands on a partition or an lv or a local_loop\n"},
+		{"base of a wrong kind", disk + root + "- mkfs: {name: s, base: r, type: ext4}\n", "3 «r» s: base \"r\" is an mkfs: an mkfs stands on a partition or an lv or a local_loop or a luks\n"},
 		{"two bases", disk + "- mkfs: {name: r, base: [d, d], type: ext4, mount: {mount_point: /}}\n", "2 «[d» r: base wants one node, not 2\n"},
 		{"no base", disk + root + "- mount: {name: x, mount_point: /x}\n", "3 «{name:» x: base of this mount is missing\n"},
 		{"no name and no base", disk + root + "- mount: {mount_point: /x}\n", "3 «{mount_point:» mount: base of this mount is missing\n"},

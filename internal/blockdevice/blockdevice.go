@@ -8,6 +8,8 @@
 //	     │            └─▶ pv ─▶ vg ─▶ lv ─▶ mkfs …
 //	     └─▶ mkfs …
 //
+// and wherever a file system or a pv can stand, a luks can stand below it.
+//
 // It may be written as a graph, where every node is an item of the list and names
 // its base, or as a tree, where a node stands within its base, or as any mixture:
 //
@@ -45,7 +47,7 @@
 // size fit, and least, of partitions and logical volumes; percentages as sizes of
 // logical volumes; types of partitions by name; uuid of partitions and tables; nodes
 // within items of lvs; linear and striped among the types of lvs, with stripes and
-// stripe-size; extent-size of vgs; free of mkfs; by and discard of fstab.
+// stripe-size; extent-size of vgs; luks; free of mkfs; by and discard of fstab.
 package blockdevice
 
 import (
@@ -67,6 +69,7 @@ const (
 	KindPV           Kind = "pv"
 	KindVG           Kind = "vg"
 	KindLV           Kind = "lv"
+	KindLUKS         Kind = "luks"
 	KindMkfs         Kind = "mkfs"
 	KindMount        Kind = "mount"
 	KindFstab        Kind = "fstab"
@@ -95,6 +98,8 @@ type Config struct {
 	Disks []*LocalLoop
 	// Groups are the volume groups of all lvm nodes, in the order of the text.
 	Groups []*VG
+	// Containers are in the order of the text.
+	Containers []*LUKS
 	// Filesystems are in the order of the text.
 	Filesystems []*Mkfs
 	// Mounts are in mount order: by mount point, as strings.
@@ -126,7 +131,7 @@ func (c *Config) Find(name string) Node {
 }
 
 // A Node is one of *[LocalLoop], *[Partition], *[LVM], *[PV], *[VG], *[LV],
-// *[Mkfs], *[Mount] and *[Fstab].
+// *[LUKS], *[Mkfs], *[Mount] and *[Fstab].
 type Node interface {
 	// Head is what all nodes have.
 	Head() *Header
@@ -219,7 +224,7 @@ type LVM struct {
 // A PV is a physical volume.
 type PV struct {
 	Header
-	Device  Node // a *LocalLoop or a *Partition
+	Device  Node // a *LocalLoop, a *Partition, or a *LUKS on one of these
 	VG      *VG  // nil if no group has it
 	Options []string
 }
@@ -262,7 +267,7 @@ type LV struct {
 // A Mkfs is a file system, or swap.
 type Mkfs struct {
 	Header
-	Device  Node   // a *LocalLoop, a *Partition or an *LV
+	Device  Node   // a *LocalLoop, a *Partition, an *LV or a *LUKS
 	Type    string // one of [FilesystemTypes]
 	Label   string // never empty
 	Options []string
@@ -299,7 +304,8 @@ type Fstab struct {
 	discard bool
 }
 
-// on is what fills a disk, a partition or a logical volume: a *Mkfs, a *PV, or nil.
+// on is what fills a disk, a partition, a logical volume or a container: a *Mkfs, a
+// *PV, a *LUKS, or nil.
 func (c *Config) on(device Node) Node {
 	for _, n := range c.Nodes {
 		switch n := n.(type) {
@@ -308,6 +314,10 @@ func (c *Config) on(device Node) Node {
 				return n
 			}
 		case *PV:
+			if n.Device == device {
+				return n
+			}
+		case *LUKS:
 			if n.Device == device {
 				return n
 			}

@@ -48,6 +48,7 @@ func Reference() []KindDoc {
 		{KindPV, "A physical volume: an item of pvs.", &PV{}},
 		{KindVG, "A volume group: an item of vgs.", &VG{}},
 		{KindLV, "A logical volume: an item of lvs.", &LV{}},
+		{KindLUKS, "An encrypted container (LUKS2), for a file system or a physical volume. No such node is diskimage-builder's.", &LUKS{}},
 		{KindMkfs, "A file system, or swap.", &Mkfs{}},
 		{KindMount, "A place at which a file system is mounted.", &Mount{}},
 		{KindFstab, "A line of /etc/fstab.", &Fstab{}},
@@ -320,7 +321,7 @@ func (l *LVM) keys() []key {
 func (v *PV) keys() []key {
 	return []key{
 		must("name", "What groups call it.", text(&v.Name, nil)),
-		must("base", "The partition or disk that it lies on.", words(&v.bases, true)),
+		must("base", "The partition, disk or luks that it lies on.", words(&v.bases, true)),
 		may("options", "[]", "Options of pvcreate. Those that only let it go on have no effect.", words(&v.Options, false)),
 	}
 }
@@ -379,7 +380,7 @@ var FilesystemTypes = []string{"btrfs", "ext2", "ext3", "ext4", "swap", "vfat", 
 var labelMax = map[string]int{"btrfs": 255, "ext2": 16, "ext3": 16, "ext4": 16, "swap": 16, "vfat": 11, "xfs": 12}
 
 func (f *Mkfs) keys() []key {
-	return append(f.named("The partition, logical volume or disk that it fills.", true),
+	return append(f.named("The partition, logical volume, luks or disk that it fills.", true),
 		may("type", "for mkfs_root what the build asks for, else none", "One of "+strings.Join(FilesystemTypes, ", ")+"; fat is vfat.", func(r reader) {
 			if r.v.Kind == yaml.ScalarNode && r.v.Value == "fat" {
 				f.Type = "vfat"

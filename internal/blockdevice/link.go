@@ -11,6 +11,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"ingot/internal/gpt"
+	"ingot/internal/luks"
 	"ingot/internal/mbr"
 	"ingot/internal/spell"
 )
@@ -231,14 +232,21 @@ func (l *linker) node(n Node) {
 			}
 		}
 	case *PV:
-		n.Device = l.one(n, KindPartition, KindLoop)
+		n.Device = l.one(n, KindPartition, KindLoop, KindLUKS)
+		if c, ok := n.Device.(*LUKS); ok && len(c.bases) == 1 {
+			if v, ok := l.byName[c.bases[0]].(*LV); ok {
+				l.problem(&n.Header, "base", "base %s lies on the volume %s: a group lies on no other", printable(c.Name), printable(v.Name))
+			}
+		}
 		l.use(n.Device, n)
 	case *VG:
 		l.group(n)
 	case *LV:
 		l.volume(n)
+	case *LUKS:
+		l.container(n)
 	case *Mkfs:
-		n.Device = l.one(n, KindPartition, KindLV, KindLoop)
+		n.Device = l.one(n, KindPartition, KindLV, KindLoop, KindLUKS)
 		if v, ok := n.Device.(*LV); ok && v.Type == ThinPool {
 			l.problem(&n.Header, "base", "base %s is a pool, which holds volumes and no file system", printable(v.Name))
 		}
@@ -519,9 +527,17 @@ func (l *linker) filesystem(f *Mkfs) {
 	case f.Type == "vfat" && !serialOfFAT.MatchString(f.UUID):
 		l.problem(h, "uuid", "uuid %s is not a vfat's: want such as ABCD-1234", quote(f.UUID))
 	case f.Type != "vfat" && f.Type != "":
-		if g, err := gpt.ParseGUID(f.UUID); err != nil || g == (gpt.GUID{}) {
-			l.problem(h, "uuid", "uuid %s is not one: want groups of 8-4-4-4-12 hexadecimal digits, not all 0", quote(f.UUID))
-		}
+		l.fsUUID(h, f.UUID)
+	}
+}
+
+// fsUUID checks an identity that is no vfat's, if there is one.
+func (l *linker) fsUUID(h *Header, s string) {
+	if s == "" {
+		return
+	}
+	if g, err := gpt.ParseGUID(s); err != nil || g == (gpt.GUID{}) {
+		l.problem(h, "uuid", "uuid %s is not one: want groups of 8-4-4-4-12 hexadecimal digits, not all 0", quote(s))
 	}
 }
 
@@ -544,24 +560,30 @@ func (l *linker) labels() {
 			once(&part.Header, part.UUID)
 		}
 	}
-	for _, f := range l.c.Filesystems {
-		h := &f.Header
-		once(h, f.UUID)
+	label := func(h *Header, what, label string, most int) {
 		said := ""
 		if h.values["label"] == nil {
 			said = ", which is the node's name; say another"
 		}
-		if most := labelMax[f.Type]; most > 0 && len(f.Label) > most {
-			l.problem(h, "label", "label %s is too long for %s: %d bytes, at most %d%s", quote(f.Label), f.Type, len(f.Label), most, said)
+		if most > 0 && len(label) > most {
+			l.problem(h, "label", "label %s is too long for %s: %d bytes, at most %d%s", quote(label), what, len(label), most, said)
 		}
-		if strings.ContainsAny(f.Label, "\"'\\") {
-			l.problem(h, "label", "label %s has a quote or a backslash, which fstab cannot say", quote(f.Label))
+		if strings.ContainsAny(label, "\"'\\") {
+			l.problem(h, "label", "label %s has a quote or a backslash, which fstab cannot say", quote(label))
 		}
-		if first := labels[f.Label]; first != nil {
-			l.problem(h, "label", "label %s is used more than once: %s has it too", quote(f.Label), printable(first.Name))
-			continue
+		if first := labels[label]; first != nil {
+			l.problem(h, "label", "label %s is used more than once: %s has it too", quote(label), printable(first.Name))
+			return
 		}
-		labels[f.Label] = h
+		labels[label] = h
+	}
+	for _, c := range l.c.Containers {
+		once(&c.Header, c.UUID)
+		label(&c.Header, "a luks", c.Label, luks.MaxLabel)
+	}
+	for _, f := range l.c.Filesystems {
+		once(&f.Header, f.UUID)
+		label(&f.Header, f.Type, f.Label, labelMax[f.Type])
 	}
 }
 

@@ -80,6 +80,10 @@ func (c *Config) Unreadable() *Problem {
 	if m == nil {
 		return nil
 	}
+	if in := c.Encrypted(m.FS.Device); in != nil {
+		q := fault(&in.Header, "", "/boot lies in it, which GRUB cannot open: give /boot a partition of its own")
+		return &q
+	}
 	if v, ok := m.FS.Device.(*LV); ok && v.Type == Thin {
 		q := fault(&v.Header, "", "/boot lies on a thin volume, which GRUB cannot read: give /boot a partition or a linear volume")
 		return &q

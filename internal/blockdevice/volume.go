@@ -186,15 +186,16 @@ func (f *fitter) groupDemand(g *VG) *Problem {
 	}
 	var open []*PV
 	for _, v := range g.PVs {
-		switch d := v.Device.(type) {
+		device, skip := Beneath(v.Device)
+		switch d := device.(type) {
 		case *Partition:
 			if d.Size.Form == Absolute {
-				n -= max(0, (d.Size.Bytes-VolumeData)/g.ExtentSize)
+				n -= max(0, (d.Size.Bytes-skip-VolumeData)/g.ExtentSize)
 				continue
 			}
 		case *LocalLoop:
 			if d.Size > 0 {
-				n -= max(0, (d.Size-VolumeData)/g.ExtentSize)
+				n -= max(0, (d.Size-skip-VolumeData)/g.ExtentSize)
 				continue
 			}
 		}
@@ -202,14 +203,15 @@ func (f *fitter) groupDemand(g *VG) *Problem {
 	}
 	striped := slices.ContainsFunc(g.LVs, func(v *LV) bool { return v.Type == Striped })
 	for i, v := range open {
-		extents := max(1, (f.least[v.Device]-VolumeData)/g.ExtentSize)
+		device, skip := Beneath(v.Device)
+		extents := max(1, (f.least[device]-skip-VolumeData)/g.ExtentSize)
 		if striped {
 			extents = max(extents, ceil(n, int64(len(open)-i)))
 		} else if i == len(open)-1 {
 			extents = max(extents, n)
 		}
 		n -= extents
-		f.least[v.Device] = max(f.least[v.Device], VolumeData+extents*g.ExtentSize)
+		f.least[device] = max(f.least[device], skip+VolumeData+extents*g.ExtentSize)
 	}
 	return nil
 }

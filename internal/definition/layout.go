@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"path"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v4"
 
@@ -50,6 +52,7 @@ func (l *loading) layout(doc *document, def *Definition) {
 	if n == nil {
 		return
 	}
+	l.secrets(n, def)
 	var b bytes.Buffer
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)
@@ -96,6 +99,31 @@ func (l *loading) layout(doc *document, def *Definition) {
 	if firmware == nil {
 		slices.Sort(starts)
 		def.Boot.Firmware = slices.Compact(starts)
+	}
+}
+
+// secrets makes the paths of a layout's secret files relative to the definition's
+// directory. They are no inputs of a lock and need not be there before a build.
+func (l *loading) secrets(n *yaml.Node, def *Definition) {
+	c, err := blockdevice.Parse(n, layoutParams(def.Arch[0], nil))
+	if err != nil {
+		return // it is said for each architecture
+	}
+	seen := map[*yaml.Node]bool{}
+	for _, in := range c.Containers {
+		for _, s := range []blockdevice.Secret{in.Passphrase, in.Seed} {
+			if s.At == nil || seen[s.At] || path.IsAbs(s.File) {
+				continue
+			}
+			seen[s.At] = true
+			if why := localPathRule.check(s.File); why != "" || strings.HasPrefix(s.File, "~") {
+				l.problem(s.At, "layout: %s: file %s is no path below the definition's directory, and no absolute one", in.Name, quote(s.File))
+				continue
+			}
+			if src := l.origin[s.At]; src != nil {
+				s.At.Value = beside(src, s.File)
+			}
+		}
 	}
 }
 

@@ -88,8 +88,32 @@ Keys marked * are not diskimage-builder's.
 `
 
 const layoutTail = `
+## Encryption
+
+A file system or a physical volume can stand in a container of LUKS2, on a partition, a disk, or a linear or striped volume:
+
+` + "```yaml" + `
+    - name: root
+      type: root
+      size: 100%%
+      luks:
+        name: crypt
+        passphrase: {file: secret/passphrase}
+        seed: {file: secret/seed}
+        mkfs: {type: ext4, mount: {mount_point: /, fstab: {by: uuid, fsck-passno: 1}}}
+` + "```" + `
+
+` + "`passphrase`" + ` is a file of one line, whose end is not part of it; ` + "`seed`" + ` one of at least 32 bytes, such as ` + "`head -c 32 /dev/urandom`" + ` gives. Both are read when a disk is written. They are
+not in the lock, its digest, the cache or a log, and a build without them ends with exit code 9 before it begins. The key of a container derives from the seed and the
+container's identity, which derives from the lock: so the same lock, seed and passphrase give the same bytes, and another lock another key. ` + "`ingot plan`" + ` says which artifacts depend
+on such files. They are made anew by each build. Whoever has the seed and the artifact can open it: keep it as you keep the passphrase, and give neither to whoever gets the image.
+
+A machine asks for the passphrase on its console, in the initramfs for the root and /usr. Containers are found by their labels. What is opened later may name a ` + "`key-file`" + `, best one
+that lies in an encrypted root; the file has the passphrase without an end of line. /boot has a file system of its own, as GRUB does not open containers. Encryption is AES in XTS mode with 512
+bits of key. What no file uses stays unwritten, as with ` + "`discard`" + `: an image shows which blocks are in use, and not what they hold.
+
 ## Not supported yet
 
-Refused with exit code 3: more than one disk, sectors of 4096 bytes, LUKS, verity, subvolumes, and of types of mkfs all but %s. Of ` + "`opts`" + ` of mkfs, ext4's ` + "`-m`, `-i`, `-J size=`, `-b 4096` and `-I 256`" + `
+Refused with exit code 3: more than one disk, sectors of 4096 bytes, verity, containers that a machine encrypts at its first start, subvolumes, and of types of mkfs all but %s. Of ` + "`opts`" + ` of mkfs, ext4's ` + "`-m`, `-i`, `-J size=`, `-b 4096` and `-I 256`" + `
 are known, and xfs's ` + "`-d agcount=` and `-l size=`" + ` with those that say what is made anyway. An xfs has at least 300 MiB, of which its log takes 64.
 `

@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"io"
@@ -33,6 +34,11 @@ func (b bytesContent) WriteTo(_ context.Context, w io.WriterAt) error {
 	return err
 }
 
+// padded is bytes in whole sectors.
+func padded(b []byte) bytesContent {
+	return append(bytes.Clone(b), make([]byte, -len(b)&(sectorSize-1))...)
+}
+
 // A planned file system takes its files' bytes from a reader.
 type planned interface {
 	Size() int64
@@ -61,7 +67,7 @@ func (b *builder) plan(fs *blockdevice.Mkfs, t tree.Tree, size, free int64) (pla
 		if err != nil {
 			return nil, err
 		}
-		o.UUID, o.Label, o.Epoch, o.Size, o.Free = b.fsID(fs), fs.Label, b.Epoch, size, free
+		o.UUID, o.Label, o.Epoch, o.Size, o.Free, o.Noise = b.fsID(fs), fs.Label, b.Epoch, size, free, b.Encrypted(fs.Device) != nil
 		return xfs.Plan(t, o)
 	}
 	o, err := ext4Options(fs.Options)
@@ -69,7 +75,7 @@ func (b *builder) plan(fs *blockdevice.Mkfs, t tree.Tree, size, free int64) (pla
 		return nil, err
 	}
 	o.UUID, o.HashSeed, o.Label, o.Epoch = b.fsID(fs), b.Derive("hash seed "+fs.Device.Head().Name), fs.Label, b.Epoch
-	o.Size, o.Free = size, free
+	o.Size, o.Free, o.Noise = size, free, b.Encrypted(fs.Device) != nil
 	return ext4.Plan(t, o)
 }
 

@@ -11,6 +11,7 @@ import (
 	"ingot/internal/disk"
 	"ingot/internal/fat"
 	"ingot/internal/fault"
+	"ingot/internal/luks"
 	"ingot/internal/tree"
 )
 
@@ -21,14 +22,17 @@ type Parts struct {
 	Loader boot.Loader
 	Epoch  int64 // of all that has a time, seconds since 1970
 	Free   int64 // bytes free in each file system whose size is not said
+	// Secret reads a secret file that the description names; nil where it names none.
+	Secret func(file string) ([]byte, error)
 }
 
 // An Image is a whole disk, planned.
 type Image struct {
 	Resolved
-	Fitted *blockdevice.Fitted
-	pieces []piece  // of tables and volume groups
-	parts  []placed // contents
+	Fitted     *blockdevice.Fitted
+	pieces     []piece  // of tables
+	parts      []placed // contents
+	containers []*container
 }
 
 // A piece is bytes at a place of the disk.
@@ -51,6 +55,7 @@ type builder struct {
 	trees  map[*blockdevice.Mkfs]tree.Tree
 	small  map[*blockdevice.Mkfs]planned // planned as small as they can be
 	files  map[*blockdevice.Mkfs][]fat.File
+	inside map[blockdevice.Node]device // of containers
 	fitted *blockdevice.Fitted
 	image  *Image
 }
@@ -58,7 +63,7 @@ type builder struct {
 // Compose divides the tree among the file systems, fits the disk around them, and
 // plans all that will be written. A disk that is too small is exit code 9.
 func (r Resolved) Compose(p Parts) (*Image, error) {
-	b := &builder{Resolved: r, Parts: p, small: map[*blockdevice.Mkfs]planned{}, files: map[*blockdevice.Mkfs][]fat.File{}}
+	b := &builder{Resolved: r, Parts: p, small: map[*blockdevice.Mkfs]planned{}, files: map[*blockdevice.Mkfs][]fat.File{}, inside: map[blockdevice.Node]device{}}
 	var err error
 	if b.trees, err = r.divide(p.Tree); err != nil {
 		return nil, fmt.Errorf("layout: %w", err)
@@ -75,7 +80,7 @@ func (r Resolved) Compose(p Parts) (*Image, error) {
 		return nil, err
 	}
 	b.image = &Image{Resolved: r, Fitted: b.fitted}
-	for _, step := range []func() error{b.fillFilesystems, b.fillGroups, b.fillTable} {
+	for _, step := range []func() error{b.fillContainers, b.fillFilesystems, b.fillGroups, b.fillTable} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -172,6 +177,7 @@ func (b *builder) freeIn(fs *blockdevice.Mkfs) int64 {
 
 // elastic says whether a device takes its size from its content.
 func elastic(n blockdevice.Node) bool {
+	n, _ = blockdevice.Beneath(n)
 	switch d := n.(type) {
 	case *blockdevice.LocalLoop:
 		return d.Size == 0
@@ -227,7 +233,7 @@ func (b *builder) shown(fs *blockdevice.Mkfs, path string) string {
 // volumes get their places with their groups.
 func (b *builder) fillFilesystems() error {
 	for _, fs := range b.Filesystems {
-		if _, ok := fs.Device.(*blockdevice.LV); ok {
+		if under, _ := blockdevice.Beneath(fs.Device); isVolume(under) {
 			continue
 		}
 		_, place := b.fitted.Place(fs.Device)
@@ -235,9 +241,23 @@ func (b *builder) fillFilesystems() error {
 		if err != nil {
 			return err
 		}
-		b.image.parts = append(b.image.parts, placed{fs.Name, c, whole(place)})
+		b.image.parts = append(b.image.parts, placed{fs.Name, c, b.deviceOf(fs.Device)})
 	}
 	return nil
+}
+
+func isVolume(n blockdevice.Node) bool {
+	_, ok := n.(*blockdevice.LV)
+	return ok
+}
+
+// deviceOf is where the bytes of a partition, a disk, or a container on one of these go.
+func (b *builder) deviceOf(n blockdevice.Node) device {
+	if d, ok := b.inside[n]; ok {
+		return d
+	}
+	_, place := b.fitted.Place(n)
+	return whole(place)
 }
 
 func (b *builder) content(fs *blockdevice.Mkfs, size, hidden int64) (c Content, err error) {
@@ -270,11 +290,12 @@ func (b *builder) fillGroups() error {
 	for _, g := range b.fitted.Groups {
 		contents := map[*blockdevice.LV]placed{}
 		for _, fs := range b.Filesystems {
-			v, ok := fs.Device.(*blockdevice.LV)
+			under, _ := blockdevice.Beneath(fs.Device)
+			v, ok := under.(*blockdevice.LV)
 			if !ok || v.VG != g.VG {
 				continue
 			}
-			c, err := b.content(fs, b.fitted.Size(v), 0)
+			c, err := b.content(fs, b.fitted.Size(fs.Device), 0)
 			if err != nil {
 				return err
 			}
@@ -290,12 +311,27 @@ func (b *builder) fillGroups() error {
 		if err != nil {
 			return fault.Newf(fault.Preflight, "layout: %w", err).WithHint("give the pool more room, or its volumes less")
 		}
+		var pvs []device
+		for _, v := range g.PVs {
+			pvs = append(pvs, b.deviceOf(v.PV.Device))
+		}
 		for _, h := range planned.Heads {
-			b.image.pieces = append(b.image.pieces, piece{g.PVs[h.PV].Place.Off + h.At, h.Data})
+			b.image.parts = append(b.image.parts, placed{"volume group " + g.VG.Name, padded(h.Data), pvs[h.PV].from(h.At)})
 		}
 		for _, v := range g.LVs {
+			d, err := volume(planned.Runs(v.LV.Name), pvs)
+			if err != nil {
+				return err
+			}
+			for _, c := range b.Containers {
+				if c.Device == blockdevice.Node(v.LV) {
+					if d, err = b.fillContainer(c, d); err != nil {
+						return err
+					}
+				}
+			}
 			if p, ok := contents[v.LV]; ok {
-				p.device = volume(planned.Runs(v.LV.Name), g.PVs)
+				p.device = d
 				b.image.parts = append(b.image.parts, p)
 			}
 		}
@@ -320,6 +356,38 @@ func (im *Image) Extents() []disk.Extent {
 	return disk.Round(out, sectorSize)
 }
 
+// payloads are what encrypts the bytes of containers.
+func (im *Image) payloads(d disk.Disk) (map[*container]*luks.Payload, error) {
+	out := map[*container]*luks.Payload{}
+	for _, c := range im.containers {
+		p, err := c.Payload(deviceWriter{d, out, c.on})
+		if err != nil {
+			return nil, err
+		}
+		out[c] = p
+	}
+	return out, nil
+}
+
+// encrypted are the parts of containers' payloads that are written.
+func (im *Image) encrypted() (map[*container][]disk.Extent, error) {
+	out := map[*container][]disk.Extent{}
+	for _, p := range im.parts {
+		for _, e := range p.content.Extents() {
+			err := p.device.each(e, func(s stretch) error {
+				if s.in != nil {
+					out[s.in] = append(out[s.in], disk.Extent{Off: s.At, Len: s.Len})
+				}
+				return nil
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
 // Write writes the image to an empty disk of its size.
 func (im *Image) Write(ctx context.Context, d disk.Disk) error {
 	if d.Size() < im.Size() {
@@ -327,12 +395,25 @@ func (im *Image) Write(ctx context.Context, d disk.Disk) error {
 	}
 	for _, p := range im.pieces {
 		if _, err := d.WriteAt(p.data, p.at); err != nil {
-			return fmt.Errorf("layout: cannot write partition tables and volume groups: %w", err)
+			return fmt.Errorf("layout: cannot write partition tables: %w", err)
 		}
 	}
+	payloads, err := im.payloads(d)
+	if err != nil {
+		return err
+	}
+	encrypted, err := im.encrypted()
+	if err != nil {
+		return err
+	}
 	for _, p := range im.parts {
-		if err := p.content.WriteTo(ctx, deviceWriter{d, p.device}); err != nil {
+		if err := p.content.WriteTo(ctx, deviceWriter{d, payloads, p.device}); err != nil {
 			return fmt.Errorf("layout: cannot write %s: %w", p.name, err)
+		}
+	}
+	for _, c := range im.containers {
+		if err := payloads[c].Fill(encrypted[c]); err != nil {
+			return fmt.Errorf("layout: cannot write %s: %w", c.node.Name, err)
 		}
 	}
 	return nil

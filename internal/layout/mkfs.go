@@ -26,6 +26,9 @@ func checkFilesystem(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) (err erro
 		if len(fs.Options) > 0 {
 			err = fmt.Errorf("option %s of mkfs for %s is not known here", fs.Options[0], fs.Type)
 		}
+		if in, ok := fs.Device.(*blockdevice.LUKS); ok && fs.Type == "vfat" {
+			err = fmt.Errorf("a vfat cannot stand in luks %s: take a file system that knows owners", in.Name)
+		}
 	}
 	return err
 }
@@ -133,7 +136,8 @@ func mkfsSize(s string) int64 {
 // with an option that other file systems know.
 func checkXFS(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) error {
 	var size blockdevice.Size
-	switch d := fs.Device.(type) {
+	device, skip := blockdevice.Beneath(fs.Device)
+	switch d := device.(type) {
 	case *blockdevice.Partition:
 		size = d.Size
 	case *blockdevice.LV:
@@ -141,6 +145,7 @@ func checkXFS(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) error {
 	case *blockdevice.LocalLoop:
 		size = blockdevice.Size{Form: blockdevice.Absolute, Bytes: d.Size}
 	}
+	size.Bytes -= skip
 	if size.Form == blockdevice.Absolute && size.Bytes > 0 && size.Bytes < xfs.MinSize {
 		return fmt.Errorf("its device has %d bytes, and an xfs at least %d", size.Bytes, xfs.MinSize)
 	}

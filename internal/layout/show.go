@@ -61,6 +61,11 @@ func (im *Image) holds(n blockdevice.Node) string {
 		}
 		return fmt.Sprintf("%-16s %-36s", what, im.UUID(fs))
 	}
+	for _, c := range im.Containers {
+		if c.Device == n {
+			return "luks " + c.Name + ": " + im.holds(c)
+		}
+	}
 	for _, g := range im.Groups {
 		for _, pv := range g.PVs {
 			if pv.Device == n {

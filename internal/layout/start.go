@@ -22,9 +22,12 @@ func (r Resolved) Places() (boot.Places, error) {
 	}
 	root := r.Root()
 	p := boot.Places{Root: "UUID=" + r.UUID(root), RootType: root.Type}
-	if v, ok := root.Device.(*blockdevice.LV); ok {
+	switch d := root.Device.(type) {
+	case *blockdevice.LV:
 		// Debian's initramfs activates a volume by its name alone.
-		p.Root = "/dev/mapper/" + mapped(v.VG.Name) + "-" + mapped(v.Name)
+		p.Root = "/dev/mapper/" + mapped(d.VG.Name) + "-" + mapped(d.Name)
+	case *blockdevice.LUKS:
+		p.Root = "/dev/mapper/" + d.Name
 	}
 	m, dir := r.holding("/boot")
 	p.BootDir, p.BootType, p.BootUUID = dir, m.FS.Type, r.UUID(m.FS)
@@ -43,7 +46,8 @@ func (r Resolved) Places() (boot.Places, error) {
 // Grows says whether the root's partition is one that systemd-repart finds and can
 // make larger: the last of a GPT, of the type for roots.
 func (r Resolved) Grows() bool {
-	p, ok := r.Root().Device.(*blockdevice.Partition)
+	device, _ := blockdevice.Beneath(r.Root().Device)
+	p, ok := device.(*blockdevice.Partition)
 	if !ok || p.Table.Label != blockdevice.GPT || p.Type.Text != "root" {
 		return false
 	}

@@ -2,9 +2,11 @@ package layout
 
 import (
 	"fmt"
+	"io"
 
 	"ingot/internal/blockdevice"
 	"ingot/internal/disk"
+	"ingot/internal/luks"
 	"ingot/internal/lvm"
 )
 
@@ -21,26 +23,46 @@ type device []stretch
 
 // A stretch is bytes of a device in one piece.
 type stretch struct {
-	disk.Extent       // of the device
-	At          int64 // on the disk
+	disk.Extent            // of the device
+	At          int64      // on the disk, or in the payload of a container
+	in          *container // nil for bytes that lie on the disk as they are
 }
 
 // whole is a device in one piece.
 func whole(place disk.Extent) device {
-	return device{{disk.Extent{Len: place.Len}, place.Off}}
+	return device{{Extent: disk.Extent{Len: place.Len}, At: place.Off}}
 }
 
-// volume is a logical volume of a planned group.
-func volume(runs []lvm.Run, pvs []blockdevice.FittedPV) device {
+// volume is a logical volume of a planned group on physical volumes.
+func volume(runs []lvm.Run, pvs []device) (device, error) {
 	var out device
 	for _, run := range runs {
-		out = append(out, stretch{run.Extent, pvs[run.PV].Place.Off + run.At})
+		err := pvs[run.PV].each(disk.Extent{Off: run.At, Len: run.Len}, func(s stretch) error {
+			s.Off += run.Off - run.At
+			out = append(out, s)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// from is what of the device lies behind a place.
+func (d device) from(off int64) device {
+	var out device
+	for _, s := range d {
+		if skip := max(0, off-s.Off); skip < s.Len {
+			s.Off, s.Len, s.At = s.Off+skip-off, s.Len-skip, s.At+skip
+			out = append(out, s)
+		}
 	}
 	return out
 }
 
-// each calls f with each piece of the disk that a range of the device is.
-func (d device) each(e disk.Extent, f func(at int64, part disk.Extent) error) error {
+// each calls f with each piece that a range of the device is.
+func (d device) each(e disk.Extent, f func(s stretch) error) error {
 	lo, hi := 0, len(d)
 	for lo < hi { // the first that ends behind the range's start
 		if mid := (lo + hi) / 2; d[mid].End() > e.Off {
@@ -55,7 +77,7 @@ func (d device) each(e disk.Extent, f func(at int64, part disk.Extent) error) er
 		}
 		skip := e.Off - d[lo].Off
 		n := min(e.Len, d[lo].Len-skip)
-		if err := f(d[lo].At+skip, disk.Extent{Off: e.Off, Len: n}); err != nil {
+		if err := f(stretch{disk.Extent{Off: e.Off, Len: n}, d[lo].At + skip, d[lo].in}); err != nil {
 			return err
 		}
 		e.Off += n
@@ -68,9 +90,14 @@ func (d device) each(e disk.Extent, f func(at int64, part disk.Extent) error) er
 func (d device) extents(list []disk.Extent) ([]disk.Extent, error) {
 	var out []disk.Extent
 	for _, e := range list {
-		err := d.each(e, func(at int64, part disk.Extent) error {
-			out = append(out, disk.Extent{Off: at, Len: part.Len})
-			return nil
+		err := d.each(e, func(s stretch) error {
+			if s.in == nil {
+				out = append(out, disk.Extent{Off: s.At, Len: s.Len})
+				return nil
+			}
+			under, err := s.in.on.extents(disk.Round([]disk.Extent{{Off: s.At, Len: s.Len}}, s.in.sector))
+			out = append(out, under...)
+			return err
 		})
 		if err != nil {
 			return nil, err
@@ -81,15 +108,20 @@ func (d device) extents(list []disk.Extent) ([]disk.Extent, error) {
 
 // deviceWriter writes to a device's places.
 type deviceWriter struct {
-	to disk.Disk
-	d  device
+	to       disk.Disk
+	payloads map[*container]*luks.Payload
+	d        device
 }
 
 // WriteAt writes relative to the device's start.
 func (w deviceWriter) WriteAt(p []byte, off int64) (int, error) {
 	done := 0
-	err := w.d.each(disk.Extent{Off: off, Len: int64(len(p))}, func(at int64, part disk.Extent) error {
-		n, err := w.to.WriteAt(p[done:done+int(part.Len)], at)
+	err := w.d.each(disk.Extent{Off: off, Len: int64(len(p))}, func(s stretch) error {
+		to := io.WriterAt(w.to)
+		if s.in != nil {
+			to = w.payloads[s.in]
+		}
+		n, err := to.WriteAt(p[done:done+int(s.Len)], s.At)
 		done += n
 		return err
 	})

@@ -31,7 +31,7 @@ func (w *worker) writeDisk(ctx context.Context, o Output, files []*artifact.Pend
 	if err != nil {
 		return err
 	}
-	image, err := l.Compose(layout.Parts{Tree: w.tree, Reader: w.reader, Loader: loader, Epoch: w.plan.Lock.Epoch, Free: o.Free})
+	image, err := l.Compose(layout.Parts{Tree: w.tree, Reader: w.reader, Loader: loader, Epoch: w.plan.Lock.Epoch, Free: o.Free, Secret: w.plan.secret})
 	if err != nil {
 		return err
 	}

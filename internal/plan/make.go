@@ -99,6 +99,13 @@ func (p *Plan) chain(arch, purp string, wish Wish) (Chain, error) {
 			continue
 		}
 		out := Output{Output: o, Names: p.names(o, arch)}
+		if o.Kind().Disk() && purp == format.Machine {
+			l, err := p.layout(c)
+			if err != nil {
+				return c, err
+			}
+			out.Secrets = l.Secrets()
+		}
 		out.Key = keyOf("output", key, struct {
 			Output   definition.Output
 			Identity digest.Digest
@@ -152,7 +159,7 @@ func MachinePackages(def *definition.Definition, arch string) ([]string, error) 
 		return nil, err
 	}
 	packages, err := boot.Packages(boot.PackageRequest{Arch: arch, Release: def.Release, Firmware: def.Boot.Firmware, Secure: def.Boot.Secure, Kernel: def.Kernel.On(arch).Package})
-	return append(packages, l.Packages()...), err
+	return append(packages, l.Packages(def.Release)...), err
 }
 
 // PurposePackages are what a tree of a purpose gets beside the definition's own
@@ -215,13 +222,23 @@ func Implied(def *definition.Definition) []string {
 	return out
 }
 
-// rootType is the file system of a chain's root.
-func (p *Plan) rootType(c Chain) string {
-	l, err := p.layout(c)
-	if err != nil {
-		return "auto" // it is said where the disk is made
+// early are files that the tree has before its first package is configured, by path:
+// what the initramfs is made by.
+func (p *Plan) early(c Chain) map[string]string {
+	if c.Purpose != format.Machine {
+		return nil
 	}
-	return l.Root().Type
+	rootType, out := "auto", map[string]string{}
+	if l, err := p.layout(c); err == nil { // else it is said where the disk is made
+		rootType = l.Root().Type
+		if text := l.Crypttab(); text != "" {
+			out["etc/crypttab"] = text
+		}
+	}
+	// Otherwise the initramfs would have no fsck: its hook looks for the root's device,
+	// which is not there yet (initramfs.conf(5)).
+	out["etc/initramfs-tools/conf.d/root-type"] = "FSTYPE=" + rootType + "\n"
+	return out
 }
 
 // LayoutPackages are what the disks of a definition need beside what every machine
@@ -233,7 +250,7 @@ func LayoutPackages(def *definition.Definition) []string {
 	var out []string
 	for _, arch := range def.Arch {
 		if l, err := resolved(def, arch, digest.Digest{}); err == nil {
-			out = append(out, l.Packages()...)
+			out = append(out, l.Packages(def.Release)...)
 		}
 	}
 	slices.Sort(out)

@@ -56,6 +56,9 @@ type Output struct {
 	definition.Output
 	Names []string      // of its files: "web-amd64.qcow2"; the first stands for all
 	Key   digest.Digest // of the chain's last step and the output's own options
+	// Secrets are the files that its bytes depend on as well. As nothing of them is
+	// kept, such an output is always made anew.
+	Secrets []string
 }
 
 // Name is that of the first of the output's files.

@@ -1,0 +1,45 @@
+package plan
+
+import (
+	"path/filepath"
+	"strings"
+
+	"ingot/internal/fault"
+	"ingot/internal/input"
+)
+
+// maxSecret bounds a secret file, in bytes.
+const maxSecret = 1 << 20
+
+// secret reads a secret file that a layout names. Nothing of it is kept: not in a lock,
+// a cache, a log or a paper.
+func (p *Plan) secret(file string) ([]byte, error) {
+	path := file
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(p.Definition.Dir, filepath.FromSlash(path))
+	}
+	data, err := input.Read(path, maxSecret)
+	if err != nil {
+		return nil, fault.Newf(fault.Preflight, "cannot read the secret file %s, which the layout names: %w", file, err).
+			WithHint("whoever builds the image keeps it; without it, nothing can be encrypted")
+	}
+	return data, nil
+}
+
+// foreseeSecrets refuses, before any step runs, outputs whose secret files cannot be
+// read.
+func (p *Plan) foreseeSecrets(todo []Output) error {
+	for _, o := range todo {
+		for _, file := range o.Secrets {
+			if _, err := p.secret(file); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// Caveat says what else than the lock an output's bytes depend on.
+func Caveat(secrets []string) string {
+	return "its bytes depend on the secret files " + strings.Join(secrets, ", ") + " too"
+}
