@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"maps"
 	"regexp"
 	"strings"
 	"testing"
@@ -68,6 +69,40 @@ const xfsLayout = `layout:
 - mkfs: {name: fs_home, base: lv_home, type: xfs, mount: {mount_point: /home, fstab: {options: "rw,nodev,nosuid,relatime"}}}
 `
 
+// luksLayout has all but /boot encrypted: the root by a passphrase that is typed, and /var
+// and swap on volumes in a container that the root has the key of.
+const luksLayout = `layout:
+- local_loop: {name: image0}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+    - {name: bios, type: bios, size: 1MiB}
+    - {name: esp, type: esp, size: 64MiB, mkfs: {type: vfat, mount: {mount_point: /boot/efi, fstab: {}}}}
+    - {name: boot, size: 256MiB, mkfs: {type: ext4, mount: {mount_point: /boot, fstab: {by: uuid}}}}
+    - {name: more, size: 1GiB}
+    - name: root
+      type: root
+      size: 100%
+      luks:
+        name: rootcrypt
+        passphrase: {file: secret/passphrase}
+        seed: {file: secret/seed}
+        mkfs: {type: ext4, label: root, mount: {mount_point: /, fstab: {by: uuid, options: x-systemd.growfs, fsck-passno: 1}}}
+- luks: {name: morecrypt, base: more, passphrase: {file: secret/key}, seed: {file: secret/seed}, key-file: /etc/keys/more, discard: true}
+- lvm:
+    name: lvm
+    pvs: [{name: pv, base: morecrypt}]
+    vgs: [{name: vg, base: [pv]}]
+    lvs:
+    - {name: var, base: vg, size: 700MiB, mkfs: {type: xfs, label: var, mount: {mount_point: /var, fstab: {by: uuid}}}}
+    - {name: swap, base: vg, size: 128MiB, mkfs: {type: swap, mount: {mount_point: none, fstab: {by: uuid}}}}
+files: [{path: /etc/keys/more, source: secret/key, mode: "0400"}]
+`
+
+// luksSecrets are the files that luksLayout names.
+var luksSecrets = map[string]string{"secret/passphrase": "correct horse battery\n", "secret/key": "a key of many letters", "secret/seed": strings.Repeat("noise", 8)}
+
 // layout judges disks that are divided in other ways than the usual: the kernel, lvm2 and
 // systemd of a stock Debian find, mount and write everything.
 func (c *court) layout(t *testing.T) {
@@ -101,6 +136,14 @@ func (c *court) layout(t *testing.T) {
 			"dmesg | grep -c 'XFS.*rror' || true", `^0\n$`,
 		}},
 		{"xfs", xfsLayout, "uefi", true, []string{"findmnt -no SOURCE /", `^/dev/mapper/vg-lv_root\n$`, "update-grub", ""}},
+		{"luks", luksLayout, "bios", true, []string{
+			"findmnt --noheadings -o SOURCE,FSTYPE /", `^/dev/mapper/rootcrypt +ext4\n$`,
+			"findmnt --noheadings -o SOURCE,FSTYPE /var", `^/dev/mapper/vg-var +xfs\n$`,
+			"swapon --show=TYPE,SIZE --noheadings", `^partition +128M\n$`,
+			"cryptsetup status rootcrypt | grep -E 'type|cipher|keysize'", `LUKS2\n.*aes-xts-plain64\n.*512`,
+			"dd if=/dev/urandom of=/var/x bs=1M count=200 status=none && sync && echo 3 >/proc/sys/vm/drop_caches && cat /var/x >/dev/null && rm /var/x; dmesg | grep -ciE 'XFS.*rror|EXT4.*rror|I/O error' || true", `^0\n$`,
+			"fstrim /var && update-initramfs -u && update-grub && lsinitramfs /boot/initrd.img-$(uname -r) | grep -c cryptroot/crypttab", `1\n$`,
+		}},
 		{"form-lvm", "layout: hybrid-lvm\n", "uefi", true, []string{"findmnt -no SOURCE /", `^/dev/mapper/system-root\n$`, "update-grub", ""}},
 		{"form-lvm", "layout: hybrid-lvm\nboot: {secure: true}\n", "secure", true, []string{"findmnt -no SOURCE /", `^/dev/mapper/system-root\n$`}},
 		{"form-efi", "layout: efi\n", "uefi", true, []string{"findmnt -no SOURCE /", `^/dev/vda2\n$`}},
@@ -110,13 +153,15 @@ func (c *court) layout(t *testing.T) {
 			continue
 		}
 		t.Run(test.name, func(t *testing.T) {
-			p := c.project(t, map[string]string{"ingot.yaml": define(test.name, test.layout)})
+			files := maps.Clone(luksSecrets)
+			files["ingot.yaml"] = define(test.name, test.layout)
+			p := c.project(t, files)
 			p.build(t)
 			raw := p.path("out/" + test.name + "-amd64.raw")
 			if out := judge.Run(t, "sfdisk", "-V", raw); !strings.Contains(out, "No errors detected") {
 				t.Errorf("sfdisk -V: %s", out)
 			}
-			asked := []string{"boot", raw, "--firmware", test.firmware, "--timeout", "8m", "--json", "--run", "systemctl is-system-running --wait", "--run", "systemctl --failed --no-legend --plain"}
+			asked := []string{"boot", raw, "--firmware", test.firmware, "--timeout", "8m", "--json", "--unlock", p.path("secret/passphrase"), "--run", "systemctl is-system-running --wait", "--run", "systemctl --failed --no-legend --plain"}
 			want := []string{`^running\n$`, `^$`}
 			for i := 0; i < len(test.checks); i += 2 {
 				asked, want = append(asked, "--run", test.checks[i]), append(want, test.checks[i+1])
