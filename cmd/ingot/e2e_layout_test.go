@@ -69,6 +69,28 @@ const xfsLayout = `layout:
 - mkfs: {name: fs_home, base: lv_home, type: xfs, mount: {mount_point: /home, fstab: {options: "rw,nodev,nosuid,relatime"}}}
 `
 
+// btrfsLayout has one file system for all but the ESP, with the root, /home and /var/log on
+// subvolumes of it.
+const btrfsLayout = `layout:
+- local_loop: {name: image0}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+    - {name: bios, type: bios, size: 1MiB}
+    - {name: esp, type: esp, size: 64MiB, mkfs: {type: vfat, mount: {mount_point: /boot/efi, fstab: {}}}}
+    - name: root
+      type: root
+      size: 100%
+      mkfs:
+        type: btrfs
+        label: system
+        subvolumes:
+        - {name: "@", mount: {mount_point: /, fstab: {by: uuid, options: "compress=zstd:1,x-systemd.growfs", fsck-passno: 0}}}
+        - {name: "@home", mount: {mount_point: /home, fstab: {by: uuid, fsck-passno: 0}}}
+        - {name: log, path: "@/var/log", mount: {mount_point: /var/log, fstab: {by: uuid, options: noatime, fsck-passno: 0}}}
+`
+
 // luksLayout has all but /boot encrypted: the root by a passphrase that is typed, and /var
 // and swap on volumes in a container that the root has the key of.
 const luksLayout = `layout:
@@ -136,6 +158,13 @@ func (c *court) layout(t *testing.T) {
 			"dmesg | grep -c 'XFS.*rror' || true", `^0\n$`,
 		}},
 		{"xfs", xfsLayout, "uefi", true, []string{"findmnt -no SOURCE /", `^/dev/mapper/vg-lv_root\n$`, "update-grub", ""}},
+		{"btrfs", btrfsLayout, "bios", false, []string{
+			"findmnt --real --noheadings --list -o TARGET,SOURCE -t btrfs | tr -s ' ' | sort", `^/ /dev/vda3\[/@\]\s*\n/home /dev/vda3\[/@home\]\s*\n/var/log /dev/vda3\[/@/var/log\]\s*\n$`,
+			"btrfs subvolume snapshot / /home/before && dd if=/dev/urandom of=/home/x bs=1M count=200 status=none && sync && echo 3 >/proc/sys/vm/drop_caches && cat /home/x >/dev/null && rm /home/x && update-grub && grep -c 'rootflags=subvol=@' /boot/grub/grub.cfg", `[1-9]\n$`,
+			"btrfs scrub start -B / | grep -i error", `(?i)no errors found`,
+			"dmesg | grep -ciE 'btrfs.*(error|warn)' || true", `^0\n$`,
+		}},
+		{"btrfs", btrfsLayout, "uefi", true, []string{"findmnt -no SOURCE /", `^/dev/vda3\[/@\]\n$`, "update-grub", ""}},
 		{"luks", luksLayout, "bios", true, []string{
 			"findmnt --noheadings -o SOURCE,FSTYPE /", `^/dev/mapper/rootcrypt +ext4\n$`,
 			"findmnt --noheadings -o SOURCE,FSTYPE /var", `^/dev/mapper/vg-var +xfs\n$`,

@@ -47,7 +47,8 @@
 // size fit, and least, of partitions and logical volumes; percentages as sizes of
 // logical volumes; types of partitions by name; uuid of partitions and tables; nodes
 // within items of lvs; linear and striped among the types of lvs, with stripes and
-// stripe-size; extent-size of vgs; luks; free of mkfs; by and discard of fstab.
+// stripe-size; extent-size of vgs; luks; free and
+// subvolumes of mkfs; by and discard of fstab.
 package blockdevice
 
 import (
@@ -71,6 +72,7 @@ const (
 	KindLV           Kind = "lv"
 	KindLUKS         Kind = "luks"
 	KindMkfs         Kind = "mkfs"
+	KindSubvolume    Kind = "subvolume"
 	KindMount        Kind = "mount"
 	KindFstab        Kind = "fstab"
 )
@@ -131,7 +133,7 @@ func (c *Config) Find(name string) Node {
 }
 
 // A Node is one of *[LocalLoop], *[Partition], *[LVM], *[PV], *[VG], *[LV],
-// *[LUKS], *[Mkfs], *[Mount] and *[Fstab].
+// *[LUKS], *[Mkfs], *[Subvolume], *[Mount] and *[Fstab].
 type Node interface {
 	// Head is what all nodes have.
 	Head() *Header
@@ -273,15 +275,26 @@ type Mkfs struct {
 	Options []string
 	UUID    string // "" is derived; a vfat's has the form ABCD-1234
 	Free    int64  // bytes that are to be free in it, where its device takes its size from it; 0 is not said
-	Mount   *Mount // nil if it is not mounted
+	Mount   *Mount // nil if it is not mounted, or its subvolumes are
+	// Subvolumes are a btrfs's, in the order of the text.
+	Subvolumes []*Subvolume
+}
+
+// A Subvolume is a part of a btrfs that is mounted by itself.
+type Subvolume struct {
+	Header
+	FS    *Mkfs
+	Path  string // in the file system, relative and clean; never empty
+	Mount *Mount // nil if it is not mounted
 }
 
 // A Mount is a place at which a file system is mounted.
 type Mount struct {
 	Header
 	FS    *Mkfs
-	Point string // absolute and clean; "none" for swap
-	Fstab *Fstab // nil if fstab does not have it
+	Sub   *Subvolume // nil for all of the file system
+	Point string     // absolute and clean; "none" for swap
+	Fstab *Fstab     // nil if fstab does not have it
 }
 
 // A By is how fstab names a file system.
@@ -297,7 +310,7 @@ const (
 type Fstab struct {
 	Header
 	Mount   *Mount
-	Options string // complete: with discard, and "sw" for swap
+	Options string // complete: with discard and subvol, and "sw" for swap
 	Dump    int
 	Pass    int
 	By      By

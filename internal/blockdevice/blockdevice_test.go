@@ -300,7 +300,7 @@ func TestReference(t *testing.T) {
 			}
 		}
 	}
-	if len(kinds) != 11 {
+	if len(kinds) != 12 {
 		t.Errorf("%d kinds", len(kinds))
 	}
 }

@@ -50,6 +50,7 @@ func Reference() []KindDoc {
 		{KindLV, "A logical volume: an item of lvs.", &LV{}},
 		{KindLUKS, "An encrypted container (LUKS2), for a file system or a physical volume. No such node is diskimage-builder's.", &LUKS{}},
 		{KindMkfs, "A file system, or swap.", &Mkfs{}},
+		{KindSubvolume, "A part of a btrfs that is mounted by itself: an item of subvolumes.", &Subvolume{}},
 		{KindMount, "A place at which a file system is mounted.", &Mount{}},
 		{KindFstab, "A line of /etc/fstab.", &Fstab{}},
 	} {
@@ -396,11 +397,19 @@ func (f *Mkfs) keys() []key {
 			}
 		}),
 		may("uuid", "derived", "The identity. A vfat's has the form ABCD-1234.", text(&f.UUID, nil)),
-		our(may("free", "what the output says", "Bytes that are to be free, where the size is what the content needs.", bytesAtLeast(&f.Free, 0))))
+		our(may("free", "what the output says", "Bytes that are to be free, where the size is what the content needs.", bytesAtLeast(&f.Free, 0))),
+		our(may("subvolumes", "[]", "The subvolumes of a btrfs.", nil)))
+}
+
+func (s *Subvolume) keys() []key {
+	return []key{
+		must("name", "What other nodes call it.", text(&s.Name, nil)),
+		may("path", "the name", "Where it lies in the file system: a relative path.", text(&s.Path, nil)),
+	}
 }
 
 func (m *Mount) keys() []key {
-	return append(m.named("The file system.", true),
+	return append(m.named("The file system, or a subvolume.", true),
 		must("mount_point", "Where it is mounted: an absolute path, or none for swap.", text(&m.Point, nil)))
 }
 

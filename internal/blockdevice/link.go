@@ -2,6 +2,7 @@ package blockdevice
 
 import (
 	"cmp"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -253,8 +254,15 @@ func (l *linker) node(n Node) {
 		l.use(n.Device, n)
 		l.filesystem(n)
 		l.c.Filesystems = append(l.c.Filesystems, n)
+	case *Subvolume:
+		l.subvolume(n)
 	case *Mount:
-		n.FS, _ = l.one(n, KindMkfs).(*Mkfs)
+		switch on := l.one(n, KindMkfs, KindSubvolume).(type) {
+		case *Mkfs:
+			n.FS = on
+		case *Subvolume:
+			n.FS, n.Sub = on.FS, on
+		}
 		l.mount(n)
 	case *Fstab:
 		n.Mount, _ = l.one(n, KindMount).(*Mount)
@@ -603,10 +611,40 @@ func (l *linker) mount(m *Mount) {
 			}
 		}
 	}
-	if f := m.FS; f != nil && f.Mount != nil {
-		l.problem(&m.Header, "base", "base %s is mounted already, at %s", printable(f.Name), quote(f.Mount.Point))
-	} else if f != nil {
-		f.Mount = m
+	if m.FS == nil {
+		return
+	}
+	is, name := &m.FS.Mount, m.FS.Name
+	if m.Sub != nil {
+		is, name = &m.Sub.Mount, m.Sub.Name
+	}
+	if *is != nil {
+		l.problem(&m.Header, "base", "base %s is mounted already, at %s", printable(name), quote((*is).Point))
+		return
+	}
+	*is = m
+}
+
+// subvolume checks a subvolume.
+func (l *linker) subvolume(s *Subvolume) {
+	h := &s.Header
+	if s.Path == "" {
+		s.Path = s.Name
+	}
+	if s.FS.Type != "btrfs" && s.FS.Type != "" {
+		l.problem(h, "", "subvolumes are for btrfs, and %s is %s", printable(s.FS.Name), s.FS.Type)
+	}
+	if path.Clean("/"+s.Path) != "/"+s.Path || s.Path == "" || len(s.Path) > 1024 || strings.ContainsAny(s.Path, ", \t\\") {
+		key := "path"
+		if h.values[key] == nil {
+			key = "name"
+		}
+		l.problem(h, key, "%s %s is no relative path in its shortest form, without commas and blanks", key, quote(s.Path))
+	}
+	for _, other := range s.FS.Subvolumes {
+		if other.Path == s.Path && other.index < s.index {
+			l.problem(h, "path", "path %s is that of %s", quote(s.Path), printable(other.Name))
+		}
 	}
 }
 
@@ -622,6 +660,9 @@ func (l *linker) lines() {
 		}
 		if f.discard && !slices.Contains(strings.Split(f.Options, ","), "discard") {
 			f.Options += ",discard"
+		}
+		if m.Sub != nil {
+			f.Options += ",subvol=" + m.Sub.Path
 		}
 		l.c.Fstab = append(l.c.Fstab, f)
 	}

@@ -79,6 +79,35 @@ home 41943040
 	}
 }
 
+func TestSubvolumes(t *testing.T) {
+	c := parse(t, `
+- local_loop: {name: d, mkfs: {type: btrfs, subvolumes: [{name: "@", mount: {mount_point: /, fstab: {options: noatime, discard: true}}}, {name: home, path: "@home"}]}}
+- mount: {base: home, mount_point: /home, fstab: {}}
+- mount: {base: mkfs_d, mount_point: /all}
+`, Params{})
+	fs := c.Filesystems[0]
+	if len(fs.Subvolumes) != 2 || fs.Subvolumes[0].Path != "@" || fs.Subvolumes[1].Path != "@home" || fs.Mount.Point != "/all" || fs.Subvolumes[1].Mount.Point != "/home" {
+		t.Errorf("%+v", fs)
+	}
+	if got := c.Fstab[0].Options + " " + c.Fstab[1].Options; got != "noatime,discard,subvol=@ defaults,subvol=@home" {
+		t.Errorf("options %s", got)
+	}
+	const disk = "- local_loop: {name: d}\n- local_loop: {name: e, mkfs: {type: ext4, mount: {mount_point: /}}}\n"
+	for _, test := range []struct{ summary, text, want string }{
+		{"type", disk + "- mkfs: {name: f, base: d, type: ext4, subvolumes: [{name: s}]}\n", "3 «{name:» s: subvolumes are for btrfs, and f is ext4\n"},
+		{"path", disk + "- mkfs: {name: f, base: d, type: btrfs, subvolumes: [{name: /s}, {name: t, path: a/../b}, {name: u, path: 'a,b'}]}\n",
+			"3 «/s» /s: name \"/s\" is no relative path in its shortest form, without commas and blanks\n3 «a/../b» t: path \"a/../b\" is no relative path in its shortest form, without commas and blanks\n3 «'a» u: path \"a,b\" is no relative path in its shortest form, without commas and blanks\n"},
+		{"twice", disk + "- mkfs: {name: f, base: d, type: btrfs, subvolumes: [{name: s, path: x}, {name: t, path: x}]}\n", "3 «x» t: path \"x\" is that of s\n"},
+		{"mounted twice", disk + "- mkfs: {name: f, base: d, type: btrfs, subvolumes: [{name: s, mount: {mount_point: /a}}]}\n- mount: {name: m, base: s, mount_point: /b}\n", "4 «s» m: base s is mounted already, at \"/a\"\n"},
+	} {
+		t.Run(test.summary, func(t *testing.T) {
+			if d := cmp.Diff(test.want, problems(t, test.text, Params{})); d != "" {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
 func TestContainerProblems(t *testing.T) {
 	const disk = "- local_loop: {name: d}\n- local_loop: {name: e, mkfs: {type: ext4, mount: {mount_point: /}}}\n"
 	const secrets = "passphrase: {file: a}, seed: {file: b}"

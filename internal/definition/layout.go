@@ -20,7 +20,7 @@ type Layout struct {
 
 // layoutTypes are the file systems that can be made, with swap. Package layout
 // writes them.
-var layoutTypes = []string{"ext4", "swap", "vfat", "xfs"}
+var layoutTypes = []string{"btrfs", "ext4", "swap", "vfat", "xfs"}
 
 // usual is the layout that is meant where nothing is said.
 const usual = "hybrid"

@@ -88,6 +88,21 @@ Keys marked * are not diskimage-builder's.
 `
 
 const layoutTail = `
+## Subvolumes
+
+A btrfs may have subvolumes, each with a mount of its own. What lies below a mount point comes to its subvolume:
+
+` + "```yaml" + `
+      mkfs:
+        type: btrfs
+        subvolumes:
+        - {name: "@", mount: {mount_point: /, fstab: {by: uuid, options: "compress=zstd", fsck-passno: 0}}}
+        - {name: "@home", mount: {mount_point: /home, fstab: {by: uuid, fsck-passno: 0}}}
+` + "```" + `
+
+Lines of fstab get the option subvol by themselves, and the kernel its argument rootflags. Data and metadata are there once (profile single), and files are written as they are:
+compress in fstab is for what a machine writes.
+
 ## Encryption
 
 A file system or a physical volume can stand in a container of LUKS2, on a partition, a disk, or a linear or striped volume:
@@ -114,6 +129,6 @@ bits of key. What no file uses stays unwritten, as with ` + "`discard`" + `: an 
 
 ## Not supported yet
 
-Refused with exit code 3: more than one disk, sectors of 4096 bytes, verity, containers that a machine encrypts at its first start, subvolumes, and of types of mkfs all but %s. Of ` + "`opts`" + ` of mkfs, ext4's ` + "`-m`, `-i`, `-J size=`, `-b 4096` and `-I 256`" + `
+Refused with exit code 3: more than one disk, sectors of 4096 bytes, verity, containers that a machine encrypts at its first start, and of types of mkfs all but %s. Of ` + "`opts`" + ` of mkfs, ext4's ` + "`-m`, `-i`, `-J size=`, `-b 4096` and `-I 256`" + `
 are known, and xfs's ` + "`-d agcount=` and `-l size=`" + ` with those that say what is made anyway. An xfs has at least 300 MiB, of which its log takes 64.
 `

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"ingot/internal/blockdevice"
+	"ingot/internal/btrfs"
 	"ingot/internal/disk"
 	"ingot/internal/ext4"
 	"ingot/internal/fat"
@@ -69,6 +70,13 @@ func (b *builder) plan(fs *blockdevice.Mkfs, t tree.Tree, size, free int64) (pla
 		}
 		o.UUID, o.Label, o.Epoch, o.Size, o.Free, o.Noise = b.fsID(fs), fs.Label, b.Epoch, size, free, b.Encrypted(fs.Device) != nil
 		return xfs.Plan(t, o)
+	}
+	if fs.Type == "btrfs" {
+		o := btrfs.Options{UUID: b.fsID(fs), Label: fs.Label, Epoch: b.Epoch, Size: size, Free: free}
+		for _, s := range fs.Subvolumes {
+			o.Subvolumes = append(o.Subvolumes, s.Path)
+		}
+		return btrfs.Plan(t, o)
 	}
 	o, err := ext4Options(fs.Options)
 	if err != nil {

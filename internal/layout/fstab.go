@@ -68,8 +68,10 @@ func (r Resolved) Packages(release string) []string {
 	if len(r.Groups) > 0 {
 		out = append(out, "lvm2")
 	}
-	if slices.ContainsFunc(r.Filesystems, func(fs *blockdevice.Mkfs) bool { return fs.Type == "xfs" }) {
-		out = append(out, "xfsprogs")
+	for _, need := range []struct{ fs, programs string }{{"btrfs", "btrfs-progs"}, {"xfs", "xfsprogs"}} {
+		if slices.ContainsFunc(r.Filesystems, func(fs *blockdevice.Mkfs) bool { return fs.Type == need.fs }) {
+			out = append(out, need.programs)
+		}
 	}
 	for _, g := range r.Groups {
 		for _, v := range g.LVs {

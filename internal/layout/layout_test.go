@@ -125,6 +125,28 @@ const xfsVolumes = `
 - mkfs: {name: fs_home, base: lv_home, type: xfs, mount: {mount_point: /home, fstab: {options: "rw,nodev"}}}
 `
 
+// btrfsVolumes has a root, and what lies below it, on subvolumes; /boot is with the root.
+const btrfsVolumes = `
+- local_loop: {name: image0}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+    - {name: bios, type: bios, size: 1MiB}
+    - {name: esp, type: esp, size: 64MiB, mkfs: {type: vfat, mount: {mount_point: /boot/efi, fstab: {fsck-passno: 2}}}}
+    - name: root
+      type: root
+      size: 100%
+      mkfs:
+        type: btrfs
+        label: system
+        subvolumes:
+        - {name: "@", mount: {mount_point: /, fstab: {by: uuid, options: "compress=zstd", fsck-passno: 0}}}
+        - {name: "@home", mount: {mount_point: /home, fstab: {by: uuid, options: noatime, fsck-passno: 0}}}
+        - {name: log, path: "@/var/log", mount: {mount_point: /var/log, fstab: {}}}
+        - {name: snapshots, path: more/snapshots}
+`
+
 // rootAlone is a layout with a root that takes its size from what it holds.
 const rootAlone = `
 - local_loop: {name: image0}
@@ -161,6 +183,7 @@ UUID=2BC3-BFA1 /boot/efi vfat umask=0077,nofail,x-systemd.automount,x-systemd.id
 		{"volumes", volumes, "amd64", nil, ""},
 		{"a fixed size", fixed, "amd64", nil, ""},
 		{"xfs on volumes", xfsVolumes, "amd64", nil, ""},
+		{"btrfs", btrfsVolumes, "amd64", nil, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.summary, func(t *testing.T) {
@@ -202,7 +225,7 @@ func TestRefused(t *testing.T) {
 		{strings.Replace(disk, "type: ext4", "type: xfs, opts: '-l size='", 1), "option -l size= of mkfs for xfs", fault.Definition},
 		{strings.Replace(disk, "type: ext4", "type: xfs, opts: '-f -d agcount=1'", 1), "option -d agcount=1 of mkfs for xfs", fault.Definition},
 		{strings.Replace(strings.Replace(disk, "image0", "image0, size: 200MiB", 1), "type: ext4", "type: xfs", 1), "file system root: its device has 209715200 bytes, and an xfs at least 314572800", fault.Definition},
-		{strings.Replace(strings.Replace(disk, "type: ext4", "type: xfs", 1), "mount_point: /", "mount_point: /, fstab: {options: 'nodev,errors=remount-ro'}", 1), "cannot be mounted with option errors=remount-ro", fault.Definition},
+		{strings.Replace(strings.Replace(disk, "type: ext4", "type: xfs", 1), "mount_point: /", "mount_point: /, fstab: {options: 'nodev,errors=remount-ro'}", 1), "it is of type xfs, which cannot be mounted with option errors=remount-ro", fault.Definition},
 		{strings.Replace(xfsVolumes, "1500MiB", "1000MiB", 1), "lv_var: it has 296 MiB and needs 300 MiB", fault.Preflight},
 		{strings.Replace(volumes, "size: 160MiB", "size: 8MiB", 1), "needs", fault.Preflight},
 	} {
@@ -397,6 +420,7 @@ func TestJudgesAcceptImage(t *testing.T) {
 	for _, test := range []struct{ summary, text string }{
 		{"hybrid", "hybrid"}, {"efi", "efi"}, {"bios", "bios"}, {"hybrid-lvm", "hybrid-lvm"}, {"whole-disk", "whole-disk"}, {"volumes", volumes}, {"fixed", fixed},
 		{"xfs", strings.ReplaceAll(rootAlone, "ext4", "xfs")}, {"xfs on volumes", xfsVolumes},
+		{"btrfs", btrfsVolumes}, {"btrfs alone", strings.ReplaceAll(rootAlone, "ext4", "btrfs")},
 	} {
 		t.Run(test.summary, func(t *testing.T) {
 			im := image(t, resolve(t, test.text, "amd64"))
@@ -428,6 +452,8 @@ func TestJudgesAcceptImage(t *testing.T) {
 					judge.Run(t, "e2fsck", "-fn", path)
 				case "xfs":
 					judge.Run(t, "xfs_repair", "-n", path)
+				case "btrfs":
+					judge.Run(t, "btrfs", "check", "--check-data-csum", path)
 				case "vfat":
 					if out := judge.Run(t, "fsck.vfat", "-n", path); strings.Count(out, "\n") != 2 {
 						t.Errorf("fsck.vfat: %s", out)

@@ -22,6 +22,13 @@ func checkFilesystem(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) (err erro
 		if _, err = xfsOptions(fs.Options); err == nil {
 			err = checkXFS(fs, lines)
 		}
+	case "btrfs":
+		for _, f := range flags(fs.Options, "-f", "-q", "-K") {
+			if whole := strings.TrimSpace(f.flag + " " + f.value); !slices.Contains(btrfsAnyway, whole) {
+				return fmt.Errorf("option %s of mkfs for btrfs is not known here", whole)
+			}
+		}
+		err = checkErrors(fs, lines)
 	default:
 		if len(fs.Options) > 0 {
 			err = fmt.Errorf("option %s of mkfs for %s is not known here", fs.Options[0], fs.Type)
@@ -91,6 +98,9 @@ var xfsAnyway = []string{
 	"-m crc=1", "-m finobt=1", "-m reflink=1", "-m bigtime=1", "-m inobtcount=1", "-m rmapbt=0", "-l internal", "-l version=2", "-l lazy-count=1",
 }
 
+// btrfsAnyway are options of mkfs.btrfs that say what is made anyway.
+var btrfsAnyway = []string{"-f", "-q", "-K", "-d single", "-m single", "-n 16384", "-n 16k", "-s 4096", "-s 4k"}
+
 // xfsOptions reads the options of mkfs.xfs: names with values, parted by commas,
 // behind a flag for each kind.
 func xfsOptions(words []string) (o xfs.Options, err error) {
@@ -149,13 +159,18 @@ func checkXFS(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) error {
 	if size.Form == blockdevice.Absolute && size.Bytes > 0 && size.Bytes < xfs.MinSize {
 		return fmt.Errorf("its device has %d bytes, and an xfs at least %d", size.Bytes, xfs.MinSize)
 	}
+	return checkErrors(fs, lines)
+}
+
+// checkErrors refuses an option of mounts that only ext4 and its like know.
+func checkErrors(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) error {
 	for _, line := range lines {
 		if line.Mount.FS != fs {
 			continue
 		}
 		for option := range strings.SplitSeq(line.Options, ",") {
 			if strings.HasPrefix(option, "errors=") {
-				return fmt.Errorf("an xfs cannot be mounted with option %s", option)
+				return fmt.Errorf("it is of type %s, which cannot be mounted with option %s", fs.Type, option)
 			}
 		}
 	}

@@ -56,8 +56,10 @@ func (im *Image) holds(n blockdevice.Node) string {
 			continue
 		}
 		what := fs.Type
-		if fs.Mount != nil && fs.Mount.Point != "none" {
-			what += " " + fs.Mount.Point
+		for _, m := range im.Mounts {
+			if m.FS == fs && m.Point != "none" {
+				what += " " + m.Point
+			}
 		}
 		return fmt.Sprintf("%-16s %-36s", what, im.UUID(fs))
 	}

@@ -22,6 +22,9 @@ func (r Resolved) Places() (boot.Places, error) {
 	}
 	root := r.Root()
 	p := boot.Places{Root: "UUID=" + r.UUID(root), RootType: root.Type}
+	if s := r.Holding("/").Sub; s != nil {
+		p.RootFlags = "subvol=" + s.Path
+	}
 	switch d := root.Device.(type) {
 	case *blockdevice.LV:
 		// Debian's initramfs activates a volume by its name alone.
@@ -30,6 +33,9 @@ func (r Resolved) Places() (boot.Places, error) {
 		p.Root = "/dev/mapper/" + d.Name
 	}
 	m, dir := r.holding("/boot")
+	if m.Sub != nil { // GRUB sees all of them as directories
+		dir = "/" + m.Sub.Path + dir
+	}
 	p.BootDir, p.BootType, p.BootUUID = dir, m.FS.Type, r.UUID(m.FS)
 	switch d := m.FS.Device.(type) {
 	case *blockdevice.Partition:
