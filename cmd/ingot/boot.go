@@ -28,6 +28,7 @@ type bootFlags struct {
 	ssh      bool
 	network  bool
 	unlock   string
+	sector   int
 	memory   memorySize
 	cpus     int
 	json     bool
@@ -70,6 +71,7 @@ its definition gives a password hash or a key; --run and --ssh need neither.`,
 	fl.BoolVar(&f.ssh, "ssh", false, "open a root shell by SSH")
 	fl.BoolVar(&f.network, "network", false, "let the machine reach what this one does (--console and --ssh do)")
 	fl.StringVar(&f.unlock, "unlock", "", "a file with the passphrase to type where the machine asks for one")
+	fl.IntVar(&f.sector, "sector-size", 0, "bytes of the disk's sectors, 512 or 4096 (default: what a raw disk's table says, else 512)")
 	fl.Var(&f.memory, "memory", "its memory, such as 512MiB")
 	fl.IntVar(&f.cpus, "cpus", vm.DefaultCPUs, "its processors")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object")
@@ -223,7 +225,7 @@ func (f *bootFlags) print(cmd *cobra.Command, m *vm.Machine, r *bootResult, fail
 
 func (f *bootFlags) spec(path string) vm.Spec {
 	s := vm.Spec{
-		Disk: vm.Disk{Path: path, As: vm.Medium(f.as)}, Firmware: vm.Firmware(f.firmware),
+		Disk: vm.Disk{Path: path, As: vm.Medium(f.as), SectorSize: f.sector}, Firmware: vm.Firmware(f.firmware),
 		Memory: int64(f.memory), CPUs: f.cpus, Agent: len(f.run) > 0 || f.ssh,
 	}
 	if f.network || f.console || f.ssh {

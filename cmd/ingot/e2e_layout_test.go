@@ -91,6 +91,24 @@ const btrfsLayout = `layout:
         - {name: log, path: "@/var/log", mount: {mount_point: /var/log, fstab: {by: uuid, options: noatime, fsck-passno: 0}}}
 `
 
+// sectorsLayout is a disk whose sectors have 4096 bytes.
+const sectorsLayout = `layout:
+- local_loop: {name: image0, block_size: 4096}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+    - {name: esp, type: esp, size: 64MiB, mkfs: {type: vfat, mount: {mount_point: /boot/efi, fstab: {by: uuid}}}}
+    - {name: home, type: home, size: fit, mkfs: {type: xfs, mount: {mount_point: /home, fstab: {by: uuid}}}}
+    - {name: more, type: lvm, size: 200MiB}
+    - {name: root, type: root, size: 100%, mkfs: {type: ext4, label: root, mount: {mount_point: /, fstab: {by: uuid, options: x-systemd.growfs, fsck-passno: 1}}}}
+- lvm:
+    name: lvm
+    pvs: [{name: pv, base: more}]
+    vgs: [{name: vg, base: [pv]}]
+    lvs: [{name: srv, base: vg, size: 128MiB, mkfs: {type: ext4, label: srv, mount: {mount_point: /srv, fstab: {by: uuid}}}}]
+`
+
 // luksLayout has all but /boot encrypted: the root by a passphrase that is typed, and /var
 // and swap on volumes in a container that the root has the key of.
 const luksLayout = `layout:
@@ -165,6 +183,11 @@ func (c *court) layout(t *testing.T) {
 			"dmesg | grep -ciE 'btrfs.*(error|warn)' || true", `^0\n$`,
 		}},
 		{"btrfs", btrfsLayout, "uefi", true, []string{"findmnt -no SOURCE /", `^/dev/vda3\[/@\]\n$`, "update-grub", ""}},
+		{"sectors", sectorsLayout, "uefi", true, []string{
+			"cat /sys/block/vda/queue/logical_block_size; ls /boot/efi >/dev/null; findmnt -t vfat -no SOURCE,FSTYPE /boot/efi | tr -s ' '", `^4096\n/dev/vda1 vfat\n$`,
+			"findmnt -no SOURCE,FSTYPE /home; findmnt -no SOURCE,FSTYPE /srv", `^/dev/vda2 +xfs\n/dev/mapper/vg-srv +ext4\n$`,
+			"dd if=/dev/urandom of=/srv/x bs=1M count=50 status=none && sync && echo 3 >/proc/sys/vm/drop_caches && cat /srv/x >/dev/null && lvextend -q -L +20M vg/srv && update-grub", ``,
+		}},
 		{"luks", luksLayout, "bios", true, []string{
 			"findmnt --noheadings -o SOURCE,FSTYPE /", `^/dev/mapper/rootcrypt +ext4\n$`,
 			"findmnt --noheadings -o SOURCE,FSTYPE /var", `^/dev/mapper/vg-var +xfs\n$`,
@@ -187,7 +210,11 @@ func (c *court) layout(t *testing.T) {
 			p := c.project(t, files)
 			p.build(t)
 			raw := p.path("out/" + test.name + "-amd64.raw")
-			if out := judge.Run(t, "sfdisk", "-V", raw); !strings.Contains(out, "No errors detected") {
+			sector := "512"
+			if strings.Contains(test.layout, "block_size: 4096") {
+				sector = "4096"
+			}
+			if out := judge.Run(t, "sfdisk", "--sector-size", sector, "-V", raw); !strings.Contains(out, "No errors detected") {
 				t.Errorf("sfdisk -V: %s", out)
 			}
 			asked := []string{"boot", raw, "--firmware", test.firmware, "--timeout", "8m", "--json", "--unlock", p.path("secret/passphrase"), "--run", "systemctl is-system-running --wait", "--run", "systemctl --failed --no-legend --plain"}

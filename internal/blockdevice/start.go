@@ -49,7 +49,8 @@ func (c *Config) Firmware() []string {
 		return []string{Direct}
 	}
 	var out []string
-	if c.BIOSBoot() != nil || c.Gap() >= leastGap {
+	// What BIOSes run knows sectors of 512 bytes alone.
+	if c.Disks[0].BlockSize == 512 && (c.BIOSBoot() != nil || c.Gap() >= leastGap) {
 		out = append(out, "bios")
 	}
 	if c.ESP() != nil {

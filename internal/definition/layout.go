@@ -134,8 +134,14 @@ func (l *loading) supported(n *yaml.Node, c *blockdevice.Config, doc *document) 
 		l.problem(at(c.Disks[1].At, n), "more than one disk is not supported yet by this version of ingot")
 	}
 	d := c.Disks[0]
-	if d.BlockSize != 512 {
-		l.problem(at(d.Where("block_size"), n), "sectors of %d bytes are not supported yet by this version of ingot", d.BlockSize)
+	if d.BlockSize != 512 && d.Table != nil && d.Table.Label == blockdevice.MBR {
+		l.problem(at(d.Where("block_size"), n), "an MBR on sectors of %d bytes is supported by nothing that starts from it: divide the disk by gpt", d.BlockSize)
+	}
+	for _, o := range doc.Outputs {
+		out := Output{Format: o.Format.Value}
+		if d.BlockSize != 512 && out.Kind().Disk() && !slices.Contains([]string{"raw", "qcow2"}, out.Format) {
+			l.problem(at(d.Where("block_size"), n), "disks of format %s have sectors of 512 bytes: raw and qcow2 leave their size to the machine", out.Format)
+		}
 	}
 	for _, o := range doc.Outputs {
 		if o.Type.Value == "azure" && d.Size%(1<<20) != 0 {

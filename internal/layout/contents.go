@@ -36,8 +36,8 @@ func (b bytesContent) WriteTo(_ context.Context, w io.WriterAt) error {
 }
 
 // padded is bytes in whole sectors.
-func padded(b []byte) bytesContent {
-	return append(bytes.Clone(b), make([]byte, -len(b)&(sectorSize-1))...)
+func padded(b []byte, sector int64) bytesContent {
+	return append(bytes.Clone(b), make([]byte, -len(b)&int(sector-1))...)
 }
 
 // A planned file system takes its files' bytes from a reader.
@@ -69,6 +69,7 @@ func (b *builder) plan(fs *blockdevice.Mkfs, t tree.Tree, size, free int64) (pla
 			return nil, err
 		}
 		o.UUID, o.Label, o.Epoch, o.Size, o.Free, o.Noise = b.fsID(fs), fs.Label, b.Epoch, size, free, b.Encrypted(fs.Device) != nil
+		o.SectorSize = int(b.sector())
 		return xfs.Plan(t, o)
 	}
 	if fs.Type == "btrfs" {
@@ -91,7 +92,7 @@ func (b *builder) plan(fs *blockdevice.Mkfs, t tree.Tree, size, free int64) (pla
 func (b *builder) planFAT(fs *blockdevice.Mkfs, files []fat.File, size, hidden int64) (*fat.Volume, error) {
 	id := b.fsID(fs)
 	return fat.Plan(files, fat.Options{
-		Size: size, ID: binary.BigEndian.Uint32(id[:]), Label: strings.ToUpper(fs.Label), Epoch: b.Epoch, Hidden: uint32(hidden / sectorSize),
+		Size: size, ID: binary.BigEndian.Uint32(id[:]), Label: strings.ToUpper(fs.Label), Epoch: b.Epoch, Hidden: uint32(hidden / b.sector()), SectorSize: b.sector(),
 	})
 }
 

@@ -104,7 +104,8 @@ func (b *builder) needs() (blockdevice.Needs, error) {
 			if err != nil {
 				return nil, fmt.Errorf("layout: file system %s: %w", fs.Name, err)
 			}
-			need := max(int64(4<<20), fs.Free)
+			// A FAT16 has some 4100 clusters at the least.
+			need := max(4<<20, 5000*b.sector(), fs.Free)
 			for _, f := range files {
 				need += int64(len(f.Data)) * 5 / 4 // room for an update of the largest
 			}
@@ -316,7 +317,7 @@ func (b *builder) fillGroups() error {
 			pvs = append(pvs, b.deviceOf(v.PV.Device))
 		}
 		for _, h := range planned.Heads {
-			b.image.parts = append(b.image.parts, placed{"volume group " + g.VG.Name, padded(h.Data), pvs[h.PV].from(h.At)})
+			b.image.parts = append(b.image.parts, placed{"volume group " + g.VG.Name, padded(h.Data, b.sector()), pvs[h.PV].from(h.At)})
 		}
 		for _, v := range g.LVs {
 			d, err := volume(planned.Runs(v.LV.Name), pvs)
@@ -353,7 +354,7 @@ func (im *Image) Extents() []disk.Extent {
 		extents, _ := p.device.extents(p.content.Extents())
 		out = append(out, extents...)
 	}
-	return disk.Round(out, sectorSize)
+	return disk.Round(out, im.sector())
 }
 
 // payloads are what encrypts the bytes of containers.

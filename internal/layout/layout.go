@@ -38,8 +38,8 @@ func Resolve(c *blockdevice.Config, identity digest.Digest) (Resolved, error) {
 	if len(c.Disks) != 1 {
 		return r, fault.Newf(fault.Definition, "layout: %d disks: one is supported by this version of ingot", len(c.Disks))
 	}
-	if n := c.Disks[0].BlockSize; n != sectorSize {
-		return r, fault.Newf(fault.Definition, "layout: sectors of %d bytes are not supported yet by this version of ingot", n)
+	if d := c.Disks[0]; d.BlockSize != leastSector && d.Table != nil && d.Table.Label == blockdevice.MBR {
+		return r, fault.Newf(fault.Definition, "layout: an MBR on sectors of %d bytes, which no BIOS starts from and UEFI need not read", d.BlockSize).WithHint("divide the disk by gpt")
 	}
 	for _, fs := range c.Filesystems {
 		if err := checkFilesystem(fs, c.Fstab); err != nil {
@@ -49,8 +49,11 @@ func Resolve(c *blockdevice.Config, identity digest.Digest) (Resolved, error) {
 	return r, nil
 }
 
-// sectorSize is that of the disk. Disks of 4096 have other tables and file systems.
-const sectorSize = 512
+// leastSector is how many bytes a sector has at the least.
+const leastSector = 512
+
+// sector is how many bytes a disk writes at once.
+func (r Resolved) sector() int64 { return r.Disks[0].BlockSize }
 
 // Derive gives an identity for something of this layout that the label names:
 // the first half of a SHA-256, in the form of a version 8 UUID (RFC 9562).

@@ -147,6 +147,25 @@ const btrfsVolumes = `
         - {name: snapshots, path: more/snapshots}
 `
 
+// largeSectors is a disk of sectors of 4096 bytes with all kinds of file systems.
+const largeSectors = `
+- local_loop: {name: image0, block_size: 4096}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+    - {name: esp, type: esp, size: 64MiB, mkfs: {type: vfat, mount: {mount_point: /boot/efi, fstab: {fsck-passno: 2}}}}
+    - {name: root, type: root, size: fit, mkfs: {type: ext4, mount: {mount_point: /, fstab: {fsck-passno: 1}}}}
+    - {name: home, type: home, size: fit, mkfs: {type: xfs, mount: {mount_point: /home, fstab: {}}}}
+    - {name: srv, type: srv, size: fit, mkfs: {type: btrfs, mount: {mount_point: /srv, fstab: {}}}}
+    - {name: pv1, type: lvm, size: 100MiB}
+- lvm:
+    name: lvm
+    pvs: [{name: pv, base: pv1}]
+    vgs: [{name: vg, base: [pv]}]
+    lvs: [{name: var, base: vg, size: 80MiB, mkfs: {type: ext4, label: var, mount: {mount_point: /var, fstab: {}}}}]
+`
+
 // rootAlone is a layout with a root that takes its size from what it holds.
 const rootAlone = `
 - local_loop: {name: image0}
@@ -216,7 +235,7 @@ func TestRefused(t *testing.T) {
 		code       fault.Code
 	}{
 		{disk + "- local_loop: {name: image1}\n", "2 disks: one is supported", fault.Definition},
-		{strings.Replace(disk, "image0", "image0, block_size: 4096", 1), "sectors of 4096 bytes", fault.Definition},
+		{strings.Replace(volumes, "image0", "image0, block_size: 4096", 1), "an MBR on sectors of 4096 bytes", fault.Definition},
 		{strings.Replace(disk, "type: ext4", "type: ext4, opts: '-O ^has_journal'", 1), "file system root: option -O ^has_journal of mkfs for ext4 is not known here", fault.Definition},
 		{strings.Replace(disk, "type: ext4", "type: ext4, opts: '-m 80'", 1), "option -m 80", fault.Definition},
 		{strings.Replace(disk, "image0", "image0, size: 10MiB", 1), "needs", fault.Preflight},
@@ -420,12 +439,14 @@ func TestJudgesAcceptImage(t *testing.T) {
 	for _, test := range []struct{ summary, text string }{
 		{"hybrid", "hybrid"}, {"efi", "efi"}, {"bios", "bios"}, {"hybrid-lvm", "hybrid-lvm"}, {"whole-disk", "whole-disk"}, {"volumes", volumes}, {"fixed", fixed},
 		{"xfs", strings.ReplaceAll(rootAlone, "ext4", "xfs")}, {"xfs on volumes", xfsVolumes},
-		{"btrfs", btrfsVolumes}, {"btrfs alone", strings.ReplaceAll(rootAlone, "ext4", "btrfs")},
+		{"btrfs", btrfsVolumes}, {"large sectors", largeSectors}, {"btrfs alone", strings.ReplaceAll(rootAlone, "ext4", "btrfs")},
 	} {
 		t.Run(test.summary, func(t *testing.T) {
 			im := image(t, resolve(t, test.text, "amd64"))
 			raw := writeRaw(t, im)
-			if table := im.Disks[0].Table; table != nil {
+			if im.Disks[0].BlockSize != 512 { // only a device of such sectors shows them to sgdisk
+				judgeSectors(t, im, raw)
+			} else if table := im.Disks[0].Table; table != nil {
 				if out := judge.Run(t, "sfdisk", "-V", raw); !strings.Contains(out, "No errors detected") {
 					t.Errorf("sfdisk -V: %s", out)
 				}
@@ -479,6 +500,25 @@ func TestJudgesAcceptImage(t *testing.T) {
 				judge.Run(t, "qemu-img", "compare", "-f", "raw", "-F", "qcow2", raw, path)
 			}
 		})
+	}
+}
+
+// judgeSectors has a table judged whose disk has larger sectors than files do.
+func judgeSectors(t *testing.T, im *layout.Image, raw string) {
+	t.Helper()
+	if !strings.Contains(judge.Run(t, "sfdisk", "--help"), "--sector-size") {
+		if judge.At() != judge.Plain {
+			t.Error("this sfdisk knows no --sector-size")
+		}
+		return // before util-linux 2.40
+	}
+	out := judge.Run(t, "sfdisk", "--sector-size", fmt.Sprint(im.Disks[0].BlockSize), "--verify", raw)
+	if !strings.Contains(out, "No errors detected") {
+		t.Errorf("sfdisk --verify: %s", out)
+	}
+	list := judge.Run(t, "sfdisk", "--sector-size", fmt.Sprint(im.Disks[0].BlockSize), "--dump", raw)
+	if !strings.Contains(list, "sector-size: 4096") || strings.Count(list, "start=") != len(im.Disks[0].Table.Partitions) {
+		t.Errorf("sfdisk --dump: %s", list)
 	}
 }
 

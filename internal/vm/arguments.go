@@ -35,6 +35,7 @@ func (p *passed) close() {
 type drive struct {
 	format        Format
 	as            Medium
+	sector        int // bytes; 0 is QEMU's choice
 	disk, overlay int // a CD has no overlay
 }
 
@@ -119,6 +120,9 @@ func arguments(s Spec, w wires, accel, version string) []string {
 		if d.as == USB {
 			add("-device", "qemu-xhci,id=usb"+strconv.Itoa(i))
 			device = fmt.Sprintf("usb-storage,bus=usb%d.0,removable=on,drive=%s-overlay", i, name)
+		}
+		if d.as != CD && d.sector > 512 {
+			device += fmt.Sprintf(",logical_block_size=%[1]d,physical_block_size=%[1]d", d.sector)
 		}
 		if i == 0 {
 			device += ",bootindex=0"

@@ -62,6 +62,9 @@ type Disk struct {
 	Path   string
 	Format Format // "" is found by looking
 	As     Medium // "" is [CD] for an ISO image, [HardDisk] for all else
+	// SectorSize is in how many bytes the machine reads it: 512 or 4096. 0 is what
+	// the partition table of a raw disk says, else 512.
+	SectorSize int
 }
 
 // A Medium is what a machine takes a file for.
@@ -101,6 +104,8 @@ func (s Spec) settled() (Spec, error) {
 	case s.Disk.As != "" && s.Disk.As != HardDisk && s.Disk.As != CD && s.Disk.As != USB:
 		return s, fault.Newf(fault.Usage, "medium %q: not known", s.Disk.As).
 			WithHint("the media are disk, cd and usb")
+	case s.Disk.SectorSize != 0 && s.Disk.SectorSize != 512 && s.Disk.SectorSize != 4096:
+		return s, fault.Newf(fault.Usage, "sectors of %d bytes: neither 512 nor 4096", s.Disk.SectorSize)
 	case s.Memory < 64<<20:
 		return s, fault.Newf(fault.Usage, "memory of %d bytes: less than 64 MiB", s.Memory)
 	case s.Memory%(1<<20) != 0:
