@@ -29,6 +29,7 @@ type bootFlags struct {
 	network  bool
 	unlock   string
 	sector   int
+	drives   []string
 	memory   memorySize
 	cpus     int
 	json     bool
@@ -71,6 +72,7 @@ its definition gives a password hash or a key; --run and --ssh need neither.`,
 	fl.BoolVar(&f.ssh, "ssh", false, "open a root shell by SSH")
 	fl.BoolVar(&f.network, "network", false, "let the machine reach what this one does (--console and --ssh do)")
 	fl.StringVar(&f.unlock, "unlock", "", "a file with the passphrase to type where the machine asks for one")
+	fl.StringArrayVar(&f.drives, "drive", nil, "a further disk of the machine, behind the artifact; may be repeated")
 	fl.IntVar(&f.sector, "sector-size", 0, "bytes of the disk's sectors, 512 or 4096 (default: what a raw disk's table says, else 512)")
 	fl.Var(&f.memory, "memory", "its memory, such as 512MiB")
 	fl.IntVar(&f.cpus, "cpus", vm.DefaultCPUs, "its processors")
@@ -88,9 +90,11 @@ func (f *bootFlags) boot(cmd *cobra.Command, path string) (err error) {
 		return err
 	}
 	if isDefinition(path) {
-		if path, err = buildToBoot(cmd, path); err != nil {
+		var further []string
+		if path, further, err = buildToBoot(cmd, path); err != nil {
 			return err
 		}
+		f.drives = append(further, f.drives...)
 	}
 	passphrase, err := f.passphrase()
 	if err != nil {
@@ -227,6 +231,9 @@ func (f *bootFlags) spec(path string) vm.Spec {
 	s := vm.Spec{
 		Disk: vm.Disk{Path: path, As: vm.Medium(f.as), SectorSize: f.sector}, Firmware: vm.Firmware(f.firmware),
 		Memory: int64(f.memory), CPUs: f.cpus, Agent: len(f.run) > 0 || f.ssh,
+	}
+	for _, d := range f.drives {
+		s.Drives = append(s.Drives, vm.Disk{Path: d})
 	}
 	if f.network || f.console || f.ssh {
 		s.Network = vm.NAT

@@ -43,7 +43,11 @@ func (f *buildFlags) prove(ctx context.Context, h *house, p *plan.Plan, r *plan.
 		}
 		done = append(done, [2]string{a.Chain.Arch, a.Chain.Purpose})
 		task := h.progress.Start(ui.Step{ID: "test", Name: fmt.Sprintf("test %s (%d tests)", a.Name(), len(tests))})
-		results, err := vm.RunTests(ctx, vm.Spec{Disk: vm.Disk{Path: a.Path}, Firmware: proving(p.Definition.Boot), Arch: a.Chain.Arch, Tools: h.bootTools(), Cache: filepath.Join(h.cache.Dir(), "vm")}, tests)
+		var drives []vm.Disk
+		for _, name := range a.Drives {
+			drives = append(drives, vm.Disk{Path: filepath.Join(filepath.Dir(a.Path), name)})
+		}
+		results, err := vm.RunTests(ctx, vm.Spec{Disk: vm.Disk{Path: a.Path}, Drives: drives, Firmware: proving(p.Definition.Boot), Arch: a.Chain.Arch, Tools: h.bootTools(), Cache: filepath.Join(h.cache.Dir(), "vm")}, tests)
 		task.Done(err)
 		all = append(all, results...)
 		if err != nil {

@@ -109,6 +109,31 @@ const sectorsLayout = `layout:
     lvs: [{name: srv, base: vg, size: 128MiB, mkfs: {type: ext4, label: srv, mount: {mount_point: /srv, fstab: {by: uuid}}}}]
 `
 
+// disksLayout has /srv, and a part of the group that /var lies on, on a second disk.
+const disksLayout = `layout:
+- local_loop: {name: image0}
+- local_loop: {name: data, size: 1GiB}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+    - {name: bios, type: bios, size: 1MiB}
+    - {name: esp, type: esp, size: 64MiB, mkfs: {type: vfat, mount: {mount_point: /boot/efi, fstab: {}}}}
+    - {name: volumes, type: lvm, size: 300MiB}
+    - {name: root, type: root, size: 100%, mkfs: {type: ext4, label: root, mount: {mount_point: /, fstab: {by: uuid, options: x-systemd.growfs, fsck-passno: 1}}}}
+- partitioning:
+    base: data
+    label: gpt
+    partitions:
+    - {name: srv, type: srv, size: 300MiB, mkfs: {type: xfs, mount: {mount_point: /srv, fstab: {by: uuid}}}}
+    - {name: more, type: lvm, size: 100%}
+- lvm:
+    name: lvm
+    pvs: [{name: one, base: volumes}, {name: two, base: more}]
+    vgs: [{name: vg, base: [one, two]}]
+    lvs: [{name: var, base: vg, type: striped, size: 500MiB, mkfs: {type: ext4, label: var, mount: {mount_point: /var, fstab: {by: uuid}}}}]
+`
+
 // luksLayout has all but /boot encrypted: the root by a passphrase that is typed, and /var
 // and swap on volumes in a container that the root has the key of.
 const luksLayout = `layout:
@@ -188,6 +213,11 @@ func (c *court) layout(t *testing.T) {
 			"findmnt -no SOURCE,FSTYPE /home; findmnt -no SOURCE,FSTYPE /srv", `^/dev/vda2 +xfs\n/dev/mapper/vg-srv +ext4\n$`,
 			"dd if=/dev/urandom of=/srv/x bs=1M count=50 status=none && sync && echo 3 >/proc/sys/vm/drop_caches && cat /srv/x >/dev/null && lvextend -q -L +20M vg/srv && update-grub", ``,
 		}},
+		{"disks", disksLayout, "bios", true, []string{
+			"findmnt -no SOURCE,FSTYPE /srv; findmnt -no SOURCE,FSTYPE /var", `^/dev/vdb1 +xfs\n/dev/mapper/vg-var +ext4\n$`,
+			"lvs --noheadings -o stripes,devices vg/var | tr -s ' '", `^ 2 /dev/vda3\(0\),/dev/vdb2\(0\)\n$`,
+			"dd if=/dev/urandom of=/var/x bs=1M count=50 status=none && sync && echo 3 >/proc/sys/vm/drop_caches && cat /var/x >/dev/null && update-grub", ``,
+		}},
 		{"luks", luksLayout, "bios", true, []string{
 			"findmnt --noheadings -o SOURCE,FSTYPE /", `^/dev/mapper/rootcrypt +ext4\n$`,
 			"findmnt --noheadings -o SOURCE,FSTYPE /var", `^/dev/mapper/vg-var +xfs\n$`,
@@ -218,6 +248,9 @@ func (c *court) layout(t *testing.T) {
 				t.Errorf("sfdisk -V: %s", out)
 			}
 			asked := []string{"boot", raw, "--firmware", test.firmware, "--timeout", "8m", "--json", "--unlock", p.path("secret/passphrase"), "--run", "systemctl is-system-running --wait", "--run", "systemctl --failed --no-legend --plain"}
+			if data := p.path("out/" + test.name + "-amd64-data.raw"); strings.Contains(test.layout, "{name: data, size: 1GiB}") {
+				asked = append(asked, "--drive", data)
+			}
 			want := []string{`^running\n$`, `^$`}
 			for i := 0; i < len(test.checks); i += 2 {
 				asked, want = append(asked, "--run", test.checks[i]), append(want, test.checks[i+1])

@@ -85,6 +85,17 @@ func (c *Config) Unreadable() *Problem {
 		q := fault(&in.Header, "", "/boot lies in it, which GRUB cannot open: give /boot a partition of its own")
 		return &q
 	}
+	on := c.Disks[0]
+	switch d := m.FS.Device.(type) {
+	case *Partition:
+		on = d.Table.Disk
+	case *LocalLoop:
+		on = d
+	}
+	if on != c.Disks[0] {
+		q := fault(&on.Header, "", "/boot lies on it, and GRUB looks on the first disk, %s", printable(c.Disks[0].Name))
+		return &q
+	}
 	if v, ok := m.FS.Device.(*LV); ok && v.Type == Thin {
 		q := fault(&v.Header, "", "/boot lies on a thin volume, which GRUB cannot read: give /boot a partition or a linear volume")
 		return &q

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -127,25 +128,40 @@ func (l *loading) secrets(n *yaml.Node, def *Definition) {
 	}
 }
 
+// severalDisks are the formats that have a file for each disk.
+var severalDisks = []string{"raw", "qcow2", "vmdk", "vhd", "vhdx", "vdi"}
+
+var diskName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// fitsDisk notes what an output's format cannot make of a disk.
+func (l *loading) fitsDisk(n *yaml.Node, d *blockdevice.LocalLoop, o outputDoc) {
+	out := Output{Format: o.Format.Value}
+	if d.BlockSize != 512 && out.Kind().Disk() && !slices.Contains([]string{"raw", "qcow2"}, out.Format) {
+		l.problem(at(d.Where("block_size"), n), "disks of format %s have sectors of 512 bytes: raw and qcow2 leave their size to the machine", out.Format)
+	}
+	if o.Type.Value == "azure" && d.Size%(1<<20) != 0 {
+		l.problem(at(d.Where("size"), n), "Azure takes disks of whole MiB, and %d bytes are none; did you mean %dMiB?", d.Size, (d.Size+1<<20-1)>>20)
+	}
+}
+
 // supported notes what a layout asks for that cannot be made.
 func (l *loading) supported(n *yaml.Node, c *blockdevice.Config, doc *document) bool {
 	before := len(l.problems)
-	if len(c.Disks) > 1 {
-		l.problem(at(c.Disks[1].At, n), "more than one disk is not supported yet by this version of ingot")
-	}
-	d := c.Disks[0]
-	if d.BlockSize != 512 && d.Table != nil && d.Table.Label == blockdevice.MBR {
-		l.problem(at(d.Where("block_size"), n), "an MBR on sectors of %d bytes is supported by nothing that starts from it: divide the disk by gpt", d.BlockSize)
-	}
-	for _, o := range doc.Outputs {
-		out := Output{Format: o.Format.Value}
-		if d.BlockSize != 512 && out.Kind().Disk() && !slices.Contains([]string{"raw", "qcow2"}, out.Format) {
-			l.problem(at(d.Where("block_size"), n), "disks of format %s have sectors of 512 bytes: raw and qcow2 leave their size to the machine", out.Format)
+	for _, d := range c.Disks {
+		if d.BlockSize != 512 && d.Table != nil && d.Table.Label == blockdevice.MBR {
+			l.problem(at(d.Where("block_size"), n), "an MBR on sectors of %d bytes is supported by nothing that starts from it: divide the disk by gpt", d.BlockSize)
+		}
+		if len(c.Disks) > 1 && !diskName.MatchString(d.Name) {
+			l.problem(at(d.Where("name"), n), "layout: %s: the name of one disk of several is part of a file's: want letters, digits, -, _ and dots", d.Name)
+		}
+		for _, o := range doc.Outputs {
+			l.fitsDisk(n, d, o)
 		}
 	}
 	for _, o := range doc.Outputs {
-		if o.Type.Value == "azure" && d.Size%(1<<20) != 0 {
-			l.problem(at(d.Where("size"), n), "Azure takes disks of whole MiB, and %d bytes are none; did you mean %dMiB?", d.Size, (d.Size+1<<20-1)>>20)
+		out := Output{Format: o.Format.Value}
+		if len(c.Disks) > 1 && out.Kind().Disk() && !slices.Contains(severalDisks, out.Format) {
+			l.problem(at(c.Disks[1].At, n), "an output of format %s holds one disk, and the layout has %d; those that can be several files are %s", out.Format, len(c.Disks), strings.Join(severalDisks, ", "))
 		}
 	}
 	for _, m := range c.Mounts {

@@ -83,7 +83,8 @@ Sizes have a number and a unit: KiB, MiB, GiB, TiB are powers of 1024; K, M, G, 
 
 A machine starts by UEFI from a partition of type ` + "`esp`" + ` with a vfat, by a BIOS through a partition of type ` + "`bios`" + ` on GPT or the first MiB on MBR. What ` + "`boot.firmware`" + ` asks
 for must be there; where it says nothing, it is what the layout has. GRUB reads /boot from a partition, or from a linear or striped volume, and not from a thin one.
-A disk with ` + "`block_size: 4096`" + ` starts by UEFI from a GPT; of virtual disks raw and qcow2 can be such, and the machine must be told (` + "`ingot boot`" + ` sees it in a raw one). An ESP of less
+The first disk is the one that is started from; it has /boot. Each further one is a file of its own, NAME-ARCH-DISK.EXT, in formats that are disks and nothing else. Groups may lie on several
+(` + "`ingot boot --drive`" + ` gives a machine the others). A disk with ` + "`block_size: 4096`" + ` starts by UEFI from a GPT; of virtual disks raw and qcow2 can be such, and the machine must be told (` + "`ingot boot`" + ` sees it in a raw one). An ESP of less
 than 272 MiB is then FAT16, which not all firmware takes.
 
 Keys marked * are not diskimage-builder's.
@@ -131,6 +132,6 @@ bits of key. What no file uses stays unwritten, as with ` + "`discard`" + `: an 
 
 ## Not supported yet
 
-Refused with exit code 3: more than one disk, verity, containers that a machine encrypts at its first start, and of types of mkfs all but %s. Of ` + "`opts`" + ` of mkfs, ext4's ` + "`-m`, `-i`, `-J size=`, `-b 4096` and `-I 256`" + `
+Refused with exit code 3: verity, containers that a machine encrypts at its first start, and of types of mkfs all but %s. Of ` + "`opts`" + ` of mkfs, ext4's ` + "`-m`, `-i`, `-J size=`, `-b 4096` and `-I 256`" + `
 are known, and xfs's ` + "`-d agcount=` and `-l size=`" + ` with those that say what is made anyway. An xfs has at least 300 MiB, of which its log takes 64.
 `

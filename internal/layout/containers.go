@@ -39,7 +39,7 @@ func (b *builder) fillContainer(n *blockdevice.LUKS, on device) (device, error) 
 	if err != nil {
 		return nil, fmt.Errorf("layout: luks %s: %w", n.Name, err)
 	}
-	c := &container{Container: made, node: n, sector: b.sector(), on: on.from(luks.HeaderSize)}
+	c := &container{Container: made, node: n, sector: b.sectorOf(n), on: on.from(luks.HeaderSize)}
 	b.image.parts = append(b.image.parts, placed{n.Name, bytesContent(made.Head()), on})
 	b.image.containers = append(b.image.containers, c)
 	size := int64(0)
@@ -66,7 +66,7 @@ func (b *builder) makeContainer(n *blockdevice.LUKS) (*luks.Container, error) {
 			WithHint("head -c 32 /dev/urandom >%s", n.Seed.File)
 	}
 	id := b.containerID(n)
-	return luks.New(luks.Options{UUID: id, Label: n.Label, SectorSize: int(b.sector()), Passphrase: passphrase, Seed: seed, KDF: n.KDF, Memory: n.Memory})
+	return luks.New(luks.Options{UUID: id, Label: n.Label, SectorSize: int(b.sectorOf(n)), Passphrase: passphrase, Seed: seed, KDF: n.KDF, Memory: n.Memory})
 }
 
 // secret reads a secret file.

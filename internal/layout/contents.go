@@ -69,7 +69,7 @@ func (b *builder) plan(fs *blockdevice.Mkfs, t tree.Tree, size, free int64) (pla
 			return nil, err
 		}
 		o.UUID, o.Label, o.Epoch, o.Size, o.Free, o.Noise = b.fsID(fs), fs.Label, b.Epoch, size, free, b.Encrypted(fs.Device) != nil
-		o.SectorSize = int(b.sector())
+		o.SectorSize = int(b.sectorOf(fs.Device))
 		return xfs.Plan(t, o)
 	}
 	if fs.Type == "btrfs" {
@@ -92,7 +92,7 @@ func (b *builder) plan(fs *blockdevice.Mkfs, t tree.Tree, size, free int64) (pla
 func (b *builder) planFAT(fs *blockdevice.Mkfs, files []fat.File, size, hidden int64) (*fat.Volume, error) {
 	id := b.fsID(fs)
 	return fat.Plan(files, fat.Options{
-		Size: size, ID: binary.BigEndian.Uint32(id[:]), Label: strings.ToUpper(fs.Label), Epoch: b.Epoch, Hidden: uint32(hidden / b.sector()), SectorSize: b.sector(),
+		Size: size, ID: binary.BigEndian.Uint32(id[:]), Label: strings.ToUpper(fs.Label), Epoch: b.Epoch, Hidden: uint32(hidden / b.sectorOf(fs.Device)), SectorSize: b.sectorOf(fs.Device),
 	})
 }
 

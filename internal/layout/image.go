@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"ingot/internal/blockdevice"
@@ -26,7 +27,7 @@ type Parts struct {
 	Secret func(file string) ([]byte, error)
 }
 
-// An Image is a whole disk, planned.
+// An Image is a whole disk, or several that belong together, planned.
 type Image struct {
 	Resolved
 	Fitted     *blockdevice.Fitted
@@ -35,8 +36,9 @@ type Image struct {
 	containers []*container
 }
 
-// A piece is bytes at a place of the disk.
+// A piece is bytes at a place of a disk.
 type piece struct {
+	disk int
 	at   int64
 	data []byte
 }
@@ -80,7 +82,7 @@ func (r Resolved) Compose(p Parts) (*Image, error) {
 		return nil, err
 	}
 	b.image = &Image{Resolved: r, Fitted: b.fitted}
-	for _, step := range []func() error{b.fillContainers, b.fillFilesystems, b.fillGroups, b.fillTable} {
+	for _, step := range []func() error{b.fillContainers, b.fillFilesystems, b.fillGroups, b.fillTables} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -105,7 +107,7 @@ func (b *builder) needs() (blockdevice.Needs, error) {
 				return nil, fmt.Errorf("layout: file system %s: %w", fs.Name, err)
 			}
 			// A FAT16 has some 4100 clusters at the least.
-			need := max(4<<20, 5000*b.sector(), fs.Free)
+			need := max(4<<20, 5000*b.sectorOf(fs.Device), fs.Free)
 			for _, f := range files {
 				need += int64(len(f.Data)) * 5 / 4 // room for an update of the largest
 			}
@@ -257,8 +259,8 @@ func (b *builder) deviceOf(n blockdevice.Node) device {
 	if d, ok := b.inside[n]; ok {
 		return d
 	}
-	_, place := b.fitted.Place(n)
-	return whole(place)
+	on, place := b.fitted.Place(n)
+	return whole(slices.Index(b.Disks, on), place)
 }
 
 func (b *builder) content(fs *blockdevice.Mkfs, size, hidden int64) (c Content, err error) {
@@ -317,7 +319,7 @@ func (b *builder) fillGroups() error {
 			pvs = append(pvs, b.deviceOf(v.PV.Device))
 		}
 		for _, h := range planned.Heads {
-			b.image.parts = append(b.image.parts, placed{"volume group " + g.VG.Name, padded(h.Data, b.sector()), pvs[h.PV].from(h.At)})
+			b.image.parts = append(b.image.parts, placed{"volume group " + g.VG.Name, padded(h.Data, b.sectorOf(g.PVs[h.PV].PV.Device)), pvs[h.PV].from(h.At)})
 		}
 		for _, v := range g.LVs {
 			d, err := volume(planned.Runs(v.LV.Name), pvs)
@@ -340,25 +342,33 @@ func (b *builder) fillGroups() error {
 	return nil
 }
 
-// Size is the disk's size in bytes.
-func (im *Image) Size() int64 { return im.Fitted.Disks[0].Size }
+// Size is the size in bytes of the disk that is started from.
+func (im *Image) Size() int64 { return im.SizeOf(0) }
 
-// Extents are the ranges of the disk that Write writes.
-func (im *Image) Extents() []disk.Extent {
+// SizeOf is the size in bytes of a disk, by its number among the layout's.
+func (im *Image) SizeOf(n int) int64 { return im.Fitted.Disks[n].Size }
+
+// Extents are the ranges that Write writes of the disk that is started from.
+func (im *Image) Extents() []disk.Extent { return im.ExtentsOf(0) }
+
+// ExtentsOf are the ranges of a disk that Write writes.
+func (im *Image) ExtentsOf(n int) []disk.Extent {
 	var out []disk.Extent
 	for _, p := range im.pieces {
-		out = append(out, disk.Extent{Off: p.at, Len: int64(len(p.data))})
+		if p.disk == n {
+			out = append(out, disk.Extent{Off: p.at, Len: int64(len(p.data))})
+		}
 	}
 	for _, p := range im.parts {
 		// What has no place is found when it is written.
-		extents, _ := p.device.extents(p.content.Extents())
+		extents, _ := p.device.extents(n, p.content.Extents())
 		out = append(out, extents...)
 	}
-	return disk.Round(out, im.sector())
+	return disk.Round(out, im.Disks[n].BlockSize)
 }
 
 // payloads are what encrypts the bytes of containers.
-func (im *Image) payloads(d disk.Disk) (map[*container]*luks.Payload, error) {
+func (im *Image) payloads(d []disk.Disk) (map[*container]*luks.Payload, error) {
 	out := map[*container]*luks.Payload{}
 	for _, c := range im.containers {
 		p, err := c.Payload(deviceWriter{d, out, c.on})
@@ -389,13 +399,18 @@ func (im *Image) encrypted() (map[*container][]disk.Extent, error) {
 	return out, nil
 }
 
-// Write writes the image to an empty disk of its size.
-func (im *Image) Write(ctx context.Context, d disk.Disk) error {
-	if d.Size() < im.Size() {
-		return fmt.Errorf("layout: a disk of %d bytes cannot take an image of %d", d.Size(), im.Size())
+// Write writes the image to empty disks of its sizes, in the order of the layout's.
+func (im *Image) Write(ctx context.Context, d ...disk.Disk) error {
+	if len(d) != len(im.Disks) {
+		return fmt.Errorf("layout: %d disks cannot take an image of %d", len(d), len(im.Disks))
+	}
+	for i := range d {
+		if d[i].Size() < im.SizeOf(i) {
+			return fmt.Errorf("layout: a disk of %d bytes cannot take an image of %d", d[i].Size(), im.SizeOf(i))
+		}
 	}
 	for _, p := range im.pieces {
-		if _, err := d.WriteAt(p.data, p.at); err != nil {
+		if _, err := d[p.disk].WriteAt(p.data, p.at); err != nil {
 			return fmt.Errorf("layout: cannot write partition tables: %w", err)
 		}
 	}

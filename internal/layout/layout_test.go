@@ -147,6 +147,32 @@ const btrfsVolumes = `
         - {name: snapshots, path: more/snapshots}
 `
 
+// twoDisks has a root on one disk, and a group on both.
+const twoDisks = `
+- local_loop: {name: system}
+- local_loop: {name: data, size: 600MiB}
+- partitioning:
+    base: system
+    label: gpt
+    partitions:
+    - {name: esp, type: esp, size: 64MiB, mkfs: {type: vfat, mount: {mount_point: /boot/efi, fstab: {fsck-passno: 2}}}}
+    - {name: pv1, type: lvm, size: 100MiB}
+    - {name: root, type: root, size: 100%, mkfs: {type: ext4, mount: {mount_point: /, fstab: {fsck-passno: 1}}}}
+- partitioning:
+    base: data
+    label: mbr
+    partitions:
+    - {name: srv, size: 350MiB, flags: [primary], mkfs: {type: xfs, mount: {mount_point: /srv, fstab: {}}}}
+    - {name: pv2, type: lvm, size: 100%, flags: [primary]}
+- lvm:
+    name: lvm
+    pvs: [{name: one, base: pv1}, {name: two, base: pv2}]
+    vgs: [{name: vg, base: [one, two]}]
+    lvs:
+    - {name: var, base: vg, type: striped, size: 120MiB, mkfs: {type: ext4, label: var, mount: {mount_point: /var, fstab: {}}}}
+    - {name: home, base: vg, extents: 100%FREE, mkfs: {type: ext4, label: home, mount: {mount_point: /home, fstab: {}}}}
+`
+
 // largeSectors is a disk of sectors of 4096 bytes with all kinds of file systems.
 const largeSectors = `
 - local_loop: {name: image0, block_size: 4096}
@@ -203,6 +229,7 @@ UUID=2BC3-BFA1 /boot/efi vfat umask=0077,nofail,x-systemd.automount,x-systemd.id
 		{"a fixed size", fixed, "amd64", nil, ""},
 		{"xfs on volumes", xfsVolumes, "amd64", nil, ""},
 		{"btrfs", btrfsVolumes, "amd64", nil, ""},
+		{"two disks", twoDisks, "amd64", nil, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.summary, func(t *testing.T) {
@@ -234,7 +261,6 @@ func TestRefused(t *testing.T) {
 		text, want string
 		code       fault.Code
 	}{
-		{disk + "- local_loop: {name: image1}\n", "2 disks: one is supported", fault.Definition},
 		{strings.Replace(volumes, "image0", "image0, block_size: 4096", 1), "an MBR on sectors of 4096 bytes", fault.Definition},
 		{strings.Replace(disk, "type: ext4", "type: ext4, opts: '-O ^has_journal'", 1), "file system root: option -O ^has_journal of mkfs for ext4 is not known here", fault.Definition},
 		{strings.Replace(disk, "type: ext4", "type: ext4, opts: '-m 80'", 1), "option -m 80", fault.Definition},
@@ -519,6 +545,71 @@ func judgeSectors(t *testing.T, im *layout.Image, raw string) {
 	list := judge.Run(t, "sfdisk", "--sector-size", fmt.Sprint(im.Disks[0].BlockSize), "--dump", raw)
 	if !strings.Contains(list, "sector-size: 4096") || strings.Count(list, "start=") != len(im.Disks[0].Table.Partitions) {
 		t.Errorf("sfdisk --dump: %s", list)
+	}
+}
+
+// Each disk of several is whole, and what lies on both is where it belongs.
+func TestTwoDisks(t *testing.T) {
+	t.Setenv("LVM_SUPPRESS_FD_WARNINGS", "1")
+	im := image(t, resolve(t, twoDisks, "amd64"))
+	var disks []disk.Disk
+	var names []string
+	for i, d := range im.Disks {
+		f, err := os.Create(filepath.Join(t.TempDir(), d.Name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, err := qcow2.Create(f, im.SizeOf(i), im.ExtentsOf(i), qcow2.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := f.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		disks, names = append(disks, q), append(names, f.Name())
+		defer func() { _ = q.Close() }()
+	}
+	if err := im.Write(t.Context(), disks[0]); err == nil {
+		t.Error("one disk takes an image of two")
+	}
+	if err := im.Write(t.Context(), disks...); err != nil {
+		t.Fatal(err)
+	}
+	var raws []string
+	for i, d := range disks {
+		if err := d.(disk.Image).Finish(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		raw := names[i] + ".raw"
+		judge.Run(t, "qemu-img", "check", "-q", names[i])
+		judge.Run(t, "qemu-img", "convert", "-O", "raw", names[i], raw)
+		if out := judge.Run(t, "sfdisk", "-V", raw); !strings.Contains(out, "No errors detected") {
+			t.Errorf("sfdisk -V: %s", out)
+		}
+		raws = append(raws, raw)
+	}
+	for _, fs := range im.Filesystems {
+		on, place := im.Fitted.Place(fs.Device)
+		if on == nil {
+			continue
+		}
+		part := filepath.Join(t.TempDir(), fs.Name)
+		copyRange(t, part, raws[slices.Index(im.Disks, on)], place)
+		switch fs.Type {
+		case "ext4":
+			judge.Run(t, "e2fsck", "-fn", part)
+		case "xfs":
+			judge.Run(t, "xfs_repair", "-n", part)
+		}
+	}
+	for _, pv := range im.Fitted.Groups[0].PVs {
+		part := filepath.Join(t.TempDir(), pv.PV.Name)
+		copyRange(t, part, raws[slices.Index(im.Disks, pv.Disk)], pv.Place)
+		if text := judge.Run(t, "pvck", "--driverloaded", "n", "--dump", "metadata", part); !strings.Contains(text, "vgname vg") {
+			t.Errorf("pvck: %s", text)
+		}
 	}
 }
 

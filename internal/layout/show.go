@@ -10,30 +10,31 @@ import (
 // Show draws the layout for people.
 func (im *Image) Show() string {
 	var b strings.Builder
-	d := im.Fitted.Disks[0]
-	kind, id := "disk", ""
-	if t := d.Disk.Table; t != nil {
-		kind = strings.ToUpper(string(t.Label)) + " disk"
-		id = im.tableID(t).String()
-		if t.Label == blockdevice.MBR {
-			id = fmt.Sprintf("%08x", im.signature(t))
+	for _, d := range im.Fitted.Disks {
+		kind, id := "disk", ""
+		if t := d.Disk.Table; t != nil {
+			kind = strings.ToUpper(string(t.Label)) + " disk"
+			id = im.tableID(t).String()
+			if t.Label == blockdevice.MBR {
+				id = fmt.Sprintf("%08x", im.signature(t))
+			}
 		}
-	}
-	name := im.Form
-	if name == "" {
-		name = d.Disk.Name
-	}
-	fmt.Fprintf(&b, "%s  %s  %s  %s\n", name, kind, size(d.Size), id)
-	for i, p := range d.Partitions {
-		branch := "├─"
-		if i == len(d.Partitions)-1 {
-			branch = "└─"
+		name := im.Form
+		if name == "" {
+			name = d.Disk.Name
 		}
-		line := fmt.Sprintf("%s %d %-8s %10s at %10s  %s", branch, p.Partition.Number, p.Partition.Name, size(p.Place.Len), size(p.Place.Off), im.holds(p.Partition))
-		if i == len(d.Partitions)-1 && im.Grows() {
-			line += " grows"
+		fmt.Fprintf(&b, "%s  %s  %s  %s\n", name, kind, size(d.Size), id)
+		for i, p := range d.Partitions {
+			branch := "├─"
+			if i == len(d.Partitions)-1 {
+				branch = "└─"
+			}
+			line := fmt.Sprintf("%s %d %-8s %10s at %10s  %s", branch, p.Partition.Number, p.Partition.Name, size(p.Place.Len), size(p.Place.Off), im.holds(p.Partition))
+			if device, _ := blockdevice.Beneath(im.Root().Device); device == blockdevice.Node(p.Partition) && im.Grows() {
+				line += " grows"
+			}
+			b.WriteString(strings.TrimRight(line, " ") + "\n")
 		}
-		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	for _, g := range im.Fitted.Groups {
 		fmt.Fprintf(&b, "%s  volume group  %s, %s free\n", g.VG.Name, size(g.Extents*g.VG.ExtentSize), size(g.Free*g.VG.ExtentSize))

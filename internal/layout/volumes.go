@@ -24,13 +24,14 @@ type device []stretch
 // A stretch is bytes of a device in one piece.
 type stretch struct {
 	disk.Extent            // of the device
-	At          int64      // on the disk, or in the payload of a container
+	At          int64      // on a disk, or in the payload of a container
+	disk        int        // which one
 	in          *container // nil for bytes that lie on the disk as they are
 }
 
-// whole is a device in one piece.
-func whole(place disk.Extent) device {
-	return device{{Extent: disk.Extent{Len: place.Len}, At: place.Off}}
+// whole is a device in one piece, of a disk by its number.
+func whole(on int, place disk.Extent) device {
+	return device{{Extent: disk.Extent{Len: place.Len}, At: place.Off, disk: on}}
 }
 
 // volume is a logical volume of a planned group on physical volumes.
@@ -77,7 +78,7 @@ func (d device) each(e disk.Extent, f func(s stretch) error) error {
 		}
 		skip := e.Off - d[lo].Off
 		n := min(e.Len, d[lo].Len-skip)
-		if err := f(stretch{disk.Extent{Off: e.Off, Len: n}, d[lo].At + skip, d[lo].in}); err != nil {
+		if err := f(stretch{disk.Extent{Off: e.Off, Len: n}, d[lo].At + skip, d[lo].disk, d[lo].in}); err != nil {
 			return err
 		}
 		e.Off += n
@@ -86,16 +87,18 @@ func (d device) each(e disk.Extent, f func(s stretch) error) error {
 	return nil
 }
 
-// extents are ranges of the device as ranges of the disk.
-func (d device) extents(list []disk.Extent) ([]disk.Extent, error) {
+// extents are ranges of the device as ranges of a disk, as far as they lie on it.
+func (d device) extents(on int, list []disk.Extent) ([]disk.Extent, error) {
 	var out []disk.Extent
 	for _, e := range list {
 		err := d.each(e, func(s stretch) error {
 			if s.in == nil {
-				out = append(out, disk.Extent{Off: s.At, Len: s.Len})
+				if s.disk == on {
+					out = append(out, disk.Extent{Off: s.At, Len: s.Len})
+				}
 				return nil
 			}
-			under, err := s.in.on.extents(disk.Round([]disk.Extent{{Off: s.At, Len: s.Len}}, s.in.sector))
+			under, err := s.in.on.extents(on, disk.Round([]disk.Extent{{Off: s.At, Len: s.Len}}, s.in.sector))
 			out = append(out, under...)
 			return err
 		})
@@ -108,7 +111,7 @@ func (d device) extents(list []disk.Extent) ([]disk.Extent, error) {
 
 // deviceWriter writes to a device's places.
 type deviceWriter struct {
-	to       disk.Disk
+	to       []disk.Disk
 	payloads map[*container]*luks.Payload
 	d        device
 }
@@ -117,9 +120,11 @@ type deviceWriter struct {
 func (w deviceWriter) WriteAt(p []byte, off int64) (int, error) {
 	done := 0
 	err := w.d.each(disk.Extent{Off: off, Len: int64(len(p))}, func(s stretch) error {
-		to := io.WriterAt(w.to)
+		var to io.WriterAt
 		if s.in != nil {
 			to = w.payloads[s.in]
+		} else {
+			to = w.to[s.disk]
 		}
 		n, err := to.WriteAt(p[done:done+int(s.Len)], s.At)
 		done += n

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
+	"strings"
 
 	"ingot/internal/artifact"
 	"ingot/internal/disk"
@@ -35,18 +37,44 @@ func (w *worker) writeDisk(ctx context.Context, o Output, files []*artifact.Pend
 	if err != nil {
 		return err
 	}
-	d, err := w.createDisk(o, files[0].File(), l, image)
-	if err != nil {
-		return err
+	var disks []disk.Disk
+	var finish []func() error
+	for i, f := range files {
+		d, err := w.createDisk(o, i, f.File(), l, image)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = d.Close() }()
+		disks = append(disks, d)
+		finish = append(finish, func() error { return d.Finish(ctx) }, d.Close)
 	}
-	return errors.Join(image.Write(ctx, d), d.Finish(ctx), d.Close())
+	err = image.Write(ctx, disks...)
+	for _, f := range finish {
+		err = errors.Join(err, f())
+	}
+	return err
 }
 
-// createDisk makes an empty file a disk of an output's format.
-func (w *worker) createDisk(o Output, f *os.File, l layout.Resolved, image *layout.Image) (disk.Image, error) {
-	size, extents := image.Size(), image.Extents()
+// diskNames are what the files of an output's further disks are called.
+func diskNames(first string, l layout.Resolved) []string {
+	var out []string
+	suffix := path.Ext(first)
+	for _, d := range l.Disks[1:] {
+		out = append(out, strings.TrimSuffix(first, suffix)+"-"+d.Name+suffix)
+	}
+	return out
+}
+
+// createDisk makes an empty file one of the disks of an output's format.
+func (w *worker) createDisk(o Output, n int, f *os.File, l layout.Resolved, image *layout.Image) (disk.Image, error) {
+	size, extents := image.SizeOf(n), image.ExtentsOf(n)
 	// Identities of the file, beside those in the disk.
-	id := func(what string) [16]byte { return l.Derive(o.Format + " " + what) }
+	id := func(what string) [16]byte {
+		if n > 0 {
+			what += " " + l.Disks[n].Name
+		}
+		return l.Derive(o.Format + " " + what)
+	}
 	switch o.Format {
 	case "raw":
 		return disk.NewRaw(f, size)
@@ -58,7 +86,7 @@ func (w *worker) createDisk(o Output, f *os.File, l layout.Resolved, image *layo
 		if o.Type == "stream-optimized" {
 			kind = vmdk.StreamOptimized
 		}
-		return vmdk.Create(f, size, extents, vmdk.Options{Kind: kind, Adapter: vmdk.Adapter(o.Adapter), ID: id("content"), Name: o.Name()})
+		return vmdk.Create(f, size, extents, vmdk.Options{Kind: kind, Adapter: vmdk.Adapter(o.Adapter), ID: id("content"), Name: o.Names[n]})
 	case "vhd":
 		return vhd.Create(f, size, extents, vhd.Options{Fixed: o.Type != "dynamic", WholeMiB: o.Type == "azure", ID: id("disk"), Time: w.plan.Lock.Epoch})
 	case "vhdx":

@@ -105,6 +105,8 @@ func (p *Plan) chain(arch, purp string, wish Wish) (Chain, error) {
 				return c, err
 			}
 			out.Secrets = l.Secrets()
+			out.Drives = diskNames(out.Names[0], l)
+			out.Names = append(out.Names, out.Drives...)
 		}
 		out.Key = keyOf("output", key, struct {
 			Output   definition.Output
