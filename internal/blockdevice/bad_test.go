@@ -87,7 +87,7 @@ func TestTableProblems(t *testing.T) {
 		{"flag", table("mbr", "", "{name: p, size: 1MiB, flags: [primry]}"), "3 «[primry» p: flag \"primry\" is unknown: there are boot and primary; did you mean \"primary\"?\n"},
 		{"flags as text", table("mbr", "", "{name: p, size: 1MiB, flags: boot}"), "3 «boot» p: flags wants a list, not \"boot\"; did you mean \"[boot]\"?\n"},
 		{"code", table("gpt", "", "{name: p, size: 1MiB, type: 1234}"), "3 «1234» p: type \"1234\" is a code that ingot does not know; write the type's GUID\n"},
-		{"type of GPT", table("gpt", "", "{name: p, size: 1MiB, type: 0x83}"), "3 «0x83» p: type \"0x83\" is not a type of a GPT partition: want a code of sgdisk's such as 8300, a GUID, or one of bios, data, esp, home, linux, luks, lvm, prep, raid, root, srv, swap, var, xbootldr\n"},
+		{"type of GPT", table("gpt", "", "{name: p, size: 1MiB, type: 0x83}"), "3 «0x83» p: type \"0x83\" is not a type of a GPT partition: want a code of sgdisk's such as 8300, a GUID, or one of bios, data, esp, home, linux, luks, lvm, prep, raid, root, root-verity, srv, swap, usr, usr-verity, var, xbootldr\n"},
 		{"type overflow", table("mbr", "", "{name: p, size: 1MiB, type: 0x183}"), "3 «0x183» p: type \"0x183\" does not fit in MBR's one byte: want 0x01 to 0xff\n"},
 		{"GPT's type", table("mbr", "", "{name: p, size: 1MiB, type: 8300}"), "3 «8300» p: type \"8300\" does not fit in MBR's one byte: want 0x01 to 0xff\n"},
 		{"extended type", table("mbr", "", "{name: p, size: 1MiB, type: '0f'}"), "3 «'0f'» p: type \"0f\" is an extended partition's, which comes by itself where partitions without the flag primary are\n"},

@@ -47,7 +47,7 @@
 // size fit, and least, of partitions and logical volumes; percentages as sizes of
 // logical volumes; types of partitions by name; uuid of partitions and tables; nodes
 // within items of lvs; linear and striped among the types of lvs, with stripes and
-// stripe-size; extent-size of vgs; luks; free and
+// stripe-size; extent-size of vgs; luks and verity; free and
 // subvolumes of mkfs; by and discard of fstab.
 package blockdevice
 
@@ -71,6 +71,7 @@ const (
 	KindVG           Kind = "vg"
 	KindLV           Kind = "lv"
 	KindLUKS         Kind = "luks"
+	KindVerity       Kind = "verity"
 	KindMkfs         Kind = "mkfs"
 	KindSubvolume    Kind = "subvolume"
 	KindMount        Kind = "mount"
@@ -102,6 +103,8 @@ type Config struct {
 	Groups []*VG
 	// Containers are in the order of the text.
 	Containers []*LUKS
+	// Verities are in the order of the text.
+	Verities []*Verity
 	// Filesystems are in the order of the text.
 	Filesystems []*Mkfs
 	// Mounts are in mount order: by mount point, as strings.
@@ -133,7 +136,7 @@ func (c *Config) Find(name string) Node {
 }
 
 // A Node is one of *[LocalLoop], *[Partition], *[LVM], *[PV], *[VG], *[LV],
-// *[LUKS], *[Mkfs], *[Subvolume], *[Mount] and *[Fstab].
+// *[LUKS], *[Verity], *[Mkfs], *[Subvolume], *[Mount] and *[Fstab].
 type Node interface {
 	// Head is what all nodes have.
 	Head() *Header
@@ -318,7 +321,7 @@ type Fstab struct {
 }
 
 // on is what fills a disk, a partition, a logical volume or a container: a *Mkfs, a
-// *PV, a *LUKS, or nil.
+// *PV, a *LUKS, a *Verity, or nil.
 func (c *Config) on(device Node) Node {
 	for _, n := range c.Nodes {
 		switch n := n.(type) {
@@ -332,6 +335,10 @@ func (c *Config) on(device Node) Node {
 			}
 		case *LUKS:
 			if n.Device == device {
+				return n
+			}
+		case *Verity:
+			if n.Device != nil && Node(n.Device) == device {
 				return n
 			}
 		}

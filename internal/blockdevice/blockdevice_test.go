@@ -300,7 +300,7 @@ func TestReference(t *testing.T) {
 			}
 		}
 	}
-	if len(kinds) != 12 {
+	if len(kinds) != 13 {
 		t.Errorf("%d kinds", len(kinds))
 	}
 }

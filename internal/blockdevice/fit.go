@@ -142,6 +142,8 @@ func (f *fitter) need(device Node) int64 {
 	switch on := f.c.on(device).(type) {
 	case *Mkfs:
 		n = max(n, f.needs[on.Name])
+	case *Verity:
+		n = max(n, f.needs[on.Name])
 	case *LUKS:
 		n = max(n, luks.HeaderSize+max(mib, f.need(on)))
 	}

@@ -49,6 +49,7 @@ func Reference() []KindDoc {
 		{KindVG, "A volume group: an item of vgs.", &VG{}},
 		{KindLV, "A logical volume: an item of lvs.", &LV{}},
 		{KindLUKS, "An encrypted container (LUKS2), for a file system or a physical volume. No such node is diskimage-builder's.", &LUKS{}},
+		{KindVerity, "The hashes of a file system (dm-verity), on a partition. No such node is diskimage-builder's.", &Verity{}},
 		{KindMkfs, "A file system, or swap.", &Mkfs{}},
 		{KindSubvolume, "A part of a btrfs that is mounted by itself: an item of subvolumes.", &Subvolume{}},
 		{KindMount, "A place at which a file system is mounted.", &Mount{}},

@@ -55,6 +55,7 @@ func (p *parser) link(top *yaml.Node) *Config {
 	l.options()
 	l.labels()
 	l.lines()
+	l.readOnly()
 	if !slices.ContainsFunc(l.c.Mounts, func(m *Mount) bool { return m.Point == "/" }) {
 		l.note(Problem{At: top, Message: "nothing is mounted at /"})
 	}
@@ -97,6 +98,9 @@ func (l *linker) before(n Node) []Node {
 	case *LV:
 		add(n.bases...)
 		add(n.pool)
+	case *Verity:
+		add(n.bases...)
+		add(n.data)
 	default:
 		add(n.Head().bases...)
 	}
@@ -246,6 +250,8 @@ func (l *linker) node(n Node) {
 		l.volume(n)
 	case *LUKS:
 		l.container(n)
+	case *Verity:
+		l.verity(n)
 	case *Mkfs:
 		n.Device = l.one(n, KindPartition, KindLV, KindLoop, KindLUKS)
 		if v, ok := n.Device.(*LV); ok && v.Type == ThinPool {

@@ -1,6 +1,7 @@
 package blockdevice
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -99,6 +100,27 @@ func TestSubvolumes(t *testing.T) {
 			"3 «/s» /s: name \"/s\" is no relative path in its shortest form, without commas and blanks\n3 «a/../b» t: path \"a/../b\" is no relative path in its shortest form, without commas and blanks\n3 «'a» u: path \"a,b\" is no relative path in its shortest form, without commas and blanks\n"},
 		{"twice", disk + "- mkfs: {name: f, base: d, type: btrfs, subvolumes: [{name: s, path: x}, {name: t, path: x}]}\n", "3 «x» t: path \"x\" is that of s\n"},
 		{"mounted twice", disk + "- mkfs: {name: f, base: d, type: btrfs, subvolumes: [{name: s, mount: {mount_point: /a}}]}\n- mount: {name: m, base: s, mount_point: /b}\n", "4 «s» m: base s is mounted already, at \"/a\"\n"},
+	} {
+		t.Run(test.summary, func(t *testing.T) {
+			if d := cmp.Diff(test.want, problems(t, test.text, Params{})); d != "" {
+				t.Errorf("(-want +got):\n%s", d)
+			}
+		})
+	}
+}
+
+func TestVerityProblems(t *testing.T) {
+	const disk = "- local_loop: {name: d}\n- partitioning: {base: d, label: gpt, partitions: [{name: p, size: fit}, {name: q, size: fit}, {name: s, size: fit}]}\n- mkfs: {name: r, base: p, type: ext4, mount: {mount_point: /, fstab: {options: 'ro,noatime'}}}\n"
+	if c := parse(t, disk+"- verity: {base: q, data: r}\n", Params{}); c.Hashes(c.Root()) != c.Verities[0] || c.Verities[0].Device.Name != "q" {
+		t.Errorf("%+v", c.Verities)
+	}
+	for _, test := range []struct{ summary, text, want string }{
+		{"no data", disk + "- verity: {base: q, data: x}\n", "4 «x» verity_q: data \"x\" is no mkfs\n"},
+		{"written to", strings.Replace(disk, "ro,", "", 1) + "- verity: {base: q, data: r}\n", "3 «'noatime'» fstab_mount_r: it has hashes, in verity_q, and must be mounted with option ro\n"},
+		{"twice", disk + "- verity: {base: q, data: r}\n- verity: {base: s, data: r}\n", "5 «r» verity_s: data \"r\" has hashes already, in verity_q\n"},
+		{"half a key", disk + "- verity: {base: q, data: r, key: {file: k}}\n", "4 «{base:» verity_q: key and certificate go together\n"},
+		{"swap", disk + "- mkfs: {name: w, base: s, type: swap}\n- verity: {base: q, data: w}\n", "5 «w» verity_q: data \"w\" is of type swap, which is written to\n"},
+		{"its own data", disk + "- verity: {base: p, data: r}\n", "4 «p» verity_p: base p is used already, by r\n"},
 	} {
 		t.Run(test.summary, func(t *testing.T) {
 			if d := cmp.Diff(test.want, problems(t, test.text, Params{})); d != "" {

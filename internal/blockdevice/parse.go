@@ -105,7 +105,7 @@ func (p *parser) real(n *yaml.Node) *yaml.Node {
 }
 
 // entryKinds are the kinds that are keys: at the top of a list, or within a node.
-var entryKinds = []Kind{KindLoop, KindPartitioning, KindLVM, KindLUKS, KindMkfs, KindMount, KindFstab}
+var entryKinds = []Kind{KindLoop, KindPartitioning, KindLVM, KindLUKS, KindVerity, KindMkfs, KindMount, KindFstab}
 
 func entryNames() []string {
 	var out []string
@@ -180,6 +180,8 @@ func (p *parser) entry(kind Kind, v *yaml.Node, parent string, depth int) {
 	switch kind {
 	case KindLoop:
 		n = &LocalLoop{BlockSize: 512}
+	case KindVerity:
+		n = &Verity{}
 	case KindLUKS:
 		n = &LUKS{}
 	case KindMkfs:

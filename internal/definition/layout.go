@@ -111,14 +111,23 @@ func (l *loading) secrets(n *yaml.Node, def *Definition) {
 		return // it is said for each architecture
 	}
 	seen := map[*yaml.Node]bool{}
-	for _, in := range c.Containers {
-		for _, s := range []blockdevice.Secret{in.Passphrase, in.Seed} {
+	files := map[blockdevice.Node][]blockdevice.Secret{}
+	for _, n := range c.Nodes {
+		switch n := n.(type) {
+		case *blockdevice.LUKS:
+			files[n] = []blockdevice.Secret{n.Passphrase, n.Seed}
+		case *blockdevice.Verity:
+			files[n] = []blockdevice.Secret{n.Key, n.Certificate}
+		}
+	}
+	for _, in := range c.Nodes {
+		for _, s := range files[in] {
 			if s.At == nil || seen[s.At] || path.IsAbs(s.File) {
 				continue
 			}
 			seen[s.At] = true
 			if why := localPathRule.check(s.File); why != "" || strings.HasPrefix(s.File, "~") {
-				l.problem(s.At, "layout: %s: file %s is no path below the definition's directory, and no absolute one", in.Name, quote(s.File))
+				l.problem(s.At, "layout: %s: file %s is no path below the definition's directory, and no absolute one", in.Head().Name, quote(s.File))
 				continue
 			}
 			if src := l.origin[s.At]; src != nil {

@@ -88,6 +88,11 @@ func (r Resolved) Secrets() []string {
 	for _, c := range r.Containers {
 		out = append(out, c.Passphrase.File, c.Seed.File)
 	}
+	for _, v := range r.Verities {
+		if v.Key.File != "" {
+			out = append(out, v.Key.File, v.Certificate.File)
+		}
+	}
 	slices.Sort(out)
 	return slices.Compact(out)
 }

@@ -12,6 +12,7 @@ import (
 	"ingot/internal/disk"
 	"ingot/internal/fat"
 	"ingot/internal/fault"
+	"ingot/internal/gpt"
 	"ingot/internal/luks"
 	"ingot/internal/tree"
 )
@@ -31,6 +32,7 @@ type Parts struct {
 type Image struct {
 	Resolved
 	Fitted     *blockdevice.Fitted
+	Roots      []Root   // in the order of the text
 	pieces     []piece  // of tables
 	parts      []placed // contents
 	containers []*container
@@ -57,7 +59,8 @@ type builder struct {
 	trees  map[*blockdevice.Mkfs]tree.Tree
 	small  map[*blockdevice.Mkfs]planned // planned as small as they can be
 	files  map[*blockdevice.Mkfs][]fat.File
-	inside map[blockdevice.Node]device // of containers
+	inside map[blockdevice.Node]device         // of containers
+	roots  map[*blockdevice.Partition]gpt.GUID // halves of root hashes
 	fitted *blockdevice.Fitted
 	image  *Image
 }
@@ -65,7 +68,7 @@ type builder struct {
 // Compose divides the tree among the file systems, fits the disk around them, and
 // plans all that will be written. A disk that is too small is exit code 9.
 func (r Resolved) Compose(p Parts) (*Image, error) {
-	b := &builder{Resolved: r, Parts: p, small: map[*blockdevice.Mkfs]planned{}, files: map[*blockdevice.Mkfs][]fat.File{}, inside: map[blockdevice.Node]device{}}
+	b := &builder{Resolved: r, Parts: p, small: map[*blockdevice.Mkfs]planned{}, files: map[*blockdevice.Mkfs][]fat.File{}, inside: map[blockdevice.Node]device{}, roots: map[*blockdevice.Partition]gpt.GUID{}}
 	var err error
 	if b.trees, err = r.divide(p.Tree); err != nil {
 		return nil, fmt.Errorf("layout: %w", err)
@@ -82,7 +85,7 @@ func (r Resolved) Compose(p Parts) (*Image, error) {
 		return nil, err
 	}
 	b.image = &Image{Resolved: r, Fitted: b.fitted}
-	for _, step := range []func() error{b.fillContainers, b.fillFilesystems, b.fillGroups, b.fillTables} {
+	for _, step := range []func() error{b.fillContainers, b.fillFilesystems, b.fillGroups, b.fillHashes, b.fillTables} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -115,6 +118,9 @@ func (b *builder) needs() (blockdevice.Needs, error) {
 		case "swap":
 			needs[fs.Name] = 1 << 20
 		}
+	}
+	for _, v := range b.Verities {
+		needs[v.Name] = b.hashSize(v)
 	}
 	if p := b.BIOSBoot(); p != nil {
 		needs[p.Name] = b.Loader.CoreSize()
@@ -170,6 +176,8 @@ func thinSize(fs *blockdevice.Mkfs) int64 {
 // device has a size of its own gets what that leaves.
 func (b *builder) freeIn(fs *blockdevice.Mkfs) int64 {
 	switch {
+	case b.Hashes(fs) != nil: // nothing is written to it
+		return 0
 	case fs.Free > 0:
 		return fs.Free
 	case elastic(fs.Device):
@@ -268,7 +276,7 @@ func (b *builder) content(fs *blockdevice.Mkfs, size, hidden int64) (c Content, 
 	case "btrfs", "ext4", "xfs":
 		plan := b.small[fs]
 		// What is left of the last MiB is not worth another plan.
-		if size >= plan.Size()+1<<20 {
+		if size >= plan.Size()+1<<20 && b.Hashes(fs) == nil {
 			plan, err = b.plan(fs, b.trees[fs], size, 0)
 		}
 		c = fsContent{plan, b.Reader}

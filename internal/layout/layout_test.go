@@ -173,6 +173,21 @@ const twoDisks = `
     - {name: home, base: vg, extents: 100%FREE, mkfs: {type: ext4, label: home, mount: {mount_point: /home, fstab: {}}}}
 `
 
+// hashed is a disk whose root and /srv have hashes, the latter signed.
+const hashed = `
+- local_loop: {name: image0}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+    - {name: bios, type: bios, size: 1MiB}
+    - {name: boot, size: fit, mkfs: {type: ext4, mount: {mount_point: /boot, fstab: {}}}}
+    - {name: root, type: root, size: fit, mkfs: {type: ext4, label: root, mount: {mount_point: /, fstab: {options: "ro,noatime"}}}}
+    - {name: root-verity, type: root-verity, size: fit, verity: {name: hashes, data: mkfs_root}}
+    - {name: srv, type: srv, size: 400MiB, mkfs: {type: xfs, label: srv, mount: {mount_point: /srv, fstab: {options: ro}}}}
+    - {name: srv-verity, size: fit, verity: {data: mkfs_srv, key: {file: key}, certificate: {file: certificate}}}
+`
+
 // largeSectors is a disk of sectors of 4096 bytes with all kinds of file systems.
 const largeSectors = `
 - local_loop: {name: image0, block_size: 4096}
@@ -545,6 +560,53 @@ func judgeSectors(t *testing.T, im *layout.Image, raw string) {
 	list := judge.Run(t, "sfdisk", "--sector-size", fmt.Sprint(im.Disks[0].BlockSize), "--dump", raw)
 	if !strings.Contains(list, "sector-size: 4096") || strings.Count(list, "start=") != len(im.Disks[0].Table.Partitions) {
 		t.Errorf("sfdisk --dump: %s", list)
+	}
+}
+
+// What has hashes is what veritysetup finds whole, and the partitions go by them.
+func TestHashed(t *testing.T) {
+	dir := t.TempDir()
+	judge.Run(t, "openssl", "req", "-x509", "-nodes", "-batch", "-subj", "/CN=a signer", "-newkey", "rsa:2048", "-keyout", dir+"/key", "-out", dir+"/certificate")
+	r := resolve(t, hashed, "amd64")
+	p := parts(t, r)
+	p.Secret = func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(dir, name)) }
+	im, err := r.Compose(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := writeRaw(t, im)
+	if len(im.Roots) != 2 || im.Roots[0].Signature != nil || im.Roots[1].Signature == nil {
+		t.Fatalf("root hashes %+v", im.Roots)
+	}
+	for i, data := range []string{"root", "srv"} {
+		root := im.Roots[i]
+		var parts []string
+		for n, name := range []string{data, data + "-verity"} {
+			p := im.Find(name).(*blockdevice.Partition)
+			_, place := im.Fitted.Place(p)
+			to := filepath.Join(t.TempDir(), name)
+			copyRange(t, to, raw, place)
+			parts = append(parts, to)
+			half := strings.ToUpper(root.Hash[n*32 : n*32+32])
+			guid := half[:8] + "-" + half[8:12] + "-" + half[12:16] + "-" + half[16:20] + "-" + half[20:]
+			if out := judge.Run(t, "sgdisk", "-i", fmt.Sprint(p.Number), raw); !strings.Contains(out, "Partition unique GUID: "+guid) {
+				t.Errorf("partition %s is not %s: %s", name, guid, out)
+			}
+		}
+		judge.Run(t, "veritysetup", "verify", parts[0], parts[1], root.Hash)
+	}
+	for name, data := range map[string][]byte{"hash": []byte(im.Roots[1].Hash), "signature": im.Roots[1].Signature} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	judge.Run(t, "openssl", "smime", "-verify", "-binary", "-inform", "der", "-in", dir+"/signature", "-content", dir+"/hash", "-certfile", dir+"/certificate", "-nointern", "-noverify")
+	again, err := r.Compose(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(im.Roots, again.Roots); d != "" {
+		t.Errorf("two images of the same parts differ: %s", d)
 	}
 }
 

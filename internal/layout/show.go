@@ -64,6 +64,11 @@ func (im *Image) holds(n blockdevice.Node) string {
 		}
 		return fmt.Sprintf("%-16s %-36s", what, im.UUID(fs))
 	}
+	for _, v := range im.Verities {
+		if blockdevice.Node(v.Device) == n {
+			return "hashes of " + v.Data.Name
+		}
+	}
 	for _, c := range im.Containers {
 		if c.Device == n {
 			return "luks " + c.Name + ": " + im.holds(c)

@@ -54,7 +54,7 @@ func (r Resolved) Places() (boot.Places, error) {
 func (r Resolved) Grows() bool {
 	device, _ := blockdevice.Beneath(r.Root().Device)
 	p, ok := device.(*blockdevice.Partition)
-	if !ok || p.Table.Label != blockdevice.GPT || p.Type.Text != "root" {
+	if !ok || r.Hashes(r.Root()) != nil || p.Table.Label != blockdevice.GPT || p.Type.Text != "root" {
 		return false
 	}
 	last := p.Table.Partitions[len(p.Table.Partitions)-1]

@@ -40,7 +40,7 @@ func (b *builder) fillTable(n int, d blockdevice.FittedDisk, code []byte) error 
 		}
 		return nil
 	}
-	head, tail, err := d.GPT(b.tableID(d.Disk.Table), b.partitionID).Encode(code)
+	head, tail, err := d.GPT(b.tableID(d.Disk.Table), b.identityOf).Encode(code)
 	if err != nil {
 		return fmt.Errorf("layout: %w", err)
 	}

@@ -39,7 +39,7 @@ func (w *worker) writeDisk(ctx context.Context, o Output, files []*artifact.Pend
 	}
 	var disks []disk.Disk
 	var finish []func() error
-	for i, f := range files {
+	for i, f := range files[:len(l.Disks)] {
 		d, err := w.createDisk(o, i, f.File(), l, image)
 		if err != nil {
 			return err
@@ -52,7 +52,41 @@ func (w *worker) writeDisk(ctx context.Context, o Output, files []*artifact.Pend
 	for _, f := range finish {
 		err = errors.Join(err, f())
 	}
+	for i, text := range rootFiles(image.Roots) {
+		if err == nil {
+			_, err = files[len(l.Disks)+i].File().Write(text)
+		}
+	}
 	return err
+}
+
+// rootNames are what the files are called that have the root hashes of an image, and
+// their signatures. systemd's programs look for them beside a raw disk.
+func rootNames(first string, l layout.Resolved) []string {
+	var out []string
+	for _, v := range l.Verities {
+		base := strings.TrimSuffix(first, ".raw")
+		if len(l.Verities) > 1 {
+			base += "." + v.Name
+		}
+		out = append(out, base+".roothash")
+		if v.Key.File != "" {
+			out = append(out, base+".roothash.p7s")
+		}
+	}
+	return out
+}
+
+// rootFiles are the contents of these files.
+func rootFiles(roots []layout.Root) [][]byte {
+	var out [][]byte
+	for _, r := range roots {
+		out = append(out, []byte(r.Hash+"\n"))
+		if r.Signature != nil {
+			out = append(out, r.Signature)
+		}
+	}
+	return out
 }
 
 // diskNames are what the files of an output's further disks are called.

@@ -106,7 +106,7 @@ func (p *Plan) chain(arch, purp string, wish Wish) (Chain, error) {
 			}
 			out.Secrets = l.Secrets()
 			out.Drives = diskNames(out.Names[0], l)
-			out.Names = append(out.Names, out.Drives...)
+			out.Names = append(append(out.Names, out.Drives...), rootNames(out.Names[0], l)...)
 		}
 		out.Key = keyOf("output", key, struct {
 			Output   definition.Output
