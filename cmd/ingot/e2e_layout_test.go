@@ -134,6 +134,22 @@ const disksLayout = `layout:
     lvs: [{name: var, base: vg, type: striped, size: 500MiB, mkfs: {type: ext4, label: var, mount: {mount_point: /var, fstab: {by: uuid}}}}]
 `
 
+// hashesLayout has the hashes of /srv beside it.
+const hashesLayout = `layout:
+- local_loop: {name: image0}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+    - {name: bios, type: bios, size: 1MiB}
+    - {name: esp, type: esp, size: 64MiB, mkfs: {type: vfat, mount: {mount_point: /boot/efi, fstab: {}}}}
+    - {name: srv, type: srv, size: fit, mkfs: {type: ext4, label: srv, mount: {mount_point: /srv, fstab: {options: ro, fsck-passno: 0}}}}
+    - {name: srv-verity, size: fit, verity: {data: mkfs_srv}}
+    - {name: root, type: root, size: 100%, mkfs: {type: ext4, label: root, mount: {mount_point: /, fstab: {by: uuid, options: x-systemd.growfs, fsck-passno: 1}}}}
+files: [{path: /srv/file, content: "whole\n"}]
+packages: [cryptsetup-bin]
+`
+
 // luksLayout has all but /boot encrypted: the root by a passphrase that is typed, and /var
 // and swap on volumes in a container that the root has the key of.
 const luksLayout = `layout:
@@ -201,7 +217,7 @@ func (c *court) layout(t *testing.T) {
 			"dmesg | grep -c 'XFS.*rror' || true", `^0\n$`,
 		}},
 		{"xfs", xfsLayout, "uefi", true, []string{"findmnt -no SOURCE /", `^/dev/mapper/vg-lv_root\n$`, "update-grub", ""}},
-		{"btrfs", btrfsLayout, "bios", false, []string{
+		{"btrfs", btrfsLayout, "bios", true, []string{
 			"findmnt --real --noheadings --list -o TARGET,SOURCE -t btrfs | tr -s ' ' | sort", `^/ /dev/vda3\[/@\]\s*\n/home /dev/vda3\[/@home\]\s*\n/var/log /dev/vda3\[/@/var/log\]\s*\n$`,
 			"btrfs subvolume snapshot / /home/before && dd if=/dev/urandom of=/home/x bs=1M count=200 status=none && sync && echo 3 >/proc/sys/vm/drop_caches && cat /home/x >/dev/null && rm /home/x && update-grub && grep -c 'rootflags=subvol=@' /boot/grub/grub.cfg", `[1-9]\n$`,
 			"btrfs scrub start -B / | grep -i error", `(?i)no errors found`,
@@ -217,6 +233,9 @@ func (c *court) layout(t *testing.T) {
 			"findmnt -no SOURCE,FSTYPE /srv; findmnt -no SOURCE,FSTYPE /var", `^/dev/vdb1 +xfs\n/dev/mapper/vg-var +ext4\n$`,
 			"lvs --noheadings -o stripes,devices vg/var | tr -s ' '", `^ 2 /dev/vda3\(0\),/dev/vdb2\(0\)\n$`,
 			"dd if=/dev/urandom of=/var/x bs=1M count=50 status=none && sync && echo 3 >/proc/sys/vm/drop_caches && cat /var/x >/dev/null && update-grub", ``,
+		}},
+		{"hashes", hashesLayout, "bios", true, []string{
+			"umount /srv && H=$(lsblk -ndo PARTUUID /dev/vda3 /dev/vda4 | tr -d -) && veritysetup open /dev/vda3 checked /dev/vda4 $(echo $H | tr -d ' ') && mount -o ro /dev/mapper/checked /srv && cat /srv/file && veritysetup status checked | grep -E 'status|type'", `^whole\n *type: +VERITY\n *status: +verified\n$`,
 		}},
 		{"luks", luksLayout, "bios", true, []string{
 			"findmnt --noheadings -o SOURCE,FSTYPE /", `^/dev/mapper/rootcrypt +ext4\n$`,

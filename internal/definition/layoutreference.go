@@ -130,8 +130,26 @@ A machine asks for the passphrase on its console, in the initramfs for the root 
 that lies in an encrypted root; the file has the passphrase without an end of line. /boot has a file system of its own, as GRUB does not open containers. Encryption is AES in XTS mode with 512
 bits of key. What no file uses stays unwritten, as with ` + "`discard`" + `: an image shows which blocks are in use, and not what they hold.
 
+A key file that ` + "`files`" + ` puts into the image is an input like any other, and its digest is in the lock: fill it with bytes that nobody can guess.
+
+## Hashes
+
+A file system that is only read can have its hashes (dm-verity) on a partition beside it:
+
+` + "```yaml" + `
+    - {name: usr, type: usr, size: fit, mkfs: {type: ext4, mount: {mount_point: /usr, fstab: {options: ro}}}}
+    - {name: usr-verity, type: usr-verity, size: fit, verity: {data: mkfs_usr, key: {file: secret/key.pem}, certificate: {file: cert.pem}}}
+` + "```" + `
+
+The root hash, in hexadecimal digits, is in a file beside the artifact: NAME-ARCH.roothash of a raw disk, NAME-ARCH.EXT.roothash of others; where a layout has several, the name of the verity
+stands before roothash. With a key and its certificate, a signature in the form that the kernel takes (PKCS #7, in DER) is in a file of the same name with .p7s behind. The two partitions'
+identities are the halves of the root hash, unless uuid says others, so that systemd's programs find them by it.
+
+ingot writes the hashes. To hold a machine to them is the work of what starts it: it needs the root hash from where nobody else can write, such as the arguments of a signed kernel image, and
+an initramfs with systemd-veritysetup. Debian's usual initramfs has none; fstab mounts such a file system without checking it.
+
 ## Not supported yet
 
-Refused with exit code 3: verity, containers that a machine encrypts at its first start, and of types of mkfs all but %s. Of ` + "`opts`" + ` of mkfs, ext4's ` + "`-m`, `-i`, `-J size=`, `-b 4096` and `-I 256`" + `
+Refused with exit code 3: containers that a machine encrypts at its first start, and of types of mkfs all but %s. Of ` + "`opts`" + ` of mkfs, ext4's ` + "`-m`, `-i`, `-J size=`, `-b 4096` and `-I 256`" + `
 are known, and xfs's ` + "`-d agcount=` and `-l size=`" + ` with those that say what is made anyway. An xfs has at least 300 MiB, of which its log takes 64.
 `

@@ -28,6 +28,7 @@ var Judges = Set{Name: "judges", Packages: []string{
 	"libarchive-tools",
 	"lvm2",
 	"mtools",
+	"openssl",
 	"ovmf",
 	"qemu-system-x86",
 	"qemu-utils",
