@@ -56,6 +56,7 @@ func (p *parser) link(top *yaml.Node) *Config {
 	l.labels()
 	l.lines()
 	l.readOnly()
+	l.unlocking()
 	if !slices.ContainsFunc(l.c.Mounts, func(m *Mount) bool { return m.Point == "/" }) {
 		l.note(Problem{At: top, Message: "nothing is mounted at /"})
 	}

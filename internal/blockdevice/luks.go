@@ -1,6 +1,7 @@
 package blockdevice
 
 import (
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -93,17 +94,47 @@ func Beneath(device Node) (on Node, skip int64) {
 	return device, 0
 }
 
-// Encrypted is the container that a device lies in, however deep, or nil.
-func (c *Config) Encrypted(device Node) *LUKS {
+// Within are the containers that a device lies in, however deep.
+func (c *Config) Within(device Node) []*LUKS {
+	var out []*LUKS
 	switch d := device.(type) {
 	case *LUKS:
-		return d
+		out = append([]*LUKS{d}, c.Within(d.Device)...)
 	case *LV:
+		if d.VG == nil {
+			return nil
+		}
 		for _, pv := range d.VG.PVs {
-			if in := c.Encrypted(pv.Device); in != nil {
-				return in
-			}
+			out = append(out, c.Within(pv.Device)...)
 		}
 	}
+	return out
+}
+
+// Encrypted is a container that a device lies in, or nil.
+func (c *Config) Encrypted(device Node) *LUKS {
+	if in := c.Within(device); len(in) > 0 {
+		return in[0]
+	}
 	return nil
+}
+
+// Early says whether a container is opened before there is a root: where the root, or
+// /usr, lies in it.
+func (c *Config) Early(l *LUKS) bool {
+	for _, point := range []string{"/", "/usr"} {
+		if m := c.Holding(point); m != nil && m.FS != nil && slices.Contains(c.Within(m.FS.Device), l) {
+			return true
+		}
+	}
+	return false
+}
+
+// unlocking checks how containers are opened.
+func (l *linker) unlocking() {
+	for _, n := range l.c.Containers {
+		if n.KeyFile != "" && l.c.Early(n) {
+			l.problem(&n.Header, "key-file", "key-file is for what is opened after the root, and the root or /usr lies in this one: its passphrase is asked for")
+		}
+	}
 }

@@ -139,6 +139,8 @@ func TestContainerProblems(t *testing.T) {
 		{"kdf", disk + "- luks: {base: d, " + secrets + ", kdf: argon2}\n", "3 «argon2» luks_d: kdf \"argon2\" is unknown: there are argon2id, pbkdf2; did you mean \"argon2id\"?\n"},
 		{"memory", disk + "- luks: {base: d, " + secrets + ", memory: 8GiB}\n", "3 «8GiB» luks_d: memory \"8GiB\" is not at most 4GiB in whole KiB\n"},
 		{"key file", disk + "- luks: {base: d, " + secrets + ", key-file: key}\n", "3 «key» luks_d: key-file \"key\" is no absolute path without blanks\n"},
+		{"key file of the root", "- local_loop: {name: d, luks: {" + secrets + ", key-file: /etc/key, mkfs: {type: ext4, mount: {mount_point: /}}}}\n",
+			"1 «/etc/key» luks_d: key-file is for what is opened after the root, and the root or /usr lies in this one: its passphrase is asked for\n"},
 		{"name", disk + "- luks: {name: a b, base: d, " + secrets + "}\n", "3 «a» \"a b\": name \"a b\" is none for a device\n"},
 		{"label", disk + "- luks: {base: d, " + secrets + ", label: mkfs_e}\n", "2 «{type:» mkfs_e: label \"mkfs_e\" is used more than once: luks_d has it too\n"},
 		{"in a file system", disk + "- luks: {base: mkfs_e, " + secrets + "}\n", "3 «mkfs_e» luks_mkfs_e: base \"mkfs_e\" is an mkfs: a luks stands on a partition or an lv or a local_loop\n"},

@@ -110,7 +110,7 @@ func (r Resolved) Crypttab() string {
 		if c.Discard {
 			options += ",discard"
 		}
-		if r.early(c) {
+		if r.Early(c) {
 			options += ",initramfs"
 		}
 		if b.Len() == 0 {
@@ -119,15 +119,4 @@ func (r Resolved) Crypttab() string {
 		fmt.Fprintf(&b, "%s LABEL=%s %s %s\n", c.Name, strings.ReplaceAll(c.Label, " ", `\040`), key, options)
 	}
 	return b.String()
-}
-
-// early says whether a container is opened in the initramfs: where the root, or /usr,
-// lies in it.
-func (r Resolved) early(c *blockdevice.LUKS) bool {
-	for _, point := range []string{"/", "/usr"} {
-		if m := r.Holding(point); m != nil && r.Encrypted(m.FS.Device) == c {
-			return true
-		}
-	}
-	return false
 }

@@ -61,7 +61,7 @@ func (r Resolved) Packages(release string) []string {
 		if !slices.Contains([]string{"buster", "bullseye", "bookworm"}, release) {
 			out = append(out, "systemd-cryptsetup") // which was in systemd before
 		}
-		if slices.ContainsFunc(r.Containers, r.early) {
+		if slices.ContainsFunc(r.Containers, r.Early) {
 			out = append(out, "cryptsetup-initramfs")
 		}
 	}
