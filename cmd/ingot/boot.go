@@ -31,6 +31,9 @@ type bootFlags struct {
 	console  bool
 	ssh      bool
 	network  bool
+	unlock   string
+	sector   int
+	drives   []string
 	memory   memorySize
 	cpus     int
 	json     bool
@@ -78,6 +81,9 @@ its definition gives a password hash or a key; --run and --ssh need neither.`,
 	fl.BoolVar(&f.console, "console", false, "join the serial console with this terminal")
 	fl.BoolVar(&f.ssh, "ssh", false, "open a root shell by SSH")
 	fl.BoolVar(&f.network, "network", false, "let the machine reach what this one does (--console and --ssh do)")
+	fl.StringVar(&f.unlock, "unlock", "", "a file with the passphrase to type where the machine asks for one")
+	fl.StringArrayVar(&f.drives, "drive", nil, "a further disk of the machine, behind the artifact; may be repeated")
+	fl.IntVar(&f.sector, "sector-size", 0, "bytes of the disk's sectors, 512 or 4096 (default: what a raw disk's table says, else 512)")
 	fl.Var(&f.memory, "memory", "its memory, such as 512MiB")
 	fl.IntVar(&f.cpus, "cpus", vm.DefaultCPUs, "its processors")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object")
@@ -95,9 +101,15 @@ func (f *bootFlags) boot(cmd *cobra.Command, path string) (err error) {
 		return err
 	}
 	if isDefinition(path) {
-		if path, err = buildToBoot(cmd, path); err != nil {
+		var further []string
+		if path, further, err = buildToBoot(cmd, path); err != nil {
 			return err
 		}
+		f.drives = append(further, f.drives...)
+	}
+	passphrase, err := f.passphrase()
+	if err != nil {
+		return err
 	}
 	spec := f.spec(path)
 	if f.trust != "" {
@@ -124,6 +136,9 @@ func (f *bootFlags) boot(cmd *cobra.Command, path string) (err error) {
 	defer m.Stop()
 	accel, why := m.Accel()
 	progress.Notef("%s runs under %s: %s", filepath.Base(path), accel, why)
+	if passphrase != "" {
+		m.Unlock(passphrase)
+	}
 	if f.console {
 		task.Done(nil)
 		progress.Close()
@@ -248,8 +263,11 @@ func (f *bootFlags) print(cmd *cobra.Command, m *vm.Machine, r *bootResult, fail
 
 func (f *bootFlags) spec(path string) vm.Spec {
 	s := vm.Spec{
-		Disk: vm.Disk{Path: path, As: vm.Medium(f.as)}, Firmware: vm.Firmware(f.firmware),
+		Disk: vm.Disk{Path: path, As: vm.Medium(f.as), SectorSize: f.sector}, Firmware: vm.Firmware(f.firmware),
 		Direct: f.direct, Memory: int64(f.memory), CPUs: f.cpus, Agent: len(f.run)+len(f.then) > 0 || f.ssh,
+	}
+	for _, d := range f.drives {
+		s.Drives = append(s.Drives, vm.Disk{Path: d})
 	}
 	if f.network || f.console || f.ssh {
 		s.Network = vm.NAT
@@ -278,6 +296,18 @@ func readCertificate(path string) ([]byte, error) {
 		return nil, fault.Newf(fault.Usage, "%s: %w", path, err)
 	}
 	return c.Raw, nil
+}
+
+// passphrase is what --unlock types: the file's one line.
+func (f *bootFlags) passphrase() (string, error) {
+	if f.unlock == "" {
+		return "", nil
+	}
+	data, err := input.Read(f.unlock, 4096)
+	if err != nil {
+		return "", fault.Newf(fault.Usage, "--unlock: %w", err)
+	}
+	return strings.TrimSuffix(string(data), "\n"), nil
 }
 
 func (f *bootFlags) evidence() (vm.Evidence, error) {

@@ -18,11 +18,11 @@ func isDefinition(path string) bool {
 }
 
 // buildToBoot builds the first output of a definition that boots by itself, into
-// "out" beside the definition, and gives its path.
-func buildToBoot(cmd *cobra.Command, path string) (string, error) {
+// "out" beside the definition, and gives its path and those of its further disks.
+func buildToBoot(cmd *cobra.Command, path string) (disk string, drives []string, err error) {
 	def, _, err := load([]string{path})
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	format := ""
 	for _, o := range def.Outputs {
@@ -31,18 +31,19 @@ func buildToBoot(cmd *cobra.Command, path string) (string, error) {
 		}
 	}
 	if format == "" {
-		return "", fault.Newf(fault.Usage, "%s has no output that a machine starts from", path).WithHint("add one: outputs: [qcow2]")
+		return "", nil, fault.Newf(fault.Usage, "%s has no output that a machine starts from", path).WithHint("add one: outputs: [qcow2]")
 	}
 	var f buildFlags
 	f.to = filepath.Join(def.Dir, "out")
 	f.wish.Formats = []string{format}
 	if !slices.Contains(def.Arch, hostArch()) {
-		return "", fault.Newf(fault.Usage, "%s is not for this machine's architecture, %s", path, hostArch())
+		return "", nil, fault.Newf(fault.Usage, "%s is not for this machine's architecture, %s", path, hostArch())
 	}
 	f.wish.Arch = []string{hostArch()}
 	result, err := f.build(cmd, []string{path})
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
-	return result.Artifacts[0].Path, nil
+	a := result.Artifacts[0]
+	return a.Path, a.Drives, nil
 }

@@ -239,7 +239,8 @@ type artifactJSON struct {
 	Path       string        `json:"path"`
 	Size       int64         `json:"size"`
 	SHA256     digest.Digest `json:"sha256"`
-	Files      []fileJSON    `json:"files,omitempty"` // all of them, where there are several
+	Files      []fileJSON    `json:"files,omitempty"`  // all of them, where there are several
+	Drives     []string      `json:"drives,omitempty"` // those that are further disks of the same machine
 	Manifest   string        `json:"manifest"`
 	SBOM       string        `json:"sbom"`
 	Provenance string        `json:"provenance"`
@@ -272,6 +273,9 @@ func buildResult(p *plan.Plan, lockPath string, r *plan.Result) *builtJSON {
 			for _, f := range a.Files {
 				made.Files = append(made.Files, fileJSON{filepath.Join(filepath.Dir(a.Path), f.Name), f.Size, f.SHA256})
 			}
+		}
+		for _, name := range a.Drives {
+			made.Drives = append(made.Drives, filepath.Join(filepath.Dir(a.Path), name))
 		}
 		out.Artifacts = append(out.Artifacts, made)
 	}

@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"maps"
 	"regexp"
 	"strings"
 	"testing"
@@ -68,6 +69,121 @@ const xfsLayout = `layout:
 - mkfs: {name: fs_home, base: lv_home, type: xfs, mount: {mount_point: /home, fstab: {options: "rw,nodev,nosuid,relatime"}}}
 `
 
+// btrfsLayout has one file system for all but the ESP, with the root, /home and /var/log on
+// subvolumes of it.
+const btrfsLayout = `layout:
+- local_loop: {name: image0}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+    - {name: bios, type: bios, size: 1MiB}
+    - {name: esp, type: esp, size: 64MiB, mkfs: {type: vfat, mount: {mount_point: /boot/efi, fstab: {}}}}
+    - name: root
+      type: root
+      size: 100%
+      mkfs:
+        type: btrfs
+        label: system
+        subvolumes:
+        - {name: "@", mount: {mount_point: /, fstab: {by: uuid, options: "compress=zstd:1,x-systemd.growfs", fsck-passno: 0}}}
+        - {name: "@home", mount: {mount_point: /home, fstab: {by: uuid, fsck-passno: 0}}}
+        - {name: log, path: "@/var/log", mount: {mount_point: /var/log, fstab: {by: uuid, options: noatime, fsck-passno: 0}}}
+`
+
+// sectorsLayout is a disk whose sectors have 4096 bytes.
+const sectorsLayout = `layout:
+- local_loop: {name: image0, block_size: 4096}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+    - {name: esp, type: esp, size: 64MiB, mkfs: {type: vfat, mount: {mount_point: /boot/efi, fstab: {by: uuid}}}}
+    - {name: home, type: home, size: fit, mkfs: {type: xfs, mount: {mount_point: /home, fstab: {by: uuid}}}}
+    - {name: more, type: lvm, size: 200MiB}
+    - {name: root, type: root, size: 100%, mkfs: {type: ext4, label: root, mount: {mount_point: /, fstab: {by: uuid, options: x-systemd.growfs, fsck-passno: 1}}}}
+- lvm:
+    name: lvm
+    pvs: [{name: pv, base: more}]
+    vgs: [{name: vg, base: [pv]}]
+    lvs: [{name: srv, base: vg, size: 128MiB, mkfs: {type: ext4, label: srv, mount: {mount_point: /srv, fstab: {by: uuid}}}}]
+`
+
+// disksLayout has /srv, and a part of the group that /var lies on, on a second disk.
+const disksLayout = `layout:
+- local_loop: {name: image0}
+- local_loop: {name: data, size: 1GiB}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+    - {name: bios, type: bios, size: 1MiB}
+    - {name: esp, type: esp, size: 64MiB, mkfs: {type: vfat, mount: {mount_point: /boot/efi, fstab: {}}}}
+    - {name: volumes, type: lvm, size: 300MiB}
+    - {name: root, type: root, size: 100%, mkfs: {type: ext4, label: root, mount: {mount_point: /, fstab: {by: uuid, options: x-systemd.growfs, fsck-passno: 1}}}}
+- partitioning:
+    base: data
+    label: gpt
+    partitions:
+    - {name: srv, type: srv, size: 300MiB, mkfs: {type: xfs, mount: {mount_point: /srv, fstab: {by: uuid}}}}
+    - {name: more, type: lvm, size: 100%}
+- lvm:
+    name: lvm
+    pvs: [{name: one, base: volumes}, {name: two, base: more}]
+    vgs: [{name: vg, base: [one, two]}]
+    lvs: [{name: var, base: vg, type: striped, size: 500MiB, mkfs: {type: ext4, label: var, mount: {mount_point: /var, fstab: {by: uuid}}}}]
+`
+
+// hashesLayout has the hashes of /srv beside it.
+const hashesLayout = `layout:
+- local_loop: {name: image0}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+    - {name: bios, type: bios, size: 1MiB}
+    - {name: esp, type: esp, size: 64MiB, mkfs: {type: vfat, mount: {mount_point: /boot/efi, fstab: {}}}}
+    - {name: srv, type: srv, size: fit, mkfs: {type: ext4, label: srv, mount: {mount_point: /srv, fstab: {options: ro, fsck-passno: 0}}}}
+    - {name: srv-verity, size: fit, verity: {data: mkfs_srv}}
+    - {name: root, type: root, size: 100%, mkfs: {type: ext4, label: root, mount: {mount_point: /, fstab: {by: uuid, options: x-systemd.growfs, fsck-passno: 1}}}}
+files: [{path: /srv/file, content: "whole\n"}]
+packages: [cryptsetup-bin]
+`
+
+// luksLayout has all but /boot encrypted: the root by a passphrase that is typed, and /var
+// and swap on volumes in a container that the root has the key of.
+const luksLayout = `layout:
+- local_loop: {name: image0}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+    - {name: bios, type: bios, size: 1MiB}
+    - {name: esp, type: esp, size: 64MiB, mkfs: {type: vfat, mount: {mount_point: /boot/efi, fstab: {}}}}
+    - {name: boot, size: 256MiB, mkfs: {type: ext4, mount: {mount_point: /boot, fstab: {by: uuid}}}}
+    - {name: more, size: 1GiB}
+    - name: root
+      type: root
+      size: 100%
+      luks:
+        name: rootcrypt
+        passphrase: {file: secret/passphrase}
+        seed: {file: secret/seed}
+        mkfs: {type: ext4, label: root, mount: {mount_point: /, fstab: {by: uuid, options: x-systemd.growfs, fsck-passno: 1}}}
+- luks: {name: morecrypt, base: more, passphrase: {file: secret/key}, seed: {file: secret/seed}, key-file: /etc/keys/more, discard: true}
+- lvm:
+    name: lvm
+    pvs: [{name: pv, base: morecrypt}]
+    vgs: [{name: vg, base: [pv]}]
+    lvs:
+    - {name: var, base: vg, size: 700MiB, mkfs: {type: xfs, label: var, mount: {mount_point: /var, fstab: {by: uuid}}}}
+    - {name: swap, base: vg, size: 128MiB, mkfs: {type: swap, mount: {mount_point: none, fstab: {by: uuid}}}}
+files: [{path: /etc/keys/more, source: secret/key, mode: "0400"}]
+`
+
+// luksSecrets are the files that luksLayout names.
+var luksSecrets = map[string]string{"secret/passphrase": "correct horse battery\n", "secret/key": "a key of many letters", "secret/seed": strings.Repeat("noise", 8)}
+
 // layout judges disks that are divided in other ways than the usual: the kernel, lvm2 and
 // systemd of a stock Debian find, mount and write everything.
 func (c *court) layout(t *testing.T) {
@@ -101,6 +217,34 @@ func (c *court) layout(t *testing.T) {
 			"dmesg | grep -c 'XFS.*rror' || true", `^0\n$`,
 		}},
 		{"xfs", xfsLayout, "uefi", true, []string{"findmnt -no SOURCE /", `^/dev/mapper/vg-lv_root\n$`, "update-grub", ""}},
+		{"btrfs", btrfsLayout, "bios", true, []string{
+			"findmnt --real --noheadings --list -o TARGET,SOURCE -t btrfs | tr -s ' ' | sort", `^/ /dev/vda3\[/@\]\s*\n/home /dev/vda3\[/@home\]\s*\n/var/log /dev/vda3\[/@/var/log\]\s*\n$`,
+			"btrfs subvolume snapshot / /home/before && dd if=/dev/urandom of=/home/x bs=1M count=200 status=none && sync && echo 3 >/proc/sys/vm/drop_caches && cat /home/x >/dev/null && rm /home/x && update-grub && grep -c 'rootflags=subvol=@' /boot/grub/grub.cfg", `[1-9]\n$`,
+			"btrfs scrub start -B / | grep -i error", `(?i)no errors found`,
+			"dmesg | grep -ciE 'btrfs.*(error|warn)' || true", `^0\n$`,
+		}},
+		{"btrfs", btrfsLayout, "uefi", true, []string{"findmnt -no SOURCE /", `^/dev/vda3\[/@\]\n$`, "update-grub", ""}},
+		{"sectors", sectorsLayout, "uefi", true, []string{
+			"cat /sys/block/vda/queue/logical_block_size; ls /boot/efi >/dev/null; findmnt -t vfat -no SOURCE,FSTYPE /boot/efi | tr -s ' '", `^4096\n/dev/vda1 vfat\n$`,
+			"findmnt -no SOURCE,FSTYPE /home; findmnt -no SOURCE,FSTYPE /srv", `^/dev/vda2 +xfs\n/dev/mapper/vg-srv +ext4\n$`,
+			"dd if=/dev/urandom of=/srv/x bs=1M count=50 status=none && sync && echo 3 >/proc/sys/vm/drop_caches && cat /srv/x >/dev/null && lvextend -q -L +20M vg/srv && update-grub", ``,
+		}},
+		{"disks", disksLayout, "bios", true, []string{
+			"findmnt -no SOURCE,FSTYPE /srv; findmnt -no SOURCE,FSTYPE /var", `^/dev/vdb1 +xfs\n/dev/mapper/vg-var +ext4\n$`,
+			"lvs --noheadings -o stripes,devices vg/var | tr -s ' '", `^ 2 /dev/vda3\(0\),/dev/vdb2\(0\)\n$`,
+			"dd if=/dev/urandom of=/var/x bs=1M count=50 status=none && sync && echo 3 >/proc/sys/vm/drop_caches && cat /var/x >/dev/null && update-grub", ``,
+		}},
+		{"hashes", hashesLayout, "bios", true, []string{
+			"umount /srv && H=$(lsblk -ndo PARTUUID /dev/vda3 /dev/vda4 | tr -d -) && veritysetup open /dev/vda3 checked /dev/vda4 $(echo $H | tr -d ' ') && mount -o ro /dev/mapper/checked /srv && cat /srv/file && veritysetup status checked | grep -E 'status|type'", `^whole\n *type: +VERITY\n *status: +verified\n$`,
+		}},
+		{"luks", luksLayout, "bios", true, []string{
+			"findmnt --noheadings -o SOURCE,FSTYPE /", `^/dev/mapper/rootcrypt +ext4\n$`,
+			"findmnt --noheadings -o SOURCE,FSTYPE /var", `^/dev/mapper/vg-var +xfs\n$`,
+			"swapon --show=TYPE,SIZE --noheadings", `^partition +128M\n$`,
+			"cryptsetup status rootcrypt | grep -E 'type|cipher|keysize'", `LUKS2\n.*aes-xts-plain64\n.*512`,
+			"dd if=/dev/urandom of=/var/x bs=1M count=200 status=none && sync && echo 3 >/proc/sys/vm/drop_caches && cat /var/x >/dev/null && rm /var/x; dmesg | grep -ciE 'XFS.*rror|EXT4.*rror|I/O error' || true", `^0\n$`,
+			"fstrim /var && echo COMPRESSLEVEL=1 >/etc/initramfs-tools/conf.d/fast && update-initramfs -u && update-grub && lsinitramfs /boot/initrd.img-$(uname -r) | grep -c cryptroot/crypttab", `1\n$`,
+		}},
 		{"form-lvm", "layout: hybrid-lvm\n", "uefi", true, []string{"findmnt -no SOURCE /", `^/dev/mapper/system-root\n$`, "update-grub", ""}},
 		{"form-lvm", "layout: hybrid-lvm\nboot: {secure: true}\n", "secure", true, []string{"findmnt -no SOURCE /", `^/dev/mapper/system-root\n$`}},
 		{"form-efi", "layout: efi\n", "uefi", true, []string{"findmnt -no SOURCE /", `^/dev/vda2\n$`}},
@@ -110,13 +254,22 @@ func (c *court) layout(t *testing.T) {
 			continue
 		}
 		t.Run(test.name, func(t *testing.T) {
-			p := c.project(t, map[string]string{"ingot.yaml": define(test.name, test.layout)})
+			files := maps.Clone(luksSecrets)
+			files["ingot.yaml"] = define(test.name, test.layout)
+			p := c.project(t, files)
 			p.build(t)
 			raw := p.path("out/" + test.name + "-amd64.raw")
-			if out := judge.Run(t, "sfdisk", "-V", raw); !strings.Contains(out, "No errors detected") {
+			sector := "512"
+			if strings.Contains(test.layout, "block_size: 4096") {
+				sector = "4096"
+			}
+			if out := judge.Run(t, "sfdisk", "--sector-size", sector, "-V", raw); !strings.Contains(out, "No errors detected") {
 				t.Errorf("sfdisk -V: %s", out)
 			}
-			asked := []string{"boot", raw, "--firmware", test.firmware, "--timeout", "8m", "--json", "--run", "systemctl is-system-running --wait", "--run", "systemctl --failed --no-legend --plain"}
+			asked := []string{"boot", raw, "--firmware", test.firmware, "--timeout", "8m", "--json", "--unlock", p.path("secret/passphrase"), "--run", "systemctl is-system-running --wait", "--run", "systemctl --failed --no-legend --plain"}
+			if data := p.path("out/" + test.name + "-amd64-data.raw"); strings.Contains(test.layout, "{name: data, size: 1GiB}") {
+				asked = append(asked, "--drive", data)
+			}
 			want := []string{`^running\n$`, `^$`}
 			for i := 0; i < len(test.checks); i += 2 {
 				asked, want = append(asked, "--run", test.checks[i]), append(want, test.checks[i+1])

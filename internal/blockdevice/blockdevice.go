@@ -8,6 +8,8 @@
 //	     │            └─▶ pv ─▶ vg ─▶ lv ─▶ mkfs …
 //	     └─▶ mkfs …
 //
+// and wherever a file system or a pv can stand, a luks can stand below it.
+//
 // It may be written as a graph, where every node is an item of the list and names
 // its base, or as a tree, where a node stands within its base, or as any mixture:
 //
@@ -45,7 +47,8 @@
 // size fit, and least, of partitions and logical volumes; percentages as sizes of
 // logical volumes; types of partitions by name; uuid of partitions and tables; nodes
 // within items of lvs; linear and striped among the types of lvs, with stripes and
-// stripe-size; extent-size of vgs; free of mkfs; by and discard of fstab.
+// stripe-size; extent-size of vgs; luks and verity; free and
+// subvolumes of mkfs; by and discard of fstab.
 package blockdevice
 
 import (
@@ -67,7 +70,10 @@ const (
 	KindPV           Kind = "pv"
 	KindVG           Kind = "vg"
 	KindLV           Kind = "lv"
+	KindLUKS         Kind = "luks"
+	KindVerity       Kind = "verity"
 	KindMkfs         Kind = "mkfs"
+	KindSubvolume    Kind = "subvolume"
 	KindMount        Kind = "mount"
 	KindFstab        Kind = "fstab"
 )
@@ -95,6 +101,10 @@ type Config struct {
 	Disks []*LocalLoop
 	// Groups are the volume groups of all lvm nodes, in the order of the text.
 	Groups []*VG
+	// Containers are in the order of the text.
+	Containers []*LUKS
+	// Verities are in the order of the text.
+	Verities []*Verity
 	// Filesystems are in the order of the text.
 	Filesystems []*Mkfs
 	// Mounts are in mount order: by mount point, as strings.
@@ -128,7 +138,7 @@ func (c *Config) Find(name string) Node {
 }
 
 // A Node is one of *[LocalLoop], *[Partition], *[LVM], *[PV], *[VG], *[LV],
-// *[Mkfs], *[Mount] and *[Fstab].
+// *[LUKS], *[Verity], *[Mkfs], *[Subvolume], *[Mount] and *[Fstab].
 type Node interface {
 	// Head is what all nodes have.
 	Head() *Header
@@ -221,7 +231,7 @@ type LVM struct {
 // A PV is a physical volume.
 type PV struct {
 	Header
-	Device  Node // a *LocalLoop or a *Partition
+	Device  Node // a *LocalLoop, a *Partition, or a *LUKS on one of these
 	VG      *VG  // nil if no group has it
 	Options []string
 }
@@ -264,21 +274,32 @@ type LV struct {
 // A Mkfs is a file system, or swap.
 type Mkfs struct {
 	Header
-	Device  Node   // a *LocalLoop, a *Partition or an *LV
+	Device  Node   // a *LocalLoop, a *Partition, an *LV or a *LUKS
 	Type    string // one of [FilesystemTypes]
 	Label   string // never empty
 	Options []string
 	UUID    string // "" is derived; a vfat's has the form ABCD-1234
 	Free    int64  // bytes that are to be free in it, where its device takes its size from it; 0 is not said
-	Mount   *Mount // nil if it is not mounted
+	Mount   *Mount // nil if it is not mounted, or its subvolumes are
+	// Subvolumes are a btrfs's, in the order of the text.
+	Subvolumes []*Subvolume
+}
+
+// A Subvolume is a part of a btrfs that is mounted by itself.
+type Subvolume struct {
+	Header
+	FS    *Mkfs
+	Path  string // in the file system, relative and clean; never empty
+	Mount *Mount // nil if it is not mounted
 }
 
 // A Mount is a place at which a file system is mounted.
 type Mount struct {
 	Header
 	FS    *Mkfs
-	Point string // absolute and clean; "none" for swap
-	Fstab *Fstab // nil if fstab does not have it
+	Sub   *Subvolume // nil for all of the file system
+	Point string     // absolute and clean; "none" for swap
+	Fstab *Fstab     // nil if fstab does not have it
 }
 
 // A By is how fstab names a file system.
@@ -294,14 +315,15 @@ const (
 type Fstab struct {
 	Header
 	Mount   *Mount
-	Options string // complete: with discard, and "sw" for swap
+	Options string // complete: with discard and subvol, and "sw" for swap
 	Dump    int
 	Pass    int
 	By      By
 	discard bool
 }
 
-// on is what fills a disk, a partition or a logical volume: a *Mkfs, a *PV, or nil.
+// on is what fills a disk, a partition, a logical volume or a container: a *Mkfs, a
+// *PV, a *LUKS, a *Verity, or nil.
 func (c *Config) on(device Node) Node {
 	for _, n := range c.Nodes {
 		switch n := n.(type) {
@@ -311,6 +333,14 @@ func (c *Config) on(device Node) Node {
 			}
 		case *PV:
 			if n.Device == device {
+				return n
+			}
+		case *LUKS:
+			if n.Device == device {
+				return n
+			}
+		case *Verity:
+			if n.Device != nil && Node(n.Device) == device {
 				return n
 			}
 		}

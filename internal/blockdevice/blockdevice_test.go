@@ -300,7 +300,7 @@ func TestReference(t *testing.T) {
 			}
 		}
 	}
-	if len(kinds) != 10 {
+	if len(kinds) != 13 {
 		t.Errorf("%d kinds", len(kinds))
 	}
 }

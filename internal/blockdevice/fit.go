@@ -2,6 +2,7 @@ package blockdevice
 
 import (
 	"ingot/internal/disk"
+	"ingot/internal/luks"
 	"ingot/internal/mbr"
 )
 
@@ -36,9 +37,15 @@ type FittedPartition struct {
 	Record    int64 // where the extended boot record of a logical partition lies
 }
 
-// Place is where a disk or a partition lies on which disk. Volumes lie on groups:
-// see [FittedLV].
+// Place is where a disk, a partition, or the payload of a container on one of these lies
+// on which disk. Volumes lie on groups: see [FittedLV].
 func (f *Fitted) Place(device Node) (on *LocalLoop, place disk.Extent) {
+	if beneath, skip := Beneath(device); skip > 0 {
+		if on, place = f.Place(beneath); on != nil {
+			place.Off, place.Len = place.Off+skip, place.Len-skip
+		}
+		return on, place
+	}
 	for _, d := range f.Disks {
 		if d.Disk == device {
 			return d.Disk, disk.Extent{Len: d.Size}
@@ -52,8 +59,11 @@ func (f *Fitted) Place(device Node) (on *LocalLoop, place disk.Extent) {
 	return nil, disk.Extent{}
 }
 
-// Size is how many bytes a disk, a partition or a volume has.
+// Size is how many bytes a disk, a partition, a volume or the payload of a container has.
 func (f *Fitted) Size(device Node) int64 {
+	if beneath, skip := Beneath(device); skip > 0 {
+		return f.Size(beneath) - skip
+	}
 	if v, ok := device.(*LV); ok {
 		for _, g := range f.Groups {
 			for _, p := range g.LVs {
@@ -114,8 +124,13 @@ func (f *fitter) fit() (*Fitted, *Problem) {
 // need is what the content of a device takes.
 func (f *fitter) need(device Node) int64 {
 	n := f.needs[device.Head().Name]
-	if on, ok := f.c.on(device).(*Mkfs); ok {
+	switch on := f.c.on(device).(type) {
+	case *Mkfs:
 		n = max(n, f.needs[on.Name])
+	case *Verity:
+		n = max(n, f.needs[on.Name])
+	case *LUKS:
+		n = max(n, luks.HeaderSize+max(mib, f.need(on)))
 	}
 	return n
 }

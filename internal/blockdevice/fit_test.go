@@ -257,9 +257,11 @@ func TestRandomTables(t *testing.T) {
 func TestTypes(t *testing.T) {
 	judge.Path(t, "sgdisk")
 	known := strings.ToLower(judge.Run(t, "sfdisk", "--label", "gpt", "-T"))
-	for _, g := range rootTypes {
-		if !strings.Contains(known, g) {
-			t.Errorf("sfdisk does not know root's type %s", g)
+	for word, of := range rootlike {
+		for arch, g := range of {
+			if !strings.Contains(known, g) {
+				t.Errorf("sfdisk does not know %s's type %s on %s", word, g, arch)
+			}
 		}
 	}
 	path := image(t, 64*mib)

@@ -48,7 +48,10 @@ func Reference() []KindDoc {
 		{KindPV, "A physical volume: an item of pvs.", &PV{}},
 		{KindVG, "A volume group: an item of vgs.", &VG{}},
 		{KindLV, "A logical volume: an item of lvs.", &LV{}},
+		{KindLUKS, "An encrypted container (LUKS2), for a file system or a physical volume. No such node is diskimage-builder's.", &LUKS{}},
+		{KindVerity, "The hashes of a file system (dm-verity), on a partition. No such node is diskimage-builder's.", &Verity{}},
 		{KindMkfs, "A file system, or swap.", &Mkfs{}},
+		{KindSubvolume, "A part of a btrfs that is mounted by itself: an item of subvolumes.", &Subvolume{}},
 		{KindMount, "A place at which a file system is mounted.", &Mount{}},
 		{KindFstab, "A line of /etc/fstab.", &Fstab{}},
 	} {
@@ -320,7 +323,7 @@ func (l *LVM) keys() []key {
 func (v *PV) keys() []key {
 	return []key{
 		must("name", "What groups call it.", text(&v.Name, nil)),
-		must("base", "The partition or disk that it lies on.", words(&v.bases, true)),
+		must("base", "The partition, disk or luks that it lies on.", words(&v.bases, true)),
 		may("options", "[]", "Options of pvcreate. Those that only let it go on have no effect.", words(&v.Options, false)),
 	}
 }
@@ -379,7 +382,7 @@ var FilesystemTypes = []string{"btrfs", "ext2", "ext3", "ext4", "swap", "vfat", 
 var labelMax = map[string]int{"btrfs": 255, "ext2": 16, "ext3": 16, "ext4": 16, "swap": 16, "vfat": 11, "xfs": 12}
 
 func (f *Mkfs) keys() []key {
-	return append(f.named("The partition, logical volume or disk that it fills.", true),
+	return append(f.named("The partition, logical volume, luks or disk that it fills.", true),
 		may("type", "for mkfs_root what the build asks for, else none", "One of "+strings.Join(FilesystemTypes, ", ")+"; fat is vfat.", func(r reader) {
 			if r.v.Kind == yaml.ScalarNode && r.v.Value == "fat" {
 				f.Type = "vfat"
@@ -395,11 +398,19 @@ func (f *Mkfs) keys() []key {
 			}
 		}),
 		may("uuid", "derived", "The identity. A vfat's has the form ABCD-1234.", text(&f.UUID, nil)),
-		our(may("free", "what the output says", "Bytes that are to be free, where the size is what the content needs.", bytesAtLeast(&f.Free, 0))))
+		our(may("free", "what the output says", "Bytes that are to be free, where the size is what the content needs.", bytesAtLeast(&f.Free, 0))),
+		our(may("subvolumes", "[]", "The subvolumes of a btrfs.", nil)))
+}
+
+func (s *Subvolume) keys() []key {
+	return []key{
+		must("name", "What other nodes call it.", text(&s.Name, nil)),
+		may("path", "the name", "Where it lies in the file system: a relative path.", text(&s.Path, nil)),
+	}
 }
 
 func (m *Mount) keys() []key {
-	return append(m.named("The file system.", true),
+	return append(m.named("The file system, or a subvolume.", true),
 		must("mount_point", "Where it is mounted: an absolute path, or none for swap.", text(&m.Point, nil)))
 }
 

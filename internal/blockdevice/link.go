@@ -2,6 +2,7 @@ package blockdevice
 
 import (
 	"cmp"
+	"path"
 	"regexp"
 	"slices"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"ingot/internal/gpt"
+	"ingot/internal/luks"
 	"ingot/internal/mbr"
 	"ingot/internal/spell"
 )
@@ -53,6 +55,8 @@ func (p *parser) link(top *yaml.Node) *Config {
 	l.options()
 	l.labels()
 	l.lines()
+	l.readOnly()
+	l.unlocking()
 	if !slices.ContainsFunc(l.c.Mounts, func(m *Mount) bool { return m.Point == "/" }) {
 		l.note(Problem{At: top, Message: "nothing is mounted at /"})
 	}
@@ -95,6 +99,9 @@ func (l *linker) before(n Node) []Node {
 	case *LV:
 		add(n.bases...)
 		add(n.pool)
+	case *Verity:
+		add(n.bases...)
+		add(n.data)
 	default:
 		add(n.Head().bases...)
 	}
@@ -231,22 +238,38 @@ func (l *linker) node(n Node) {
 			}
 		}
 	case *PV:
-		n.Device = l.one(n, KindPartition, KindLoop)
+		n.Device = l.one(n, KindPartition, KindLoop, KindLUKS)
+		if c, ok := n.Device.(*LUKS); ok && len(c.bases) == 1 {
+			if v, ok := l.byName[c.bases[0]].(*LV); ok {
+				l.problem(&n.Header, "base", "base %s lies on the volume %s: a group lies on no other", printable(c.Name), printable(v.Name))
+			}
+		}
 		l.use(n.Device, n)
 	case *VG:
 		l.group(n)
 	case *LV:
 		l.volume(n)
+	case *LUKS:
+		l.container(n)
+	case *Verity:
+		l.verity(n)
 	case *Mkfs:
-		n.Device = l.one(n, KindPartition, KindLV, KindLoop)
+		n.Device = l.one(n, KindPartition, KindLV, KindLoop, KindLUKS)
 		if v, ok := n.Device.(*LV); ok && v.Type == ThinPool {
 			l.problem(&n.Header, "base", "base %s is a pool, which holds volumes and no file system", printable(v.Name))
 		}
 		l.use(n.Device, n)
 		l.filesystem(n)
 		l.c.Filesystems = append(l.c.Filesystems, n)
+	case *Subvolume:
+		l.subvolume(n)
 	case *Mount:
-		n.FS, _ = l.one(n, KindMkfs).(*Mkfs)
+		switch on := l.one(n, KindMkfs, KindSubvolume).(type) {
+		case *Mkfs:
+			n.FS = on
+		case *Subvolume:
+			n.FS, n.Sub = on.FS, on
+		}
 		l.mount(n)
 	case *Fstab:
 		n.Mount, _ = l.one(n, KindMount).(*Mount)
@@ -519,9 +542,17 @@ func (l *linker) filesystem(f *Mkfs) {
 	case f.Type == "vfat" && !serialOfFAT.MatchString(f.UUID):
 		l.problem(h, "uuid", "uuid %s is not a vfat's: want such as ABCD-1234", quote(f.UUID))
 	case f.Type != "vfat" && f.Type != "":
-		if g, err := gpt.ParseGUID(f.UUID); err != nil || g == (gpt.GUID{}) {
-			l.problem(h, "uuid", "uuid %s is not one: want groups of 8-4-4-4-12 hexadecimal digits, not all 0", quote(f.UUID))
-		}
+		l.fsUUID(h, f.UUID)
+	}
+}
+
+// fsUUID checks an identity that is no vfat's, if there is one.
+func (l *linker) fsUUID(h *Header, s string) {
+	if s == "" {
+		return
+	}
+	if g, err := gpt.ParseGUID(s); err != nil || g == (gpt.GUID{}) {
+		l.problem(h, "uuid", "uuid %s is not one: want groups of 8-4-4-4-12 hexadecimal digits, not all 0", quote(s))
 	}
 }
 
@@ -544,24 +575,30 @@ func (l *linker) labels() {
 			once(&part.Header, part.UUID)
 		}
 	}
-	for _, f := range l.c.Filesystems {
-		h := &f.Header
-		once(h, f.UUID)
+	label := func(h *Header, what, label string, most int) {
 		said := ""
 		if h.values["label"] == nil {
 			said = ", which is the node's name; say another"
 		}
-		if most := labelMax[f.Type]; most > 0 && len(f.Label) > most {
-			l.problem(h, "label", "label %s is too long for %s: %d bytes, at most %d%s", quote(f.Label), f.Type, len(f.Label), most, said)
+		if most > 0 && len(label) > most {
+			l.problem(h, "label", "label %s is too long for %s: %d bytes, at most %d%s", quote(label), what, len(label), most, said)
 		}
-		if strings.ContainsAny(f.Label, "\"'\\") {
-			l.problem(h, "label", "label %s has a quote or a backslash, which fstab cannot say", quote(f.Label))
+		if strings.ContainsAny(label, "\"'\\") {
+			l.problem(h, "label", "label %s has a quote or a backslash, which fstab cannot say", quote(label))
 		}
-		if first := labels[f.Label]; first != nil {
-			l.problem(h, "label", "label %s is used more than once: %s has it too", quote(f.Label), printable(first.Name))
-			continue
+		if first := labels[label]; first != nil {
+			l.problem(h, "label", "label %s is used more than once: %s has it too", quote(label), printable(first.Name))
+			return
 		}
-		labels[f.Label] = h
+		labels[label] = h
+	}
+	for _, c := range l.c.Containers {
+		once(&c.Header, c.UUID)
+		label(&c.Header, "a luks", c.Label, luks.MaxLabel)
+	}
+	for _, f := range l.c.Filesystems {
+		once(&f.Header, f.UUID)
+		label(&f.Header, f.Type, f.Label, labelMax[f.Type])
 	}
 }
 
@@ -581,10 +618,40 @@ func (l *linker) mount(m *Mount) {
 			}
 		}
 	}
-	if f := m.FS; f != nil && f.Mount != nil {
-		l.problem(&m.Header, "base", "base %s is mounted already, at %s", printable(f.Name), quote(f.Mount.Point))
-	} else if f != nil {
-		f.Mount = m
+	if m.FS == nil {
+		return
+	}
+	is, name := &m.FS.Mount, m.FS.Name
+	if m.Sub != nil {
+		is, name = &m.Sub.Mount, m.Sub.Name
+	}
+	if *is != nil {
+		l.problem(&m.Header, "base", "base %s is mounted already, at %s", printable(name), quote((*is).Point))
+		return
+	}
+	*is = m
+}
+
+// subvolume checks a subvolume.
+func (l *linker) subvolume(s *Subvolume) {
+	h := &s.Header
+	if s.Path == "" {
+		s.Path = s.Name
+	}
+	if s.FS.Type != "btrfs" && s.FS.Type != "" {
+		l.problem(h, "", "subvolumes are for btrfs, and %s is %s", printable(s.FS.Name), s.FS.Type)
+	}
+	if path.Clean("/"+s.Path) != "/"+s.Path || s.Path == "" || len(s.Path) > 1024 || strings.ContainsAny(s.Path, ", \t\\") {
+		key := "path"
+		if h.values[key] == nil {
+			key = "name"
+		}
+		l.problem(h, key, "%s %s is no relative path in its shortest form, without commas and blanks", key, quote(s.Path))
+	}
+	for _, other := range s.FS.Subvolumes {
+		if other.Path == s.Path && other.index < s.index {
+			l.problem(h, "path", "path %s is that of %s", quote(s.Path), printable(other.Name))
+		}
 	}
 }
 
@@ -600,6 +667,9 @@ func (l *linker) lines() {
 		}
 		if f.discard && !slices.Contains(strings.Split(f.Options, ","), "discard") {
 			f.Options += ",discard"
+		}
+		if m.Sub != nil {
+			f.Options += ",subvol=" + m.Sub.Path
 		}
 		l.c.Fstab = append(l.c.Fstab, f)
 	}

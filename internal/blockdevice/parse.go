@@ -132,7 +132,7 @@ func (p *parser) real(n *yaml.Node) *yaml.Node {
 }
 
 // entryKinds are the kinds that are keys: at the top of a list, or within a node.
-var entryKinds = []Kind{KindLoop, KindPartitioning, KindLVM, KindMkfs, KindMount, KindFstab}
+var entryKinds = []Kind{KindLoop, KindPartitioning, KindLVM, KindLUKS, KindVerity, KindMkfs, KindMount, KindFstab}
 
 func entryNames() []string {
 	var out []string
@@ -207,6 +207,10 @@ func (p *parser) entry(kind Kind, v *yaml.Node, parent string, depth int) {
 	switch kind {
 	case KindLoop:
 		n = &LocalLoop{BlockSize: 512}
+	case KindVerity:
+		n = &Verity{}
+	case KindLUKS:
+		n = &LUKS{}
 	case KindMkfs:
 		n = &Mkfs{}
 	case KindMount:
@@ -220,9 +224,24 @@ func (p *parser) entry(kind Kind, v *yaml.Node, parent string, depth int) {
 		p.volumes(v, parent, depth)
 		return
 	}
-	within, _ := p.read(n, kind, v, parent)
+	within, lists := p.read(n, kind, v, parent)
 	p.add(n)
+	if fs, ok := n.(*Mkfs); ok && lists["subvolumes"] != nil {
+		p.subvolumes(fs, lists["subvolumes"], depth)
+	}
 	p.inner(n, within, depth)
+}
+
+// subvolumes reads the subvolumes of a file system.
+func (p *parser) subvolumes(fs *Mkfs, list *yaml.Node, depth int) {
+	for _, item := range p.items(&fs.Header, "subvolumes", list) {
+		s := &Subvolume{FS: fs}
+		inside, _ := p.read(s, KindSubvolume, item, "")
+		s.bases = []string{fs.Name}
+		fs.Subvolumes = append(fs.Subvolumes, s)
+		p.add(s)
+		p.inner(s, inside, depth+1)
+	}
 }
 
 // inner reads the nodes within one.

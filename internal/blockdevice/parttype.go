@@ -1,6 +1,7 @@
 package blockdevice
 
 import (
+	"maps"
 	"regexp"
 	"slices"
 	"strconv"
@@ -54,9 +55,29 @@ var mbrTypes = map[string]byte{
 	"swap": 0x82, "lvm": 0x8E, "esp": 0xEF, "prep": 0x41, "raid": 0xFD, "luks": 0xE8, "xbootldr": 0xEA, "data": 0x07,
 }
 
+// rootlike are types of partitions that differ by architecture, by words of ours.
+var rootlike = map[string]map[string]string{
+	"root": rootTypes,
+	"root-verity": {
+		"amd64": "2c7357ed-ebd2-46d9-aec1-23d437ec2bf5",
+		"arm64": "df3300ce-d69f-4c92-978c-9bfb0f38d820",
+	},
+	"usr": {
+		"amd64": "8484680c-9521-48c6-9c11-b0720656f69e",
+		"arm64": "b0e01050-ee5f-4390-949a-9101b17104e9",
+	},
+	"usr-verity": {
+		"amd64": "77ff5f63-e7b6-4633-acf4-1565b864c0e6",
+		"arm64": "6e11a4e7-fbca-4ded-b9e9-e1a512bb664e",
+	},
+}
+
 // typeNames are all words of ours, sorted.
 func typeNames(l Label) []string {
 	out := []string{"root"}
+	if l == GPT {
+		out = slices.Collect(maps.Keys(rootlike))
+	}
 	for _, t := range gptTypes {
 		if t.name != "" && (l == GPT || mbrTypes[t.name] != 0) {
 			out = append(out, t.name)
@@ -73,8 +94,8 @@ var (
 
 // gptType reads the type of a GPT partition: a word, sgdisk's code, or a GUID.
 func gptType(s, arch string) (g gpt.GUID, why string) {
-	if s == "root" {
-		text, ok := rootTypes[arch]
+	if of := rootlike[s]; of != nil {
+		text, ok := of[arch]
 		if !ok {
 			text = gptTypes[0].guid
 		}

@@ -55,7 +55,8 @@ func (c *Config) Firmware() []string {
 		return []string{Direct}
 	}
 	var out []string
-	if slices.Contains(withBIOS, c.arch) && (c.BIOSBoot() != nil || c.Gap() >= leastGap) {
+	// What BIOSes run knows sectors of 512 bytes alone.
+	if slices.Contains(withBIOS, c.arch) && c.Disks[0].BlockSize == 512 && (c.BIOSBoot() != nil || c.Gap() >= leastGap) {
 		out = append(out, "bios")
 	}
 	if c.ESP() != nil {
@@ -85,6 +86,21 @@ func (c *Config) Unreadable() *Problem {
 	m := c.Holding("/boot")
 	if m == nil {
 		return nil
+	}
+	if in := c.Encrypted(m.FS.Device); in != nil {
+		q := fault(&in.Header, "", "/boot lies in it, which GRUB cannot open: give /boot a partition of its own")
+		return &q
+	}
+	on := c.Disks[0]
+	switch d := m.FS.Device.(type) {
+	case *Partition:
+		on = d.Table.Disk
+	case *LocalLoop:
+		on = d
+	}
+	if on != c.Disks[0] {
+		q := fault(&on.Header, "", "/boot lies on it, and GRUB looks on the first disk, %s", printable(c.Disks[0].Name))
+		return &q
 	}
 	if v, ok := m.FS.Device.(*LV); ok && v.Type == Thin {
 		q := fault(&v.Header, "", "/boot lies on a thin volume, which GRUB cannot read: give /boot a partition or a linear volume")

@@ -189,7 +189,8 @@ func (f *fitter) groupDemand(g *VG) *Problem {
 	list := make([]FittedPV, len(g.PVs))
 	for i, v := range g.PVs {
 		size := int64(0)
-		switch d := v.Device.(type) {
+		device, skip := Beneath(v.Device)
+		switch d := device.(type) {
 		case *Partition:
 			size = d.Size.Bytes
 		case *LocalLoop:
@@ -200,7 +201,7 @@ func (f *fitter) groupDemand(g *VG) *Problem {
 			open = append(open, v)
 			continue
 		}
-		list[i].Extents = max(0, (size-VolumeData)/g.ExtentSize)
+		list[i].Extents = max(0, (size-skip-VolumeData)/g.ExtentSize)
 		fixed += list[i].Extents
 	}
 	striped := slices.ContainsFunc(g.LVs, func(v *LV) bool { return v.Type == Striped })
@@ -209,7 +210,7 @@ func (f *fitter) groupDemand(g *VG) *Problem {
 	}
 	n -= fixed
 	for i, v := range open {
-		extents := max(1, (f.least[v.Device]-VolumeData)/g.ExtentSize)
+		extents := f.has(v)
 		if i == len(open)-1 {
 			extents = max(extents, n)
 		}
@@ -226,7 +227,7 @@ func (f *fitter) stripesDemand(g *VG, list []FittedPV, open []*PV) *Problem {
 		now, all := slices.Clone(list), int64(0)
 		for i := range now {
 			if slices.Contains(open, now[i].PV) {
-				now[i].Extents = max(each, (f.least[now[i].PV.Device]-VolumeData)/g.ExtentSize)
+				now[i].Extents = max(each, f.has(now[i].PV))
 			}
 			all += now[i].Extents
 		}
@@ -252,9 +253,17 @@ func (f *fitter) stripesDemand(g *VG, list []FittedPV, open []*PV) *Problem {
 	return nil
 }
 
+// has is how many extents a physical volume has at the least: one, and what was asked
+// for.
+func (f *fitter) has(v *PV) int64 {
+	device, skip := Beneath(v.Device)
+	return max(1, (f.least[device]-skip-VolumeData)/v.VG.ExtentSize)
+}
+
 // ask has a physical volume be large enough for so many extents.
 func (f *fitter) ask(v *PV, extents int64) {
-	f.least[v.Device] = max(f.least[v.Device], VolumeData+extents*v.VG.ExtentSize)
+	device, skip := Beneath(v.Device)
+	f.least[device] = max(f.least[device], skip+VolumeData+extents*v.VG.ExtentSize)
 }
 
 // group places the volumes of a group.

@@ -5,8 +5,11 @@ import "fmt"
 // Places say where kernel and boot loader find what they need. Exactly one of
 // BootDevice and BootVolume is set on a disk that GRUB can start from.
 type Places struct {
-	Root     string // the kernel's root=: "UUID=…", or the path of a logical volume
-	RootType string // of the root's file system: "ext4"
+	Root string // the kernel's root=: "UUID=…", or the path of a logical volume
+	// RootFlags are options that the kernel mounts the root with, beside fstab's:
+	// "subvol=@".
+	RootFlags string
+	RootType  string // of the root's file system: "ext4"
 	// BootDir is where /boot lies in the file system that has it: "/boot", or "" where
 	// it has one of its own.
 	BootDir  string
@@ -41,8 +44,8 @@ func (p Places) modules() []string {
 	if p.BootVolume != "" {
 		out = append(out, "lvm")
 	}
-	if p.BootType == "xfs" {
-		out = append(out, "xfs")
+	if p.BootType == "xfs" || p.BootType == "btrfs" {
+		out = append(out, p.BootType)
 	}
 	return out
 }

@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"path"
+	"regexp"
 	"slices"
+	"strings"
 
 	"go.yaml.in/yaml/v4"
 
@@ -47,6 +50,7 @@ func (l *loading) layout(doc *document, def *Definition) {
 	if n == nil {
 		return
 	}
+	l.secrets(n, def)
 	var b bytes.Buffer
 	enc := yaml.NewEncoder(&b)
 	enc.SetIndent(2)
@@ -104,24 +108,77 @@ func (l *loading) layout(doc *document, def *Definition) {
 	}
 }
 
+// secrets makes the paths of a layout's secret files relative to the definition's
+// directory. They are no inputs of a lock and need not be there before a build.
+func (l *loading) secrets(n *yaml.Node, def *Definition) {
+	c, err := blockdevice.Parse(n, layoutParams(def.Arch[0], nil))
+	if err != nil {
+		return // it is said for each architecture
+	}
+	seen := map[*yaml.Node]bool{}
+	files := map[blockdevice.Node][]blockdevice.Secret{}
+	for _, n := range c.Nodes {
+		switch n := n.(type) {
+		case *blockdevice.LUKS:
+			files[n] = []blockdevice.Secret{n.Passphrase, n.Seed}
+		case *blockdevice.Verity:
+			files[n] = []blockdevice.Secret{n.Key, n.Certificate}
+		}
+	}
+	for _, in := range c.Nodes {
+		for _, s := range files[in] {
+			if s.At == nil || seen[s.At] || path.IsAbs(s.File) {
+				continue
+			}
+			seen[s.At] = true
+			if why := localPathRule.check(s.File); why != "" || strings.HasPrefix(s.File, "~") {
+				l.problem(s.At, "layout: %s: file %s is no path below the definition's directory, and no absolute one", in.Head().Name, quote(s.File))
+				continue
+			}
+			if src := l.origin[s.At]; src != nil {
+				s.At.Value = beside(src, s.File)
+			}
+		}
+	}
+}
+
+// severalDisks are the formats that have a file for each disk.
+var severalDisks = []string{"raw", "qcow2", "vmdk", "vhd", "vhdx", "vdi"}
+
+var diskName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
+
+// fitsDisk notes what an output's format cannot make of a disk.
+func (l *loading) fitsDisk(n *yaml.Node, d *blockdevice.LocalLoop, o outputDoc) {
+	out := Output{Format: o.Format.Value}
+	if d.BlockSize != 512 && out.Kind().Disk() && !slices.Contains([]string{"raw", "qcow2"}, out.Format) {
+		l.problem(at(d.Where("block_size"), n), "disks of format %s have sectors of 512 bytes: raw and qcow2 leave their size to the machine", out.Format)
+	}
+	if most := out.Kind().Most; most > 0 && d.Size > most {
+		l.problem(at(d.Where("size"), n), "a disk of %d GiB is too large for a %s, which has at most %d GiB", d.Size>>30, out.Format, most>>30)
+	}
+	if o.Type.Value == "azure" && d.Size%(1<<20) != 0 {
+		l.problem(at(d.Where("size"), n), "Azure takes disks of whole MiB, and %d bytes are none; did you mean %dMiB?", d.Size, (d.Size+1<<20-1)>>20)
+	}
+}
+
 // supported notes what a layout asks for that cannot be made.
 func (l *loading) supported(n *yaml.Node, c *blockdevice.Config, doc *document) bool {
 	before := len(l.problems)
-	if len(c.Disks) > 1 {
-		l.problem(at(c.Disks[1].At, n), "more than one disk is not supported yet by this version of ingot")
-	}
-	d := c.Disks[0]
-	if d.BlockSize != 512 {
-		l.problem(at(d.Where("block_size"), n), "sectors of %d bytes are not supported yet by this version of ingot", d.BlockSize)
-	}
-	for _, o := range doc.Outputs {
-		if o.Type.Value == "azure" && d.Size%(1<<20) != 0 {
-			l.problem(at(d.Where("size"), n), "Azure takes disks of whole MiB, and %d bytes are none; did you mean %dMiB?", d.Size, (d.Size+1<<20-1)>>20)
+	for _, d := range c.Disks {
+		if d.BlockSize != 512 && d.Table != nil && d.Table.Label == blockdevice.MBR {
+			l.problem(at(d.Where("block_size"), n), "an MBR on sectors of %d bytes is supported by nothing that starts from it: divide the disk by gpt", d.BlockSize)
+		}
+		if len(c.Disks) > 1 && !diskName.MatchString(d.Name) {
+			l.problem(at(d.Where("name"), n), "layout: %s: the name of one disk of several is part of a file's: want letters, digits, -, _ and dots", d.Name)
+		}
+		for _, o := range doc.Outputs {
+			l.fitsDisk(n, d, o)
 		}
 	}
 	for _, o := range doc.Outputs {
-		if most := (Output{Format: o.Format.Value}).Kind().Most; most > 0 && d.Size > most {
-			l.problem(at(d.Where("size"), n), "a disk of %d GiB is too large for a %s, which has at most %d GiB", d.Size>>30, o.Format.Value, most>>30)
+		out := Output{Format: o.Format.Value}
+		if len(c.Disks) > 1 && out.Kind().Disk() && !slices.Contains(severalDisks, out.Format) {
+			l.problem(at(c.Disks[1].At, n), "an output of format %s holds one disk, and the layout has %d; those that can be several files are %s", out.Format, len(c.Disks), strings.Join(severalDisks, ", "))
 		}
 	}
 	for _, m := range c.Mounts {

@@ -85,13 +85,73 @@ Sizes have a number and a unit: KiB, MiB, GiB, TiB are powers of 1024; K, M, G, 
 
 A machine starts by UEFI from a partition of type ` + "`esp`" + ` with a vfat, by a BIOS through a partition of type ` + "`bios`" + ` on GPT or the first MiB on MBR. What ` + "`boot.firmware`" + ` asks
 for must be there; where it says nothing, it is what the layout has. GRUB reads /boot from a partition, or from a linear or striped volume, and not from a thin one.
+The first disk is the one that is started from; it has /boot. Each further one is a file of its own, NAME-ARCH-DISK.EXT, in formats that are disks and nothing else. Groups may lie on several
+(` + "`ingot boot --drive`" + ` gives a machine the others). A disk with ` + "`block_size: 4096`" + ` starts by UEFI from a GPT; of virtual disks raw and qcow2 can be such, and the machine must be told (` + "`ingot boot`" + ` sees it in a raw one). An ESP of less
+than 272 MiB is then FAT16, which not all firmware takes.
 
 Keys marked * are not diskimage-builder's.
 `
 
 const layoutTail = `
+## Subvolumes
+
+A btrfs may have subvolumes, each with a mount of its own. What lies below a mount point comes to its subvolume:
+
+` + "```yaml" + `
+      mkfs:
+        type: btrfs
+        subvolumes:
+        - {name: "@", mount: {mount_point: /, fstab: {by: uuid, options: "compress=zstd", fsck-passno: 0}}}
+        - {name: "@home", mount: {mount_point: /home, fstab: {by: uuid, fsck-passno: 0}}}
+` + "```" + `
+
+Lines of fstab get the option subvol by themselves, and the kernel its argument rootflags. Data and metadata are there once (profile single), and files are written as they are:
+compress in fstab is for what a machine writes.
+
+## Encryption
+
+A file system or a physical volume can stand in a container of LUKS2, on a partition, a disk, or a linear or striped volume:
+
+` + "```yaml" + `
+    - name: root
+      type: root
+      size: 100%%
+      luks:
+        name: crypt
+        passphrase: {file: secret/passphrase}
+        seed: {file: secret/seed}
+        mkfs: {type: ext4, mount: {mount_point: /, fstab: {by: uuid, fsck-passno: 1}}}
+` + "```" + `
+
+` + "`passphrase`" + ` is a file of one line, whose end is not part of it; ` + "`seed`" + ` one of at least 32 bytes, such as ` + "`head -c 32 /dev/urandom`" + ` gives. Both are read when a disk is written. They are
+not in the lock, its digest, the cache or a log, and a build without them ends with exit code 9 before it begins. The key of a container derives from the seed and the
+container's identity, which derives from the lock: so the same lock, seed and passphrase give the same bytes, and another lock another key. ` + "`ingot plan`" + ` says which artifacts depend
+on such files. They are made anew by each build. Whoever has the seed and the artifact can open it: keep it as you keep the passphrase, and give neither to whoever gets the image.
+
+A machine asks for the passphrase on its console, in the initramfs for the root and /usr. Containers are found by their labels. What is opened later may name a ` + "`key-file`" + `, best one
+that lies in an encrypted root; the file has the passphrase without an end of line. /boot has a file system of its own, as GRUB does not open containers. Encryption is AES in XTS mode with 512
+bits of key. What no file uses stays unwritten, as with ` + "`discard`" + `: an image shows which blocks are in use, and not what they hold.
+
+A key file that ` + "`files`" + ` puts into the image is an input like any other, and its digest is in the lock: fill it with bytes that nobody can guess.
+
+## Hashes
+
+A file system that is only read can have its hashes (dm-verity) on a partition beside it:
+
+` + "```yaml" + `
+    - {name: usr, type: usr, size: fit, mkfs: {type: ext4, mount: {mount_point: /usr, fstab: {options: ro}}}}
+    - {name: usr-verity, type: usr-verity, size: fit, verity: {data: mkfs_usr, key: {file: secret/key.pem}, certificate: {file: cert.pem}}}
+` + "```" + `
+
+The root hash, in hexadecimal digits, is in a file beside the artifact: NAME-ARCH.roothash of a raw disk, NAME-ARCH.EXT.roothash of others; where a layout has several, the name of the verity
+stands before roothash. With a key and its certificate, a signature in the form that the kernel takes (PKCS #7, in DER) is in a file of the same name with .p7s behind. The two partitions'
+identities are the halves of the root hash, unless uuid says others, so that systemd's programs find them by it.
+
+ingot writes the hashes. To hold a machine to them is the work of what starts it: it needs the root hash from where nobody else can write, such as the arguments of a signed kernel image, and
+an initramfs with systemd-veritysetup. Debian's usual initramfs has none; fstab mounts such a file system without checking it.
+
 ## Not supported yet
 
-Refused with exit code 3: more than one disk, sectors of 4096 bytes, LUKS, verity, subvolumes, and of types of mkfs all but %s. Of ` + "`opts`" + ` of mkfs, ext4's ` + "`-m`, `-i`, `-J size=`, `-b 4096` and `-I 256`" + `
+Refused with exit code 3: containers that a machine encrypts at its first start, and of types of mkfs all but %s. Of ` + "`opts`" + ` of mkfs, ext4's ` + "`-m`, `-i`, `-J size=`, `-b 4096` and `-I 256`" + `
 are known, and xfs's ` + "`-d agcount=` and `-l size=`" + ` with those that say what is made anyway. An xfs has at least 300 MiB, of which its log takes 64.
 `

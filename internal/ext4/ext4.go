@@ -71,6 +71,9 @@ type Options struct {
 	// Journal is the journal's size in bytes, from 4 MiB; 0 chooses it by the
 	// filesystem's size.
 	Journal int64
+	// Noise says that what is not written reads as anything, as in an encrypted
+	// device. The kernel then clears the rest of the tables once it is mounted.
+	Noise bool
 }
 
 // MaxSize bounds what Plan makes; such a filesystem can still grow.

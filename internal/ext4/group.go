@@ -22,6 +22,9 @@ func (fs *FS) usedInodes(group int) int {
 // the last group's nevertheless.
 func (fs *FS) groupFlags(group int) int {
 	flags := tableZeroed
+	if fs.o.Noise {
+		flags = 0
+	}
 	if fs.usedInodes(group) == 0 {
 		flags |= inodesUnused
 	}

@@ -59,7 +59,7 @@ func (fs *FS) listRegions() {
 		}
 		add(tableContent, g.inodeTable(group), ceilDiv(int64(fs.usedInodes(group)), inodesInBlock), arg)
 	}
-	if len(g.copies()) > 0 {
+	if len(g.copies()) > 0 || fs.o.Noise {
 		add(reservedContent, int64(1+g.descBlocks), int64(g.reserved), 0)
 	}
 	add(journalContent, fs.journal.runs[0].start, 1, 0)

@@ -3,8 +3,8 @@
 //
 // A volume is planned whole, then written: the same files and options give the
 // same bytes, whatever the clock or the order of the files. Long names (VFAT) are
-// kept, each with a short alias. Sectors have 512 bytes. Only what holds
-// something is written, so a volume costs little in a sparse file.
+// kept, each with a short alias. Sectors have 512 bytes, or 4096 for a disk of such.
+// Only what holds something is written, so a volume costs little in a sparse file.
 //
 // The facts are those of Microsoft's "FAT: General Overview of On-Disk Format"
 // (FAT32 File System Specification 1.03).
@@ -22,7 +22,6 @@ import (
 )
 
 const (
-	sector = 512
 	// The specification tells FAT types apart by the number of clusters alone,
 	// and asks writers to stay 16 clusters away from the limits.
 	leastFAT16 = 4085 + 16
@@ -34,7 +33,7 @@ const (
 
 // MinFAT32 is the smallest round size at which a volume becomes FAT32, which is
 // what firmware expects of an EFI system partition on a disk. Smaller ones are
-// FAT16.
+// FAT16. With sectors of 4096 bytes it is eight times as much.
 const MinFAT32 = 34 << 20
 
 // MinSize is the size of the smallest volume, in bytes.
@@ -60,11 +59,13 @@ func (f File) Len() int64 {
 
 // Options say how a volume is made.
 type Options struct {
-	Size   int64  // of the volume, in bytes: a multiple of 512, at least [MinSize]
+	Size   int64  // of the volume, in bytes: a multiple of its sectors, at least [MinSize]
 	ID     uint32 // the volume's serial number: 0x1234ABCD is "1234-ABCD"
 	Label  string // up to 11 characters of upper-case ASCII, or empty
 	Epoch  int64  // all times, seconds since 1970; FAT can say 1980 to 2107, in UTC here
 	Hidden uint32 // sectors before the volume on its disk, as BIOS code may want to know
+	// SectorSize is the disk's: 512 or 4096; 0 is 512.
+	SectorSize int64
 }
 
 // A Volume is a file system ready to be written.
@@ -117,27 +118,34 @@ func Plan(files []File, o Options) (*Volume, error) {
 // measure chooses the type, the cluster size and the size of the FATs.
 func (v *Volume) measure() error {
 	size := v.o.Size
-	if size%sector != 0 || size < MinSize || size > 1<<41-sector {
-		return fmt.Errorf("FAT volume: size of %d bytes is not a multiple of 512 from 3 MiB to 2 TiB", size)
+	if v.o.SectorSize == 0 {
+		v.o.SectorSize = 512
 	}
-	total := size / sector
-	v.fat32 = size >= MinFAT32
+	if v.o.SectorSize != 512 && v.o.SectorSize != 4096 {
+		return fmt.Errorf("FAT volume: sectors of %d bytes are neither 512 nor 4096", v.o.SectorSize)
+	}
+	if size%v.o.SectorSize != 0 || size < MinSize || size > 1<<41-v.o.SectorSize {
+		return fmt.Errorf("FAT volume: size of %d bytes is not a multiple of %d from 3 MiB to 2 TiB", size, v.o.SectorSize)
+	}
+	total := size / v.o.SectorSize
+	v.fat32 = size >= MinFAT32*(v.o.SectorSize/512)
 	entry, least, most := int64(2), int64(leastFAT16), int64(mostFAT16)
-	v.reserved, v.rootSize = 1, rootSlots*32/sector
+	v.reserved, v.rootSize = 1, rootSlots*32/v.o.SectorSize
 	if v.fat32 {
 		entry, least, most = 4, leastFAT32, mostFAT32
 		v.reserved, v.rootSize = 32, 0
 	}
-	for v.spc = 1; v.spc <= 64; v.spc *= 2 {
+	for v.spc = 1; v.spc*v.o.SectorSize <= 32<<10; v.spc *= 2 {
 		// As if the FATs took no room themselves: up to 2 % too long, and right.
-		v.fatSize = ((total/v.spc+2)*entry + sector - 1) / sector
+		v.fatSize = ((total/v.spc+2)*entry + v.o.SectorSize - 1) / v.o.SectorSize
 		// Data begins at a multiple of 4 KiB, as flash and caches like it.
 		before := v.reserved + v.rootSize + 2*v.fatSize
-		pad := (8 - before%8) % 8
+		unit := 4096 / v.o.SectorSize
+		pad := (unit - before%unit) % unit
 		v.clusters = (total - before - pad) / v.spc
 		// Clusters of 512 bytes up to 260 MiB and of 4 KiB up to 8 GiB are what
 		// other formatters choose; beyond, the smallest that the type allows.
-		small := v.fat32 && v.spc < 8 && size > 260<<20
+		small := v.fat32 && v.spc*v.o.SectorSize < 4096 && size > 260<<20
 		if v.clusters <= most && !small {
 			v.reserved += pad
 			break
@@ -154,7 +162,7 @@ func (v *Volume) measure() error {
 func (v *Volume) place(root *node) error {
 	next := int64(2)
 	take := func(size int64) (first, count int64) {
-		count = (size + v.spc*sector - 1) / (v.spc * sector)
+		count = (size + v.spc*v.o.SectorSize - 1) / (v.spc * v.o.SectorSize)
 		first = next
 		next += count
 		return first, count
@@ -163,7 +171,7 @@ func (v *Volume) place(root *node) error {
 	root.walk(func(n *node) {
 		switch {
 		case n.parent == nil && !v.fat32:
-			if size := n.dirSize(v.o.Label != ""); size > v.rootSize*sector {
+			if size := n.dirSize(v.o.Label != ""); size > v.rootSize*v.o.SectorSize {
 				err = fmt.Errorf("FAT16 volume: root directory has more than %d entries", rootSlots)
 			}
 		case n.names != nil:
@@ -178,7 +186,7 @@ func (v *Volume) place(root *node) error {
 	v.used = next - 2
 	if v.used > v.clusters {
 		return fmt.Errorf("FAT volume of %d bytes is too small: content takes %d bytes and %d are there",
-			v.o.Size, v.used*v.spc*sector, v.clusters*v.spc*sector)
+			v.o.Size, v.used*v.spc*v.o.SectorSize, v.clusters*v.spc*v.o.SectorSize)
 	}
 	stamp := dosTime(v.o.Epoch)
 	root.walk(func(n *node) {
@@ -254,9 +262,9 @@ func (v *Volume) each(write func(off int64, f File) error) error {
 		b   []byte
 	}{
 		{0, boot},
-		{v.reserved * sector, table},
-		{(v.reserved + v.fatSize) * sector, table},
-		{(v.reserved + 2*v.fatSize) * sector, v.root},
+		{v.reserved * v.o.SectorSize, table},
+		{(v.reserved + v.fatSize) * v.o.SectorSize, table},
+		{(v.reserved + 2*v.fatSize) * v.o.SectorSize, v.root},
 	}
 	for _, p := range parts {
 		if len(p.b) == 0 {
@@ -267,7 +275,7 @@ func (v *Volume) each(write func(off int64, f File) error) error {
 		}
 	}
 	for _, c := range v.chains {
-		if err := write((data+(c.first-2)*v.spc)*sector, c.content); err != nil {
+		if err := write((data+(c.first-2)*v.spc)*v.o.SectorSize, c.content); err != nil {
 			return err
 		}
 	}
@@ -277,14 +285,14 @@ func (v *Volume) each(write func(off int64, f File) error) error {
 // bootSectors are the sectors in front of the FATs: on FAT32 with the free
 // cluster summary and a copy of both.
 func (v *Volume) bootSectors() []byte {
-	b := make([]byte, sector)
+	b := make([]byte, v.o.SectorSize)
 	le := binary.LittleEndian
 	copy(b[3:], "INGOT   ")
-	le.PutUint16(b[11:], sector)
+	le.PutUint16(b[11:], uint16(v.o.SectorSize))
 	b[13] = byte(v.spc)
 	le.PutUint16(b[14:], uint16(v.reserved))
 	b[16] = 2 // FATs
-	if total := v.o.Size / sector; total < 1<<16 && !v.fat32 {
+	if total := v.o.Size / v.o.SectorSize; total < 1<<16 && !v.fat32 {
 		le.PutUint16(b[19:], uint16(total))
 	} else {
 		le.PutUint32(b[32:], uint32(total))
@@ -320,17 +328,17 @@ func (v *Volume) bootSectors() []byte {
 	if !v.fat32 {
 		return b
 	}
-	info := make([]byte, sector)
+	info := make([]byte, v.o.SectorSize)
 	copy(info, "RRaA")
 	copy(info[484:], "rrAa")
 	le.PutUint32(info[488:], uint32(v.clusters-v.used))
 	le.PutUint32(info[492:], uint32(v.used+2)) // where to look for a free one
 	info[510], info[511] = 0x55, 0xAA
-	out := make([]byte, 8*sector)
+	out := make([]byte, 8*v.o.SectorSize)
 	copy(out, b)
-	copy(out[sector:], info)
-	copy(out[6*sector:], b)
-	copy(out[7*sector:], info)
+	copy(out[v.o.SectorSize:], info)
+	copy(out[6*v.o.SectorSize:], b)
+	copy(out[7*v.o.SectorSize:], info)
 	return out
 }
 

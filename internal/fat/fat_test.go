@@ -148,6 +148,9 @@ func TestJudgesReadVolume(t *testing.T) {
 		{"nothing, FAT16", nil, Options{Size: 8 << 20}, false},
 		{"names", names, Options{Size: 64 << 20, Label: "NAMES"}, true},
 		{"names, FAT16", names, Options{Size: 8 << 20}, false},
+		{"sectors of 4096", esp, Options{Size: 64 << 20, SectorSize: 4096, Label: "ESP", Hidden: 256}, false},
+		{"sectors of 4096, smallest FAT32", esp, Options{Size: MinFAT32 * 8, SectorSize: 4096}, true},
+		{"sectors of 4096, 16 KiB clusters", esp, Options{Size: 1 << 30, SectorSize: 4096}, true},
 		{"many files", manyFiles("dir", 900), Options{Size: 64 << 20}, true},
 	}
 	for _, test := range tests {

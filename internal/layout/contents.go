@@ -1,12 +1,14 @@
 package layout
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"io"
 	"strings"
 
 	"ingot/internal/blockdevice"
+	"ingot/internal/btrfs"
 	"ingot/internal/disk"
 	"ingot/internal/ext4"
 	"ingot/internal/fat"
@@ -32,6 +34,11 @@ func (b bytesContent) Extents() []disk.Extent { return []disk.Extent{{Len: int64
 func (b bytesContent) WriteTo(_ context.Context, w io.WriterAt) error {
 	_, err := w.WriteAt(b, 0)
 	return err
+}
+
+// padded is bytes in whole sectors.
+func padded(b []byte, sector int64) bytesContent {
+	return append(bytes.Clone(b), make([]byte, -len(b)&int(sector-1))...)
 }
 
 // A planned file system takes its files' bytes from a reader.
@@ -62,15 +69,23 @@ func (b *builder) plan(fs *blockdevice.Mkfs, t tree.Tree, size, free int64) (pla
 		if err != nil {
 			return nil, err
 		}
-		o.UUID, o.Label, o.Epoch, o.Size, o.Free = b.fsID(fs), fs.Label, b.Epoch, size, free
+		o.UUID, o.Label, o.Epoch, o.Size, o.Free, o.Noise = b.fsID(fs), fs.Label, b.Epoch, size, free, b.Encrypted(fs.Device) != nil
+		o.SectorSize = int(b.sectorOf(fs.Device))
 		return xfs.Plan(t, o)
+	}
+	if fs.Type == "btrfs" {
+		o := btrfs.Options{UUID: b.fsID(fs), Label: fs.Label, Epoch: b.Epoch, Size: size, Free: free}
+		for _, s := range fs.Subvolumes {
+			o.Subvolumes = append(o.Subvolumes, s.Path)
+		}
+		return btrfs.Plan(t, o)
 	}
 	o, err := mkfs.EXT4(fs.Options)
 	if err != nil {
 		return nil, err
 	}
 	o.UUID, o.HashSeed, o.Label, o.Epoch = b.fsID(fs), b.Derive("hash seed "+fs.Device.Head().Name), fs.Label, b.Epoch
-	o.Size, o.Free = size, free
+	o.Size, o.Free, o.Noise = size, free, b.Encrypted(fs.Device) != nil
 	return ext4.Plan(t, o)
 }
 
@@ -78,7 +93,7 @@ func (b *builder) plan(fs *blockdevice.Mkfs, t tree.Tree, size, free int64) (pla
 func (b *builder) planFAT(fs *blockdevice.Mkfs, files []fat.File, size, hidden int64) (*fat.Volume, error) {
 	id := b.fsID(fs)
 	return fat.Plan(files, fat.Options{
-		Size: size, ID: binary.BigEndian.Uint32(id[:]), Label: strings.ToUpper(fs.Label), Epoch: b.Epoch, Hidden: uint32(hidden / sectorSize),
+		Size: size, ID: binary.BigEndian.Uint32(id[:]), Label: strings.ToUpper(fs.Label), Epoch: b.Epoch, Hidden: uint32(hidden / b.sectorOf(fs.Device)), SectorSize: b.sectorOf(fs.Device),
 	})
 }
 

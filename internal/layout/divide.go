@@ -12,38 +12,38 @@ import (
 // with names in two file systems each gets a copy.
 func (r Resolved) divide(t tree.Tree) (map[*blockdevice.Mkfs]tree.Tree, error) {
 	parts := map[*blockdevice.Mkfs][]tree.Entry{}
-	moved := map[string]string{}                       // by path, what it is called in its file system
-	home := map[string]*blockdevice.Mkfs{}             // by path
-	first := map[*blockdevice.Mkfs]map[string]string{} // by path of a file's first name, its first name here
+	moved := map[string]string{}                        // by path, what it is called in its file system
+	home := map[string]*blockdevice.Mount{}             // by path
+	first := map[*blockdevice.Mount]map[string]string{} // by path of a file's first name, its first name here
 	point := map[string]*blockdevice.Mount{}
 	for _, m := range r.Mounts {
 		if m.Point != "none" {
 			point[strings.Trim(m.Point, "/")] = m
-			first[m.FS] = map[string]string{}
+			first[m] = map[string]string{}
 		}
 	}
 	for e := range t.All() {
-		m, path := r.holding("/" + e.Path)
-		path = strings.TrimPrefix(path, "/")
+		m, path := r.inside("/" + e.Path)
 		if own := point[e.Path]; own != nil && e.Path != "" {
 			// The directory itself is the top of one file system and a mount point in
 			// another, whose owner and mode nobody sees.
-			above, in := r.holding(parentPath(e.Path))
+			above, in := r.inside(parentPath(e.Path))
 			under := e
-			under.Path = strings.TrimPrefix(strings.TrimSuffix(in, "/")+"/"+base(e.Path), "/")
-			parts[above.FS] = append(parts[above.FS], under)
-			path = ""
+			under.Path = strings.TrimPrefix(in+"/"+base(e.Path), "/")
+			if above.FS != m.FS || under.Path != path { // a subvolume may lie where it is mounted
+				parts[above.FS] = append(parts[above.FS], under)
+			}
 		}
-		moved[e.Path], home[e.Path] = path, m.FS
+		moved[e.Path], home[e.Path] = path, m
 		if e.Kind == tree.Hardlink {
 			original, _ := t.Lookup(e.Link)
-			if to, ok := first[m.FS][e.Link]; ok {
+			if to, ok := first[m][e.Link]; ok {
 				e.Link = to
-			} else if home[e.Link] == m.FS {
-				first[m.FS][e.Link] = moved[e.Link]
+			} else if home[e.Link] == m {
+				first[m][e.Link] = moved[e.Link]
 				e.Link = moved[e.Link]
 			} else {
-				first[m.FS][e.Link] = path
+				first[m][e.Link] = path
 				original.Path = path
 				e = original
 			}
@@ -52,14 +52,43 @@ func (r Resolved) divide(t tree.Tree) (map[*blockdevice.Mkfs]tree.Tree, error) {
 		parts[m.FS] = append(parts[m.FS], e)
 	}
 	out := map[*blockdevice.Mkfs]tree.Tree{}
-	for fs, entries := range parts {
-		part, err := tree.New(entries)
+	for _, fs := range r.Filesystems {
+		entries := parts[fs]
+		if len(entries)+len(fs.Subvolumes) == 0 {
+			continue
+		}
+		part, err := tree.New(r.between(fs, entries))
 		if err != nil {
 			return nil, err
 		}
 		out[fs] = part
 	}
 	return out, nil
+}
+
+// inside is the mount that a path of the tree lies in, and the path in its file system.
+func (r Resolved) inside(path string) (*blockdevice.Mount, string) {
+	m, path := r.holding(path)
+	path = strings.Trim(path, "/")
+	if m.Sub != nil {
+		path = strings.TrimSuffix(m.Sub.Path+"/"+path, "/")
+	}
+	return m, path
+}
+
+// between adds the directories that lead to subvolumes, where nothing else has them.
+func (r Resolved) between(fs *blockdevice.Mkfs, entries []tree.Entry) []tree.Entry {
+	there := map[string]bool{}
+	for _, e := range entries {
+		there[e.Path] = true
+	}
+	for _, s := range fs.Subvolumes {
+		for dir := tree.Parent(s.Path); !there[dir]; dir = tree.Parent(dir) {
+			there[dir] = true
+			entries = append(entries, tree.Entry{Path: dir, Kind: tree.Dir, Mode: 0o755})
+		}
+	}
+	return entries
 }
 
 func parentPath(path string) string { return "/" + tree.Parent(path) }

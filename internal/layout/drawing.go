@@ -103,7 +103,7 @@ func (r Resolved) draw(fitted *blockdevice.Fitted, identified bool) Drawing {
 					b.ID = fmt.Sprintf("%08x", r.signature(t))
 				}
 			}
-			for i, p := range t.Partitions {
+			for _, p := range t.Partitions {
 				part := Block{Kind: "partition", Name: p.Name, Number: p.Number, Type: p.Type.Text, Said: p.Size.Text, Size: size(p)}
 				if fitted != nil {
 					_, place := fitted.Place(p)
@@ -112,7 +112,9 @@ func (r Resolved) draw(fitted *blockdevice.Fitted, identified bool) Drawing {
 					part.Size = &p.Size.Bytes
 				}
 				r.fill(&part, p, identified)
-				part.Grows = i == len(t.Partitions)-1 && r.Grows()
+				if on, _ := blockdevice.Beneath(r.Root().Device); on == blockdevice.Node(p) {
+					part.Grows = r.Grows()
+				}
 				b.Blocks = append(b.Blocks, part)
 				if part.Offset != nil && *b.Size-*part.Offset-*part.Size > 2<<20 { // less is the table's
 					b.Free = new(*b.Size - *part.Offset - *part.Size)
@@ -161,8 +163,22 @@ func (r Resolved) fill(b *Block, n blockdevice.Node, identified bool) {
 		if identified {
 			b.UUID = r.UUID(fs)
 		}
-		if fs.Mount != nil && fs.Mount.Point != "none" {
-			b.Mount = fs.Mount.Point
+		for _, m := range r.Mounts { // a btrfs' subvolumes have one each
+			if m.FS == fs && m.Point != "none" {
+				b.Mount = strings.TrimSpace(b.Mount + " " + m.Point)
+			}
+		}
+	}
+	for _, v := range r.Verities {
+		if blockdevice.Node(v.Device) == n {
+			b.Holds = "hashes of " + v.Data.Name
+		}
+	}
+	for _, c := range r.Containers {
+		if c.Device == n {
+			in := Block{}
+			r.fill(&in, c, identified)
+			b.Holds, b.Label, b.UUID, b.Mount = strings.TrimSuffix("luks "+c.Name+": "+in.Holds, ": "), in.Label, in.UUID, in.Mount
 		}
 	}
 	for _, g := range r.Groups {

@@ -7,7 +7,6 @@ import (
 	"testing"
 
 	"ingot/internal/blockdevice"
-	"ingot/internal/disk"
 	"ingot/internal/tree"
 )
 
@@ -37,10 +36,10 @@ func (im *Image) Carve(t testing.TB, raw string) map[string]string {
 		}
 		for _, e := range p.content.Extents() {
 			buf := make([]byte, 0)
-			err := p.device.each(e, func(at int64, part disk.Extent) error {
+			err := p.device.each(e, func(part stretch) error {
 				buf = append(buf[:0], make([]byte, part.Len)...)
-				if _, err := in.ReadAt(buf, at); err != nil {
-					return fmt.Errorf("%s at %d: %w", p.name, at, err)
+				if _, err := in.ReadAt(buf, part.At); err != nil {
+					return fmt.Errorf("%s at %d: %w", p.name, part.At, err)
 				}
 				_, err := to.WriteAt(buf, part.Off)
 				return err

@@ -33,6 +33,9 @@ func escape(s string) string {
 // Files are what the tree needs to be mounted this way: fstab and mount points.
 func (r Resolved) Files() []boot.File {
 	out := []boot.File{{Path: "etc/fstab", Kind: tree.File, Mode: 0o644, Data: []byte(r.Fstab())}}
+	if text := r.Crypttab(); text != "" {
+		out = append(out, boot.File{Path: "etc/crypttab", Kind: tree.File, Mode: 0o644, Data: []byte(text)})
+	}
 	for _, m := range r.Mounts {
 		path := strings.Trim(m.Point, "/")
 		if path == "" || m.Point == "none" {
@@ -65,19 +68,33 @@ func (r Resolved) Drivers() []string {
 			}
 		}
 	}
+	if len(r.Containers) > 0 {
+		out = append(out, "dm-crypt")
+	}
 	slices.Sort(out)
 	return slices.Compact(out)
 }
 
 // Packages lists Debian packages that a machine of this layout needs to start and to
 // look after its disk.
-func (r Resolved) Packages() []string {
+func (r Resolved) Packages(release string) []string {
 	var out []string
+	if len(r.Containers) > 0 {
+		out = append(out, "cryptsetup")
+		if !slices.Contains([]string{"buster", "bullseye", "bookworm"}, release) {
+			out = append(out, "systemd-cryptsetup") // which was in systemd before
+		}
+		if slices.ContainsFunc(r.Containers, r.Early) {
+			out = append(out, "cryptsetup-initramfs")
+		}
+	}
 	if len(r.Groups) > 0 {
 		out = append(out, "lvm2")
 	}
-	if slices.ContainsFunc(r.Filesystems, func(fs *blockdevice.Mkfs) bool { return fs.Type == "xfs" }) {
-		out = append(out, "xfsprogs")
+	for _, need := range []struct{ fs, programs string }{{"btrfs", "btrfs-progs"}, {"xfs", "xfsprogs"}} {
+		if slices.ContainsFunc(r.Filesystems, func(fs *blockdevice.Mkfs) bool { return fs.Type == need.fs }) {
+			out = append(out, need.programs)
+		}
 	}
 	for _, g := range r.Groups {
 		for _, v := range g.LVs {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"ingot/internal/blockdevice"
@@ -12,6 +13,8 @@ import (
 	"ingot/internal/disk"
 	"ingot/internal/fat"
 	"ingot/internal/fault"
+	"ingot/internal/gpt"
+	"ingot/internal/luks"
 	"ingot/internal/tree"
 )
 
@@ -25,18 +28,23 @@ type Parts struct {
 	// Unit is what the disk's size must be a multiple of, in bytes, beside its
 	// sectors; 0 is anything. A disk whose size the layout says must be one.
 	Unit int64
+	// Secret reads a secret file that the description names; nil where it names none.
+	Secret func(file string) ([]byte, error)
 }
 
-// An Image is a whole disk, planned.
+// An Image is a whole disk, or several that belong together, planned.
 type Image struct {
 	Resolved
-	Fitted *blockdevice.Fitted
-	pieces []piece  // of tables and volume groups
-	parts  []placed // contents
+	Fitted     *blockdevice.Fitted
+	Roots      []Root   // in the order of the text
+	pieces     []piece  // of tables
+	parts      []placed // contents
+	containers []*container
 }
 
-// A piece is bytes at a place of the disk.
+// A piece is bytes at a place of a disk.
 type piece struct {
+	disk int
 	at   int64
 	data []byte
 }
@@ -55,6 +63,8 @@ type builder struct {
 	trees  map[*blockdevice.Mkfs]tree.Tree
 	small  map[*blockdevice.Mkfs]planned // planned as small as they can be
 	files  map[*blockdevice.Mkfs][]fat.File
+	inside map[blockdevice.Node]device         // of containers
+	roots  map[*blockdevice.Partition]gpt.GUID // halves of root hashes
 	fitted *blockdevice.Fitted
 	image  *Image
 	kept   *os.File // the contents of a loader's files in the tree
@@ -63,7 +73,7 @@ type builder struct {
 // Compose divides the tree among the file systems, fits the disk around them, and
 // plans all that will be written. A disk that is too small is exit code 9.
 func (r Resolved) Compose(p Parts) (*Image, error) {
-	b := &builder{Resolved: r, Parts: p, small: map[*blockdevice.Mkfs]planned{}, files: map[*blockdevice.Mkfs][]fat.File{}}
+	b := &builder{Resolved: r, Parts: p, small: map[*blockdevice.Mkfs]planned{}, files: map[*blockdevice.Mkfs][]fat.File{}, inside: map[blockdevice.Node]device{}, roots: map[*blockdevice.Partition]gpt.GUID{}}
 	var err error
 	if err := b.addResident(); err != nil {
 		return nil, err
@@ -86,7 +96,7 @@ func (r Resolved) Compose(p Parts) (*Image, error) {
 		return nil, err
 	}
 	b.image = &Image{Resolved: r, Fitted: b.fitted}
-	for _, step := range []func() error{b.fillFilesystems, b.fillGroups, b.fillResident, b.fillTable} {
+	for _, step := range []func() error{b.fillContainers, b.fillFilesystems, b.fillGroups, b.fillResident, b.fillHashes, b.fillTables} {
 		if err := step(); err != nil {
 			return nil, err
 		}
@@ -113,7 +123,7 @@ func (b *builder) needs() (blockdevice.Needs, error) {
 	needs := blockdevice.Needs{}
 	for _, fs := range b.Filesystems {
 		switch fs.Type {
-		case "ext4", "xfs":
+		case "btrfs", "ext4", "xfs":
 			small, err := b.plan(fs, b.trees[fs], thinSize(fs), b.freeIn(fs))
 			if err != nil {
 				return nil, fmt.Errorf("layout: file system %s: %w", fs.Name, err)
@@ -124,7 +134,8 @@ func (b *builder) needs() (blockdevice.Needs, error) {
 			if err != nil {
 				return nil, fmt.Errorf("layout: file system %s: %w", fs.Name, err)
 			}
-			need := max(int64(4<<20), fs.Free)
+			// A FAT16 has some 4100 clusters at the least.
+			need := max(4<<20, 5000*b.sectorOf(fs.Device), fs.Free)
 			for _, f := range files {
 				need += f.Len() * 5 / 4 // room for an update of the largest
 			}
@@ -135,6 +146,9 @@ func (b *builder) needs() (blockdevice.Needs, error) {
 		case "swap":
 			needs[fs.Name] = 1 << 20
 		}
+	}
+	for _, v := range b.Verities {
+		needs[v.Name] = b.hashSize(v)
 	}
 	if p := b.BIOSBoot(); p != nil {
 		needs[p.Name] = b.Loader.CoreSize()
@@ -190,6 +204,8 @@ func thinSize(fs *blockdevice.Mkfs) int64 {
 // device has a size of its own gets what that leaves.
 func (b *builder) freeIn(fs *blockdevice.Mkfs) int64 {
 	switch {
+	case b.Hashes(fs) != nil: // nothing is written to it
+		return 0
 	case fs.Free > 0:
 		return fs.Free
 	case elastic(fs.Device):
@@ -200,6 +216,7 @@ func (b *builder) freeIn(fs *blockdevice.Mkfs) int64 {
 
 // elastic says whether a device takes its size from its content.
 func elastic(n blockdevice.Node) bool {
+	n, _ = blockdevice.Beneath(n)
 	switch d := n.(type) {
 	case *blockdevice.LocalLoop:
 		return d.Size == 0
@@ -255,7 +272,7 @@ func (b *builder) shown(fs *blockdevice.Mkfs, path string) string {
 // volumes get their places with their groups.
 func (b *builder) fillFilesystems() error {
 	for _, fs := range b.Filesystems {
-		if _, ok := fs.Device.(*blockdevice.LV); ok {
+		if under, _ := blockdevice.Beneath(fs.Device); isVolume(under) {
 			continue
 		}
 		_, place := b.fitted.Place(fs.Device)
@@ -263,17 +280,31 @@ func (b *builder) fillFilesystems() error {
 		if err != nil {
 			return err
 		}
-		b.image.parts = append(b.image.parts, placed{fs.Name, c, whole(place)})
+		b.image.parts = append(b.image.parts, placed{fs.Name, c, b.deviceOf(fs.Device)})
 	}
 	return nil
 }
 
+func isVolume(n blockdevice.Node) bool {
+	_, ok := n.(*blockdevice.LV)
+	return ok
+}
+
+// deviceOf is where the bytes of a partition, a disk, or a container on one of these go.
+func (b *builder) deviceOf(n blockdevice.Node) device {
+	if d, ok := b.inside[n]; ok {
+		return d
+	}
+	on, place := b.fitted.Place(n)
+	return whole(slices.Index(b.Disks, on), place)
+}
+
 func (b *builder) content(fs *blockdevice.Mkfs, size, hidden int64) (c Content, err error) {
 	switch fs.Type {
-	case "ext4", "xfs":
+	case "btrfs", "ext4", "xfs":
 		plan := b.small[fs]
 		// What is left of the last MiB is not worth another plan.
-		if size >= plan.Size()+1<<20 {
+		if size >= plan.Size()+1<<20 && b.Hashes(fs) == nil {
 			plan, err = b.plan(fs, b.trees[fs], size, 0)
 		}
 		c = fsContent{plan, b.Reader}
@@ -298,11 +329,12 @@ func (b *builder) fillGroups() error {
 	for _, g := range b.fitted.Groups {
 		contents := map[*blockdevice.LV]placed{}
 		for _, fs := range b.Filesystems {
-			v, ok := fs.Device.(*blockdevice.LV)
+			under, _ := blockdevice.Beneath(fs.Device)
+			v, ok := under.(*blockdevice.LV)
 			if !ok || v.VG != g.VG {
 				continue
 			}
-			c, err := b.content(fs, b.fitted.Size(v), 0)
+			c, err := b.content(fs, b.fitted.Size(fs.Device), 0)
 			if err != nil {
 				return err
 			}
@@ -318,12 +350,24 @@ func (b *builder) fillGroups() error {
 		if err != nil {
 			return fault.Newf(fault.Preflight, "layout: %w", err).WithHint("give the pool more room, or its volumes less")
 		}
+		var pvs []device
+		for _, v := range g.PVs {
+			pvs = append(pvs, b.deviceOf(v.PV.Device))
+		}
 		for _, h := range planned.Heads {
-			b.image.pieces = append(b.image.pieces, piece{g.PVs[h.PV].Place.Off + h.At, h.Data})
+			b.image.parts = append(b.image.parts, placed{"volume group " + g.VG.Name, padded(h.Data, b.sectorOf(g.PVs[h.PV].PV.Device)), pvs[h.PV].from(h.At)})
 		}
 		for _, v := range g.LVs {
+			d := volume(v.Size, planned.Map(v.LV.Name), pvs)
+			for _, c := range b.Containers {
+				if c.Device == blockdevice.Node(v.LV) {
+					if d, err = b.fillContainer(c, d); err != nil {
+						return err
+					}
+				}
+			}
 			if p, ok := contents[v.LV]; ok {
-				p.device = volume(planned.Map(v.LV.Name), g.PVs)
+				p.device = d
 				b.image.parts = append(b.image.parts, p)
 			}
 		}
@@ -331,36 +375,94 @@ func (b *builder) fillGroups() error {
 	return nil
 }
 
-// Size is the disk's size in bytes.
-func (im *Image) Size() int64 { return im.Fitted.Disks[0].Size }
+// Size is the size in bytes of the disk that is started from.
+func (im *Image) Size() int64 { return im.SizeOf(0) }
 
-// Extents are the ranges of the disk that Write writes.
-func (im *Image) Extents() []disk.Extent {
+// SizeOf is the size in bytes of a disk, by its number among the layout's.
+func (im *Image) SizeOf(n int) int64 { return im.Fitted.Disks[n].Size }
+
+// Extents are the ranges that Write writes of the disk that is started from.
+func (im *Image) Extents() []disk.Extent { return im.ExtentsOf(0) }
+
+// ExtentsOf are the ranges of a disk that Write writes.
+func (im *Image) ExtentsOf(n int) []disk.Extent {
 	var out []disk.Extent
 	for _, p := range im.pieces {
-		out = append(out, disk.Extent{Off: p.at, Len: int64(len(p.data))})
-	}
-	for _, p := range im.parts {
-		// What has no place is found when it is written.
-		extents, _ := p.device.extents(p.content.Extents())
-		out = append(out, extents...)
-	}
-	return disk.Round(out, sectorSize)
-}
-
-// Write writes the image to an empty disk of its size.
-func (im *Image) Write(ctx context.Context, d disk.Disk) error {
-	if d.Size() < im.Size() {
-		return fmt.Errorf("layout: a disk of %d bytes cannot take an image of %d", d.Size(), im.Size())
-	}
-	for _, p := range im.pieces {
-		if _, err := d.WriteAt(p.data, p.at); err != nil {
-			return fmt.Errorf("layout: cannot write partition tables and volume groups: %w", err)
+		if p.disk == n {
+			out = append(out, disk.Extent{Off: p.at, Len: int64(len(p.data))})
 		}
 	}
 	for _, p := range im.parts {
-		if err := p.content.WriteTo(ctx, deviceWriter{d, p.device}); err != nil {
+		// What has no place is found when it is written.
+		extents, _ := p.device.extents(n, p.content.Extents())
+		out = append(out, extents...)
+	}
+	return disk.Round(out, im.Disks[n].BlockSize)
+}
+
+// payloads are what encrypts the bytes of containers.
+func (im *Image) payloads(d []disk.Disk) (map[*container]*luks.Payload, error) {
+	out := map[*container]*luks.Payload{}
+	for _, c := range im.containers {
+		p, err := c.Payload(deviceWriter{d, out, c.on})
+		if err != nil {
+			return nil, err
+		}
+		out[c] = p
+	}
+	return out, nil
+}
+
+// encrypted are the parts of containers' payloads that are written.
+func (im *Image) encrypted() (map[*container][]disk.Extent, error) {
+	out := map[*container][]disk.Extent{}
+	for _, p := range im.parts {
+		for _, e := range p.content.Extents() {
+			err := p.device.each(e, func(s stretch) error {
+				if s.in != nil {
+					out[s.in] = append(out[s.in], disk.Extent{Off: s.At, Len: s.Len})
+				}
+				return nil
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, nil
+}
+
+// Write writes the image to empty disks of its sizes, in the order of the layout's.
+func (im *Image) Write(ctx context.Context, d ...disk.Disk) error {
+	if len(d) != len(im.Disks) {
+		return fmt.Errorf("layout: %d disks cannot take an image of %d", len(d), len(im.Disks))
+	}
+	for i := range d {
+		if d[i].Size() < im.SizeOf(i) {
+			return fmt.Errorf("layout: a disk of %d bytes cannot take an image of %d", d[i].Size(), im.SizeOf(i))
+		}
+	}
+	for _, p := range im.pieces {
+		if _, err := d[p.disk].WriteAt(p.data, p.at); err != nil {
+			return fmt.Errorf("layout: cannot write partition tables: %w", err)
+		}
+	}
+	payloads, err := im.payloads(d)
+	if err != nil {
+		return err
+	}
+	encrypted, err := im.encrypted()
+	if err != nil {
+		return err
+	}
+	for _, p := range im.parts {
+		if err := p.content.WriteTo(ctx, deviceWriter{d, payloads, p.device}); err != nil {
 			return fmt.Errorf("layout: cannot write %s: %w", p.name, err)
+		}
+	}
+	for _, c := range im.containers {
+		if err := payloads[c].Fill(encrypted[c]); err != nil {
+			return fmt.Errorf("layout: cannot write %s: %w", c.node.Name, err)
 		}
 	}
 	return nil

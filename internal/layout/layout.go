@@ -35,17 +35,35 @@ type Resolved struct {
 // images that may meet on one machine, such as the lock's.
 func Resolve(c *blockdevice.Config, identity digest.Digest) (Resolved, error) {
 	r := Resolved{c, identity}
-	if len(c.Disks) != 1 {
-		return r, fault.Newf(fault.Definition, "layout: %d disks: one is supported by this version of ingot", len(c.Disks))
-	}
-	if n := c.Disks[0].BlockSize; n != sectorSize {
-		return r, fault.Newf(fault.Definition, "layout: sectors of %d bytes are not supported yet by this version of ingot", n)
+	for _, d := range c.Disks {
+		if d.BlockSize != leastSector && d.Table != nil && d.Table.Label == blockdevice.MBR {
+			return r, fault.Newf(fault.Definition, "layout: an MBR on sectors of %d bytes, which no BIOS starts from and UEFI need not read", d.BlockSize).WithHint("divide the disk by gpt")
+		}
 	}
 	return r, nil
 }
 
-// sectorSize is that of the disk. Disks of 4096 have other tables and file systems.
-const sectorSize = 512
+// leastSector is how many bytes a sector has at the least.
+const leastSector = 512
+
+// sectorOf is how many bytes a device writes at once.
+func (r Resolved) sectorOf(n blockdevice.Node) int64 {
+	switch d := n.(type) {
+	case *blockdevice.LocalLoop:
+		return d.BlockSize
+	case *blockdevice.Partition:
+		return d.Table.Disk.BlockSize
+	case *blockdevice.LUKS:
+		return r.sectorOf(d.Device)
+	case *blockdevice.LV:
+		most := int64(leastSector)
+		for _, pv := range d.VG.PVs {
+			most = max(most, r.sectorOf(pv.Device))
+		}
+		return most
+	}
+	return leastSector
+}
 
 // Derive gives an identity for something of this layout that the label names:
 // the first half of a SHA-256, in the form of a version 8 UUID (RFC 9562).
@@ -69,7 +87,11 @@ func (r Resolved) said(uuid, label string) gpt.GUID {
 
 // tableID is the identity of a GPT; its first bytes are that of an MBR.
 func (r Resolved) tableID(t *blockdevice.Partitioning) gpt.GUID {
-	return r.said(t.UUID, "disk")
+	label := "disk"
+	if t.Disk != r.Disks[0] {
+		label += " " + t.Disk.Name
+	}
+	return r.said(t.UUID, label)
 }
 
 // signature is the identity of an MBR, which may not be 0.

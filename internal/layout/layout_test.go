@@ -125,6 +125,88 @@ const xfsVolumes = `
 - mkfs: {name: fs_home, base: lv_home, type: xfs, mount: {mount_point: /home, fstab: {options: "rw,nodev"}}}
 `
 
+// btrfsVolumes has a root, and what lies below it, on subvolumes; /boot is with the root.
+const btrfsVolumes = `
+- local_loop: {name: image0}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+    - {name: bios, type: bios, size: 1MiB}
+    - {name: esp, type: esp, size: 64MiB, mkfs: {type: vfat, mount: {mount_point: /boot/efi, fstab: {fsck-passno: 2}}}}
+    - name: root
+      type: root
+      size: 100%
+      mkfs:
+        type: btrfs
+        label: system
+        subvolumes:
+        - {name: "@", mount: {mount_point: /, fstab: {by: uuid, options: "compress=zstd", fsck-passno: 0}}}
+        - {name: "@home", mount: {mount_point: /home, fstab: {by: uuid, options: noatime, fsck-passno: 0}}}
+        - {name: log, path: "@/var/log", mount: {mount_point: /var/log, fstab: {}}}
+        - {name: snapshots, path: more/snapshots}
+`
+
+// twoDisks has a root on one disk, and a group on both.
+const twoDisks = `
+- local_loop: {name: system}
+- local_loop: {name: data, size: 600MiB}
+- partitioning:
+    base: system
+    label: gpt
+    partitions:
+    - {name: esp, type: esp, size: 64MiB, mkfs: {type: vfat, mount: {mount_point: /boot/efi, fstab: {fsck-passno: 2}}}}
+    - {name: pv1, type: lvm, size: 100MiB}
+    - {name: root, type: root, size: 100%, mkfs: {type: ext4, mount: {mount_point: /, fstab: {fsck-passno: 1}}}}
+- partitioning:
+    base: data
+    label: mbr
+    partitions:
+    - {name: srv, size: 350MiB, flags: [primary], mkfs: {type: xfs, mount: {mount_point: /srv, fstab: {}}}}
+    - {name: pv2, type: lvm, size: 100%, flags: [primary]}
+- lvm:
+    name: lvm
+    pvs: [{name: one, base: pv1}, {name: two, base: pv2}]
+    vgs: [{name: vg, base: [one, two]}]
+    lvs:
+    - {name: var, base: vg, type: striped, size: 120MiB, mkfs: {type: ext4, label: var, mount: {mount_point: /var, fstab: {}}}}
+    - {name: home, base: vg, extents: 100%FREE, mkfs: {type: ext4, label: home, mount: {mount_point: /home, fstab: {}}}}
+`
+
+// hashed is a disk whose root and /srv have hashes, the latter signed.
+const hashed = `
+- local_loop: {name: image0}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+    - {name: bios, type: bios, size: 1MiB}
+    - {name: boot, size: fit, mkfs: {type: ext4, mount: {mount_point: /boot, fstab: {}}}}
+    - {name: root, type: root, size: fit, mkfs: {type: ext4, label: root, mount: {mount_point: /, fstab: {options: "ro,noatime"}}}}
+    - {name: root-verity, type: root-verity, size: fit, verity: {name: hashes, data: mkfs_root}}
+    - {name: srv, type: srv, size: 400MiB, mkfs: {type: xfs, label: srv, mount: {mount_point: /srv, fstab: {options: ro}}}}
+    - {name: srv-verity, size: fit, verity: {data: mkfs_srv, key: {file: key}, certificate: {file: certificate}}}
+`
+
+// largeSectors is a disk of sectors of 4096 bytes with all kinds of file systems.
+const largeSectors = `
+- local_loop: {name: image0, block_size: 4096}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+    - {name: esp, type: esp, size: 64MiB, mkfs: {type: vfat, mount: {mount_point: /boot/efi, fstab: {fsck-passno: 2}}}}
+    - {name: root, type: root, size: fit, mkfs: {type: ext4, mount: {mount_point: /, fstab: {fsck-passno: 1}}}}
+    - {name: home, type: home, size: fit, mkfs: {type: xfs, mount: {mount_point: /home, fstab: {}}}}
+    - {name: srv, type: srv, size: fit, mkfs: {type: btrfs, mount: {mount_point: /srv, fstab: {}}}}
+    - {name: pv1, type: lvm, size: 100MiB}
+- lvm:
+    name: lvm
+    pvs: [{name: pv, base: pv1}]
+    vgs: [{name: vg, base: [pv]}]
+    lvs: [{name: var, base: vg, size: 80MiB, mkfs: {type: ext4, label: var, mount: {mount_point: /var, fstab: {}}}}]
+`
+
 // rootAlone is a layout with a root that takes its size from what it holds.
 const rootAlone = `
 - local_loop: {name: image0}
@@ -164,6 +246,8 @@ UUID=2BC3-BFA1 /boot/efi vfat umask=0077,nofail,x-systemd.automount,x-systemd.id
 		{"volumes", volumes, "amd64", nil, ""},
 		{"a fixed size", fixed, "amd64", nil, ""},
 		{"xfs on volumes", xfsVolumes, "amd64", nil, ""},
+		{"btrfs", btrfsVolumes, "amd64", nil, ""},
+		{"two disks", twoDisks, "amd64", nil, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.summary, func(t *testing.T) {
@@ -195,8 +279,7 @@ func TestRefused(t *testing.T) {
 		text, want string
 		code       fault.Code
 	}{
-		{disk + "- local_loop: {name: image1}\n", "2 disks: one is supported", fault.Definition},
-		{strings.Replace(disk, "image0", "image0, block_size: 4096", 1), "sectors of 4096 bytes", fault.Definition},
+		{strings.Replace(volumes, "image0", "image0, block_size: 4096", 1), "an MBR on sectors of 4096 bytes", fault.Definition},
 		{strings.Replace(disk, "image0", "image0, size: 10MiB", 1), "needs", fault.Preflight},
 		{strings.Replace(fixed, "700MiB", "60MiB", 1), "needs", fault.Preflight},
 		{strings.Replace(xfsVolumes, "1500MiB", "1000MiB", 1), "lv_var: it has 296 MiB and needs 300 MiB", fault.Preflight},
@@ -393,11 +476,14 @@ func TestJudgesAcceptImage(t *testing.T) {
 	for _, test := range []struct{ summary, text string }{
 		{"hybrid", "hybrid"}, {"efi", "efi"}, {"bios", "bios"}, {"hybrid-lvm", "hybrid-lvm"}, {"whole-disk", "whole-disk"}, {"volumes", volumes}, {"fixed", fixed},
 		{"xfs", strings.ReplaceAll(rootAlone, "ext4", "xfs")}, {"xfs on volumes", xfsVolumes},
+		{"btrfs", btrfsVolumes}, {"large sectors", largeSectors}, {"btrfs alone", strings.ReplaceAll(rootAlone, "ext4", "btrfs")},
 	} {
 		t.Run(test.summary, func(t *testing.T) {
 			im := image(t, resolve(t, test.text, "amd64"))
 			raw := writeRaw(t, im)
-			if table := im.Disks[0].Table; table != nil {
+			if im.Disks[0].BlockSize != 512 { // only a device of such sectors shows them to sgdisk
+				judgeSectors(t, im, raw)
+			} else if table := im.Disks[0].Table; table != nil {
 				if out := judge.Run(t, "sfdisk", "-V", raw); !strings.Contains(out, "No errors detected") {
 					t.Errorf("sfdisk -V: %s", out)
 				}
@@ -424,6 +510,8 @@ func TestJudgesAcceptImage(t *testing.T) {
 					judge.Run(t, "e2fsck", "-fn", path)
 				case "xfs":
 					judge.Run(t, "xfs_repair", "-n", path)
+				case "btrfs":
+					judge.Run(t, "btrfs", "check", "--check-data-csum", path)
 				case "vfat":
 					if out := judge.Run(t, "fsck.vfat", "-n", path); strings.Count(out, "\n") != 2 {
 						t.Errorf("fsck.vfat: %s", out)
@@ -449,6 +537,137 @@ func TestJudgesAcceptImage(t *testing.T) {
 				judge.Run(t, "qemu-img", "compare", "-f", "raw", "-F", "qcow2", raw, path)
 			}
 		})
+	}
+}
+
+// judgeSectors has a table judged whose disk has larger sectors than files do.
+func judgeSectors(t *testing.T, im *layout.Image, raw string) {
+	t.Helper()
+	if !strings.Contains(judge.Run(t, "sfdisk", "--help"), "--sector-size") {
+		if judge.At() != judge.Plain {
+			t.Error("this sfdisk knows no --sector-size")
+		}
+		return // before util-linux 2.40
+	}
+	out := judge.Run(t, "sfdisk", "--sector-size", fmt.Sprint(im.Disks[0].BlockSize), "--verify", raw)
+	if !strings.Contains(out, "No errors detected") {
+		t.Errorf("sfdisk --verify: %s", out)
+	}
+	list := judge.Run(t, "sfdisk", "--sector-size", fmt.Sprint(im.Disks[0].BlockSize), "--dump", raw)
+	if !strings.Contains(list, "sector-size: 4096") || strings.Count(list, "start=") != len(im.Disks[0].Table.Partitions) {
+		t.Errorf("sfdisk --dump: %s", list)
+	}
+}
+
+// What has hashes is what veritysetup finds whole, and the partitions go by them.
+func TestHashed(t *testing.T) {
+	dir := t.TempDir()
+	judge.Run(t, "openssl", "req", "-x509", "-nodes", "-batch", "-subj", "/CN=a signer", "-newkey", "rsa:2048", "-keyout", dir+"/key", "-out", dir+"/certificate")
+	r := resolve(t, hashed, "amd64")
+	p := parts(t, r)
+	p.Secret = func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(dir, name)) }
+	im, err := r.Compose(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := writeRaw(t, im)
+	if len(im.Roots) != 2 || im.Roots[0].Signature != nil || im.Roots[1].Signature == nil {
+		t.Fatalf("root hashes %+v", im.Roots)
+	}
+	for i, data := range []string{"root", "srv"} {
+		root := im.Roots[i]
+		var parts []string
+		for n, name := range []string{data, data + "-verity"} {
+			p := im.Find(name).(*blockdevice.Partition)
+			_, place := im.Fitted.Place(p)
+			to := filepath.Join(t.TempDir(), name)
+			copyRange(t, to, raw, place)
+			parts = append(parts, to)
+			half := strings.ToUpper(root.Hash[n*32 : n*32+32])
+			guid := half[:8] + "-" + half[8:12] + "-" + half[12:16] + "-" + half[16:20] + "-" + half[20:]
+			if out := judge.Run(t, "sgdisk", "-i", fmt.Sprint(p.Number), raw); !strings.Contains(out, "Partition unique GUID: "+guid) {
+				t.Errorf("partition %s is not %s: %s", name, guid, out)
+			}
+		}
+		judge.Run(t, "veritysetup", "verify", parts[0], parts[1], root.Hash)
+	}
+	for name, data := range map[string][]byte{"hash": []byte(im.Roots[1].Hash), "signature": im.Roots[1].Signature} {
+		if err := os.WriteFile(filepath.Join(dir, name), data, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	judge.Run(t, "openssl", "smime", "-verify", "-binary", "-inform", "der", "-in", dir+"/signature", "-content", dir+"/hash", "-certfile", dir+"/certificate", "-nointern", "-noverify")
+	again, err := r.Compose(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(im.Roots, again.Roots); d != "" {
+		t.Errorf("two images of the same parts differ: %s", d)
+	}
+}
+
+// Each disk of several is whole, and what lies on both is where it belongs.
+func TestTwoDisks(t *testing.T) {
+	t.Setenv("LVM_SUPPRESS_FD_WARNINGS", "1")
+	im := image(t, resolve(t, twoDisks, "amd64"))
+	var disks []disk.Disk
+	var names []string
+	for i, d := range im.Disks {
+		f, err := os.Create(filepath.Join(t.TempDir(), d.Name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		q, err := qcow2.Create(f, im.SizeOf(i), im.ExtentsOf(i), qcow2.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := f.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		disks, names = append(disks, q), append(names, f.Name())
+		defer func() { _ = q.Close() }()
+	}
+	if err := im.Write(t.Context(), disks[0]); err == nil {
+		t.Error("one disk takes an image of two")
+	}
+	if err := im.Write(t.Context(), disks...); err != nil {
+		t.Fatal(err)
+	}
+	var raws []string
+	for i, d := range disks {
+		if err := d.(disk.Image).Finish(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		raw := names[i] + ".raw"
+		judge.Run(t, "qemu-img", "check", "-q", names[i])
+		judge.Run(t, "qemu-img", "convert", "-O", "raw", names[i], raw)
+		if out := judge.Run(t, "sfdisk", "-V", raw); !strings.Contains(out, "No errors detected") {
+			t.Errorf("sfdisk -V: %s", out)
+		}
+		raws = append(raws, raw)
+	}
+	for _, fs := range im.Filesystems {
+		on, place := im.Fitted.Place(fs.Device)
+		if on == nil {
+			continue
+		}
+		part := filepath.Join(t.TempDir(), fs.Name)
+		copyRange(t, part, raws[slices.Index(im.Disks, on)], place)
+		switch fs.Type {
+		case "ext4":
+			judge.Run(t, "e2fsck", "-fn", part)
+		case "xfs":
+			judge.Run(t, "xfs_repair", "-n", part)
+		}
+	}
+	for _, pv := range im.Fitted.Groups[0].PVs {
+		part := filepath.Join(t.TempDir(), pv.PV.Name)
+		copyRange(t, part, raws[slices.Index(im.Disks, pv.Disk)], pv.Place)
+		if text := judge.Run(t, "pvck", "--driverloaded", "n", "--dump", "metadata", part); !strings.Contains(text, "vgname vg") {
+			t.Errorf("pvck: %s", text)
+		}
 	}
 }
 

@@ -19,11 +19,20 @@ func (r Resolved) holding(path string) (*blockdevice.Mount, string) {
 func (r Resolved) Places() (boot.Places, error) {
 	root := r.Root()
 	p := boot.Places{Root: "UUID=" + r.UUID(root), RootType: root.Type}
-	if v, ok := root.Device.(*blockdevice.LV); ok {
+	if s := r.Holding("/").Sub; s != nil {
+		p.RootFlags = "subvol=" + s.Path
+	}
+	switch d := root.Device.(type) {
+	case *blockdevice.LV:
 		// Debian's initramfs activates a volume by its name alone.
-		p.Root = "/dev/mapper/" + mapped(v.VG.Name) + "-" + mapped(v.Name)
+		p.Root = "/dev/mapper/" + mapped(d.VG.Name) + "-" + mapped(d.Name)
+	case *blockdevice.LUKS:
+		p.Root = "/dev/mapper/" + d.Name
 	}
 	m, dir := r.holding("/boot")
+	if m.Sub != nil { // GRUB sees all of them as directories
+		dir = "/" + m.Sub.Path + dir
+	}
 	p.BootDir, p.BootType, p.BootUUID = dir, m.FS.Type, r.UUID(m.FS)
 	if q := r.Unreadable(); q != nil {
 		p.Unreadable = q.Message
@@ -43,8 +52,9 @@ func (r Resolved) Places() (boot.Places, error) {
 // Grows says whether the root's partition is one that systemd-repart finds and can
 // make larger: the last of a GPT, of the type for roots.
 func (r Resolved) Grows() bool {
-	p, ok := r.Root().Device.(*blockdevice.Partition)
-	if !ok || p.Table.Label != blockdevice.GPT || p.Type.Text != "root" {
+	device, _ := blockdevice.Beneath(r.Root().Device)
+	p, ok := device.(*blockdevice.Partition)
+	if !ok || r.Hashes(r.Root()) != nil || p.Table.Label != blockdevice.GPT || p.Type.Text != "root" {
 		return false
 	}
 	last := p.Table.Partitions[len(p.Table.Partitions)-1]

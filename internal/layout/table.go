@@ -8,18 +8,32 @@ import (
 	"ingot/internal/tree"
 )
 
-// fillTable puts the partition table and the BIOS' part of the boot loader on the
-// disk.
-func (b *builder) fillTable() error {
-	d := b.fitted.Disks[0]
-	if d.Disk.Table == nil {
-		return nil
+// fillTables puts partition tables on the disks, and the BIOS' part of the boot loader on
+// the one that is started from.
+func (b *builder) fillTables() error {
+	for i, d := range b.fitted.Disks {
+		if d.Disk.Table == nil {
+			continue
+		}
+		var code []byte
+		if i == 0 {
+			var err error
+			if code, err = b.fillCore(d); err != nil {
+				return err
+			}
+		}
+		if err := b.fillTable(i, d, code); err != nil {
+			return err
+		}
 	}
-	code, err := b.fillCore(d)
-	if err != nil {
-		return err
+	return nil
+}
+
+func (b *builder) fillTable(n int, d blockdevice.FittedDisk, code []byte) error {
+	var active *blockdevice.Partition
+	if n == 0 {
+		active = b.starting()
 	}
-	active := b.starting()
 	if d.Disk.Table.Label == blockdevice.MBR {
 		table := d.MBR(b.signature(d.Disk.Table))
 		for i, p := range table.Partitions {
@@ -32,11 +46,11 @@ func (b *builder) fillTable() error {
 			return fmt.Errorf("layout: %w", err)
 		}
 		for _, p := range pieces {
-			b.image.pieces = append(b.image.pieces, piece{p.Off, p.Data})
+			b.image.pieces = append(b.image.pieces, piece{n, p.Off, p.Data})
 		}
 		return nil
 	}
-	table := d.GPT(b.tableID(d.Disk.Table), b.partitionID)
+	table := d.GPT(b.tableID(d.Disk.Table), b.identityOf)
 	for i, p := range table.Partitions {
 		if active != nil && p.Number == active.Number {
 			table.Partitions[i].Attrs |= legacyBoot
@@ -46,7 +60,7 @@ func (b *builder) fillTable() error {
 	if err != nil {
 		return fmt.Errorf("layout: %w", err)
 	}
-	b.image.pieces = append(b.image.pieces, piece{0, head}, piece{d.Size - int64(len(tail)), tail})
+	b.image.pieces = append(b.image.pieces, piece{n, 0, head}, piece{n, d.Size - int64(len(tail)), tail})
 	return nil
 }
 
@@ -71,7 +85,7 @@ func (b *builder) fillCore(d blockdevice.FittedDisk) (code []byte, err error) {
 		return nil, fmt.Errorf("layout: GRUB's %d bytes for a BIOS have %d bytes of room: a GPT needs a partition of type bios, an MBR 1 MiB before the first partition", b.Loader.CoreSize(), place.Len)
 	}
 	code, core := b.Loader.At(place.Off)
-	b.image.pieces = append(b.image.pieces, piece{place.Off, core})
+	b.image.pieces = append(b.image.pieces, piece{0, place.Off, core})
 	return code, nil
 }
 

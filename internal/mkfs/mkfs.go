@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"ingot/internal/blockdevice"
+	"ingot/internal/btrfs"
 	"ingot/internal/ext4"
 	"ingot/internal/fat"
 	"ingot/internal/xfs"
@@ -21,12 +22,23 @@ import (
 // Types are the file systems that can be made, and swap.
 func Types() []blockdevice.FilesystemType {
 	return []blockdevice.FilesystemType{
+		{Name: "btrfs", Least: btrfs.MinSize, Check: func(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) (string, error) {
+			for _, f := range flags(fs.Options, "-f", "-q", "-K") {
+				if whole := strings.TrimSpace(f.flag + " " + f.value); !slices.Contains(btrfsAnyway, whole) {
+					return "opts", fmt.Errorf("option %s of mkfs for btrfs is not known here", whole)
+				}
+			}
+			return mounts(fs, lines)
+		}},
 		{Name: "ext4", Least: 1 << 20, Check: func(fs *blockdevice.Mkfs, _ []*blockdevice.Fstab) (string, error) {
 			_, err := EXT4(fs.Options)
 			return "opts", err
 		}},
 		{Name: "swap", Least: 40 << 10, Check: none}, // mkswap(8)'s least
 		{Name: "vfat", Least: fat.MinSize, Check: func(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) (string, error) {
+			if in, ok := fs.Device.(*blockdevice.LUKS); ok {
+				return "type", fmt.Errorf("a vfat cannot stand in luks %s: take a file system that knows owners", in.Name)
+			}
 			if err := fat.CheckLabel(strings.ToUpper(fs.Label)); err != nil {
 				return "label", err
 			}
@@ -36,7 +48,7 @@ func Types() []blockdevice.FilesystemType {
 			if _, err := XFS(fs.Options); err != nil {
 				return "opts", err
 			}
-			return mountXFS(fs, lines)
+			return mounts(fs, lines)
 		}},
 	}
 }
@@ -116,6 +128,9 @@ var xfsAnyway = []string{
 	"-m crc=1", "-m finobt=1", "-m reflink=1", "-m bigtime=1", "-m inobtcount=1", "-m rmapbt=0", "-l internal", "-l version=2", "-l lazy-count=1",
 }
 
+// btrfsAnyway are options of mkfs.btrfs that say what is made anyway.
+var btrfsAnyway = []string{"-f", "-q", "-K", "-d single", "-m single", "-n 16384", "-n 16k", "-s 4096", "-s 4k"}
+
 // XFS reads the options of mkfs.xfs: names with values, parted by commas, behind a
 // flag for each kind.
 func XFS(words []string) (o xfs.Options, err error) {
@@ -157,15 +172,15 @@ func size(s string) int64 {
 	return n << (10 * shift)
 }
 
-// mountXFS refuses what other file systems know as an option of a mount.
-func mountXFS(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) (key string, err error) {
+// mounts refuses an option of mounts that only ext4 and its like know.
+func mounts(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) (key string, err error) {
 	for _, line := range lines {
 		if line.Mount.FS != fs {
 			continue
 		}
 		for option := range strings.SplitSeq(line.Options, ",") {
 			if strings.HasPrefix(option, "errors=") {
-				return "", fmt.Errorf("an xfs cannot be mounted with option %s", option)
+				return "", fmt.Errorf("it is of type %s, which cannot be mounted with option %s", fs.Type, option)
 			}
 		}
 	}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"os"
+	"path"
+	"strings"
 
 	"ingot/internal/appliance"
 	"ingot/internal/artifact"
@@ -27,19 +29,38 @@ func (w *worker) writeDisk(ctx context.Context, o Output, files []*artifact.Pend
 	if err != nil {
 		return err
 	}
-	d, err := w.createDisk(o, files[0].File(), image)
-	if err != nil {
-		return err
+	roots := rootFiles(image.Roots)
+	own := len(files) - len(o.Drives) - len(roots) // the format's files
+	drives := append(files[:1:1], files[own:own+len(o.Drives)]...)
+	var disks []disk.Disk
+	var finish []func() error
+	for i, f := range drives {
+		d, err := w.createDisk(o, i, f.File(), image)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = d.Close() }()
+		disks = append(disks, d)
+		finish = append(finish, func() error { return d.Finish(ctx) }, d.Close)
 	}
 	if o.Format == "openstack" {
-		if err := w.writeGlance(o, files[1], d.Size()); err != nil {
-			return errors.Join(err, d.Close())
+		if err := w.writeGlance(o, files[1], disks[0].Size()); err != nil {
+			return err
 		}
 	}
-	return errors.Join(image.Write(ctx, d), d.Finish(ctx), d.Close())
+	err = image.Write(ctx, disks...)
+	for _, f := range finish {
+		err = errors.Join(err, f())
+	}
+	for i, text := range roots {
+		if err == nil {
+			_, err = files[own+len(o.Drives)+i].File().Write(text)
+		}
+	}
+	return err
 }
 
-// compose plans the disk of an output.
+// compose plans the disks of an output.
 func (w *worker) compose(ctx context.Context, o Output) (*layout.Image, error) {
 	l, err := w.plan.layout(w.chain)
 	if err != nil {
@@ -49,20 +70,21 @@ func (w *worker) compose(ctx context.Context, o Output) (*layout.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	parts := layout.Parts{Tree: w.tree, Reader: w.reader, Loader: loader, Epoch: w.plan.Lock.Epoch, Free: o.Free}
+	parts := layout.Parts{Tree: w.tree, Reader: w.reader, Loader: loader, Epoch: w.plan.Lock.Epoch, Free: o.Free, Secret: w.plan.secret}
 	if o.Format == "gce" {
 		parts.Unit = appliance.GCESize(1)
 	}
 	return l.Compose(parts)
 }
 
-// Draw draws the disk of an output of a chain, with the places that it has where the
+// Draw draws the disks of an output of a chain, with the places that they have where the
 // tree was built before, else as far as the definition says them; exact says which.
 func (r *Runner) Draw(ctx context.Context, p *Plan, c Chain, o Output) (d layout.Drawing, exact bool, err error) {
 	w := &worker{Runner: r, plan: p, chain: c, reader: tree.NewReader(r.Supply.Cache)}
 	defer w.close()
 	var built bool
-	if w.tree, built = r.Tree(c); built && w.packsThere() {
+	// Whoever looks needs no secrets.
+	if w.tree, built = r.Tree(c); built && w.packsThere() && p.foreseeSecrets([]Output{o}) == nil {
 		image, err := w.compose(ctx, o)
 		if err != nil {
 			return d, false, err
@@ -85,14 +107,58 @@ func DrawDefinition(def *definition.Definition, arch string) (layout.Drawing, er
 	return l.Draw(), nil
 }
 
-// createDisk makes an empty file a disk of an output's format.
-func (w *worker) createDisk(o Output, f *os.File, image *layout.Image) (disk.Image, error) {
-	size, extents := image.Size(), image.Extents()
+// rootNames are what the files are called that have the root hashes of an image, and
+// their signatures. systemd's programs look for them beside a raw disk.
+func rootNames(first string, l layout.Resolved) []string {
+	var out []string
+	for _, v := range l.Verities {
+		base := strings.TrimSuffix(first, ".raw")
+		if len(l.Verities) > 1 {
+			base += "." + v.Name
+		}
+		out = append(out, base+".roothash")
+		if v.Key.File != "" {
+			out = append(out, base+".roothash.p7s")
+		}
+	}
+	return out
+}
+
+// rootFiles are the contents of these files.
+func rootFiles(roots []layout.Root) [][]byte {
+	var out [][]byte
+	for _, r := range roots {
+		out = append(out, []byte(r.Hash+"\n"))
+		if r.Signature != nil {
+			out = append(out, r.Signature)
+		}
+	}
+	return out
+}
+
+// diskNames are what the files of an output's further disks are called.
+func diskNames(first string, l layout.Resolved) []string {
+	var out []string
+	suffix := path.Ext(first)
+	for _, d := range l.Disks[1:] {
+		out = append(out, strings.TrimSuffix(first, suffix)+"-"+d.Name+suffix)
+	}
+	return out
+}
+
+// createDisk makes an empty file one of the disks of an output's format.
+func (w *worker) createDisk(o Output, n int, f *os.File, image *layout.Image) (disk.Image, error) {
+	size, extents := image.SizeOf(n), image.ExtentsOf(n)
 	if most := o.Kind().Most; most > 0 && size > most {
 		return nil, fault.Newf(fault.Preflight, "the disk has %d GiB, and a %s at most %d GiB", size>>30, o.Format, most>>30).WithHint("choose another format, or a layout of less")
 	}
 	// Identities of the file, beside those in the disk.
-	id := func(what string) [16]byte { return image.Derive(o.Format + " " + what) }
+	id := func(what string) [16]byte {
+		if n > 0 {
+			what += " " + image.Disks[n].Name
+		}
+		return image.Derive(o.Format + " " + what)
+	}
 	switch o.Format {
 	case "raw", "xen":
 		return disk.NewRaw(f, size)
@@ -104,7 +170,7 @@ func (w *worker) createDisk(o Output, f *os.File, image *layout.Image) (disk.Ima
 		if o.Type == "stream-optimized" {
 			kind = vmdk.StreamOptimized
 		}
-		return vmdk.Create(f, size, extents, vmdk.Options{Kind: kind, Adapter: vmdk.Adapter(o.Adapter), ID: id("content"), Name: o.Name()})
+		return vmdk.Create(f, size, extents, vmdk.Options{Kind: kind, Adapter: vmdk.Adapter(o.Adapter), ID: id("content"), Name: o.Names[n]})
 	case "vhd":
 		return vhd.Create(f, size, extents, vhd.Options{Fixed: o.Type != "dynamic", WholeMiB: o.Type == "azure", ID: id("disk"), Time: w.plan.Lock.Epoch})
 	case "vhdx":

@@ -100,8 +100,20 @@ func (p *Plan) chain(arch, purp string, wish Wish) (Chain, error) {
 		}
 		out := Output{Output: o, Names: p.names(o, arch)}
 		reads := outputReads{Output: o, Identity: p.identity(c), Tools: refIDs(p.Lock.Tools)}
-		if s := p.Definition.Boot.Sign; s != nil && o.Kind().Disk() && purp == format.Machine {
-			out.Secrets, reads.Certificate = []string{s.Key}, p.below(relative(p.Definition.Dir, s.Certificate))
+		if o.Kind().Disk() && purp == format.Machine {
+			l, err := p.layout(c)
+			if err != nil {
+				return c, err
+			}
+			out.Secrets = l.Secrets()
+			out.Drives = diskNames(out.Names[0], l)
+			out.Names = append(append(out.Names, out.Drives...), rootNames(out.Names[0], l)...)
+			if s := p.Definition.Boot.Sign; s != nil {
+				reads.Certificate = p.below(relative(p.Definition.Dir, s.Certificate))
+				if !slices.Contains(out.Secrets, s.Key) {
+					out.Secrets = append(out.Secrets, s.Key)
+				}
+			}
 		}
 		out.Key = keyOf("output", key, reads)
 		c.Outputs = append(c.Outputs, out)
@@ -168,7 +180,7 @@ func MachinePackages(def *definition.Definition, arch string) ([]string, error) 
 	if slices.ContainsFunc(def.Outputs, func(o definition.Output) bool { return o.Format == "incus-vm" }) {
 		packages = append(packages, boot.IncusPackages(def.Release)...)
 	}
-	return append(packages, l.Packages()...), err
+	return append(packages, l.Packages(def.Release)...), err
 }
 
 // PurposePackages are what a tree of a purpose gets beside the definition's own
@@ -238,13 +250,23 @@ func Implied(def *definition.Definition) []string {
 	return out
 }
 
-// rootType is the file system of a chain's root.
-func (p *Plan) rootType(c Chain) string {
-	l, err := p.layout(c)
-	if err != nil {
-		return "auto" // it is said where the disk is made
+// early are files that the tree has before its first package is configured, by path:
+// what the initramfs is made by.
+func (p *Plan) early(c Chain) map[string]string {
+	if c.Purpose != format.Machine {
+		return nil
 	}
-	return l.Root().Type
+	rootType, out := "auto", map[string]string{}
+	if l, err := p.layout(c); err == nil { // else it is said where the disk is made
+		rootType = l.Root().Type
+		if text := l.Crypttab(); text != "" {
+			out["etc/crypttab"] = text
+		}
+	}
+	// Otherwise the initramfs would have no fsck: its hook looks for the root's device,
+	// which is not there yet (initramfs.conf(5)).
+	out["etc/initramfs-tools/conf.d/root-type"] = "FSTYPE=" + rootType + "\n"
+	return out
 }
 
 // LayoutPackages are what the disks of a definition need beside what every machine
@@ -256,7 +278,7 @@ func LayoutPackages(def *definition.Definition) []string {
 	var out []string
 	for _, arch := range def.Arch {
 		if l, err := resolved(def, arch, digest.Digest{}); err == nil {
-			out = append(out, l.Packages()...)
+			out = append(out, l.Packages(def.Release)...)
 		}
 	}
 	slices.Sort(out)

@@ -54,9 +54,12 @@ type Step struct {
 // An Output is one artifact of a chain.
 type Output struct {
 	definition.Output
-	Names []string      // of its files: "web-amd64.qcow2"; the first stands for all
-	Key   digest.Digest // of the chain's last step and the output's own options
-	// Secrets are the files that its bytes depend on as well.
+	Names []string // of its files: "web-amd64.qcow2"; the first stands for all
+	// Drives are those of the names that are further disks of the same machine.
+	Drives []string
+	Key    digest.Digest // of the chain's last step and the output's own options
+	// Secrets are the files that its bytes depend on as well. As nothing of them is
+	// kept, such an output is always made anew.
 	Secrets []string
 }
 

@@ -115,7 +115,7 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 	}
 	w := &worker{Runner: r, plan: p, chain: c, reader: tree.NewReader(r.Supply.Cache)}
 	defer w.close()
-	if err := w.foreseeRoom(todo); err != nil {
+	if err := errors.Join(p.foreseeSecrets(todo), w.foreseeRoom(todo)); err != nil {
 		return err
 	}
 	if err := p.foreseeSigner(todo); err != nil {

@@ -26,6 +26,19 @@ func (p *Plan) secret(file string) ([]byte, error) {
 	return data, nil
 }
 
+// foreseeSecrets refuses, before any step runs, outputs whose secret files cannot be
+// read.
+func (p *Plan) foreseeSecrets(todo []Output) error {
+	for _, o := range todo {
+		for _, file := range o.Secrets {
+			if _, err := p.secret(file); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // Caveat says what else than the lock an output's bytes depend on.
 func Caveat(secrets []string) string {
 	return "its bytes depend on the secret files " + strings.Join(secrets, ", ") + " too"

@@ -9,7 +9,6 @@ import (
 
 	"ingot/internal/definition"
 	"ingot/internal/distro"
-	"ingot/internal/format"
 	"ingot/internal/lock"
 )
 
@@ -61,12 +60,7 @@ func (p *Plan) install(c Chain) keyed {
 			}
 		}
 	})
-	var early map[string]string
-	if c.Purpose == format.Machine {
-		// Otherwise the initramfs would have no fsck: its hook looks for the
-		// root's device, which is not there yet (initramfs.conf(5)).
-		early = map[string]string{"etc/initramfs-tools/conf.d/root-type": "FSTYPE=" + p.rootType(c) + "\n"}
-	}
+	early := p.early(c)
 	return keyed{
 		kind: "install",
 		reads: struct {

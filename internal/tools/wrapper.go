@@ -13,8 +13,10 @@ import (
 // Judges are the outside programs that ingot's tests hold its work against.
 var Judges = Set{Name: "judges", Packages: []string{
 	"7zip-standalone",
+	"btrfs-progs",
 	"busybox-static",
 	"cpio",
+	"cryptsetup-bin",
 	"dosfstools",
 	"e2fsprogs",
 	"erofs-utils",
@@ -28,6 +30,7 @@ var Judges = Set{Name: "judges", Packages: []string{
 	"libarchive-tools",
 	"lvm2",
 	"mtools",
+	"openssl",
 	"ovmf",
 	"qemu-system-x86",
 	"qemu-utils",

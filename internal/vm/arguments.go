@@ -47,6 +47,7 @@ func (p *passed) close() {
 type drive struct {
 	format        Format
 	as            Medium
+	sector        int // bytes; 0 is QEMU's choice
 	disk, overlay int // a CD has no overlay
 }
 
@@ -129,6 +130,9 @@ func arguments(s Spec, w wires, accel, version string) []string {
 			name += "-overlay"
 		}
 		devices := d.as.devices(i, name)
+		if d.as != CD && d.sector > 512 {
+			devices[len(devices)-1] += fmt.Sprintf(",logical_block_size=%[1]d,physical_block_size=%[1]d", d.sector)
+		}
 		if i == 0 {
 			devices[len(devices)-1] += ",bootindex=0"
 		}

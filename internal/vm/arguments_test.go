@@ -38,13 +38,14 @@ func TestArguments(t *testing.T) {
 		wires wires
 		accel string
 	}{
-		{"secure-raw", Spec{Firmware: Secure}, wires{monitor: 3, console: 4, code: 5, vars: 6, drives: []drive{{Raw, HardDisk, 8, 7}}}, TCG},
-		{"bios-raw", Spec{}, wires{monitor: 3, console: 4, drives: []drive{{Raw, HardDisk, 6, 5}}}, TCG},
-		{"bios-cd", Spec{}, wires{monitor: 3, console: 4, drives: []drive{{Raw, CD, 5, 0}}}, TCG},
-		{"uefi-usb", Spec{Firmware: UEFI}, wires{monitor: 3, console: 4, code: 5, vars: 6, drives: []drive{{Raw, USB, 8, 7}}}, TCG},
+		{"secure-raw", Spec{Firmware: Secure}, wires{monitor: 3, console: 4, code: 5, vars: 6, drives: []drive{{Raw, HardDisk, 0, 8, 7}}}, TCG},
+		{"bios-raw", Spec{}, wires{monitor: 3, console: 4, drives: []drive{{Raw, HardDisk, 0, 6, 5}}}, TCG},
+		{"bios-cd", Spec{}, wires{monitor: 3, console: 4, drives: []drive{{Raw, CD, 0, 5, 0}}}, TCG},
+		{"uefi-usb", Spec{Firmware: UEFI}, wires{monitor: 3, console: 4, code: 5, vars: 6, drives: []drive{{Raw, USB, 0, 8, 7}}}, TCG},
+		{"uefi-4096", Spec{Firmware: UEFI}, wires{monitor: 3, console: 4, code: 5, vars: 6, drives: []drive{{Raw, HardDisk, 4096, 8, 7}}}, TCG},
 		{
 			"uefi-qcow2-agent", Spec{Firmware: UEFI, Memory: 512 << 20, CPUs: 2, Network: NAT, Forward: []uint16{22}, Agent: true},
-			wires{monitor: 3, console: 4, agent: 5, code: 6, vars: 7, drives: []drive{{Qcow2, HardDisk, 9, 8}, {Raw, HardDisk, 11, 10}}}, KVM,
+			wires{monitor: 3, console: 4, agent: 5, code: 6, vars: 7, drives: []drive{{Qcow2, HardDisk, 0, 9, 8}, {Raw, HardDisk, 0, 11, 10}}}, KVM,
 		},
 	} {
 		t.Run(row.name, func(t *testing.T) {

@@ -32,6 +32,7 @@ type image struct {
 	file   *os.File
 	format Format
 	as     Medium
+	sector int
 	size   int64 // of the disk that the guest sees, in bytes
 }
 
@@ -90,7 +91,10 @@ func readImage(file *os.File, d Disk) (image, error) {
 				WithHint(takes)
 		}
 	}
-	img := image{file: file, format: format, as: d.As, size: info.Size()}
+	img := image{file: file, format: format, as: d.As, sector: d.SectorSize, size: info.Size()}
+	if img.sector == 0 && format == Raw && hasGPT(head, 4096) && !hasGPT(head, 512) {
+		img.sector = 4096
+	}
 	if img.as == "" {
 		img.as = HardDisk
 		if isISO {
@@ -128,6 +132,12 @@ const (
 	isoAt    = 16*2048 + 1
 	headSize = 17 * 2048
 )
+
+// hasGPT says whether a disk of sectors of a size has a GPT, whose header is the second
+// sector (UEFI specification, 5.3.2).
+func hasGPT(head []byte, sector int) bool {
+	return len(head) > sector && bytes.HasPrefix(head[sector:], []byte("EFI PART"))
+}
 
 func hasISO(head []byte) bool {
 	return len(head) >= headSize && bytes.HasPrefix(head[isoAt:], isoMagic)

@@ -136,7 +136,7 @@ func (m *Machine) launch(ctx context.Context, emulator Emulator, images []image,
 		w.code, w.vars = p.add(code), p.add(vars)
 	}
 	for _, img := range images {
-		d := drive{format: img.format, as: img.as}
+		d := drive{format: img.format, as: img.as, sector: img.sector}
 		if img.as != CD {
 			overlay, err := newOverlay(scratch(m.spec.Scratch), img.size)
 			if err != nil {

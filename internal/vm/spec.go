@@ -73,6 +73,9 @@ type Disk struct {
 	Format Format // "" is found by looking
 	As     Medium // "" is [CD] for an ISO image, [HardDisk] for all else
 	bare   bool   // it may have no boot sector: a raw one then
+	// SectorSize is in how many bytes the machine reads it: 512 or 4096. 0 is what
+	// the partition table of a raw disk says, else 512.
+	SectorSize int
 }
 
 func words(media []Medium) string {
@@ -116,6 +119,8 @@ func (s Spec) settled() (Spec, error) {
 	case s.Disk.As != "" && !s.Disk.As.known():
 		return s, fault.Newf(fault.Usage, "medium %q: not known", s.Disk.As).
 			WithHint("the media are %s", words(Media()))
+	case s.Disk.SectorSize != 0 && s.Disk.SectorSize != 512 && s.Disk.SectorSize != 4096:
+		return s, fault.Newf(fault.Usage, "sectors of %d bytes: neither 512 nor 4096", s.Disk.SectorSize)
 	case s.Memory < 64<<20:
 		return s, fault.Newf(fault.Usage, "memory of %d bytes: less than 64 MiB", s.Memory)
 	case s.Memory%(1<<20) != 0:

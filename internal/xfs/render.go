@@ -44,7 +44,11 @@ func (fs *FS) listRegions() {
 		add(inodeContent, gr.inodes.start, gr.inodes.n)
 		add(treeContent, gr.tree.start, gr.tree.below())
 		if i == g.logGroup() {
-			add(logContent, g.logStart(), 1)
+			n := int64(1)
+			if fs.o.Noise {
+				n = g.log
+			}
+			add(logContent, g.logStart(), n)
 		}
 	}
 	for _, n := range fs.inodes.all {
@@ -103,7 +107,10 @@ func (fs *FS) encodeBlock(r *region, at int64, out []byte) {
 	case inodeContent:
 		fs.encodeInodes(int(r.arg), i, out)
 	case logContent:
-		fs.encodeLog(out)
+		clear(out)
+		if i == 0 {
+			fs.encodeLog(out)
+		}
 	case dirContent:
 		fs.encodeDir(r.node, r.arg+i, at, out)
 	case linkContent:

@@ -65,6 +65,9 @@ type Options struct {
 	Groups int
 	// Log is the log's size in bytes; 0 is mkfs.xfs's choice.
 	Log int64
+	// Noise says that what is not written reads as anything, as in an encrypted
+	// device. The whole log is then part of [FS.Extents]: it must begin as zeros.
+	Noise bool
 }
 
 const (

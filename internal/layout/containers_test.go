@@ -1,0 +1,189 @@
+package layout_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v4"
+
+	"ingot/internal/blockdevice"
+	"ingot/internal/disk"
+	"ingot/internal/fault"
+	"ingot/internal/judge"
+	"ingot/internal/layout"
+	"ingot/internal/qcow2"
+)
+
+// encrypted has a root in a container on a partition, with volumes in one, and a
+// container on a volume.
+const encrypted = `
+- local_loop: {name: image0}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+    - {name: bios, type: bios, size: 1MiB}
+    - {name: boot, size: fit, mkfs: {type: ext4, mount: {mount_point: /boot, fstab: {by: uuid}}}}
+    - {name: volumes, type: lvm, size: 720MiB}
+    - {name: plain, type: lvm, size: 100MiB}
+    - name: root
+      type: root
+      size: 100%
+      luks: {name: rootcrypt, label: crypt, passphrase: {file: pass}, seed: {file: seed}, kdf: pbkdf2, mkfs: {type: ext4, label: root, mount: {mount_point: /, fstab: {by: uuid, fsck-passno: 1}}}}
+- luks: {name: pvcrypt, base: volumes, passphrase: {file: pass}, seed: {file: seed}, memory: 1MiB, key-file: /etc/keys/pv, discard: true}
+- lvm:
+    name: l
+    pvs: [{name: pv, base: pvcrypt}, {name: pv2, base: plain}]
+    vgs: [{name: vg, base: [pv]}, {name: vg2, base: [pv2]}]
+    lvs:
+    - {name: var, base: vg, size: 304MiB, mkfs: {type: xfs, label: var, mount: {mount_point: /var, fstab: {by: uuid}}}}
+    - {name: swap, base: vg, size: 32MiB, mkfs: {type: swap, label: swap, mount: {mount_point: none, fstab: {by: uuid}}}}
+    - {name: pool, base: vg, type: thin-pool, size: 160MiB}
+    - {name: thin, base: vg, type: thin, thin-pool: pool, size: 1GiB, mkfs: {type: ext4, label: thin, mount: {mount_point: /thin, fstab: {by: uuid}}}}
+    - name: home
+      base: vg2
+      size: 80MiB
+      luks: {name: homecrypt, passphrase: {file: pass}, seed: {file: seed}, memory: 1MiB, mkfs: {type: ext4, label: home, mount: {mount_point: /home, fstab: {by: uuid}}}}
+`
+
+var secrets = map[string]string{"pass": "correct horse\n", "seed": strings.Repeat("seed", 8)}
+
+func readSecret(name string) ([]byte, error) { return []byte(secrets[name]), nil }
+
+// decrypt makes a container's payload of a copy of it.
+func decrypt(t *testing.T, path string) {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), judge.Path(t, "cryptsetup"), "reencrypt", "--decrypt", "--header", filepath.Join(t.TempDir(), "head"),
+		"--force-offline-reencrypt", "--batch-mode", "--key-file", "-", path)
+	cmd.Stdin = strings.NewReader(strings.TrimSpace(secrets["pass"]))
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("cryptsetup: %v\n%s", err, out)
+	}
+}
+
+// What lies in containers is whole: cryptsetup decrypts them, and each file system's own
+// program reads what comes out.
+func TestEncrypted(t *testing.T) {
+	t.Setenv("LVM_SUPPRESS_FD_WARNINGS", "1")
+	r := resolve(t, encrypted, "amd64")
+	p := parts(t, r)
+	p.Secret = readSecret
+	im, err := r.Compose(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("\n%s", im.Draw().Text())
+	want := `# device, container, passphrase, options
+rootcrypt LABEL=crypt none luks,initramfs
+pvcrypt LABEL=pvcrypt /etc/keys/pv luks,discard
+homecrypt LABEL=homecrypt none luks
+`
+	if got := r.Crypttab(); got != want {
+		t.Errorf("crypttab:\n%s", got)
+	}
+	raw := writeRaw(t, im)
+	q := writeQcow2(t, im, qcow2.None)
+	judge.Run(t, "qemu-img", "compare", "-f", "raw", "-F", "qcow2", raw, q)
+
+	carve := func(at, length int64) string {
+		out := filepath.Join(t.TempDir(), "part")
+		copyRange(t, out, raw, disk.Extent{Off: at, Len: length})
+		return out
+	}
+	place := func(node string) disk.Extent {
+		_, place := im.Fitted.Place(im.Find(node))
+		return place
+	}
+	for _, node := range []string{"root", "volumes"} {
+		e := place(node)
+		path := carve(e.Off, e.Len)
+		decrypt(t, path)
+		if node == "root" {
+			judge.Run(t, "e2fsck", "-fn", path)
+			continue
+		}
+		if text := judge.Run(t, "pvck", "--driverloaded", "n", "--dump", "metadata", path); !strings.Contains(text, "vgname vg") {
+			t.Errorf("pvck: %s", text)
+		}
+		for _, v := range im.Fitted.Groups[0].LVs {
+			if v.LV.Name != "var" {
+				continue
+			}
+			at := v.Segments[0].Pieces[0].Place.Off - e.Off - 16<<20
+			fs := filepath.Join(t.TempDir(), "var")
+			copyRange(t, fs, path, disk.Extent{Off: at, Len: v.Size})
+			judge.Run(t, "xfs_repair", "-n", fs)
+		}
+	}
+	v := im.Fitted.Groups[1].LVs[0]
+	home := carve(v.Segments[0].Pieces[0].Place.Off, v.Size)
+	decrypt(t, home)
+	judge.Run(t, "e2fsck", "-fn", home)
+
+	// The same again, to the byte; and nothing of the secrets.
+	again, err := r.Compose(p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, err := os.ReadFile(raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := os.ReadFile(writeRaw(t, again))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(one, other) {
+		t.Error("two images of the same parts differ")
+	}
+	if bytes.Contains(one, []byte("correct horse")) || bytes.Contains(one, []byte("seedseed")) {
+		t.Error("a secret lies on the disk")
+	}
+	if bytes.Contains(one[place("root").Off:], []byte("file 200 file 200")) {
+		t.Error("a file of the root lies on the disk in plain text")
+	}
+}
+
+func TestSecretsRefused(t *testing.T) {
+	for _, test := range []struct {
+		name, file, text, want string
+		err                    error
+		code                   fault.Code
+	}{
+		{"passphrase", "pass", "\n", "file pass does not hold one line", nil, fault.Preflight},
+		{"lines", "pass", "one\ntwo\n", "file pass does not hold one line", nil, fault.Preflight},
+		{"seed", "seed", "short", "file seed has 5 bytes: want at least 32", nil, fault.Preflight},
+		{"unreadable", "seed", "", "luks crypt: seed: no", errors.New("no"), fault.Failed},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			text := "- local_loop: {name: d, luks: {name: crypt, passphrase: {file: pass}, seed: {file: seed}, mkfs: {name: fs, type: ext4, mount: {mount_point: /}}}}\n"
+			var doc yaml.Node
+			if err := yaml.Unmarshal([]byte(text), &doc); err != nil {
+				t.Fatal(err)
+			}
+			c, err := blockdevice.Parse(doc.Content[0], blockdevice.Params{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			r, err := layout.Resolve(c, identity)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := parts(t, r)
+			p.Secret = func(name string) ([]byte, error) {
+				if name == test.file {
+					return []byte(test.text), test.err
+				}
+				return readSecret(name)
+			}
+			if _, err = r.Compose(p); err == nil || !strings.Contains(err.Error(), test.want) || fault.CodeOf(err) != test.code {
+				t.Errorf("error %v with code %d, want %d with %q", err, fault.CodeOf(err), test.code, test.want)
+			}
+		})
+	}
+}
