@@ -243,7 +243,7 @@ func (c *court) layout(t *testing.T) {
 			"swapon --show=TYPE,SIZE --noheadings", `^partition +128M\n$`,
 			"cryptsetup status rootcrypt | grep -E 'type|cipher|keysize'", `LUKS2\n.*aes-xts-plain64\n.*512`,
 			"dd if=/dev/urandom of=/var/x bs=1M count=200 status=none && sync && echo 3 >/proc/sys/vm/drop_caches && cat /var/x >/dev/null && rm /var/x; dmesg | grep -ciE 'XFS.*rror|EXT4.*rror|I/O error' || true", `^0\n$`,
-			"fstrim /var && echo COMPRESSLEVEL=1 >/etc/initramfs-tools/conf.d/fast && update-initramfs -u && update-grub && lsinitramfs /boot/initrd.img-$(uname -r) | grep -c cryptroot/crypttab", `1\n$`,
+			"fstrim /var && printf 'COMPRESSLEVEL=1\\nMODULES=dep\\n' >/etc/initramfs-tools/conf.d/fast && update-initramfs -u && update-grub && lsinitramfs /boot/initrd.img-$(uname -r) | grep -c cryptroot/crypttab", `1\n$`,
 		}},
 		{"form-lvm", "layout: hybrid-lvm\n", "uefi", true, []string{"findmnt -no SOURCE /", `^/dev/mapper/system-root\n$`, "update-grub", ""}},
 		{"form-lvm", "layout: hybrid-lvm\nboot: {secure: true}\n", "secure", true, []string{"findmnt -no SOURCE /", `^/dev/mapper/system-root\n$`}},

@@ -36,16 +36,15 @@ func (s *shelf) add(path string, data []byte) {
 	s.data = append(s.data, data...)
 }
 
-// over gives a tree with the files on it, and without others. Files keep the
-// owner and the permissions of those in whose place they are, and missing
-// directories are made.
-func (s *shelf) over(t tree.Tree, remove ...string) (tree.Tree, error) {
+// over gives a tree with the files on it. Files keep the owner and the permissions of
+// those in whose place they are, and missing directories are made.
+func (s *shelf) over(t tree.Tree) (tree.Tree, error) {
 	f, err := sandbox.Memory("shelf", s.data)
 	if err != nil {
 		return t, err
 	}
 	s.worker.reader.Hold(s.pack, f)
-	d := tree.Delta{Remove: remove}
+	d := tree.Delta{}
 	made := map[string]bool{}
 	for _, e := range s.entries {
 		if old, ok := t.Lookup(e.Path); ok && old.Kind == tree.File {
