@@ -90,8 +90,8 @@ func (c *court) appliances(t *testing.T) {
 		}
 	})
 	t.Run("no driver", func(t *testing.T) {
-		q := c.project(t, map[string]string{"ingot.yaml": define("[{format: ova, adapter: buslogic, network-card: e1000}]")})
-		q.refuse(t, 9, []string{"no driver BusLogic, e1000", "linux-image-amd64"}, "build", "--to", "out")
+		q := c.project(t, map[string]string{"ingot.yaml": define("[{format: ova, adapter: lsilogic, network-card: e1000}]")})
+		q.refuse(t, 9, []string{"no driver mptspi, e1000", "linux-image-amd64"}, "build", "--to", "out")
 		artifactsOnly(t, q.path("out"))
 	})
 	if !c.full {
