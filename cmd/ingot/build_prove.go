@@ -48,11 +48,10 @@ func (f *buildFlags) prove(ctx context.Context, h *house, p *plan.Plan, r *plan.
 		}
 		done = append(done, [2]string{a.Chain.Arch, a.Chain.Purpose})
 		task := h.progress.Start(ui.Step{ID: "test", Name: fmt.Sprintf("test %s (%d tests)", a.Name(), len(tests))})
-		var drives []vm.Disk
+		spec := vm.Spec{Disk: vm.Disk{Path: a.Path}, Firmware: proving(p.Definition.Boot), Arch: a.Chain.Arch, Tools: h.bootTools(), Cache: filepath.Join(h.cache.Dir(), "vm")}
 		for _, name := range a.Drives {
-			drives = append(drives, vm.Disk{Path: filepath.Join(filepath.Dir(a.Path), name)})
+			spec.Drives = append(spec.Drives, vm.Disk{Path: filepath.Join(filepath.Dir(a.Path), name)})
 		}
-		spec := vm.Spec{Disk: vm.Disk{Path: a.Path}, Drives: drives, Firmware: proving(p.Definition.Boot), Arch: a.Chain.Arch, Tools: h.bootTools(), Cache: filepath.Join(h.cache.Dir(), "vm")}
 		if s := p.Definition.Boot.Sign; s != nil && a.Kind().Disk() {
 			var err error
 			if spec.Trust, err = readCertificate(s.Certificate); err != nil {

@@ -210,7 +210,7 @@ func (f *fitter) groupDemand(g *VG) *Problem {
 	}
 	n -= fixed
 	for i, v := range open {
-		extents := f.has(v)
+		extents := max(1, f.extentsOf(v))
 		if i == len(open)-1 {
 			extents = max(extents, n)
 		}
@@ -227,7 +227,7 @@ func (f *fitter) stripesDemand(g *VG, list []FittedPV, open []*PV) *Problem {
 		now, all := slices.Clone(list), int64(0)
 		for i := range now {
 			if slices.Contains(open, now[i].PV) {
-				now[i].Extents = max(each, f.has(now[i].PV))
+				now[i].Extents = max(each, f.extentsOf(now[i].PV))
 			}
 			all += now[i].Extents
 		}
@@ -253,17 +253,17 @@ func (f *fitter) stripesDemand(g *VG, list []FittedPV, open []*PV) *Problem {
 	return nil
 }
 
-// has is how many extents a physical volume has at the least: one, and what was asked
-// for.
-func (f *fitter) has(v *PV) int64 {
-	device, skip := Beneath(v.Device)
-	return max(1, (f.least[device]-skip-VolumeData)/v.VG.ExtentSize)
-}
-
 // ask has a physical volume be large enough for so many extents.
 func (f *fitter) ask(v *PV, extents int64) {
 	device, skip := Beneath(v.Device)
 	f.least[device] = max(f.least[device], skip+VolumeData+extents*v.VG.ExtentSize)
+}
+
+// extentsOf is how many extents a physical volume has where its device has the least
+// size.
+func (f *fitter) extentsOf(v *PV) int64 {
+	device, skip := Beneath(v.Device)
+	return (f.least[device] - skip - VolumeData) / v.VG.ExtentSize
 }
 
 // group places the volumes of a group.

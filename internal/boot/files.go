@@ -191,11 +191,11 @@ func (p Params) grubConfig(args string) string {
 	p.menuHead(&b, "# The menu of the first boot. update-grub writes its own over it.\n")
 	for i, k := range p.Kernels {
 		// $root is the partition that GRUB read this file from.
-		root := "root=" + quote(p.Places.Root) + " ro"
-		if p.Places.RootFlags != "" {
-			root += " rootflags=" + quote(p.Places.RootFlags)
+		var root []string
+		for _, a := range p.Places.Arguments() {
+			root = append(root, quote(a))
 		}
-		fmt.Fprintf(&b, "menuentry %s {\n\tlinux %s %s %s\n", quote(p.entryTitle(i, k.Version)), quote(p.onBoot(k.Image)), root, args)
+		fmt.Fprintf(&b, "menuentry %s {\n\tlinux %s %s %s\n", quote(p.entryTitle(i, k.Version)), quote(p.onBoot(k.Image)), strings.Join(root, " "), args)
 		if k.Initrd != "" {
 			fmt.Fprintf(&b, "\tinitrd %s\n", quote(p.onBoot(k.Initrd)))
 		}

@@ -8,7 +8,7 @@ type Places struct {
 	Root string // the kernel's root=: "UUID=…", or the path of a logical volume
 	// RootFlags are options that the kernel mounts the root with, beside fstab's:
 	// "subvol=@".
-	RootFlags string
+	RootFlags string `json:",omitempty"`
 	RootType  string // of the root's file system: "ext4"
 	// BootDir is where /boot lies in the file system that has it: "/boot", or "" where
 	// it has one of its own.
@@ -22,6 +22,15 @@ type Places struct {
 	// slash, the volume's.
 	BootVolume string
 	Unreadable string `json:",omitempty"` // why GRUB cannot read /boot; nothing else needs to
+}
+
+// Arguments are the kernel's that say where the root is and how it is mounted.
+func (p Places) Arguments() []string {
+	out := []string{"root=" + p.Root, "ro"}
+	if p.RootFlags != "" {
+		out = append(out, "rootflags="+p.RootFlags)
+	}
+	return out
 }
 
 // prefix is where GRUB finds its configuration: on the disk that it was started from,

@@ -68,7 +68,7 @@ var tokenPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9._-]*$`)
 
 // commandLine is the kernel's, as it is handed over: words with a space in them have
 // their quotes within.
-func (p Params) commandLine() (string, error) { return p.CommandLine("root="+p.Places.Root, "ro") }
+func (p Params) commandLine() (string, error) { return p.CommandLine(p.Places.Arguments()...) }
 
 // kernelInstall are the files that kernel-install(8) goes by.
 func (p Params) kernelInstall(kind string) ([]File, error) {

@@ -2,74 +2,98 @@ package layout
 
 import (
 	"bytes"
+	"context"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 
 	"ingot/internal/blockdevice"
+	"ingot/internal/disk"
 	"ingot/internal/fault"
 	"ingot/internal/luks"
 )
 
-// A container is a luks with its keys, and where it lies.
+// A container is a luks, and where it lies. Its keys are made when it is written: nobody
+// needs the secrets who only asks where things lie.
 type container struct {
-	*luks.Container
 	node   *blockdevice.LUKS
+	id     [16]byte
 	sector int64
-	on     device // the payload's places
+	on     device          // the payload's places
+	made   *luks.Container // once it is written
 }
 
 // fillContainers makes the containers that lie on no volume.
-func (b *builder) fillContainers() (err error) {
+func (b *builder) fillContainers() error {
 	for _, c := range b.Containers {
-		if isVolume(c.Device) {
-			continue
-		}
-		if b.inside[c], err = b.fillContainer(c, b.deviceOf(c.Device)); err != nil {
-			return err
+		if !isVolume(c.Device) {
+			b.inside[c] = b.fillContainer(c, b.deviceOf(c.Device))
 		}
 	}
 	return nil
 }
 
-// fillContainer makes a container's head, and the device in it.
-func (b *builder) fillContainer(n *blockdevice.LUKS, on device) (device, error) {
-	made, err := b.makeContainer(n)
-	if err != nil {
-		return device{}, fmt.Errorf("layout: luks %s: %w", n.Name, err)
-	}
-	c := &container{Container: made, node: n, sector: b.sectorOf(n), on: on.from(luks.HeaderSize)}
-	b.image.parts = append(b.image.parts, placed{n.Name, bytesContent(made.Head()), on})
+// fillContainer places a container's head, and gives the device in it.
+func (b *builder) fillContainer(n *blockdevice.LUKS, on device) device {
+	c := &container{node: n, id: b.containerID(n), sector: b.sectorOf(n), on: on.from(luks.HeaderSize)}
+	b.image.parts = append(b.image.parts, placed{n.Name, headContent{c}, on})
 	b.image.containers = append(b.image.containers, c)
-	return payload(c), nil
+	return whole(b.fitted.Size(n), spot{in: c})
 }
 
-func (b *builder) makeContainer(n *blockdevice.LUKS) (*luks.Container, error) {
-	passphrase, err := b.secret(n.Passphrase)
+// A headContent is a container's head.
+type headContent struct{ c *container }
+
+func (h headContent) Size() int64            { return luks.HeadSize }
+func (h headContent) Extents() []disk.Extent { return []disk.Extent{{Len: luks.HeadSize}} }
+func (h headContent) WriteTo(_ context.Context, w io.WriterAt) error {
+	_, err := w.WriteAt(h.c.made.Head(), 0)
+	return err
+}
+
+// make makes the keys of a container.
+func (c *container) make(secret func(file string) ([]byte, error)) error {
+	n := c.node
+	passphrase, err := secret(n.Passphrase.File)
 	if err != nil {
-		return nil, fmt.Errorf("passphrase: %w", err)
+		return fmt.Errorf("passphrase: %w", err)
 	}
 	if passphrase = bytes.TrimSuffix(passphrase, []byte("\n")); len(passphrase) == 0 || len(passphrase) > luks.MaxPassphrase || bytes.ContainsAny(passphrase, "\n\x00") {
-		return nil, fault.Newf(fault.Preflight, "passphrase: file %s does not hold one line of 1 to %d bytes", n.Passphrase.File, luks.MaxPassphrase)
+		return fault.Newf(fault.Preflight, "passphrase: file %s does not hold one line of 1 to %d bytes", n.Passphrase.File, luks.MaxPassphrase)
 	}
-	seed, err := b.secret(n.Seed)
+	seed, err := secret(n.Seed.File)
 	if err != nil {
-		return nil, fmt.Errorf("seed: %w", err)
+		return fmt.Errorf("seed: %w", err)
 	}
 	if len(seed) < luks.MinSeed {
-		return nil, fault.Newf(fault.Preflight, "seed: file %s has %d bytes: want at least %d that nobody can guess", n.Seed.File, len(seed), luks.MinSeed).
+		return fault.Newf(fault.Preflight, "seed: file %s has %d bytes: want at least %d that nobody can guess", n.Seed.File, len(seed), luks.MinSeed).
 			WithHint("head -c 32 /dev/urandom >%s", n.Seed.File)
 	}
-	id := b.containerID(n)
-	return luks.New(luks.Options{UUID: id, Label: n.Label, SectorSize: int(b.sectorOf(n)), Passphrase: passphrase, Seed: seed, KDF: n.KDF, Memory: n.Memory})
+	c.made, err = luks.New(luks.Options{UUID: c.id, Label: n.Label, SectorSize: int(c.sector), Passphrase: passphrase, Seed: seed, KDF: n.KDF, Memory: n.Memory})
+	return err
 }
 
-// secret reads a secret file.
-func (b *builder) secret(s blockdevice.Secret) ([]byte, error) {
-	if b.Secret == nil {
-		return nil, fault.Newf(fault.Preflight, "nothing reads file %s", s.File)
+// unlock makes what of an image depends on secrets: the keys of containers, and
+// signatures of root hashes.
+func (im *Image) unlock() error {
+	secret := im.secret
+	if secret == nil {
+		secret = func(file string) ([]byte, error) {
+			return nil, fault.Newf(fault.Preflight, "nothing reads file %s", file)
+		}
 	}
-	return b.Secret(s.File)
+	for _, c := range im.containers {
+		if err := c.make(secret); err != nil {
+			return fmt.Errorf("layout: luks %s: %w", c.node.Name, err)
+		}
+	}
+	for i := range im.Roots {
+		if err := im.Roots[i].sign(im.Verities[i], secret); err != nil {
+			return fmt.Errorf("layout: verity %s: %w", im.Roots[i].Name, err)
+		}
+	}
+	return nil
 }
 
 // containerID is the identity of a container.

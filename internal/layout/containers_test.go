@@ -181,7 +181,20 @@ func TestSecretsRefused(t *testing.T) {
 				}
 				return readSecret(name)
 			}
-			if _, err = r.Compose(p); err == nil || !strings.Contains(err.Error(), test.want) || fault.CodeOf(err) != test.code {
+			im, err := r.Compose(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f, err := os.Create(filepath.Join(t.TempDir(), "disk"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			raw, err := disk.NewRaw(f, im.Size())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := im.Write(t.Context(), raw); err == nil || !strings.Contains(err.Error(), test.want) || fault.CodeOf(err) != test.code {
 				t.Errorf("error %v with code %d, want %d with %q", err, fault.CodeOf(err), test.code, test.want)
 			}
 		})

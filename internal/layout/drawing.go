@@ -83,6 +83,7 @@ func (r Resolved) certain() bool {
 // draw draws with the places of a fitted description, if there is one.
 func (r Resolved) draw(fitted *blockdevice.Fitted, identified bool) Drawing {
 	out := Drawing{Form: r.Form}
+	under, _ := blockdevice.Beneath(r.Root().Device)
 	size := func(n blockdevice.Node) *int64 {
 		if fitted == nil {
 			return nil
@@ -112,9 +113,7 @@ func (r Resolved) draw(fitted *blockdevice.Fitted, identified bool) Drawing {
 					part.Size = &p.Size.Bytes
 				}
 				r.fill(&part, p, identified)
-				if on, _ := blockdevice.Beneath(r.Root().Device); on == blockdevice.Node(p) {
-					part.Grows = r.Grows()
-				}
+				part.Grows = r.Grows() && under == blockdevice.Node(p)
 				b.Blocks = append(b.Blocks, part)
 				if part.Offset != nil && *b.Size-*part.Offset-*part.Size > 2<<20 { // less is the table's
 					b.Free = new(*b.Size - *part.Offset - *part.Size)
@@ -163,22 +162,23 @@ func (r Resolved) fill(b *Block, n blockdevice.Node, identified bool) {
 		if identified {
 			b.UUID = r.UUID(fs)
 		}
-		for _, m := range r.Mounts { // a btrfs' subvolumes have one each
+		var points []string
+		for _, m := range r.Mounts {
 			if m.FS == fs && m.Point != "none" {
-				b.Mount = strings.TrimSpace(b.Mount + " " + m.Point)
+				points = append(points, m.Point)
 			}
 		}
+		b.Mount = strings.Join(points, " ")
 	}
 	for _, v := range r.Verities {
 		if blockdevice.Node(v.Device) == n {
-			b.Holds = "hashes of " + v.Data.Name
+			b.Holds = "hashes of " + v.Data.Device.Head().Name
 		}
 	}
 	for _, c := range r.Containers {
 		if c.Device == n {
-			in := Block{}
-			r.fill(&in, c, identified)
-			b.Holds, b.Label, b.UUID, b.Mount = strings.TrimSuffix("luks "+c.Name+": "+in.Holds, ": "), in.Label, in.UUID, in.Mount
+			r.fill(b, c, identified)
+			b.Holds = strings.TrimSuffix("luks "+c.Name+", "+b.Holds, ", ")
 		}
 	}
 	for _, g := range r.Groups {

@@ -38,8 +38,8 @@ func (im *Image) Carve(t testing.TB, raw string) map[string]string {
 			buf := make([]byte, 0)
 			err := p.device.each(e, func(part stretch) error {
 				buf = append(buf[:0], make([]byte, part.Len)...)
-				if _, err := in.ReadAt(buf, part.At); err != nil {
-					return fmt.Errorf("%s at %d: %w", p.name, part.At, err)
+				if _, err := in.ReadAt(buf, part.at); err != nil {
+					return fmt.Errorf("%s at %d: %w", p.name, part.at, err)
 				}
 				_, err := to.WriteAt(buf, part.Off)
 				return err

@@ -60,6 +60,9 @@ func (r Resolved) Drivers() []string {
 			out = append(out, fs.Type)
 		}
 	}
+	if len(r.Containers) > 0 {
+		out = append(out, "dm-mod", "dm-crypt")
+	}
 	for _, g := range r.Groups {
 		out = append(out, "dm-mod")
 		for _, v := range g.LVs {
@@ -67,9 +70,6 @@ func (r Resolved) Drivers() []string {
 				out = append(out, "dm-thin-pool")
 			}
 		}
-	}
-	if len(r.Containers) > 0 {
-		out = append(out, "dm-crypt")
 	}
 	slices.Sort(out)
 	return slices.Compact(out)

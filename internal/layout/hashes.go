@@ -16,7 +16,7 @@ import (
 type Root struct {
 	Name      string // the verity node's
 	Hash      string // in hexadecimal digits
-	Signature []byte // nil where no key signs it
+	Signature []byte // nil where no key signs it, and before the image is written
 }
 
 // readable is what a file system is like whose bytes can be read before they are
@@ -64,30 +64,29 @@ func (b *builder) fillHash(v *blockdevice.Verity) error {
 	root := t.Root()
 	data, _ := v.Data.Device.(*blockdevice.Partition)
 	b.roots[data], b.roots[v.Device] = gpt.GUID(root[:16]), gpt.GUID(root[16:])
-	out := Root{Name: v.Name, Hash: t.RootHash()}
-	if v.Key.File != "" {
-		if out.Signature, err = b.sign(v, out.Hash); err != nil {
-			return err
-		}
-	}
-	b.image.Roots = append(b.image.Roots, out)
+	b.image.Roots = append(b.image.Roots, Root{Name: v.Name, Hash: t.RootHash()})
 	return nil
 }
 
-func (b *builder) sign(v *blockdevice.Verity, hash string) ([]byte, error) {
-	key, err := b.secret(v.Key)
-	if err != nil {
-		return nil, fmt.Errorf("key: %w", err)
+// sign signs a root hash, where a key is named.
+func (r *Root) sign(v *blockdevice.Verity, secret func(file string) ([]byte, error)) error {
+	if v.Key.File == "" {
+		return nil
 	}
-	certificate, err := b.secret(v.Certificate)
+	key, err := secret(v.Key.File)
 	if err != nil {
-		return nil, fmt.Errorf("certificate: %w", err)
+		return fmt.Errorf("key: %w", err)
+	}
+	certificate, err := secret(v.Certificate.File)
+	if err != nil {
+		return fmt.Errorf("certificate: %w", err)
 	}
 	s, err := verity.NewSigner(key, certificate)
 	if err != nil {
-		return nil, fault.Wrap(fault.Preflight, err)
+		return fault.Wrap(fault.Preflight, err)
 	}
-	return s.Signature(hash)
+	r.Signature, err = s.Signature(r.Hash)
+	return err
 }
 
 // identityOf is the identity of a partition: what is said, else what its hashes give it,

@@ -40,6 +40,7 @@ type Image struct {
 	pieces     []piece  // of tables
 	parts      []placed // contents
 	containers []*container
+	secret     func(file string) ([]byte, error)
 }
 
 // A piece is bytes at a place of a disk.
@@ -95,7 +96,7 @@ func (r Resolved) Compose(p Parts) (*Image, error) {
 	if err := b.even(needs); err != nil {
 		return nil, err
 	}
-	b.image = &Image{Resolved: r, Fitted: b.fitted}
+	b.image = &Image{Resolved: r, Fitted: b.fitted, secret: p.Secret}
 	for _, step := range []func() error{b.fillContainers, b.fillFilesystems, b.fillGroups, b.fillResident, b.fillHashes, b.fillTables} {
 		if err := step(); err != nil {
 			return nil, err
@@ -296,7 +297,7 @@ func (b *builder) deviceOf(n blockdevice.Node) device {
 		return d
 	}
 	on, place := b.fitted.Place(n)
-	return whole(slices.Index(b.Disks, on), place)
+	return whole(place.Len, spot{disk: slices.Index(b.Disks, on), at: place.Off})
 }
 
 func (b *builder) content(fs *blockdevice.Mkfs, size, hidden int64) (c Content, err error) {
@@ -358,12 +359,10 @@ func (b *builder) fillGroups() error {
 			b.image.parts = append(b.image.parts, placed{"volume group " + g.VG.Name, padded(h.Data, b.sectorOf(g.PVs[h.PV].PV.Device)), pvs[h.PV].from(h.At)})
 		}
 		for _, v := range g.LVs {
-			d := volume(v.Size, planned.Map(v.LV.Name), pvs)
+			d := volume(planned.Map(v.LV.Name), pvs)
 			for _, c := range b.Containers {
 				if c.Device == blockdevice.Node(v.LV) {
-					if d, err = b.fillContainer(c, d); err != nil {
-						return err
-					}
+					d = b.fillContainer(c, d)
 				}
 			}
 			if p, ok := contents[v.LV]; ok {
@@ -404,7 +403,7 @@ func (im *Image) ExtentsOf(n int) []disk.Extent {
 func (im *Image) payloads(d []disk.Disk) (map[*container]*luks.Payload, error) {
 	out := map[*container]*luks.Payload{}
 	for _, c := range im.containers {
-		p, err := c.Payload(deviceWriter{d, out, c.on})
+		p, err := c.made.Payload(deviceWriter{d, out, c.on})
 		if err != nil {
 			return nil, err
 		}
@@ -420,7 +419,7 @@ func (im *Image) encrypted() (map[*container][]disk.Extent, error) {
 		for _, e := range p.content.Extents() {
 			err := p.device.each(e, func(s stretch) error {
 				if s.in != nil {
-					out[s.in] = append(out[s.in], disk.Extent{Off: s.At, Len: s.Len})
+					out[s.in] = append(out[s.in], disk.Extent{Off: s.at, Len: s.Len})
 				}
 				return nil
 			})
@@ -446,6 +445,9 @@ func (im *Image) Write(ctx context.Context, d ...disk.Disk) error {
 		if _, err := d[p.disk].WriteAt(p.data, p.at); err != nil {
 			return fmt.Errorf("layout: cannot write partition tables: %w", err)
 		}
+	}
+	if err := im.unlock(); err != nil {
+		return err
 	}
 	payloads, err := im.payloads(d)
 	if err != nil {

@@ -601,6 +601,7 @@ func TestHashed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	writeRaw(t, again)
 	if d := cmp.Diff(im.Roots, again.Roots); d != "" {
 		t.Errorf("two images of the same parts differ: %s", d)
 	}

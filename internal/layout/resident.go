@@ -53,10 +53,6 @@ func (b *builder) addResident() error {
 	return nil
 }
 
-// biosSector is what a BIOS reads at a time, in bytes. It starts from no disk of
-// other sectors.
-const biosSector = 512
-
 // fillResident ties the loader to the places that its files have now.
 func (b *builder) fillResident() error {
 	x := b.Loader.Extlinux()
@@ -76,17 +72,17 @@ func (b *builder) fillResident() error {
 		}
 		var sectors []int64
 		for _, e := range fs.Where(residentPack, 0) {
-			for at := e.Off; at < e.Off+e.Len; at += biosSector {
-				sectors = append(sectors, at/biosSector)
+			for at := e.Off; at < e.Off+e.Len; at += leastSector {
+				sectors = append(sectors, at/leastSector)
 			}
 		}
 		system, _ := x.Files()
-		n := len(system.Data) / biosSector
+		n := len(system.Data) / leastSector
 		if len(sectors) < n {
 			return fmt.Errorf("layout: extlinux's files have no place in %s", m.FS.Name)
 		}
 		_, place := b.fitted.Place(p)
-		code, data, err := x.Install(sectors[:n], place.Off/biosSector)
+		code, data, err := x.Install(sectors[:n], place.Off/leastSector)
 		if err != nil {
 			return err
 		}

@@ -17,76 +17,64 @@ func (r Resolved) lvmID(n blockdevice.Node, part string) lvm.ID {
 	return lvm.ID(r.Derive(string(h.Kind) + " " + h.Name + " " + part))
 }
 
-// A device is where a content's bytes go: in one piece of a disk or of a container's
-// payload, or in pieces of other devices, as a logical volume does. What of a volume lies
-// in no run of its map cannot be written.
+// A device is where a content's bytes go. What lies in no run of the map cannot be
+// written.
 type device struct {
-	size int64 // bytes
-	skip int64 // bytes of what it lies on that are not the device's
+	runs lvm.Map
+	on   []spot // what the map calls physical volumes
+	skip int64  // bytes of the map before the device's first
+}
 
-	at   int64      // on a disk, or in the payload of a container
+// A spot is a place on a disk, or in the payload of a container.
+type spot struct {
 	disk int        // which one
-	in   *container // nil for bytes that lie on the disk as they are
-
-	runs  lvm.Map
-	under []device // of a volume: what the map calls physical volumes
+	at   int64      // bytes from its start, or from the payload's
+	in   *container // nil for what lies on the disk as it is
 }
 
 // A stretch is bytes of a device in one piece.
 type stretch struct {
-	disk.Extent            // of the device
-	At          int64      // on a disk, or in the payload of a container
-	disk        int        // which one
-	in          *container // nil for bytes that lie on the disk as they are
+	disk.Extent // of the device
+	spot
 }
 
-// whole is a device in one piece, of a disk by its number.
-func whole(on int, place disk.Extent) device {
-	return device{size: place.Len, at: place.Off, disk: on}
+// whole is a device in one piece.
+func whole(size int64, at spot) device {
+	return device{runs: lvm.Whole(size), on: []spot{at}}
 }
-
-// payload is the device in a container.
-func payload(c *container) device { return device{size: c.on.size, in: c} }
 
 // volume is a logical volume of a planned group on physical volumes.
-func volume(size int64, runs lvm.Map, pvs []device) device {
-	return device{size: size, runs: runs, under: pvs}
+func volume(runs lvm.Map, pvs []device) device {
+	d := device{runs: runs}
+	for _, v := range pvs {
+		d.on = append(d.on, v.on[0])
+	}
+	return d
 }
 
 // from is what of the device lies behind a place.
 func (d device) from(off int64) device {
 	d.skip += off
-	d.size = max(0, d.size-off)
 	return d
 }
 
 // each calls f with each piece that a range of the device is.
 func (d device) each(e disk.Extent, f func(s stretch) error) error {
-	next, end := e.Off, e.End()
-	switch {
-	case e.Len <= 0:
-		return nil
-	case e.Off < 0 || end > d.size:
-	case d.under == nil:
-		return f(stretch{e, d.at + d.skip + e.Off, d.disk, d.in})
-	default:
-		for run := range d.runs.Runs(disk.Extent{Off: d.skip + e.Off, Len: e.Len}) {
-			at := run.Off - d.skip // of the device
-			if at != next {
-				break
-			}
-			err := d.under[run.PV].each(disk.Extent{Off: run.At, Len: run.Len}, func(s stretch) error {
-				s.Off += at - run.At
-				return f(s)
-			})
-			if err != nil {
-				return err
-			}
-			next += run.Len
+	left := disk.Extent{Off: e.Off + d.skip, Len: e.Len}
+	for run := range d.runs.Runs(left) {
+		if run.Off != left.Off {
+			break
 		}
+		s := stretch{disk.Extent{Off: run.Off - d.skip, Len: run.Len}, d.on[run.PV]}
+		s.at += run.At
+		if err := f(s); err != nil {
+			return err
+		}
+		left.Off += run.Len
+		left.Len -= run.Len
 	}
-	if next < end {
-		return fmt.Errorf("layout: %d bytes at %d of a device have no place", end-next, next)
+	if left.Len > 0 {
+		return fmt.Errorf("layout: %d bytes at %d of a device have no place", left.Len, left.Off-d.skip)
 	}
 	return nil
 }
@@ -98,11 +86,11 @@ func (d device) extents(on int, list []disk.Extent) ([]disk.Extent, error) {
 		err := d.each(e, func(s stretch) error {
 			if s.in == nil {
 				if s.disk == on {
-					out = append(out, disk.Extent{Off: s.At, Len: s.Len})
+					out = append(out, disk.Extent{Off: s.at, Len: s.Len})
 				}
 				return nil
 			}
-			under, err := s.in.on.extents(on, disk.Round([]disk.Extent{{Off: s.At, Len: s.Len}}, s.in.sector))
+			under, err := s.in.on.extents(on, disk.Round([]disk.Extent{{Off: s.at, Len: s.Len}}, s.in.sector))
 			out = append(out, under...)
 			return err
 		})
@@ -130,7 +118,7 @@ func (w deviceWriter) WriteAt(p []byte, off int64) (int, error) {
 		} else {
 			to = w.to[s.disk]
 		}
-		n, err := to.WriteAt(p[done:done+int(s.Len)], s.At)
+		n, err := to.WriteAt(p[done:done+int(s.Len)], s.at)
 		done += n
 		return err
 	})

@@ -36,6 +36,8 @@ import (
 const (
 	// HeaderSize is what lies before the payload, in bytes.
 	HeaderSize = 16 << 20
+	// HeadSize is how much of it is written.
+	HeadSize = slotStart + slotSize
 	// MinSeed is how many bytes a seed has at the least.
 	MinSeed = 32
 	// MaxPassphrase is how many bytes a passphrase has at the most: what cryptsetup

@@ -1,6 +1,6 @@
 // Package mkfs is the one table of file systems that layouts can have: which there
 // are, how small each can be, and what the options say that are given in the words of
-// its mkfs (mkfs.ext4(8), mkfs.xfs(8)).
+// its mkfs (mkfs.btrfs(8), mkfs.ext4(8), mkfs.xfs(8)).
 //
 // What an option asks for and cannot be made is an error of the definition: an
 // option that is dropped would be found out much later.
@@ -22,25 +22,18 @@ import (
 // Types are the file systems that can be made, and swap.
 func Types() []blockdevice.FilesystemType {
 	return []blockdevice.FilesystemType{
-		{Name: "btrfs", Least: btrfs.MinSize, Check: func(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) (string, error) {
-			for _, f := range flags(fs.Options, "-f", "-q", "-K") {
-				if whole := strings.TrimSpace(f.flag + " " + f.value); !slices.Contains(btrfsAnyway, whole) {
-					return "opts", fmt.Errorf("option %s of mkfs for btrfs is not known here", whole)
-				}
-			}
-			return mounts(fs, lines)
-		}},
+		{Name: "btrfs", Least: btrfs.MinSize, Check: checkBtrfs},
 		{Name: "ext4", Least: 1 << 20, Check: func(fs *blockdevice.Mkfs, _ []*blockdevice.Fstab) (string, error) {
 			_, err := EXT4(fs.Options)
 			return "opts", err
 		}},
 		{Name: "swap", Least: 40 << 10, Check: none}, // mkswap(8)'s least
 		{Name: "vfat", Least: fat.MinSize, Check: func(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) (string, error) {
-			if in, ok := fs.Device.(*blockdevice.LUKS); ok {
-				return "type", fmt.Errorf("a vfat cannot stand in luks %s: take a file system that knows owners", in.Name)
-			}
 			if err := fat.CheckLabel(strings.ToUpper(fs.Label)); err != nil {
 				return "label", err
+			}
+			if in, ok := fs.Device.(*blockdevice.LUKS); ok {
+				return "type", fmt.Errorf("a vfat cannot stand in luks %s: take a file system that knows owners", in.Name)
 			}
 			return none(fs, lines)
 		}},
@@ -48,7 +41,7 @@ func Types() []blockdevice.FilesystemType {
 			if _, err := XFS(fs.Options); err != nil {
 				return "opts", err
 			}
-			return mounts(fs, lines)
+			return mountable(fs, lines)
 		}},
 	}
 }
@@ -131,6 +124,16 @@ var xfsAnyway = []string{
 // btrfsAnyway are options of mkfs.btrfs that say what is made anyway.
 var btrfsAnyway = []string{"-f", "-q", "-K", "-d single", "-m single", "-n 16384", "-n 16k", "-s 4096", "-s 4k"}
 
+// checkBtrfs refuses all other options.
+func checkBtrfs(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) (key string, err error) {
+	for _, f := range flags(fs.Options, "-f", "-q", "-K") {
+		if whole := strings.TrimSpace(f.flag + " " + f.value); !slices.Contains(btrfsAnyway, whole) {
+			return "opts", fmt.Errorf("option %s of mkfs for btrfs is not known here", whole)
+		}
+	}
+	return mountable(fs, lines)
+}
+
 // XFS reads the options of mkfs.xfs: names with values, parted by commas, behind a
 // flag for each kind.
 func XFS(words []string) (o xfs.Options, err error) {
@@ -172,15 +175,15 @@ func size(s string) int64 {
 	return n << (10 * shift)
 }
 
-// mounts refuses an option of mounts that only ext4 and its like know.
-func mounts(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) (key string, err error) {
+// mountable refuses what only ext4 and its like know as an option of a mount.
+func mountable(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) (key string, err error) {
 	for _, line := range lines {
 		if line.Mount.FS != fs {
 			continue
 		}
 		for option := range strings.SplitSeq(line.Options, ",") {
 			if strings.HasPrefix(option, "errors=") {
-				return "", fmt.Errorf("it is of type %s, which cannot be mounted with option %s", fs.Type, option)
+				return "", fmt.Errorf("a file system of type %s cannot be mounted with option %s", fs.Type, option)
 			}
 		}
 	}

@@ -24,7 +24,7 @@ func TestRefused(t *testing.T) {
 		{"xfs", disk("", "type: xfs, opts: '-b size=1024'"), "root: option -b size=1024 of mkfs for xfs is not known here"},
 		{"log of xfs", disk("", "type: xfs, opts: '-l size='"), "root: option -l size= of mkfs for xfs is no log's size from 64m to 2038m"},
 		{"groups of xfs", disk("", "type: xfs, opts: '-f -d agcount=1'"), "root: option -d agcount=1 of mkfs for xfs is not known here"},
-		{"mount of xfs", strings.Replace(disk("", "type: xfs"), "mount_point: /", "mount_point: /, fstab: {options: 'nodev,errors=remount-ro'}", 1), "root: it is of type xfs, which cannot be mounted with option errors=remount-ro"},
+		{"mount of xfs", strings.Replace(disk("", "type: xfs"), "mount_point: /", "mount_point: /, fstab: {options: 'nodev,errors=remount-ro'}", 1), "root: a file system of type xfs cannot be mounted with option errors=remount-ro"},
 		{"small xfs", disk("size: 200MiB, ", "type: xfs"), "d: it has 200 MiB and needs 300 MiB"},
 		{"small vfat", "- local_loop: {name: d, size: 2MiB, mkfs: {type: vfat}}\n- local_loop: {name: e, mkfs: {type: ext4, mount: {mount_point: /}}}\n", "d: it has 2 MiB and needs 3 MiB"},
 		{"vfat", disk("", "type: vfat, opts: '-F 32'"), "root: option -F of mkfs for vfat is not known here"},

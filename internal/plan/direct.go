@@ -77,7 +77,7 @@ func (w *worker) writeXen(ctx context.Context, o Output, files []*artifact.Pendi
 	}
 	p := w.parameters()
 	p.Console = "hvc0"
-	line, err := p.CommandLine("root="+places.Root, "ro")
+	line, err := p.CommandLine(places.Arguments()...)
 	if err != nil {
 		return err
 	}

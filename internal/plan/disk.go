@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"ingot/internal/appliance"
@@ -29,12 +30,9 @@ func (w *worker) writeDisk(ctx context.Context, o Output, files []*artifact.Pend
 	if err != nil {
 		return err
 	}
-	roots := rootFiles(image.Roots)
-	own := len(files) - len(o.Drives) - len(roots) // the format's files
-	drives := append(files[:1:1], files[own:own+len(o.Drives)]...)
 	var disks []disk.Disk
 	var finish []func() error
-	for i, f := range drives {
+	for i, f := range files[:len(image.Disks)] {
 		d, err := w.createDisk(o, i, f.File(), image)
 		if err != nil {
 			return err
@@ -52,59 +50,19 @@ func (w *worker) writeDisk(ctx context.Context, o Output, files []*artifact.Pend
 	for _, f := range finish {
 		err = errors.Join(err, f())
 	}
-	for i, text := range roots {
-		if err == nil {
-			_, err = files[own+len(o.Drives)+i].File().Write(text)
+	if plain(o.Format) {
+		for i, text := range rootFiles(image.Roots) {
+			if err == nil {
+				_, err = files[len(image.Disks)+i].File().Write(text)
+			}
 		}
 	}
 	return err
 }
 
-// compose plans the disks of an output.
-func (w *worker) compose(ctx context.Context, o Output) (*layout.Image, error) {
-	l, err := w.plan.layout(w.chain)
-	if err != nil {
-		return nil, err
-	}
-	loader, err := w.loader(ctx, l)
-	if err != nil {
-		return nil, err
-	}
-	parts := layout.Parts{Tree: w.tree, Reader: w.reader, Loader: loader, Epoch: w.plan.Lock.Epoch, Free: o.Free, Secret: w.plan.secret}
-	if o.Format == "gce" {
-		parts.Unit = appliance.GCESize(1)
-	}
-	return l.Compose(parts)
-}
-
-// Draw draws the disks of an output of a chain, with the places that they have where the
-// tree was built before, else as far as the definition says them; exact says which.
-func (r *Runner) Draw(ctx context.Context, p *Plan, c Chain, o Output) (d layout.Drawing, exact bool, err error) {
-	w := &worker{Runner: r, plan: p, chain: c, reader: tree.NewReader(r.Supply.Cache)}
-	defer w.close()
-	var built bool
-	// Whoever looks needs no secrets.
-	if w.tree, built = r.Tree(c); built && w.packsThere() && p.foreseeSecrets([]Output{o}) == nil {
-		image, err := w.compose(ctx, o)
-		if err != nil {
-			return d, false, err
-		}
-		return image.Draw(), true, nil
-	}
-	l, err := p.layout(c)
-	if err != nil {
-		return d, false, err
-	}
-	return l.Draw(), false, nil
-}
-
-// DrawDefinition draws the disks of a definition that has no lock.
-func DrawDefinition(def *definition.Definition, arch string) (layout.Drawing, error) {
-	l, err := resolved(def, arch, digest.Digest{})
-	if err != nil {
-		return layout.Drawing{}, err
-	}
-	return l.Draw(), nil
+// plain says whether a format is a file for each disk, with nothing around it.
+func plain(name string) bool {
+	return slices.Contains([]string{"raw", "qcow2", "vmdk", "vhd", "vhdx", "vdi"}, name)
 }
 
 // rootNames are what the files are called that have the root hashes of an image, and
@@ -144,6 +102,52 @@ func diskNames(first string, l layout.Resolved) []string {
 		out = append(out, strings.TrimSuffix(first, suffix)+"-"+d.Name+suffix)
 	}
 	return out
+}
+
+// compose plans the disk of an output.
+func (w *worker) compose(ctx context.Context, o Output) (*layout.Image, error) {
+	l, err := w.plan.layout(w.chain)
+	if err != nil {
+		return nil, err
+	}
+	loader, err := w.loader(ctx, l)
+	if err != nil {
+		return nil, err
+	}
+	parts := layout.Parts{Tree: w.tree, Reader: w.reader, Loader: loader, Epoch: w.plan.Lock.Epoch, Free: o.Free, Secret: w.plan.secret}
+	if o.Format == "gce" {
+		parts.Unit = appliance.GCESize(1)
+	}
+	return l.Compose(parts)
+}
+
+// Draw draws the disk of an output of a chain, with the places that it has where the
+// tree was built before, else as far as the definition says them; exact says which.
+func (r *Runner) Draw(ctx context.Context, p *Plan, c Chain, o Output) (d layout.Drawing, exact bool, err error) {
+	w := &worker{Runner: r, plan: p, chain: c, reader: tree.NewReader(r.Supply.Cache)}
+	defer w.close()
+	var built bool
+	if w.tree, built = r.Tree(c); built && w.packsThere() {
+		image, err := w.compose(ctx, o)
+		if err != nil {
+			return d, false, err
+		}
+		return image.Draw(), true, nil
+	}
+	l, err := p.layout(c)
+	if err != nil {
+		return d, false, err
+	}
+	return l.Draw(), false, nil
+}
+
+// DrawDefinition draws the disks of a definition that has no lock.
+func DrawDefinition(def *definition.Definition, arch string) (layout.Drawing, error) {
+	l, err := resolved(def, arch, digest.Digest{})
+	if err != nil {
+		return layout.Drawing{}, err
+	}
+	return l.Draw(), nil
 }
 
 // createDisk makes an empty file one of the disks of an output's format.

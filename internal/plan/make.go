@@ -105,15 +105,14 @@ func (p *Plan) chain(arch, purp string, wish Wish) (Chain, error) {
 			if err != nil {
 				return c, err
 			}
-			out.Secrets = l.Secrets()
-			out.Drives = diskNames(out.Names[0], l)
-			out.Names = append(append(out.Names, out.Drives...), rootNames(out.Names[0], l)...)
-			if s := p.Definition.Boot.Sign; s != nil {
-				reads.Certificate = p.below(relative(p.Definition.Dir, s.Certificate))
-				if !slices.Contains(out.Secrets, s.Key) {
-					out.Secrets = append(out.Secrets, s.Key)
-				}
+			out.Secrets, out.Anew = l.Secrets(), len(l.Secrets()) > 0
+			if plain(o.Format) {
+				out.Drives = diskNames(out.Names[0], l)
+				out.Names = append(append(out.Names, out.Drives...), rootNames(out.Names[0], l)...)
 			}
+		}
+		if s := p.Definition.Boot.Sign; s != nil && o.Kind().Disk() && purp == format.Machine {
+			out.Secrets, reads.Certificate = append(out.Secrets, s.Key), p.below(relative(p.Definition.Dir, s.Certificate))
 		}
 		out.Key = keyOf("output", key, reads)
 		c.Outputs = append(c.Outputs, out)

@@ -52,7 +52,7 @@ func (r *Runner) remember(a Artifact, beside map[string]digest.Digest) error {
 // checksums, as they were written.
 func (r *Runner) fresh(o Output) (Artifact, bool) {
 	name, err := r.noteName(o)
-	if err != nil || len(o.Secrets) > 0 {
+	if err != nil || o.Anew {
 		return Artifact{}, false
 	}
 	data, err := r.Supply.Cache.Get(name)

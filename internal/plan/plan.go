@@ -58,8 +58,10 @@ type Output struct {
 	// Drives are those of the names that are further disks of the same machine.
 	Drives []string
 	Key    digest.Digest // of the chain's last step and the output's own options
-	// Secrets are the files that its bytes depend on as well. As nothing of them is
-	// kept, such an output is always made anew.
+	// Anew says that it is made by each build, as nothing is kept of secrets that all
+	// of it depends on.
+	Anew bool
+	// Secrets are the files that its bytes depend on as well.
 	Secrets []string
 }
 

@@ -254,7 +254,7 @@ const maxLoader = 64 << 20
 
 // ownLoader makes a GRUB with the tools tree's, or takes it from the cache.
 func (w *worker) ownLoader(ctx context.Context, o boot.LoaderOptions) (boot.Loader, error) {
-	o.Places.Root, o.Places.BootUUID = "", "" // are not in it, and differ with each lock
+	o.Places.Root, o.Places.RootFlags, o.Places.BootUUID = "", "", "" // are not in it, and differ with each lock
 	name := "loaders/" + keyOf("loader", keyOf("tools", [32]byte{}, refIDs(w.plan.Lock.Tools)), o).String()
 	var l boot.Loader
 	if data, err := w.Supply.Cache.Get(name); err == nil {
