@@ -474,3 +474,18 @@ func TestCommandLine(t *testing.T) {
 		t.Error("an empty argument is taken")
 	}
 }
+
+// A root on a subvolume is one for each loader.
+func TestRootArguments(t *testing.T) {
+	p := Places{Root: "UUID=1", BootType: "btrfs"}
+	if got := strings.Join(p.Arguments(), " "); got != "root=UUID=1 ro" {
+		t.Errorf("got %s", got)
+	}
+	p.RootFlags = "subvol=@"
+	if got := strings.Join(p.Arguments(), " "); got != "root=UUID=1 ro rootflags=subvol=@" {
+		t.Errorf("got %s", got)
+	}
+	if got := strings.Join(p.modules(), " "); got != "btrfs" {
+		t.Errorf("modules %s", got)
+	}
+}

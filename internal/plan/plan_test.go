@@ -398,3 +398,64 @@ func TestMake(t *testing.T) {
 		})
 	}
 }
+
+// secretLayout has two disks, hashes that a key signs, and a root in a container.
+const secretLayout = `version: 1
+name: web
+distro: debian
+release: bookworm
+arch: [amd64]
+outputs: [raw, qcow2]
+layout:
+- local_loop: {name: system}
+- local_loop: {name: data}
+- partitioning:
+    base: system
+    label: gpt
+    partitions:
+    - {name: bios, type: bios, size: 1MiB}
+    - {name: boot, size: fit, mkfs: {type: ext4, mount: {mount_point: /boot, fstab: {}}}}
+    - name: root
+      type: root
+      size: fit
+      luks: {name: crypt, passphrase: {file: ./secret/pass}, seed: {file: /run/seed}, mkfs: {type: ext4, label: root, mount: {mount_point: /, fstab: {}}}}
+- partitioning:
+    base: data
+    label: gpt
+    partitions:
+    - {name: srv, size: fit, mkfs: {type: ext4, mount: {mount_point: /srv, fstab: {options: ro}}}}
+    - {name: srv-verity, size: fit, verity: {data: mkfs_srv, key: {file: secret/key}, certificate: {file: cert}}}
+`
+
+// What depends on secrets is made by each build, which needs them, and no lock knows them.
+func TestSecrets(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, map[string]string{"ingot.yaml": secretLayout, "secret/pass": "x", "secret/key": "x", "cert": "x"})
+	def, l := locked(t, dir)
+	p := planned(t, def, l)
+	want := [][]string{
+		{"web-amd64.raw", "web-amd64-data.raw", "web-amd64.roothash", "web-amd64.roothash.p7s"},
+		{"web-amd64.qcow2", "web-amd64-data.qcow2", "web-amd64.qcow2.roothash", "web-amd64.qcow2.roothash.p7s"},
+	}
+	for i, o := range p.Chains[0].Outputs {
+		if !slices.Equal(o.Names, want[i]) || !slices.Equal(o.Drives, want[i][1:2]) {
+			t.Errorf("names %q, drives %q", o.Names, o.Drives)
+		}
+		if got := strings.Join(o.Secrets, " "); got != "/run/seed cert secret/key secret/pass" || !o.Anew {
+			t.Errorf("secrets %s, made anew %v", got, o.Anew)
+		}
+	}
+	for _, f := range l.Files {
+		t.Errorf("the lock knows %s", f.Path)
+	}
+	if err := p.foreseeSecrets(p.Chains[0].Outputs); fault.CodeOf(err) != fault.Preflight || !strings.Contains(err.Error(), "/run/seed") || fault.HintOf(err) == "" {
+		t.Errorf("without a seed: %v", err)
+	}
+	early := p.early(p.Chains[0])
+	if got := early["etc/crypttab"]; !strings.Contains(got, "crypt LABEL=crypt none luks,initramfs\n") {
+		t.Errorf("crypttab %q", got)
+	}
+	if got := early["etc/initramfs-tools/conf.d/root-type"]; got != "FSTYPE=ext4\n" {
+		t.Errorf("root-type %q", got)
+	}
+}
