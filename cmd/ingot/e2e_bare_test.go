@@ -31,6 +31,7 @@ outputs:
 
 // bareMore are those that have trees of their own, or are written as others are.
 const bareMore = `  - xfs
+  - btrfs
   - {format: nspawn, compress: zstd}
   - netboot
 `
@@ -109,6 +110,12 @@ func (c *court) bare(t *testing.T) {
 	if !c.full {
 		return
 	}
+	t.Run("btrfs", func(t *testing.T) {
+		judge.Run(t, "btrfs", "check", "--check-data-csum", out(".btrfs"))
+		if got := mounted(t, out(".btrfs")); got != nil {
+			sameFiles(t, got, plain)
+		}
+	})
 	t.Run("xfs", func(t *testing.T) {
 		judge.Run(t, "xfs_repair", "-n", "-f", out(".xfs"))
 		if got := mounted(t, out(".xfs")); got != nil {

@@ -20,6 +20,7 @@ var table = []Format{
 	{Name: "squashfs", About: "a read-only compressed file system", Purpose: Container, Files: []string{".squashfs"}, Options: []Option{Compress}, Compress: []string{"zstd", "gzip"}, Small: true},
 	{Name: "ext4", About: "a file system", Purpose: Container, Files: []string{".ext4"}, Options: []Option{Free}, Most: 16 << 40},
 	{Name: "xfs", About: "a file system", Purpose: Container, Files: []string{".xfs"}, Options: []Option{Free}},
+	{Name: "btrfs", About: "a file system", Purpose: Container, Files: []string{".btrfs"}, Options: []Option{Free}},
 	{Name: "erofs", About: "a read-only file system, not compressed", Purpose: Container, Files: []string{".erofs"}},
 	{Name: "cpio", About: "an archive of the root file system, as kernels and packages have it", Purpose: Container, Files: []string{".cpio"}, Suffixed: true, Options: []Option{Compress}, Compress: []string{"none", "gzip", "xz", "zstd"}, Tools: []string{xz}},
 	{Name: "initramfs", About: "the root file system for a kernel to unpack into memory and start /init of", Purpose: Container, Files: []string{".initramfs"}, Options: []Option{Compress}, Compress: []string{"zstd", "gzip", "xz", "none"}, Small: true, Tools: []string{xz}},

@@ -11,6 +11,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"ingot/internal/artifact"
+	"ingot/internal/btrfs"
 	"ingot/internal/cpio"
 	"ingot/internal/erofs"
 	"ingot/internal/ext4"
@@ -34,6 +35,8 @@ func (w *worker) writeFilesystem(ctx context.Context, o Output, files []*artifac
 		fs, err = ext4.Plan(w.tree, ext4.Options{UUID: id, HashSeed: w.plan.derive(w.chain, o, "hash seed"), Label: label[:min(len(label), 16)], Epoch: epoch, Free: o.Free})
 	case "xfs":
 		fs, err = xfs.Plan(w.tree, xfs.Options{UUID: id, Label: label[:min(len(label), 12)], Epoch: epoch, Free: o.Free})
+	case "btrfs":
+		fs, err = btrfs.Plan(w.tree, btrfs.Options{UUID: id, Label: label, Epoch: epoch, Free: o.Free})
 	default:
 		err = fmt.Errorf("no writer for format %s", o.Format)
 	}

@@ -91,7 +91,7 @@ func (w *worker) writer(name string) writer {
 	switch name {
 	case "raw", "qcow2", "vmdk", "vhd", "vhdx", "vdi", "ova", "vagrant", "xva", "gce", "openstack":
 		return w.writeDisk
-	case "ext4", "xfs":
+	case "ext4", "xfs", "btrfs":
 		return w.writeFilesystem
 	case "erofs":
 		return w.writeEROFS
