@@ -26,7 +26,7 @@ func (c *court) loaders(t *testing.T) {
 	}
 	const healthy = "systemctl is-system-running --wait && dpkg --audit"
 	// The kernel's command line as the definition has it.
-	const words = `grep -o 'console=ttyS0,115200 ingot.words="two words" ingot.last' /proc/cmdline`
+	const words = `grep -o 'console=ttyS0,115200 ingot.words="two words" ingot.last' /proc/cmdline` // GRUB has the first quote before the word
 	t.Run("systemd-boot", func(t *testing.T) {
 		p := c.project(t, map[string]string{"ingot.yaml": define("{loader: systemd-boot, timeout: 2s}")})
 		p.build(t)
@@ -136,7 +136,7 @@ func (c *court) upgraded(t *testing.T, p *project, firmware string) {
 	v := finish(t, p.command(ctx, "boot", p.path("out/small-amd64.qcow2"), "--firmware", firmware, "--network", "--timeout", "25m",
 		"--run", "uname -r",
 		"--run", "rm -f /etc/apt/sources.list.d/*; echo 'deb "+source+" bookworm-backports main' >/etc/apt/sources.list; apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y -t bookworm-backports install linux-image-cloud-amd64 >/tmp/apt.log 2>&1 || { tail -n 30 /tmp/apt.log; exit 1; }",
-		"--then", "uname -r", "--then", `grep -o 'console=ttyS0,115200 ingot.words="two words" ingot.last' /proc/cmdline`,
+		"--then", "uname -r", "--then", `grep -oE 'console=ttyS0,115200 (ingot.words="|"ingot.words=)two words" ingot.last' /proc/cmdline`,
 		"--then", "systemctl is-system-running --wait && dpkg --audit"))
 	if v.code != 0 {
 		t.Fatalf("by %s, the update fails with exit code %d\n%s", firmware, v.code, tail(v.err, 40))

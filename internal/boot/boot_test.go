@@ -203,7 +203,7 @@ func TestJudgesReadFiles(t *testing.T) {
 	if err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	want := "<console=tty0>\n<console=ttyS0,115200>\n<" + strings.Join(p.Arguments, ">\n<") + ">\n"
+	want := "<console=tty0>\n<console=ttyS0,115200>\n<" + strings.ReplaceAll(strings.Join(p.Arguments, ">\n<"), `"`, "") + ">\n"
 	if d := cmp.Diff(want, string(out)); d != "" {
 		t.Errorf("a shell reads (-want +got):\n%s", d)
 	}

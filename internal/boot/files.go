@@ -161,11 +161,13 @@ func (p Params) words() ([]string, error) {
 	return args, nil
 }
 
-// arguments are the kernel's, quoted as GRUB's language wants it.
+// arguments are the kernel's, quoted as GRUB's language wants it. GRUB itself puts
+// quotes around a word that has a space in it, for the kernel, and a backslash before
+// each quote within, which the kernel does not take back: so a word has none.
 func (p Params) arguments() (string, error) {
 	words, err := p.words()
 	for i, w := range words {
-		words[i] = quote(w)
+		words[i] = quote(strings.ReplaceAll(w, `"`, ""))
 	}
 	return strings.Join(words, " "), err
 }

@@ -133,7 +133,7 @@ func arguments(s Spec, w wires, accel, version string) []string {
 		if d.as != CD && d.sector > 512 {
 			devices[len(devices)-1] += fmt.Sprintf(",logical_block_size=%[1]d,physical_block_size=%[1]d", d.sector)
 		}
-		if i == 0 {
+		if i == 0 && w.kernel == 0 { // a kernel from outside is the first
 			devices[len(devices)-1] += ",bootindex=0"
 		}
 		for _, device := range devices {

@@ -130,9 +130,9 @@ func TestDirectKernel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := strings.Join(arguments(s, wires{monitor: 3, console: 4, kernel: 7, initrd: 8}, TCG, "9.0"), " ")
-	if want := "-kernel /proc/self/fd/7 -append root=/dev/vda quiet -initrd /proc/self/fd/8"; !strings.Contains(got, want) {
-		t.Errorf("%s\nhas no %s", got, want)
+	got := strings.Join(arguments(s, wires{monitor: 3, console: 4, kernel: 7, initrd: 8, drives: []drive{{format: Raw, as: HardDisk, disk: 5, overlay: 6}}}, TCG, "9.0"), " ")
+	if want := "-kernel /proc/self/fd/7 -append root=/dev/vda quiet -initrd /proc/self/fd/8"; !strings.Contains(got, want) || strings.Contains(got, "bootindex") {
+		t.Errorf("%s\nhas no %s, or a disk that is started from", got, want)
 	}
 	if _, err := (Spec{Direct: Direct{CommandLine: "quiet"}}).settled(); err == nil {
 		t.Error("a command line without a kernel is taken")
