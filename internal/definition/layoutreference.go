@@ -145,7 +145,8 @@ A file system that is only read can have its hashes (dm-verity) on a partition b
 
 The root hash, in hexadecimal digits, is in a file beside the artifact: NAME-ARCH.roothash of a raw disk, NAME-ARCH.EXT.roothash of others; where a layout has several, the name of the verity
 stands before roothash. With a key and its certificate, a signature in the form that the kernel takes (PKCS #7, in DER) is in a file of the same name with .p7s behind. The two partitions'
-identities are the halves of the root hash, unless uuid says others, so that systemd's programs find them by it.
+identities are the halves of the root hash, unless uuid says others, so that systemd's programs find them by it. These files come with formats that are disks and nothing else: raw, qcow2,
+vmdk, vhd, vhdx, vdi.
 
 ingot writes the hashes. To hold a machine to them is the work of what starts it: it needs the root hash from where nobody else can write, such as the arguments of a signed kernel image, and
 an initramfs with systemd-veritysetup. Debian's usual initramfs has none; fstab mounts such a file system without checking it.
