@@ -16,4 +16,10 @@ export INGOT_TEST="$level"
 [ $# -gt 0 ] || set -- ./...
 # Two packages at a time: a machine that boots takes one processor for minutes, and what
 # it is judged by goes by evidence and not by the clock.
-exec go test -p 2 -timeout "${INGOT_TEST_TIMEOUT:-85m}" "$@"
+INGOT_TEST_TIMES=$(mktemp)
+export INGOT_TEST_TIMES
+code=0
+go test -p 2 -timeout "${INGOT_TEST_TIMEOUT:-85m}" "$@" || code=$?
+cat "$INGOT_TEST_TIMES"
+rm "$INGOT_TEST_TIMES"
+exit $code

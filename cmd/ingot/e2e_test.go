@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -27,29 +28,56 @@ import (
 func TestHouse(t *testing.T) {
 	judge.Needs(t, judge.CI)
 	c := convene(t, judge.At() == judge.Full)
-	t.Run("definition", c.definition)
-	t.Run("lock", c.lock)
-	t.Run("image", c.image)
-	t.Run("content", c.content)
-	t.Run("cache", c.caching)
-	t.Run("offline", c.offline)
-	t.Run("user", c.user)
-	t.Run("container", c.container)
-	t.Run("containers", c.containers)
-	t.Run("network", c.network)
-	t.Run("failing", c.failing)
-	t.Run("console", c.console)
-	t.Run("crash", c.crash)
-	t.Run("boot", c.boot)
-	t.Run("loaders", c.loaders)
-	t.Run("iso", c.iso)
-	t.Run("layout", c.layout)
-	t.Run("disks", c.disks)
-	t.Run("appliances", c.appliances)
-	t.Run("bare", c.bare)
-	t.Run("example", c.example)
-	t.Run("day", c.day)
-	t.Run("mmdebstrap", c.mmdebstrap)
+	for _, part := range []struct {
+		name  string
+		judge func(t *testing.T)
+	}{
+		{"definition", c.definition},
+		{"lock", c.lock},
+		{"image", c.image},
+		{"content", c.content},
+		{"cache", c.caching},
+		{"offline", c.offline},
+		{"user", c.user},
+		{"container", c.container},
+		{"containers", c.containers},
+		{"network", c.network},
+		{"failing", c.failing},
+		{"console", c.console},
+		{"crash", c.crash},
+		{"boot", c.boot},
+		{"loaders", c.loaders},
+		{"iso", c.iso},
+		{"layout", c.layout},
+		{"disks", c.disks},
+		{"appliances", c.appliances},
+		{"bare", c.bare},
+		{"example", c.example},
+		{"day", c.day},
+		{"mmdebstrap", c.mmdebstrap},
+	} {
+		start := time.Now()
+		t.Run(part.name, part.judge)
+		record(t, part.name, time.Since(start))
+	}
+}
+
+// record adds how long a case took to the file that INGOT_TEST_TIMES names: what a run
+// that goes well says no more of.
+func record(t *testing.T, name string, took time.Duration) {
+	t.Helper()
+	path := os.Getenv("INGOT_TEST_TIMES")
+	if path == "" || took < time.Second {
+		return
+	}
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := fmt.Fprintf(f, "%6.0f s  %s\n", took.Seconds(), name); err != nil {
+		t.Error(err)
+	}
 }
 
 // A court is what all cases share: the program, a mirror on loopback that keeps
