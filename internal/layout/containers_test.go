@@ -59,7 +59,7 @@ func readSecret(name string) ([]byte, error) { return []byte(secrets[name]), nil
 func decrypt(t *testing.T, path string) {
 	t.Helper()
 	cmd := exec.CommandContext(t.Context(), judge.Path(t, "cryptsetup"), "reencrypt", "--decrypt", "--header", filepath.Join(t.TempDir(), "head"),
-		"--force-offline-reencrypt", "--batch-mode", "--key-file", "-", path)
+		"--force-offline-reencrypt", "--disable-locks", "--batch-mode", "--key-file", "-", path)
 	cmd.Stdin = strings.NewReader(strings.TrimSpace(secrets["pass"]))
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("cryptsetup: %v\n%s", err, out)
