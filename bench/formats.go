@@ -122,7 +122,7 @@ mappings: {architecture_map: debian}
 	size := []string{filepath.Join(out, "pair-amd64.rootfs.tar.xz"), filepath.Join(out, "pair-amd64.meta.tar.xz")}
 	return []contestant{
 		peer,
-		{name: "ingot: pair, nothing here", group: group, held: []against{{peer.name, 0.6}}, argv: argv, env: env, before: remove(home, cache, out), size: size},
+		{name: "ingot: pair, nothing here", group: group, held: []against{{peer.name, 0.6}}, argv: argv, env: env, before: remove(home, cache, out, filepath.Join(dir, "ingot.lock")), size: size},
 		{name: "ingot: pair, its members cached", group: group, held: []against{{peer.name, 0.1}}, argv: argv, env: env, before: remove(out), size: size},
 	}, nil
 }

@@ -42,7 +42,7 @@ func (c *court) crash(t *testing.T) {
 	t.Run("kill", func(t *testing.T) {
 		const seed = 20260131
 		r := rand.New(rand.NewPCG(seed, 1))
-		moments := 6
+		moments := 10
 		if c.full {
 			moments = 60
 		}

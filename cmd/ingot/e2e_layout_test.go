@@ -235,7 +235,7 @@ func (c *court) layout(t *testing.T) {
 			"dd if=/dev/urandom of=/var/x bs=1M count=50 status=none && sync && echo 3 >/proc/sys/vm/drop_caches && cat /var/x >/dev/null && update-grub", ``,
 		}},
 		{"hashes", hashesLayout, "bios", true, []string{
-			"umount /srv && H=$(lsblk -ndo PARTUUID /dev/vda3 /dev/vda4 | tr -d -) && veritysetup open /dev/vda3 checked /dev/vda4 $(echo $H | tr -d ' ') && mount -o ro /dev/mapper/checked /srv && cat /srv/file && veritysetup status checked | grep -E 'status|type'", `^whole\n +type: +VERITY\n +status: +verified\n`,
+			"umount /srv && H=$(lsblk -ndo PARTUUID /dev/vda3 /dev/vda4 | tr -d -) && veritysetup open /dev/vda3 checked /dev/vda4 $(echo $H | tr -d ' ') && mount -o ro /dev/mapper/checked /srv && cat /srv/file && veritysetup status checked | grep -E 'status|type'", `^whole\n +type: +VERITY\n +status: +verified\n +hash type: +1\n$`,
 		}},
 		{"luks", luksLayout, "bios", true, []string{
 			"findmnt --noheadings -o SOURCE,FSTYPE /", `^/dev/mapper/rootcrypt +ext4\n$`,
