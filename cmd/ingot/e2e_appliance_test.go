@@ -139,10 +139,9 @@ func (c *court) virtV2V(t *testing.T, ova string) {
 // vagrant adds a box, as its user does.
 func (c *court) vagrant(t *testing.T, box, provider string) {
 	judge.Needs(t, judge.Full)
-	t.Setenv("VAGRANT_HOME", t.TempDir())
-	t.Setenv("VAGRANT_CHECKPOINT_DISABLE", "1")
-	judge.Run(t, "vagrant", "box", "add", "--name", "small", "--provider", provider, box)
-	if out := judge.Run(t, "vagrant", "box", "list"); strings.TrimSpace(out) != "small ("+provider+", 0)" {
+	env := []string{"VAGRANT_HOME=" + t.TempDir(), "VAGRANT_CHECKPOINT_DISABLE=1"}
+	judge.Run(t, "env", append(env, "vagrant", "box", "add", "--name", "small", "--provider", provider, box)...)
+	if out := judge.Run(t, "env", append(env, "vagrant", "box", "list")...); strings.TrimSpace(out) != "small ("+provider+", 0)" {
 		t.Errorf("vagrant lists %s", out)
 	}
 }

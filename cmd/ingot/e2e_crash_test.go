@@ -278,7 +278,7 @@ func (p process) gone(t *testing.T) {
 	}
 }
 
-// mountsBelow are the host's mounts on a directory, and all that are of ingot.
+// mountsBelow are the host's mounts on a directory.
 func mountsBelow(t *testing.T, dir string) string {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/mountinfo")
@@ -287,7 +287,7 @@ func mountsBelow(t *testing.T, dir string) string {
 	}
 	var out []string
 	for _, l := range lines(string(text)) {
-		if strings.Contains(l, dir) || strings.Contains(l, "ingot") {
+		if strings.Contains(l, dir) {
 			out = append(out, l)
 		}
 	}
