@@ -28,6 +28,8 @@ type Options struct {
 	Dir string
 	// Binds are host paths to show inside, read-only unless said.
 	Binds []Bind
+	// Station, if set, is a second root beside the tree's.
+	Station *Station
 }
 
 // A Bind shows a host file or directory inside the box's root.
@@ -38,13 +40,19 @@ type Bind struct {
 }
 
 // A Box is a private root in which programs of a tree run. Its methods may not
-// be called from several goroutines at once.
+// be called from several goroutines at once, but while a program of the station runs:
+// then others may be, one at a time.
 type Box struct {
 	cmd    *exec.Cmd
 	wire   *wire
 	log    *bytes.Buffer // what the inside itself said
 	closed sync.Once
 	gone   chan struct{} // closed when the process has ended
+
+	mu      sync.Mutex // sending, and what follows
+	last    uint64
+	waiting map[uint64]chan<- reply
+	deaf    error // no more replies come, and why
 }
 
 // New starts a box with an empty root. What forbids it, such as a kernel without
@@ -62,7 +70,7 @@ func New(ctx context.Context, o Options) (*Box, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Box{log: &bytes.Buffer{}}
+	b := &Box{log: &bytes.Buffer{}, waiting: map[uint64]chan<- reply{}}
 	b.cmd = &exec.Cmd{
 		Path:       "/proc/self/exe",
 		Args:       []string{initName},
@@ -88,6 +96,7 @@ func New(ctx context.Context, o Options) (*Box, error) {
 		b.kill()
 		return nil, err
 	}
+	go b.hear()
 	if err := idmap.write(b.cmd.Process.Pid); err != nil {
 		b.kill()
 		return nil, err
@@ -98,7 +107,7 @@ func New(ctx context.Context, o Options) (*Box, error) {
 			return nil, fmt.Errorf("cannot give the work directory to the sandbox: %w", err)
 		}
 	}
-	if _, err := b.call(ctx, request{Setup: &setup{Dir: o.Dir, Binds: o.Binds}}, nil); err != nil {
+	if _, err := b.call(ctx, request{Setup: &setup{Dir: o.Dir, Binds: o.Binds, Station: o.Station}}, nil); err != nil {
 		b.kill()
 		return nil, fault.Newf(fault.Preflight, "cannot set up the sandbox: %w", err).
 			WithHint("ingot needs user namespaces with mount, proc and tmpfs inside; in a container allow nesting")
@@ -151,15 +160,7 @@ func socketpair() ([2]*os.File, error) {
 func (b *Box) call(ctx context.Context, r request, files []*os.File) (reply, error) {
 	stop := context.AfterFunc(ctx, b.kill)
 	defer stop()
-	r.Files = len(files)
-	var answer reply
-	err := b.wire.enc.Encode(r)
-	if err == nil {
-		err = b.wire.sendFiles(files)
-	}
-	if err == nil {
-		err = b.wire.dec.Decode(&answer)
-	}
+	answer, err := b.ask(r, files)
 	switch {
 	case ctx.Err() != nil:
 		return answer, context.Cause(ctx)
@@ -172,6 +173,51 @@ func (b *Box) call(ctx context.Context, r request, files []*os.File) (reply, err
 		return answer, errors.New(answer.Err)
 	}
 	return answer, nil
+}
+
+// ask sends a request and waits for its reply.
+func (b *Box) ask(r request, files []*os.File) (reply, error) {
+	answer := make(chan reply, 1)
+	b.mu.Lock()
+	err := b.deaf
+	if err == nil {
+		b.last++
+		r.ID, r.Files = b.last, len(files)
+		b.waiting[r.ID] = answer
+		err = b.wire.send(r, files)
+	}
+	b.mu.Unlock()
+	if err != nil {
+		return reply{}, err
+	}
+	a, ok := <-answer
+	if !ok {
+		return a, b.deaf
+	}
+	return a, nil
+}
+
+// hear gives replies to those who wait for them, until there are no more.
+func (b *Box) hear() {
+	var err error
+	for err == nil {
+		var a reply
+		if err = b.wire.dec.Decode(&a); err == nil {
+			a.files, err = b.wire.receiveFiles(a.Files)
+		}
+		b.mu.Lock()
+		if waiting := b.waiting[a.ID]; err == nil && waiting != nil {
+			delete(b.waiting, a.ID)
+			waiting <- a
+		}
+		b.mu.Unlock()
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.deaf = err
+	for _, waiting := range b.waiting {
+		close(waiting)
+	}
 }
 
 func said(log *bytes.Buffer) string {
@@ -283,6 +329,7 @@ type Command struct {
 	Stderr  *os.File
 	Extra   []*os.File // become file descriptors 3, 4, …
 	TTY     bool       // the standard files are a terminal that becomes the controlling one
+	Station bool       // with the station as its root
 }
 
 // An ExitError says how a program inside ended.
@@ -314,7 +361,7 @@ func (b *Box) Run(ctx context.Context, c Command) error {
 		}
 	}
 	files = append(files, c.Extra...)
-	a, err := b.call(ctx, request{Run: &runRequest{Argv: c.Argv, Env: c.Env, Dir: c.Dir, Network: c.Network, Extra: len(c.Extra), TTY: c.TTY}}, files)
+	a, err := b.call(ctx, request{Run: &runRequest{Argv: c.Argv, Env: c.Env, Dir: c.Dir, Network: c.Network, Extra: len(c.Extra), TTY: c.TTY, Station: c.Station}}, files)
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func (in *box) remember() error {
 	}
 	for p, o := range in.puts {
 		var st syscall.Stat_t
-		err := syscall.Lstat(treeDir+"/"+p, &st) // its parents are no links
+		err := syscall.Lstat(full(p), &st) // its parents are no links
 		if errors.Is(err, syscall.ENOENT) {
 			continue // removed again
 		}
@@ -79,6 +79,11 @@ func (in *box) capture(r *captureRequest, pack *os.File) (reply, error) {
 	c := capturer{box: in, request: r, pack: pack, start: at, at: at, links: map[inode]string{}, seen: make(map[inode]original, len(in.known))}
 	if err := c.dir("", treeDir); err != nil {
 		return reply{}, err
+	}
+	if in.station != nil {
+		if err := c.dir(Aside, asideDir); err != nil {
+			return reply{}, err
+		}
 	}
 	c.entries = withDevices(c.entries, in.devices)
 	c.fixLinks()

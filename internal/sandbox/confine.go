@@ -11,16 +11,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// confined runs f on a thread whose root is the tree, so that no symbolic link
-// of the tree, absolute ones included, leads out of it. The thread is not used for
-// anything else afterwards. Paths in f begin with "/".
-func confined(f func() error) error {
+// confined runs f on a thread whose root is a directory, the tree's in most cases, so
+// that no symbolic link below it, absolute ones included, leads out of it. The thread is
+// not used for anything else afterwards. Paths in f begin with "/".
+func confined(root string, f func() error) error {
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread() // never unlocked: the runtime ends the thread with the goroutine
 		err := unix.Unshare(unix.CLONE_FS)
 		if err == nil {
-			err = unix.Chroot(treeDir)
+			err = unix.Chroot(root)
 		}
 		if err == nil {
 			err = unix.Chdir("/")

@@ -6,6 +6,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -18,7 +20,32 @@ import (
 const (
 	treeDir = "/tree" // the tree itself, with nothing mounted on it
 	rootDir = "/root" // the same directory again, with /dev, /proc and binds on it: what programs see
+	// What belongs to a tree beside the image, below [Aside], and the root of the station.
+	asideDir   = "/aside"
+	stationDir = "/station"
 )
+
+// Aside is a directory that no image has: what a tree holds below it lies beside the
+// image's files and is seen at the station alone. It is captured with the image and put
+// back with it.
+const Aside = ".station"
+
+// place says where a path of the tree lies: below which directory, by which path.
+func place(path string) (dir, rest string) {
+	if path == Aside {
+		return asideDir, ""
+	}
+	if rest, ok := strings.CutPrefix(path, Aside+"/"); ok {
+		return asideDir, rest
+	}
+	return treeDir, path
+}
+
+// full is a path of the tree as this process sees it.
+func full(path string) string {
+	dir, rest := place(path)
+	return dir + "/" + rest
+}
 
 // inside is the process in the box: it answers requests until the other side is
 // gone.
@@ -30,27 +57,41 @@ func inside() int {
 	}
 	unix.CloseOnExec(3)
 	go endWithOutside()
-	var in box
+	in := box{wire: w}
 	for {
 		var r request
 		if err := w.dec.Decode(&r); err != nil {
 			return 0
 		}
 		files, err := w.receiveFiles(r.Files)
+		if err == nil && r.Run != nil && r.Run.Station {
+			// Others are served meanwhile: the program may be waiting for them.
+			err = in.runAtStation(r, files)
+			if err == nil {
+				continue
+			}
+		}
 		var answer reply
 		if err == nil {
 			answer, err = in.serve(r, files)
 		}
-		for _, f := range files {
-			_ = f.Close()
-		}
-		if err != nil {
-			answer.Err, answer.Hint = err.Error(), fault.HintOf(err)
-		}
-		if err := w.enc.Encode(answer); err != nil {
+		if err := in.answer(r.ID, answer, err, files); err != nil {
 			return 0
 		}
 	}
+}
+
+// answer ends a request.
+func (in *box) answer(id uint64, a reply, failure error, files []*os.File) error {
+	for _, f := range files {
+		_ = f.Close()
+	}
+	if a.ID = id; failure != nil {
+		a.Err, a.Hint = failure.Error(), fault.HintOf(failure)
+	}
+	in.answering.Lock()
+	defer in.answering.Unlock()
+	return in.wire.send(a, a.files)
 }
 
 // endWithOutside ends the box when the other side is gone, also while a program
@@ -81,10 +122,15 @@ func (in *box) serve(r request, files []*os.File) (reply, error) {
 	case r.Remove != nil:
 		return reply{}, in.remove(r.Remove)
 	case r.Stat != "":
-		err := confined(func() error { _, err := os.Stat("/" + r.Stat); return err })
+		dir, rest := place(r.Stat)
+		err := confined(dir, func() error { _, err := os.Stat("/" + rest); return err })
 		return reply{Missing: errors.Is(err, fs.ErrNotExist)}, err
 	case r.Empty:
 		return reply{}, in.empty()
+	case r.Listen:
+		return in.listen()
+	case r.List != "":
+		return list(r.List)
 	case r.Read != nil:
 		return in.read(r.Read.Path)
 	}
@@ -99,6 +145,12 @@ type box struct {
 	devices devices
 	offline starter
 	online  starter
+
+	station   *Station
+	attended  bool // a program of the station runs
+	mu        sync.Mutex
+	wire      *wire
+	answering sync.Mutex
 }
 
 func (in *box) setup(s setup) error {
@@ -122,6 +174,11 @@ func (in *box) setup(s setup) error {
 		return err
 	}
 	in.puts, in.known, in.owners, in.devices = map[string]original{}, map[inode]original{}, map[string]string{}, devices{}
+	if in.station = s.Station; in.station != nil {
+		if err := in.station.open(); err != nil {
+			return err
+		}
+	}
 	var err error
 	if in.offline, err = newStarter(true); err != nil {
 		return err
@@ -134,8 +191,9 @@ func (in *box) setup(s setup) error {
 const readLimit = 256 << 20
 
 func (in *box) read(path string) (r reply, err error) {
-	err = confined(func() error {
-		f, err := os.OpenFile("/"+path, os.O_RDONLY|unix.O_NONBLOCK, 0)
+	dir, rest := place(path)
+	err = confined(dir, func() error {
+		f, err := os.OpenFile("/"+rest, os.O_RDONLY|unix.O_NONBLOCK, 0)
 		if err != nil {
 			return err
 		}
@@ -159,17 +217,35 @@ func (in *box) read(path string) (r reply, err error) {
 
 // remove takes paths away, with all below them; what is not there is fine.
 func (in *box) remove(paths []string) error {
-	return confined(func() error {
+	for _, p := range paths {
+		if err := tree.CheckPath(p); err != nil || p == "" {
+			return fmt.Errorf("cannot remove %q: %w", p, err)
+		}
+	}
+	remove := func(paths []string) error {
 		for _, p := range paths {
-			if err := tree.CheckPath(p); err != nil || p == "" {
-				return fmt.Errorf("cannot remove %q: %w", p, err)
-			}
 			if err := os.RemoveAll("/" + p); err != nil {
 				return fmt.Errorf("cannot remove: %w", err)
 			}
 		}
 		return nil
-	})
+	}
+	for dir, some := range byPlace(paths) {
+		if err := confined(dir, func() error { return remove(some) }); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// byPlace sorts paths by where they lie.
+func byPlace(paths []string) map[string][]string {
+	out := map[string][]string{}
+	for _, p := range paths {
+		dir, rest := place(p)
+		out[dir] = append(out[dir], rest)
+	}
+	return out
 }
 
 type inode struct {

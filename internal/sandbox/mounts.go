@@ -26,7 +26,7 @@ func mountRoot(s setup) error {
 	if err != nil {
 		return err
 	}
-	for _, d := range []string{treeDir, rootDir, "/proc", "/dev", "/host"} {
+	for _, d := range []string{treeDir, rootDir, asideDir, stationDir, "/proc", "/dev", "/host"} {
 		if err := os.Mkdir(top+d, 0o755); err != nil && !os.IsExist(err) {
 			return fmt.Errorf("cannot make the sandbox's directories: %w", err)
 		}
@@ -41,6 +41,11 @@ func mountRoot(s setup) error {
 	}
 	for _, b := range s.Binds {
 		if err := prepareBind(b, top); err != nil {
+			return err
+		}
+	}
+	if s.Station != nil {
+		if err := s.Station.build(top + stationDir); err != nil {
 			return err
 		}
 	}
@@ -101,6 +106,9 @@ func holdHost(s *setup) (release func(), err error) {
 	}
 	for i := range s.Binds {
 		err = errors.Join(err, hold(&s.Binds[i].Host))
+	}
+	if s.Station != nil {
+		err = errors.Join(err, hold(&s.Station.Programs))
 	}
 	if err != nil {
 		release()

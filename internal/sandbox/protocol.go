@@ -14,6 +14,7 @@ import (
 // over a second one, in the order in which the values announce them.
 
 type request struct {
+	ID      uint64 // of its reply
 	Setup   *setup
 	Put     *putRequest
 	Run     *runRequest
@@ -21,8 +22,10 @@ type request struct {
 	Read    *readRequest
 	Remove  []string
 	Stat    string
-	Empty   bool // remove everything
-	Files   int  // how many open files follow on the file socket
+	Empty   bool   // remove everything
+	Listen  bool   // on the private loopback; the socket follows the reply
+	List    string // a directory
+	Files   int    // how many open files follow on the file socket
 }
 
 // setup is the first request: it builds the private root.
@@ -30,6 +33,8 @@ type setup struct {
 	Dir   string // work directory on disk; "" means tmpfs
 	Size  int64  // bound of the tmpfs in bytes; 0 is the kernel's default
 	Binds []Bind
+
+	Station *Station
 }
 
 type putRequest struct {
@@ -44,6 +49,7 @@ type runRequest struct {
 	Network bool
 	Extra   int // open files beyond stdin, stdout and stderr
 	TTY     bool
+	Station bool
 }
 
 type captureRequest struct {
@@ -55,6 +61,7 @@ type captureRequest struct {
 type readRequest struct{ Path string }
 
 type reply struct {
+	ID      uint64
 	Err     string
 	Hint    string // of an error that ingot's user can help
 	Code    int    // exit code of a program; -1 if a signal ended it
@@ -63,6 +70,10 @@ type reply struct {
 	Size    int64  // bytes that a capture wrote
 	Data    []byte // of a read
 	Missing bool   // a read found nothing
+	Names   []Name // of a directory
+	Files   int    // how many open files follow on the file socket
+
+	files []*os.File
 }
 
 // A wire is one side's end.
@@ -80,6 +91,14 @@ func newWire(conn, files *os.File) (*wire, error) {
 	}
 	_ = files.Close()
 	return &wire{enc: gob.NewEncoder(conn), dec: gob.NewDecoder(conn), conn: conn, files: fc.(*net.UnixConn)}, nil
+}
+
+// send sends a request or a reply, and the files that it announces.
+func (w *wire) send(message any, files []*os.File) error {
+	if err := w.enc.Encode(message); err != nil {
+		return err
+	}
+	return w.sendFiles(files)
 }
 
 func (w *wire) close() {

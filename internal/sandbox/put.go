@@ -29,18 +29,50 @@ func (in *box) put(p *putRequest, files []*os.File) error {
 	for i, name := range p.Packs {
 		packs[name] = files[i]
 	}
-	if err := confined(func() error { return in.putSkeleton(entries) }); err != nil {
+	image, aside := partition(entries)
+	if err := (&putter{box: in, dir: treeDir}).put(image, packs); err != nil || len(aside) == 0 {
 		return err
 	}
-	if err := in.putFiles(entries, packs); err != nil {
+	return (&putter{box: in, dir: asideDir, prefix: Aside + "/"}).put(aside, packs)
+}
+
+// partition takes apart what is the image's and what lies aside, whose paths are made
+// relative to where that lies.
+func partition(entries []tree.Entry) (image, aside []tree.Entry) {
+	for _, e := range entries {
+		dir, rest := place(e.Path)
+		if dir == treeDir {
+			image = append(image, e)
+			continue
+		}
+		if e.Path = rest; e.Kind == tree.Hardlink {
+			_, e.Link = place(e.Link)
+		}
+		aside = append(aside, e)
+	}
+	return image, aside
+}
+
+// A putter makes entries real below one directory.
+type putter struct {
+	*box
+	dir    string
+	prefix string // of the paths by which the box knows what lies there
+}
+
+func (p *putter) put(entries []tree.Entry, packs map[string]*os.File) error {
+	if err := confined(p.dir, func() error { return p.putSkeleton(entries) }); err != nil {
 		return err
 	}
-	return confined(func() error { return in.putRest(entries) })
+	if err := p.putFiles(entries, packs); err != nil {
+		return err
+	}
+	return confined(p.dir, func() error { return p.putRest(entries) })
 }
 
 // putSkeleton makes directories and symbolic links, in order, and turns the path
 // of each entry into its canonical one.
-func (in *box) putSkeleton(entries []tree.Entry) error {
+func (in *putter) putSkeleton(entries []tree.Entry) error {
 	links := resolver{}
 	for i := range entries {
 		e := &entries[i]
@@ -59,7 +91,9 @@ func (in *box) putSkeleton(entries []tree.Entry) error {
 		case tree.Hardlink:
 			e.Link, err = links.resolve(e.Link)
 		case tree.Char, tree.Block:
-			in.devices[e.Path] = *e
+			if in.prefix == "" {
+				in.devices[e.Path] = *e
+			}
 		case tree.File, tree.Fifo:
 		}
 		if err != nil {
@@ -72,7 +106,7 @@ func (in *box) putSkeleton(entries []tree.Entry) error {
 
 // putRest makes what needs the files to be there: hard links, and the times of
 // directories.
-func (in *box) putRest(entries []tree.Entry) error {
+func (in *putter) putRest(entries []tree.Entry) error {
 	for i := range entries {
 		if e := &entries[i]; e.Kind == tree.Hardlink {
 			if err := replace(e.Path, func(full string) error { return os.Link("/"+e.Link, full) }); err != nil {
@@ -92,7 +126,7 @@ func (in *box) putRest(entries []tree.Entry) error {
 
 // putDir makes a directory, or gives an existing one the entry's metadata. A
 // symbolic link to a directory stays, as dpkg leaves it: merged /usr rests on it.
-func (in *box) putDir(e *tree.Entry) error {
+func (in *putter) putDir(e *tree.Entry) error {
 	full := "/" + e.Path
 	err := unix.Mkdir(full, e.Mode)
 	if errors.Is(err, unix.EEXIST) {
@@ -159,7 +193,7 @@ func putSymlink(e *tree.Entry) error {
 
 // putFiles makes regular files and pipes, split over the cores in runs of
 // neighbours so that two of them seldom want the same directory.
-func (in *box) putFiles(entries []tree.Entry, packs map[string]*os.File) error {
+func (in *putter) putFiles(entries []tree.Entry, packs map[string]*os.File) error {
 	workers := max(runtime.GOMAXPROCS(0), 1)
 	const run = 64
 	jobs := make(chan []tree.Entry, len(entries)/run+1)
@@ -171,7 +205,7 @@ func (in *box) putFiles(entries []tree.Entry, packs map[string]*os.File) error {
 	var wg sync.WaitGroup
 	for w := range workers {
 		wg.Go(func() {
-			errs[w] = confined(func() error {
+			errs[w] = confined(in.dir, func() error {
 				for chunk := range jobs {
 					for i := range chunk {
 						if err := putFile(&chunk[i], packs); err != nil {
@@ -247,12 +281,12 @@ func putRegular(e *tree.Entry, packs map[string]*os.File) (err error) {
 
 // note keeps what a capture will want to know of a path. Bytes without a digest
 // came from no pack of the cache: a capture must read them.
-func (in *box) note(e *tree.Entry) {
+func (in *putter) note(e *tree.Entry) {
 	if e.Owner != "" {
-		in.owners[e.Path] = e.Owner
+		in.owners[in.prefix+e.Path] = e.Owner
 	}
 	if e.Kind == tree.File && !e.Content.Digest.IsZero() {
-		in.puts[e.Path] = original{content: e.Content, owner: e.Owner}
+		in.puts[in.prefix+e.Path] = original{content: e.Content, owner: e.Owner}
 	}
 }
 

@@ -44,8 +44,18 @@ func (in *box) run(r *runRequest, files []*os.File) (reply, error) {
 	}
 	err = cmd.Wait()
 	// As process 1 of the namespace this reaches everything else in it.
-	_ = unix.Kill(-1, unix.SIGKILL)
-	reap()
+	if in.busy() {
+		// Not everything in it is this program's: the station's goes on.
+		_ = unix.Kill(-cmd.Process.Pid, unix.SIGKILL)
+	} else {
+		_ = unix.Kill(-1, unix.SIGKILL)
+		reap()
+	}
+	return ended(r.Argv[0], err)
+}
+
+// ended says how a program ended.
+func ended(program string, err error) (reply, error) {
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
@@ -57,7 +67,7 @@ func (in *box) run(r *runRequest, files []*os.File) (reply, error) {
 		}
 		return reply{Code: status.ExitStatus()}, nil
 	}
-	return reply{}, fmt.Errorf("cannot wait for %s: %w", r.Argv[0], err)
+	return reply{}, fmt.Errorf("cannot wait for %s: %w", program, err)
 }
 
 // reap collects what was orphaned, so that no process is left in the namespace
