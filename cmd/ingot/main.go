@@ -19,11 +19,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"ingot/internal/fault"
+	"ingot/internal/relay"
 	"ingot/internal/sandbox"
 )
 
 func main() {
 	sandbox.Main() // the inside of a box is this program again
+	relay.Main()
 	os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr))
 }
 

@@ -127,8 +127,8 @@ func (in *box) serve(r request, files []*os.File) (reply, error) {
 		return reply{Missing: errors.Is(err, fs.ErrNotExist)}, err
 	case r.Empty:
 		return reply{}, in.empty()
-	case r.Listen:
-		return in.listen()
+	case r.Listen != 0:
+		return in.listen(r.Listen)
 	case r.List != "":
 		return list(r.List)
 	case r.Read != nil:
@@ -170,7 +170,11 @@ func (in *box) setup(s setup) error {
 	// What programs inherit; files that are put get their modes explicitly.
 	unix.Umask(0o022)
 	_ = unix.Sethostname([]byte("localhost"))
-	if err := mountRoot(s); err != nil {
+	var err error
+	if in.offline, err = newStarter(true); err != nil {
+		return err
+	}
+	if err := mountRoot(s, in.offline); err != nil {
 		return err
 	}
 	in.puts, in.known, in.owners, in.devices = map[string]original{}, map[inode]original{}, map[string]string{}, devices{}
@@ -178,10 +182,6 @@ func (in *box) setup(s setup) error {
 		if err := in.station.open(); err != nil {
 			return err
 		}
-	}
-	var err error
-	if in.offline, err = newStarter(true); err != nil {
-		return err
 	}
 	in.online, err = newStarter(false)
 	return err

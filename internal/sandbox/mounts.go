@@ -12,7 +12,7 @@ import (
 
 // mountRoot leaves the host's file systems for a private tmpfs and mounts in it
 // what programs need to see around the tree.
-func mountRoot(s setup) error {
+func mountRoot(s setup, offline starter) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("cannot make mounts private: %w", err)
 	}
@@ -40,12 +40,12 @@ func mountRoot(s setup) error {
 		return err
 	}
 	for _, b := range s.Binds {
-		if err := prepareBind(b, top); err != nil {
+		if err := prepareBind(b, top+"/binds"); err != nil {
 			return err
 		}
 	}
 	if s.Station != nil {
-		if err := s.Station.build(top + stationDir); err != nil {
+		if err := s.Station.build(top+stationDir, offline); err != nil {
 			return err
 		}
 	}
@@ -109,6 +109,9 @@ func holdHost(s *setup) (release func(), err error) {
 	}
 	if s.Station != nil {
 		err = errors.Join(err, hold(&s.Station.Programs))
+		for i := range s.Station.Binds {
+			err = errors.Join(err, hold(&s.Station.Binds[i].Host))
+		}
 	}
 	if err != nil {
 		release()
@@ -167,14 +170,14 @@ func bind(from, to string, write bool) error {
 	return nil
 }
 
-// prepareBind mounts a host path below /binds, from where [box.mountView] shows
-// it in the root: the tree's directories do not exist yet.
-func prepareBind(b Bind, top string) error {
+// prepareBind mounts a host path below a directory that is a root or will be shown in
+// one: the tree's directories do not exist yet.
+func prepareBind(b Bind, dir string) error {
 	info, err := os.Stat(b.Host)
 	if err != nil {
 		return fmt.Errorf("cannot show a host path inside: %w", err)
 	}
-	to := filepath.Join(top, "binds", b.Inside)
+	to := filepath.Join(dir, b.Inside)
 	if info.IsDir() {
 		err = os.MkdirAll(to, 0o755)
 	} else {

@@ -23,7 +23,7 @@ type request struct {
 	Remove  []string
 	Stat    string
 	Empty   bool   // remove everything
-	Listen  bool   // on the private loopback; the socket follows the reply
+	Listen  int    // on that port of the private loopback; the socket follows the reply
 	List    string // a directory
 	Files   int    // how many open files follow on the file socket
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -29,6 +30,8 @@ type Station struct {
 	Aside map[string]string
 	// Files are more of the station's own, by absolute path; executable all.
 	Files map[string][]byte
+	// Binds are host files and directories to show, read-only unless said.
+	Binds []Bind
 }
 
 // stationDirs are directories of every system that packages do not ship.
@@ -45,7 +48,7 @@ var stationEtc = map[string]string{
 }
 
 // build makes the station's root in a new directory, while the host is in sight.
-func (s *Station) build(root string) error {
+func (s *Station) build(root string, offline starter) error {
 	for _, dir := range append([]string{"etc"}, stationDirs...) {
 		if err := os.MkdirAll(root+"/"+dir, 0o755); err != nil {
 			return fmt.Errorf("cannot make the station's directories: %w", err)
@@ -67,7 +70,7 @@ func (s *Station) build(root string) error {
 		return err
 	}
 	// Copied, since programs write there; it is small.
-	if err := os.CopyFS(root+"/etc", os.DirFS(s.Programs+"/etc")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := copyEtc(root+"/etc", s.Programs+"/etc"); err != nil {
 		return fmt.Errorf("cannot copy the station's /etc: %w", err)
 	}
 	for name, text := range stationEtc {
@@ -84,7 +87,52 @@ func (s *Station) build(root string) error {
 			return fmt.Errorf("cannot write the station's %s: %w", path, err)
 		}
 	}
+	for _, b := range s.Binds {
+		if err := prepareBind(b, root); err != nil {
+			return err
+		}
+	}
+	// The kernel gives more of them only while there is one in sight, and gives the first
+	// to who owns the network that it shows (mount_too_revealing() of fs/namespace.c). A
+	// system that hides its own from containers gives none: scripts see an empty directory.
+	_ = offline.do(func() error {
+		return unix.Mount("sysfs", root+"/sys", "sysfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
+	})
 	return nil
+}
+
+// copyEtc copies directories, files and links; what only root of the host may read, such
+// as places for private keys, is left out.
+func copyEtc(to, from string) error {
+	return filepath.WalkDir(from, func(path string, d fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		if err != nil || path == from {
+			return err
+		}
+		at := to + strings.TrimPrefix(path, from)
+		switch d.Type() {
+		case fs.ModeDir:
+			return os.Mkdir(at, 0o755)
+		case fs.ModeSymlink:
+			target, err := os.Readlink(path)
+			if err != nil {
+				return err
+			}
+			return os.Symlink(target, at)
+		case 0:
+			data, err := os.ReadFile(path)
+			if errors.Is(err, fs.ErrPermission) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			return os.WriteFile(at, data, 0o644)
+		}
+		return nil
+	})
 }
 
 // open shows at the station what is in sight of the box alone.
@@ -173,7 +221,7 @@ func (in *box) attend(on bool) {
 }
 
 // listen makes a socket on the loopback that only programs without a network see.
-func (in *box) listen() (reply, error) {
+func (in *box) listen(port int) (reply, error) {
 	var a reply
 	err := in.offline.do(func() error {
 		fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
@@ -182,7 +230,7 @@ func (in *box) listen() (reply, error) {
 		}
 		a.files = []*os.File{os.NewFile(uintptr(fd), "listener")}
 		a.Files = 1
-		if err := unix.Bind(fd, &unix.SockaddrInet4{Addr: [4]byte{127, 0, 0, 1}}); err != nil {
+		if err := unix.Bind(fd, &unix.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}); err != nil {
 			return err
 		}
 		return unix.Listen(fd, unix.SOMAXCONN)
@@ -193,10 +241,10 @@ func (in *box) listen() (reply, error) {
 	return a, nil
 }
 
-// Listen gives a listener on the private loopback of the box: programs that run without
-// the network reach it, and it alone. It ends when it is closed.
-func (b *Box) Listen(ctx context.Context) (net.Listener, error) {
-	a, err := b.call(ctx, request{Listen: true}, nil)
+// Listen gives a listener on a port of the box's private loopback: programs that run
+// without the network reach it, and it alone. It ends when it is closed.
+func (b *Box) Listen(ctx context.Context, port int) (net.Listener, error) {
+	a, err := b.call(ctx, request{Listen: port}, nil)
 	if err != nil {
 		return nil, err
 	}
