@@ -29,11 +29,11 @@ var documentedVariables = []string{
 	"BUSYBOX",         // ramdisk
 	"GENTOO_OVERLAYS", // gentoo
 	"GENTOO_EMERGE_DEFAULT_OPTS", "GENTOO_EMERGE_ENV", "GENTOO_PORTAGE_CLEANUP", "GENTOO_PROFILE", "GENTOO_PYTHON_TARGETS",
-	"HW_DISCOVERY_URL",        // hwdiscovery
-	"NO_SOURCE_REPOSITORIES",  // source-repositories
-	"UBOOT_KERNEL_ADDR",       // uboot
-	"UBOOT_KERNEL_EP",         // uboot
-	"YUM", "YUM_FLAGS",        // yum
+	"HW_DISCOVERY_URL",       // hwdiscovery
+	"NO_SOURCE_REPOSITORIES", // source-repositories
+	"UBOOT_KERNEL_ADDR",      // uboot
+	"UBOOT_KERNEL_EP",        // uboot
+	"YUM", "YUM_FLAGS",       // yum
 	"REG_AUTO_ATTACH",         // rhel-common, and all that follow
 	"REG_ACTIVATION_KEY",      //
 	"REG_BASE_URL", "REG_ENV", //
@@ -94,6 +94,11 @@ func (r *reading) passed(caller map[string]string) error {
 			q.Environment[name] = value
 		}
 	}
+	for name, value := range q.Declared {
+		if !slices.Contains(drivers, name) && !strings.HasPrefix(name, "LC_") {
+			q.Environment[name] = value
+		}
+	}
 	for _, e := range r.env {
 		name, value, given := strings.Cut(e, "=")
 		switch {
@@ -116,7 +121,29 @@ func (r *reading) passed(caller map[string]string) error {
 		}
 	}
 	slices.Sort(q.Secrets)
+	for i, a := range q.Args {
+		for _, e := range r.env {
+			if name, _, given := strings.Cut(e, "="); given && slices.Contains(q.Secrets, name) && strings.HasSuffix(a, e) {
+				q.Args[i] = strings.TrimSuffix(a, e) + name + "=" + hidden
+			}
+		}
+	}
 	return nil
+}
+
+// hidden stands where a secret would.
+const hidden = "(hidden)"
+
+// Shown is the request as it may be shown: the values of secrets are hidden.
+func (r Request) Shown() Request {
+	r.Environment, r.Declared = maps.Clone(r.Environment), maps.Clone(r.Declared)
+	for _, name := range r.Secrets {
+		r.Environment[name] = hidden
+		if _, there := r.Declared[name]; there {
+			r.Declared[name] = hidden
+		}
+	}
+	return r
 }
 
 // hasUser says whether a value is a URL with a password in it.
@@ -228,4 +255,3 @@ func (r Request) Roots() []string {
 	}
 	return out
 }
-

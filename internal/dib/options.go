@@ -14,7 +14,6 @@ type reading struct {
 	r     Request
 	said  map[string]string // by the name of the variable that says the same
 	types []string
-	qemu  string
 	env   []string // --env, as given
 }
 

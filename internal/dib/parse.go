@@ -1,6 +1,7 @@
 package dib
 
 import (
+	"maps"
 	"math"
 	"os"
 	"regexp"
@@ -16,7 +17,12 @@ import (
 // that it was called by, the arguments behind it, and the caller's environment as
 // NAME=VALUE. What is wrong with them is wrong use, exit code 2.
 func Parse(name string, args []string, env []string) (Request, error) {
-	r := &reading{said: map[string]string{}, r: Request{Command: name, Ramdisk: name == RamdiskCommand, Args: slices.Clone(args)}}
+	return parse(name, args, env, nil)
+}
+
+// parse is Parse with variables that were declared beside the command line.
+func parse(name string, args, env []string, declared map[string]string) (Request, error) {
+	r := &reading{said: map[string]string{}, r: Request{Command: name, Ramdisk: name == RamdiskCommand, Args: slices.Clone(args), Declared: declared}}
 	caller := environment(env)
 	operands, err := getopt(args, imageOptions(), caller["POSIXLY_CORRECT"] != "", func(o *option, value string) error {
 		if o.apply == nil {
@@ -37,6 +43,7 @@ func Parse(name string, args []string, env []string) (Request, error) {
 			}
 		}
 	}
+	maps.Copy(caller, declared)
 	r.r.Elements = operands
 	if err := r.passed(caller); err != nil {
 		return r.r, err

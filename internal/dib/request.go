@@ -85,6 +85,10 @@ type Request struct {
 	// log, lock, manifest or JSON shows them.
 	Secrets []string `json:"secrets,omitzero"`
 
+	// Declared are the variables that a file of diskimage-builder declares for the
+	// image. Those among them that every build sets itself are in no Environment.
+	Declared map[string]string `json:"-"`
+
 	// Asked is "help" or "version" where that is all that was asked for.
 	Asked string `json:"-"`
 }
