@@ -150,7 +150,7 @@ func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
 }
 
 // openFile opens a regular file.
-func openFile(fsys fs.FS, name string) (fs.File, error) {
+func openFile(fsys fs.FS, name string) (io.ReadCloser, error) {
 	info, err := fs.Stat(fsys, name)
 	if err != nil {
 		return nil, err
