@@ -31,7 +31,7 @@ func main() {
 
 // run is the program: it gives the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	return execute(newRootCommand(), args, stdin, stdout, stderr)
+	return execute(newRootCommand(), throughDoor(args), stdin, stdout, stderr)
 }
 
 // execute runs one command and gives its exit code. The first SIGINT, SIGTERM or

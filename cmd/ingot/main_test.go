@@ -18,7 +18,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"ingot": main, "ingot-works": works})
+	testscript.Main(m, map[string]func(){
+		"ingot": main, "ingot-works": works, "disk-image-create": main, "ramdisk-image-create": main, "diskimage-builder": main,
+	})
 }
 
 // TestScripts runs testdata/script: a file a behaviour of the command line.

@@ -17,6 +17,7 @@ const (
 	groupMake  = "make"
 	groupLook  = "look"
 	groupKeep  = "keep"
+	groupDoor  = "door"
 	groupOther = "other"
 )
 
@@ -24,6 +25,7 @@ var groups = []cobra.Group{
 	{ID: groupMake, Title: "From a definition to a machine:"},
 	{ID: groupLook, Title: "What is in it, and why:"},
 	{ID: groupKeep, Title: "What is kept:"},
+	{ID: groupDoor, Title: "As commands of other systems, with their own arguments:"},
 	{ID: groupOther, Title: "Other:"},
 }
 
@@ -67,6 +69,7 @@ byte the same anywhere, and boots what it built.`,
 		newSchemaCommand(),
 		newStoreCommand(),
 		newToolsCommand(),
+		newDiskImageCreateCommand(), newRamdiskImageCreateCommand(), newDiskimageBuilderCommand(),
 		newVersionCommand(),
 		newCompletionCommand(),
 		newExitCodesTopic(),

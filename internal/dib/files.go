@@ -157,6 +157,7 @@ func (d *document) entries(data []byte) []*entry {
 		out = append(out, d.entry(n))
 	}
 	if d.nodes > maxNodes {
+		d.problems = nil // they are of what was cut off
 		d.at(1, 1, "the file stands for too many values")
 	}
 	return out
@@ -277,12 +278,12 @@ func (e *entry) command() (name string, args []string) {
 	}
 	for _, k := range keys {
 		v := e.scalar[k.name]
-		switch {
-		case k.kind == "a list":
+		switch k.kind {
+		case "a list":
 			if v = strings.Join(e.list[k.name], ","); k.option == "" {
 				args = append(args, e.list[k.name]...)
 			}
-		case k.kind == "keys and values":
+		case "keys and values":
 			var all []string
 			for _, name := range e.order[k.name] {
 				all = append(all, name+"="+e.pairs[k.name][name])

@@ -10,8 +10,9 @@ func Help(command string) string {
 	var b strings.Builder
 	switch command {
 	case FilesCommand:
-		fmt.Fprintf(&b, `%s builds the images that files list. Each file is YAML, a list of maps; entries
-with the same imagename, or with none behind one that has it, are of one image.
+		fmt.Fprintf(&b, `%s builds the images that files list. Each file is YAML, a list of
+maps; entries with the same imagename, or with none behind one that has it, are of
+one image.
 
 Usage:
   %s FILE... [OPTION]...

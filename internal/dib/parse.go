@@ -58,6 +58,12 @@ func parse(name string, args, env []string, declared map[string]string) (Request
 			return r.r, err
 		}
 	}
+	q := &r.r
+	for _, list := range []*[]string{&q.Args, &q.ElementsPath, &q.Packages, &q.Checksums, &q.Break} {
+		if *list == nil {
+			*list = []string{} // in JSON an empty list, not nothing
+		}
+	}
 	return r.r, nil
 }
 

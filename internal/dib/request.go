@@ -70,7 +70,7 @@ type Request struct {
 	Break         []string      `json:"break"`               // "before-install.d", "after-error": where a shell is opened
 	BreakCommand  string        `json:"break_command"`       // what is started there
 	BreakOutside  bool          `json:"break_outside"`       // on the host's side even in the target's phases
-	ScriptTimeout time.Duration `json:"script_timeout"`      // of one script; 0 is none
+	ScriptTimeout time.Duration `json:"script_timeout"`      // of one script, in nanoseconds; 0 is none
 	Locked        bool          `json:"locked"`              // nothing but what the lock names
 	DryRun        bool          `json:"dry_run"`             // say what would be done
 	JSON          bool          `json:"json"`                // results for programs
