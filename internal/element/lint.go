@@ -278,7 +278,7 @@ func (l *linter) installType(e *Element, dir string, p Phase) {
 // never warns of a file that never runs, if it looks as if it should: it has a number
 // in front, begins like a script or may be executed, and no script names it.
 func (l *linter) never(e *Element, at string, i Ignored) {
-	data, _ := readFile(e.FS, at, maxList) // what cannot be read is judged by its name
+	data, _ := readFile(e.FS, at) // what cannot be read is judged by its name
 	info, err := fs.Stat(e.FS, at)
 	if err != nil || !isDigit(i.Path[0]) && info.Mode().Perm()&0o111 == 0 && !strings.HasPrefix(string(data), "#!") || l.named(e, i.Path) {
 		return
@@ -303,7 +303,7 @@ func (l *linter) named(e *Element, file string) bool {
 		if !d.Type().IsRegular() || path.Base(at) == file || !strings.Contains(path.Dir(at), ".d") {
 			return nil
 		}
-		data, err := readFile(e.FS, at, maxList)
+		data, err := readFile(e.FS, at)
 		if err == nil {
 			found = strings.Contains(string(data), file) || stem != file && strings.Contains(string(data), stem+".$")
 		}
@@ -369,7 +369,7 @@ var dsa = regexp.MustCompile(`ssh-keygen\b.*-t\s*dsa\b|\bfor\s+\w+\s+in\b[^;]*\s
 
 // script looks at the lines of a script.
 func (l *linter) script(e *Element, at string, p Phase) {
-	data, err := readFile(e.FS, at, maxList)
+	data, err := readFile(e.FS, at)
 	if err != nil {
 		return // a program, too large for a text
 	}
@@ -419,7 +419,7 @@ func (l *linter) environment(e *Element) {
 	}
 	for _, name := range source {
 		at := path.Join(EnvironmentDir, name)
-		data, err := readFile(e.FS, at, maxList)
+		data, err := readFile(e.FS, at)
 		if err != nil {
 			continue
 		}
@@ -513,7 +513,7 @@ func (l *linter) static(e *Element) {
 				}
 			}
 			if d.Type().IsRegular() {
-				if data, err := readFile(e.FS, at, maxList); err == nil && strings.Contains(string(data), "ssh-keygen") {
+				if data, err := readFile(e.FS, at); err == nil && strings.Contains(string(data), "ssh-keygen") {
 					l.lines(data, func(n int, line string) { l.keys(e, at, n, line) })
 				}
 			}
