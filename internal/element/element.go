@@ -85,7 +85,7 @@ func (e *Element) Has(name string) bool {
 
 // read reads one of the element's lists; a missing one is nil.
 func (e *Element) read(name string) ([]byte, error) {
-	data, err := readFile(e.FS, name, maxList)
+	data, err := readFile(e.FS, name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, nil
@@ -134,17 +134,17 @@ func words(data []byte, file string) ([]Word, error) {
 	return out, nil
 }
 
-// readFile reads a regular file of at most limit bytes. Pipes and devices are not
+// readFile reads a regular file that is no larger than a list. Pipes and devices are not
 // waited for.
-func readFile(fsys fs.FS, name string, limit int64) ([]byte, error) {
+func readFile(fsys fs.FS, name string) ([]byte, error) {
 	f, err := openFile(fsys, name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(data)) > limit {
-		err = fmt.Errorf("it is larger than %d KiB", limit>>10)
+	data, err := io.ReadAll(io.LimitReader(f, maxList+1))
+	if err == nil && len(data) > maxList {
+		err = fmt.Errorf("it is larger than %d KiB", maxList>>10)
 	}
 	return data, err
 }

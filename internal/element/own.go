@@ -53,7 +53,7 @@ func (p programs) Stat(name string) (fs.FileInfo, error) {
 	if err != nil || info.IsDir() {
 		return program{info, false}, err
 	}
-	f, err := p.FS.Open(name)
+	f, err := p.Open(name)
 	if err != nil {
 		return nil, err
 	}

@@ -45,9 +45,6 @@ type PackageMap struct {
 // A NameMap is names and what they stand for.
 type NameMap map[string]string
 
-// sections are the keys of a pkg-map.
-var sections = []string{"release", "distro", "family", "default"}
-
 // ParsePackageMap reads a pkg-map; file is its name in messages.
 func ParsePackageMap(data []byte, file string) (PackageMap, error) {
 	var m PackageMap
