@@ -116,7 +116,3 @@ func showRequests(cmd *cobra.Command, b dib.Batch) error {
 	return err
 }
 
-// buildRequests builds the images.
-func buildRequests(_ *cobra.Command, _ dib.Batch) error {
-	return fault.Newf(fault.Failed, "this ingot does not build from elements yet").WithHint("--dry-run shows what was understood")
-}

@@ -77,15 +77,28 @@ func Request(def *definition.Definition) digest.Digest {
 		Boot            definition.Boot
 		Implied         []string
 		Layout          []string `json:",omitempty"`
+		Station         []string `json:",omitempty"` // digests
 	}{
 		def.Distro, def.Release, def.Arch, relativeKeys(def), def.Start, def.Packages, def.Remove, def.Recommends, plan.Purposes(def), toolFormats(def),
 		kernel{def.Kernel.None, def.Kernel.Package, def.Kernel.Chosen && slices.Contains(plan.Purposes(def), format.Live), def.Kernel.All}, def.Boot, plan.Implied(def),
-		plan.LayoutPackages(def),
+		plan.LayoutPackages(def), station(def),
 	})
 	if err != nil {
 		panic(err) // plain data
 	}
 	return digest.Of(data)
+}
+
+// station is what the packages of a definition's station are.
+func station(def *definition.Definition) []string {
+	if def.Elements == nil {
+		return nil
+	}
+	var out []string
+	for _, r := range def.Elements.Station {
+		out = append(out, r.SHA256.String())
+	}
+	return out
 }
 
 // relativeKeys are the archives with keys named relative to the definition: where
@@ -129,6 +142,9 @@ func (c *Compiler) Compile(ctx context.Context, def *definition.Definition, old 
 		return nil, err
 	}
 	l := &lock.Lock{Definition: def.Digest(), Request: Request(def), Distro: def.Distro, Release: def.Release, Files: files}
+	if def.Elements != nil {
+		l.Station = def.Elements.Station
+	}
 	archives, err := c.archives(def)
 	if err != nil {
 		return nil, err
@@ -347,6 +363,13 @@ func (c *Compiler) resolve(ctx context.Context, def *definition.Definition, l *l
 		u, err := universe(files, read, arch)
 		if err != nil {
 			return err
+		}
+		if def.Elements != nil && def.Elements.Root {
+			refs, err := resolve(ctx, u, distro.Request{Arch: arch, Start: "minbase"})
+			if err != nil {
+				return err
+			}
+			l.Sets = append(l.Sets, lock.Set{Arch: arch, Purpose: lock.Bootstrap, Refs: hold(ctx, u, distro.Request{}, refs, oldSet(old, arch, lock.Bootstrap), move)})
 		}
 		for _, purpose := range plan.Purposes(def) {
 			req := distro.Request{Arch: arch, Start: def.Start, Packages: append(slices.Clone(def.Packages), plan.Implied(def)...), Remove: def.Remove, Recommends: def.Recommends}

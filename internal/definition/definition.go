@@ -42,6 +42,7 @@ type Definition struct {
 	Warnings   []string // what is odd and does not matter: file:line:column and why
 	Outputs    []Output
 	Tests      []Test
+	Elements   *Elements // nil is none
 
 	// Dir is the absolute directory of the definition's file; sources of files
 	// and scripts are below it.

@@ -23,6 +23,9 @@ type Output struct {
 	Expiry   string  `json:",omitzero"` // as written; see [Output.Expires]
 	Message  string  `json:",omitzero"` // for who makes a container of it
 	Run      Run     `json:",omitzero"`
+	// As are the names of its files where they are not ingot's own: at diskimage-builder's
+	// door.
+	As []string `json:"-"`
 }
 
 // A Machine is what an appliance says that its disk is for. What was not said is

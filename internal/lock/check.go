@@ -122,7 +122,7 @@ func (l *Lock) Check() error {
 	sets := map[string]bool{}
 	for _, s := range l.Sets {
 		name := s.Arch + " " + s.Purpose
-		if !anyArch.takes(s.Arch) || !slices.Contains(format.Purposes(), s.Purpose) {
+		if !anyArch.takes(s.Arch) || s.Purpose != Bootstrap && !slices.Contains(format.Purposes(), s.Purpose) {
 			return fmt.Errorf("has a set of unknown kind: %q", bounded(name))
 		}
 		if sets[name] {
@@ -134,6 +134,9 @@ func (l *Lock) Check() error {
 		}
 	}
 	if err := l.checkRefs("tools", l.Tools, archives); err != nil {
+		return err
+	}
+	if err := l.checkRefs("station", l.Station, archives); err != nil {
 		return err
 	}
 	sealed := map[string]bool{}
@@ -148,6 +151,22 @@ func (l *Lock) Check() error {
 			return fmt.Errorf("has a seal of %s that says nothing", name)
 		}
 		sealed[name] = true
+	}
+	return checkDownloads(l.Downloads)
+}
+
+func checkDownloads(downloads []Download) error {
+	seen := map[string]bool{}
+	for _, d := range downloads {
+		switch {
+		case !isPlain(d.Address) || !strings.HasPrefix(d.Address, "http://"):
+			return fmt.Errorf("has a download from %q", bounded(d.Address))
+		case d.Size < 0 || d.Size > maxSize:
+			return fmt.Errorf("has a download of %d bytes from %s", d.Size, bounded(d.Address))
+		case seen[d.Address]:
+			return fmt.Errorf("has the download from %s twice", bounded(d.Address))
+		}
+		seen[d.Address] = true
 	}
 	return nil
 }

@@ -87,7 +87,7 @@ type parser struct {
 func newParser(text string) *parser {
 	return &parser{rest: text, l: &Lock{}, arity: map[string]int{
 		"digest": 1, "definition": 1, "request": 1, "distro": 1, "release": 1, "epoch": 2, "archive": 1, "index": 8,
-		"file": 2, "program": 2, "link": 2, "directory": 1, "set": 2, "tools": 0, "seal": 3,
+		"file": 2, "program": 2, "link": 2, "directory": 1, "set": 2, "tools": 0, "station": 0, "seal": 3, "download": 3, "missing": 1,
 	}}
 }
 
@@ -172,10 +172,21 @@ func (p *parser) top() error {
 		p.refs, p.within = &l.Sets[len(l.Sets)-1].Refs, "set"
 	case "tools":
 		p.refs, p.within = &l.Tools, "tools"
+	case "station":
+		p.refs, p.within = &l.Station, "station"
 	case "seal":
 		s := Seal{Arch: w[0], Purpose: w[1]}
 		s.SHA256, err = digest.Parse(w[2])
 		l.Seals = append(l.Seals, s)
+	case "download":
+		d := Download{Address: w[2]}
+		if d.Size, err = parseNumber(w[0]); err != nil {
+			return err
+		}
+		d.SHA256, err = digest.Parse(w[1])
+		l.Downloads = append(l.Downloads, d)
+	case "missing":
+		l.Downloads = append(l.Downloads, Download{Address: w[0]})
 	}
 	return err
 }

@@ -52,6 +52,16 @@ func encode(l *Lock) ([]byte, digest.Digest) {
 	for _, s := range seals {
 		line(&b, "seal", s.Arch, s.Purpose, s.SHA256.String())
 	}
+	downloads := slices.Clone(l.Downloads)
+	slices.SortFunc(downloads, func(x, y Download) int { return cmp.Compare(x.Address, y.Address) })
+	separate(&b, len(downloads))
+	for _, d := range downloads {
+		if d.SHA256.IsZero() {
+			line(&b, "missing", d.Address)
+		} else {
+			line(&b, "download", number(d.Size), d.SHA256.String(), d.Address)
+		}
+	}
 	b.WriteByte('\n')
 	line(&b, "sum", digest.Of(b.Bytes()).String())
 	return b.Bytes(), id
@@ -112,6 +122,11 @@ func (l *Lock) body() []byte {
 		b.WriteByte('\n')
 		line(&b, "tools")
 		refs(&b, l.Tools)
+	}
+	if len(l.Station) > 0 {
+		b.WriteByte('\n')
+		line(&b, "station")
+		refs(&b, l.Station)
 	}
 	return b.Bytes()
 }

@@ -153,7 +153,28 @@ func Files(def *definition.Definition) ([]File, error) {
 		}
 		out = append(out, f)
 	}
+	if def.Elements != nil {
+		out = append(out, hooks(def.Elements)...)
+	}
 	return out, nil
+}
+
+// ElementsDir is where a lock lists the merged files of elements, which lie in many
+// places.
+const ElementsDir = ".elements"
+
+func hooks(e *definition.Elements) []File {
+	var out []File
+	for _, f := range e.Hooks.Files {
+		name := ElementsDir + "/" + f.Path
+		switch {
+		case f.Mode.IsRegular():
+			out = append(out, File{Path: name, SHA256: f.Digest, Executable: f.Mode&0o100 != 0})
+		case f.Mode&fs.ModeSymlink != 0:
+			out = append(out, File{Path: name, Link: f.Target})
+		}
+	}
+	return out
 }
 
 func hash(root *os.Root, path string) (digest.Digest, error) {

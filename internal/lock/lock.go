@@ -27,9 +27,10 @@
 //	file SHA256 PATH                 or: program SHA256 PATH, link PATH TARGET, directory PATH
 //	set ARCH PURPOSE
 //	  NAME VERSION ARCH SIZE SHA256 ARCHIVE LOCATION
-//	tools
+//	tools                            and in the same form: station
 //	  NAME VERSION ARCH SIZE SHA256 ARCHIVE LOCATION
 //	seal ARCH PURPOSE SHA256
+//	download SIZE SHA256 ADDRESS     or: missing ADDRESS
 //	sum SHA256 of all lines above
 //
 // Words are separated by single spaces; one that holds anything but visible ASCII
@@ -59,11 +60,17 @@ type Lock struct {
 	Indexes  []Index
 	Sets     []Set
 	Tools    []distro.Ref // the tools tree's packages, unpacked only; sorted as a Set's
+	// Station is the packages of the programs that scripts of elements run beside the
+	// image, unpacked only.
+	Station []distro.Ref
 	// Files is each file that the definition names, as [Files] finds them:
 	// scripts, what they may read, sources of files.
 	Files []File
 	// Seals is written by the first build and is not part of the lock's digest.
 	Seals []Seal
+	// Downloads are the files that scripts asked for, by address; written by the first
+	// build, as the seals are.
+	Downloads []Download
 }
 
 // An Archive is a named place of packages. The URL is what the image's own
@@ -95,8 +102,19 @@ type Index struct {
 // a lock that was read has them by name, architecture and version.
 type Set struct {
 	Arch    string
-	Purpose string // "container", "system" or "machine"
+	Purpose string // "container", "system", "machine" or "live", or [Bootstrap]
 	Refs    []distro.Ref
+}
+
+// Bootstrap is the purpose of a set that is no image's: what a script gets that calls
+// debootstrap.
+const Bootstrap = "bootstrap"
+
+// A Download is a file that a script asked for and that no package is.
+type Download struct {
+	Address string // http://HOST/PATH
+	Size    int64
+	SHA256  digest.Digest // zero for one that was not there
 }
 
 // A File is something that a build reads beside packages.
@@ -113,4 +131,14 @@ type Seal struct {
 	Arch    string
 	Purpose string
 	SHA256  digest.Digest
+}
+
+// Set gives the packages of a set; none where there is no such set.
+func (l *Lock) Set(arch, purpose string) []distro.Ref {
+	for _, s := range l.Sets {
+		if s.Arch == arch && s.Purpose == purpose {
+			return s.Refs
+		}
+	}
+	return nil
 }

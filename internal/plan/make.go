@@ -134,6 +134,8 @@ func (p *Plan) names(o definition.Output, arch string) []string {
 	def := p.Definition
 	suffixes := o.Kind().Files
 	switch {
+	case len(o.As) > 0:
+		return o.As
 	case o.Format == "openvz":
 		// The one that is not called as all others: the name is all that vzctl knows.
 		return []string{openvz.Name(def.Distro, def.Release, arch, def.Name, o.Compress)}

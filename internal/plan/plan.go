@@ -49,6 +49,8 @@ type Step struct {
 	// changes it as a value.
 	work func(ctx context.Context, w *worker) error
 	data func(e *edit) error
+	// light steps are many and short: not each one's result is kept (see [worker.perform]).
+	light bool
 }
 
 // An Output is one artifact of a chain.

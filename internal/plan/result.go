@@ -2,8 +2,10 @@ package plan
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"ingot/internal/cache"
 	"ingot/internal/digest"
@@ -22,6 +24,12 @@ func packName(content digest.Digest) string { return "steps/" + content.String()
 // fillingName is what entries call a step's pack while it is being filled.
 func fillingName(key digest.Digest) string { return "steps/" + key.String() + ".filling" }
 
+// passed stands for the result of a light step that was not kept: a later step's holds
+// what it did.
+const passed = "passed"
+
+var errPassed = errors.New("the result is part of a later one")
+
 // stored gives a step's result as it lies in the cache.
 func (r *Runner) stored(s Step) (pack, delta string, err error) {
 	data, err := r.Supply.Cache.Get(deltaName(s.Key))
@@ -35,7 +43,7 @@ func (r *Runner) stored(s Step) (pack, delta string, err error) {
 // known says whether the cache has a step's result.
 func (r *Runner) known(s Step) bool {
 	pack, _, err := r.stored(s)
-	return err == nil && r.Supply.Cache.Has(pack)
+	return err == nil && (pack == passed || r.Supply.Cache.Has(pack))
 }
 
 // result gives the delta of a step that ran before.
@@ -43,6 +51,9 @@ func (r *Runner) result(s Step) (tree.Delta, error) {
 	pack, data, err := r.stored(s)
 	if err != nil {
 		return tree.Delta{}, err
+	}
+	if pack == passed {
+		return tree.Delta{}, errPassed
 	}
 	f, err := r.Supply.Cache.Open(pack)
 	if err != nil {
@@ -83,8 +94,29 @@ func (w *worker) keep(s Step, before tree.Tree) error {
 	return w.Supply.Cache.Put(deltaName(s.Key), data)
 }
 
-// perform runs a step and keeps what it did.
-func (w *worker) perform(ctx context.Context, s Step) error {
+// lightFor is how long light steps may go on without any result kept: to run them again
+// costs no more than to keep each of them would.
+const lightFor = 700 * time.Millisecond
+
+// perform runs a step and keeps what it did. Of light steps that follow each other only
+// one now and then is captured: the result of that one is what all of them did.
+func (w *worker) perform(ctx context.Context, s Step, keep bool) error {
+	if s.light {
+		if err := s.work(ctx, w); err != nil {
+			return err
+		}
+		if w.lightSince.IsZero() {
+			w.lightSince = w.started
+		}
+		if !keep && time.Since(w.lightSince) < lightFor {
+			return w.Supply.Cache.Put(deltaName(s.Key), []byte(passed+"\x00"))
+		}
+		if err := w.keepMounts(ctx); err != nil {
+			return err
+		}
+		w.lightSince = time.Now()
+	}
+
 	pack, err := w.Supply.Cache.Create(fillingName(s.Key))
 	if err != nil {
 		return err
@@ -101,8 +133,10 @@ func (w *worker) perform(ctx context.Context, s Step) error {
 		w.dropBox()
 		w.tree = e.tree
 	} else {
-		if err := s.work(ctx, w); err != nil {
-			return err
+		if !s.light {
+			if err := s.work(ctx, w); err != nil {
+				return err
+			}
 		}
 		box, err := w.Box(ctx)
 		if err != nil {

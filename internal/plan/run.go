@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"ingot/internal/artifact"
 	"ingot/internal/cache"
@@ -27,8 +28,11 @@ type Runner struct {
 	Progress *ui.Progress
 	To       string // directory of the artifacts
 	NoCache  bool   // runs every step again
+	Locked   bool   // takes nothing that the lock does not name
 	HostArch string // Debian's name of this machine's architecture: the tools'
 	Version  string // of this ingot, for papers
+	// ScriptTimeout is how long one script of an element may run; 0 is for ever.
+	ScriptTimeout time.Duration
 	// Shell, if set, is called with the sandbox of a script that failed.
 	Shell func(ctx context.Context, box *sandbox.Box, failure error) error
 }
@@ -37,8 +41,16 @@ type Runner struct {
 type Result struct {
 	Artifacts []Artifact
 	Seals     []lock.Seal
-	Run       int // steps and outputs that ran
-	Cached    int // and those that did not
+	Run       int             // steps and outputs that ran
+	Cached    int             // and those that did not
+	Downloads []lock.Download // the lock's, where scripts asked for more
+	Times     []ScriptTime    // of elements
+}
+
+// A ScriptTime is how long a script of an element ran.
+type ScriptTime struct {
+	Phase, Name string
+	Took        time.Duration
 }
 
 // An Artifact is one that was made, or is there already.
@@ -124,6 +136,12 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 	if err := w.runSteps(ctx, out); err != nil {
 		return err
 	}
+	out.Times = append(out.Times, w.times...)
+	if w.downs != nil {
+		if all := w.downs.all(); all != nil {
+			out.Downloads = all
+		}
+	}
 	seal, err := w.seal()
 	if err != nil {
 		return err
@@ -160,16 +178,18 @@ func (w *worker) runSteps(ctx context.Context, out *Result) error {
 		} else {
 			// The first step unpacks what it needs when it needs it, but nothing runs
 			// before all packages are there, and verified.
-			w.packages, err = w.delivery.Packages(ctx, w.chain.Set.Refs)
+			w.packages, err = w.delivery.Packages(ctx, w.delivered())
 		}
 		if err != nil {
 			return err
 		}
 	}
-	for _, s := range w.chain.Steps[start:] {
+	for i := start; i < len(w.chain.Steps); i++ {
+		s := w.chain.Steps[i]
+		keep := !s.light || i+1 == len(w.chain.Steps) || !w.chain.Steps[i+1].light
 		t := w.Progress.Start(ui.Step{ID: s.Name, Name: s.Name})
 		w.log = func(line string) { t.Notef("%s", line) }
-		err := w.perform(ctx, s)
+		err := w.perform(ctx, s, keep)
 		t.Done(err)
 		if err != nil {
 			return w.blame(s, err)
@@ -188,24 +208,31 @@ func (w *worker) applyKnown(out *Result) int {
 	if w.NoCache {
 		return 0
 	}
+	next := 0
 	for i, s := range w.chain.Steps {
 		d, err := w.result(s)
 		if err == nil {
 			var t tree.Tree
 			if t, err = w.tree.Apply(d); err == nil {
 				w.tree = t
-				out.Cached++
-				w.Progress.Cached(ui.Step{ID: s.Name, Name: s.Name})
+				for _, s := range w.chain.Steps[next : i+1] {
+					out.Cached++
+					w.Progress.Cached(ui.Step{ID: s.Name, Name: s.Name})
+				}
+				next = i + 1
 			}
+		}
+		if errors.Is(err, errPassed) {
+			continue // a later result may hold what it did
 		}
 		if err != nil {
 			if !errors.Is(err, cache.ErrMissing) {
 				w.Progress.Warnf("cannot use the cached result of step %s: %v", s.Name, err)
 			}
-			return i
+			return next
 		}
 	}
-	return len(w.chain.Steps)
+	return next
 }
 
 // packsThere says whether the cache still has what the tree points into.
@@ -232,9 +259,21 @@ func (w *worker) blame(s Step, err error) error {
 	return fmt.Errorf("step %s: %w", s.Name, err)
 }
 
+// delivered are the packages that the chain's steps install themselves.
+func (w *worker) delivered() []distro.Ref {
+	if e := w.plan.Definition.Elements; e != nil && e.Root {
+		return w.plan.Lock.Set(w.chain.Arch, lock.Bootstrap)
+	}
+	return w.chain.Set.Refs
+}
+
 // deliver begins to fetch and unpack the chain's packages.
 func (w *worker) deliver(ctx context.Context) {
-	refs := w.chain.Set.Refs
+	refs := w.delivered()
+	if len(refs) < len(w.chain.Set.Refs) {
+		// What scripts install is fetched before they ask for it.
+		w.told.Go(func() { _ = w.Supply.Fetch(ctx, w.chain.Set.Refs, supply.Meter{}) }) // who needs one hears why it is not there
+	}
 	var bytes int64
 	missing := w.Supply.Missing(refs)
 	for _, ref := range missing {
@@ -270,8 +309,11 @@ func noSpace(err error) error {
 // Tree gives the tree at the end of a chain if the cache knows every step.
 func (r *Runner) Tree(c Chain) (tree.Tree, bool) {
 	var t tree.Tree
-	for _, s := range c.Steps {
+	for i, s := range c.Steps {
 		d, err := r.result(s)
+		if errors.Is(err, errPassed) && i+1 < len(c.Steps) {
+			continue
+		}
 		if err != nil {
 			return t, false
 		}

@@ -373,7 +373,7 @@ func TestStepsAtOnce(t *testing.T) {
 	said := []string{"first", "other"}
 	workers := []*worker{begin(), begin()}
 	for i, w := range workers {
-		if err := w.perform(t.Context(), step(said[i])); err != nil {
+		if err := w.perform(t.Context(), step(said[i]), true); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -23,6 +23,9 @@ type keyed struct {
 // no step.
 func (p *Plan) steps(c Chain) []keyed {
 	def := p.Definition
+	if def.Elements != nil && def.Elements.Root {
+		return p.elements(c)
+	}
 	out := []keyed{p.install(c), p.system()}
 	if len(def.Users)+len(def.UnixGroups) > 0 {
 		out = append(out, p.users())

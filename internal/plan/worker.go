@@ -6,6 +6,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"ingot/internal/cache"
 	"ingot/internal/distro"
@@ -33,6 +34,17 @@ type worker struct {
 	log      func(line string)
 	tools    *toolbox
 	list     []byte // of the seal, until it lies beside an artifact
+
+	station    *station // of an element build
+	downs      *downloads
+	times      []ScriptTime
+	lightSince time.Time
+	started    time.Time
+}
+
+// timed notes how long a script took.
+func (w *worker) timed(phase, name string, took time.Duration) {
+	w.times = append(w.times, ScriptTime{phase, name, took})
 }
 
 func (w *worker) close() {
@@ -48,6 +60,10 @@ func (w *worker) close() {
 }
 
 func (w *worker) dropBox() {
+	if w.station != nil {
+		w.station.stop()
+		w.station = nil
+	}
 	if w.box != nil {
 		_ = w.box.Close()
 		w.box, w.filled = nil, false
@@ -77,12 +93,21 @@ func (w *worker) start(ctx context.Context) error {
 		}
 		w.dir, o.Dir = dir, dir.Path
 	}
+	if w.plan.Definition.Elements != nil {
+		var err error
+		if o.Station, err = w.stationOptions(ctx); err != nil {
+			return err
+		}
+	}
 	box, err := sandbox.New(ctx, o)
 	if err != nil {
 		w.dropBox()
 		return err
 	}
-	w.box = box
+	w.box, w.started = box, time.Now()
+	if o.Station != nil {
+		return w.openStation(ctx)
+	}
 	return nil
 }
 
@@ -98,6 +123,9 @@ func (w *worker) Box(ctx context.Context) (*sandbox.Box, error) {
 			return nil, err
 		}
 		w.filled = true
+		if w.station != nil {
+			return w.box, w.remount(ctx)
+		}
 	}
 	return w.box, nil
 }

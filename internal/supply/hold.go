@@ -33,6 +33,7 @@ func Packages(l *lock.Lock) []distro.Ref {
 		add(set.Refs)
 	}
 	add(l.Tools)
+	add(l.Station)
 	return out
 }
 
@@ -62,6 +63,11 @@ func Reference(path string, l *lock.Lock) store.Ref {
 			Blob:  store.Blob{Digest: seal.SHA256, Size: store.AnySize},
 			Label: "seal " + seal.Purpose + " " + seal.Arch,
 		})
+	}
+	for _, d := range l.Downloads {
+		if !d.SHA256.IsZero() {
+			r.Needs = append(r.Needs, store.Need{Blob: store.Blob{Digest: d.SHA256, Size: d.Size}, Label: "download " + d.Address})
+		}
 	}
 	return r
 }

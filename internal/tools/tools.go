@@ -35,6 +35,7 @@ import (
 type Set struct {
 	Name     string   // of its lock: "qemu"
 	Packages []string // Debian's; what they depend on comes along
+	Alone    bool     // only these packages are laid out
 }
 
 // release is the one that tools come from: the stable release of the day, since
@@ -61,28 +62,46 @@ type Dir struct {
 
 // Dir gives a set's tree, made first if it is not there.
 func (k *Keeper) Dir(ctx context.Context, s Set) (Dir, error) {
+	path, err := k.Path(ctx, s)
+	if err != nil {
+		return Dir{}, err
+	}
+	return open(path)
+}
+
+// Lock gives the packages of a set, chosen first if they were not.
+func (k *Keeper) Lock(ctx context.Context, s Set) (*lock.Lock, error) {
+	l, err := k.lock(ctx, s, filepath.Join(k.Home, "tools", s.Name+".lock"))
+	if err != nil {
+		return nil, fmt.Errorf("tools %s: %w", s.Name, err)
+	}
+	return l, nil
+}
+
+// Path gives the directory of a set's tree, made first if it is not there.
+func (k *Keeper) Path(ctx context.Context, s Set) (string, error) {
 	lockPath := filepath.Join(k.Home, "tools", s.Name+".lock")
 	l, err := k.lock(ctx, s, lockPath)
 	if err != nil {
-		return Dir{}, fmt.Errorf("tools %s: %w", s.Name, err)
+		return "", fmt.Errorf("tools %s: %w", s.Name, err)
 	}
 	// Also where the tree is there: the cache may be emptied.
 	release, err := k.Supply(l).Hold(ctx, lockPath, l)
 	if err != nil {
-		return Dir{}, fmt.Errorf("tools %s: %w", s.Name, err)
+		return "", fmt.Errorf("tools %s: %w", s.Name, err)
 	}
 	defer release()
 	base, err := k.Cache.Sub("tools")
 	if err != nil {
-		return Dir{}, err
+		return "", err
 	}
 	path := filepath.Join(base, s.Name+"-"+l.Digest().String()[:16])
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := k.fill(ctx, s, l, path); err != nil {
-			return Dir{}, fmt.Errorf("tools %s: %w", s.Name, err)
+			return "", fmt.Errorf("tools %s: %w", s.Name, err)
 		}
 	}
-	return open(path)
+	return path, nil
 }
 
 // lock reads the set's lock, or writes it when it is missing or of other
@@ -100,6 +119,9 @@ func (k *Keeper) lock(ctx context.Context, s Set, path string) (*lock.Lock, erro
 		return nil, err
 	}
 	l.Request = want
+	if s.Alone {
+		l.Tools = slices.DeleteFunc(l.Tools, func(r distro.Ref) bool { return !slices.Contains(s.Packages, r.Name) })
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, fmt.Errorf("cannot keep the lock: %w", err)
 	}

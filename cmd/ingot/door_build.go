@@ -1,0 +1,250 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"ingot/internal/definition"
+	"ingot/internal/dib"
+	"ingot/internal/distro/debian"
+	"ingot/internal/element"
+	"ingot/internal/fault"
+	"ingot/internal/lock"
+	"ingot/internal/plan"
+	"ingot/internal/supply"
+	"ingot/internal/tools"
+	"ingot/internal/ui"
+)
+
+// buildRequests builds the images.
+func buildRequests(cmd *cobra.Command, b dib.Batch) error {
+	var failed error
+	var all []*builtJSON
+	for _, r := range b.Requests {
+		out, err := buildRequest(cmd, r)
+		if err != nil {
+			failed = errors.Join(failed, err)
+			if b.StopOnFailure {
+				break
+			}
+			continue
+		}
+		all = append(all, out)
+	}
+	if failed == nil && b.JSON {
+		return printJSON(cmd, struct {
+			Schema int          `json:"schema"`
+			Images []*builtJSON `json:"images"`
+		}{1, all})
+	}
+	return failed
+}
+
+// buildRequest builds one image: the request becomes a definition, and that is built
+// like any other.
+func buildRequest(cmd *cobra.Command, r dib.Request) (*builtJSON, error) {
+	start := time.Now()
+	progress, err := newProgress(cmd)
+	if err != nil {
+		return nil, err
+	}
+	defer progress.Close()
+	f := buildFlags{locked: r.Locked, to: filepath.Dir(r.Name)}
+	f.offline = r.Offline
+	h, err := openHouse(f.sourceFlags, progress)
+	if err != nil {
+		return nil, err
+	}
+	def, err := requested(cmd.Context(), h, r)
+	if err != nil {
+		return nil, err
+	}
+	lockPath := r.Name + ".lock"
+	p, changed, err := f.plan(cmd.Context(), h, def, lockPath)
+	if err != nil {
+		return nil, err
+	}
+	if changed {
+		if err := writeLock(lockPath, p.Lock); err != nil {
+			return nil, err
+		}
+	}
+	release, err := supply.Hold(cmd.Context(), h.store, lockPath, p.Lock)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	runner := f.runner(h, p)
+	runner.Locked, runner.ScriptTimeout = r.Locked, r.ScriptTimeout
+	for _, c := range p.Chains {
+		_, known := runner.Known(c)
+		for i, o := range c.Outputs {
+			if known[i] {
+				continue
+			}
+			old, err := r.MoveAside(filepath.Join(f.to, o.Name()), time.Now())
+			if err != nil {
+				return nil, err
+			}
+			if old != "" {
+				progress.Notef("%s is %s from now on", o.Name(), filepath.Base(old))
+			}
+		}
+	}
+	result, err := runner.Run(cmd.Context(), p)
+	if result != nil {
+		err = errors.Join(err, keepDownloads(p.Lock, lockPath, result.Downloads))
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := keepSeals(p.Lock, lockPath, result.Seals, progress); err != nil {
+		return nil, err
+	}
+	for _, a := range result.Artifacts {
+		if err := r.WriteChecksums(a.Path); err != nil {
+			return nil, err
+		}
+	}
+	printTimes(progress, result.Times)
+	out := buildResult(p, lockPath, result)
+	out.Seconds = time.Since(start).Seconds()
+	return out, nil
+}
+
+// printTimes says how long each script took.
+func printTimes(progress *ui.Progress, times []plan.ScriptTime) {
+	for _, t := range times {
+		progress.Notef("%8.3f s  %s/%s", t.Took.Seconds(), t.Phase, t.Name)
+	}
+}
+
+// keepDownloads records what scripts asked for in the lock, unless that is another one
+// by now.
+func keepDownloads(l *lock.Lock, path string, downloads []lock.Download) error {
+	if downloads == nil {
+		return nil
+	}
+	return lock.Update(path, func(now *lock.Lock) *lock.Lock {
+		if now == nil || now.Digest() != l.Digest() {
+			return nil
+		}
+		now.Downloads, l.Downloads = downloads, downloads
+		return now
+	})
+}
+
+// upstream are the elements that ship with diskimage-builder, as Debian packs them.
+var upstream = tools.Set{Name: "elements", Packages: []string{"python3-diskimage-builder"}, Alone: true}
+
+const upstreamDir = "usr/lib/python3/dist-packages/diskimage_builder/elements"
+
+// elementPath is where elements are looked for: the user's directories, ingot's own, and
+// those of diskimage-builder.
+func elementPath(ctx context.Context, h *house, dirs []string) (*element.Path, error) {
+	var sources []element.Source
+	for _, d := range dirs {
+		sources = append(sources, element.Dir(d))
+	}
+	dir, err := h.keeper().Path(ctx, upstream)
+	if err != nil {
+		return nil, err
+	}
+	sources = append(sources, element.Own(), element.Dir(filepath.Join(dir, upstreamDir)))
+	return element.Open(sources...)
+}
+
+// requested makes a definition of a request.
+func requested(ctx context.Context, h *house, r dib.Request) (*definition.Definition, error) {
+	path, err := elementPath(ctx, h, r.ElementsPath)
+	if err != nil {
+		return nil, err
+	}
+	set, err := element.Expand(path, r.Roots(), element.Options{Arch: r.DebianArch, SkipBase: true})
+	if err != nil {
+		return nil, err
+	}
+	hooks, err := element.Merge(set)
+	if err != nil {
+		return nil, err
+	}
+	station, err := h.keeper().Lock(ctx, tools.Set{Name: "station", Packages: plan.StationPackages})
+	if err != nil {
+		return nil, err
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return nil, fmt.Errorf("cannot tell the working directory: %w", err)
+	}
+	shown, err := json.Marshal(r.Shown())
+	if err != nil {
+		return nil, err
+	}
+	def := &definition.Definition{
+		Version: 1, Name: filepath.Base(r.Name), Distro: "debian", Arch: []string{r.DebianArch}, Start: "minbase",
+		Dir: here, Inputs: []definition.Input{{Path: filepath.Join(here, r.Name+".request"), Data: shown}},
+		Kernel: definition.Kernel{None: true},
+		Elements: &definition.Elements{
+			Hooks: hooks, Root: true, Environment: r.Variables(), Packages: r.Packages, InstallType: r.InstallType, Station: station.Station,
+		},
+	}
+	if def.Elements.Station == nil {
+		def.Elements.Station = station.Tools
+	}
+	for _, o := range r.Outputs {
+		made := definition.Output{Format: o.Format, Compress: o.Compress, Type: o.Kind, Adapter: o.Adapter}
+		for _, file := range r.Files(o) {
+			made.As = append(made.As, filepath.Base(file))
+		}
+		def.Outputs = append(def.Outputs, made)
+	}
+	runner := &plan.Runner{Supply: h.supply(station), Distro: debian.Debian{}, Progress: h.progress, HostArch: hostArch(), Version: thisVersion().Version}
+	env, err := runner.Surround(ctx, def, r.DebianArch)
+	if err != nil {
+		return nil, err
+	}
+	around := element.Surrounding{Env: env}
+	prepared, warnings, err := element.Prepare(hooks, around)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range warnings {
+		h.progress.Warnf("%s", w)
+	}
+	def.Elements.Hooks = hooks.With(prepared)
+	phases, _, err := hooks.AllPackages(around)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range phases {
+		def.Packages = append(def.Packages, p.Install...)
+	}
+	def.Packages = append(def.Packages, r.Packages...)
+	slices.Sort(def.Packages)
+	def.Packages = slices.Compact(def.Packages)
+	return def, release(def, env)
+}
+
+// release is the release that the elements build.
+func release(def *definition.Definition, env map[string]string) error {
+	if distro := env["DISTRO_NAME"]; distro != "debian" {
+		return fault.Newf(fault.Definition, "the elements build %q, and this ingot builds Debian", distro).WithHint("name the element debian-minimal or debian")
+	}
+	def.Release = strings.TrimSpace(env["DIB_RELEASE"])
+	if def.Release == "" {
+		return fault.Newf(fault.Definition, "no element says which release it builds").WithHint("set DIB_RELEASE")
+	}
+	if def.Release == "stable" {
+		def.Release = "trixie"
+	}
+	return nil
+}

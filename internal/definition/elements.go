@@ -1,0 +1,24 @@
+package definition
+
+import (
+	distros "ingot/internal/distro"
+	"ingot/internal/element"
+)
+
+// Elements are what a definition takes of diskimage-builder's elements, found, expanded
+// and merged.
+type Elements struct {
+	Hooks *element.Hooks
+	// Root says that one of them makes the tree: nothing is installed before they run.
+	Root bool
+	// Environment is what their scripts see of the user's: variables that he declared,
+	// and what options say. What depends on a build is not among them.
+	Environment map[string]string
+	// InstallType is how elements are installed that know several ways; "" is "source".
+	InstallType string
+	// Packages are installed behind the phase install.d, by their names in the
+	// distribution.
+	Packages []string
+	// Station is the packages of the programs that their scripts run beside the image.
+	Station []distros.Ref
+}

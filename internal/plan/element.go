@@ -1,0 +1,342 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"ingot/internal/digest"
+	"ingot/internal/element"
+	"ingot/internal/fault"
+	"ingot/internal/lock"
+	"ingot/internal/sandbox"
+	"ingot/internal/tree"
+)
+
+// elements lists the steps of an element build: the hooks, each script of each phase, and
+// what becomes of the tree at the end.
+//
+// A script's key has the script, what stands before it, and, by the first step's, all
+// that scripts share: the environment and every hook that is no script of a phase. So a
+// change of one script runs that and what follows.
+func (p *Plan) elements(c Chain) []keyed {
+	hooks := p.Definition.Elements.Hooks
+	out := []keyed{p.hooksStep(c)}
+	for _, phase := range element.Phases {
+		scripts := hooks.Phase(phase.Name)
+		for i, s := range scripts {
+			before := ""
+			if i > 0 {
+				before = scripts[i-1].Name
+			}
+			out = append(out, p.scriptStep(s, before, i == len(scripts)-1))
+		}
+		if phase.Name == "install.d" && len(p.Definition.Elements.Packages) > 0 {
+			out = append(out, p.morePackages())
+		}
+		switch phase.Name {
+		case "root.d":
+			out = append(out, p.rooted())
+		}
+	}
+	return append(out, p.leave(c))
+}
+
+// isScript says whether a path of the hooks is directly in a phase's directory: what
+// only its own step reads.
+func isScript(path string) bool {
+	dir, name, ok := strings.Cut(path, "/")
+	_, phase := element.SideOf(dir)
+	return ok && phase && !strings.Contains(name, "/")
+}
+
+// hooksStep puts the hooks beside an image that is empty yet.
+func (p *Plan) hooksStep(c Chain) keyed {
+	e := p.Definition.Elements
+	type read struct {
+		Path, Target string
+		Mode         fs.FileMode
+		Digest       digest.Digest
+	}
+	var files []read
+	for _, f := range e.Hooks.Files {
+		r := read{Path: f.Path, Mode: f.Mode, Target: f.Target}
+		if !isScript(f.Path) {
+			r.Digest = f.Digest
+		}
+		files = append(files, r)
+	}
+	var bootstrap []string
+	for _, s := range p.Lock.Sets {
+		if s.Arch == c.Arch {
+			bootstrap = append(bootstrap, refIDs(s.Refs)...)
+		}
+	}
+	return keyed{
+		kind: "hooks",
+		reads: struct {
+			Hooks    []read
+			Env      map[string]string
+			Elements []string
+			Arch     string
+			Release  string
+			Epoch    int64
+			Indexes  []lock.Index
+			Packages []string
+			Station  []string
+		}{files, e.Environment, e.Hooks.Set.Names(), c.Arch, p.Lock.Release, p.Lock.Epoch, p.Lock.Indexes, bootstrap, refIDs(p.Lock.Station)},
+		Step: Step{Name: "hooks", light: true, work: func(ctx context.Context, w *worker) error { return w.putHooks(ctx) }},
+	}
+}
+
+func (w *worker) putHooks(ctx context.Context) error {
+	box, err := w.Box(ctx)
+	if err != nil {
+		return err
+	}
+	hooks := w.plan.Definition.Elements.Hooks
+	at := func(path string, kind tree.Kind, mode uint32) tree.Entry {
+		return tree.Entry{Path: path, Kind: kind, Mode: mode, Mtime: tree.Time{Sec: w.plan.Lock.Epoch}}
+	}
+	entries := []tree.Entry{
+		at(sandbox.Aside, tree.Dir, 0o755), at(sandbox.Aside+"/build", tree.Dir, 0o755), at(sandbox.Aside+"/image", tree.Dir, 0o755),
+		at(sandbox.Aside+"/build/mnt", tree.Dir, 0o755), at(asideHooks, tree.Dir, 0o755),
+	}
+	var files []sandbox.NewFile
+	for _, f := range hooks.Files {
+		path := asideHooks + "/" + f.Path
+		switch {
+		case f.Mode.IsDir():
+			entries = append(entries, at(path, tree.Dir, uint32(f.Mode.Perm())))
+		case f.Mode&fs.ModeSymlink != 0:
+			n := at(path, tree.Symlink, 0o777)
+			n.Link = f.Target
+			entries = append(entries, n)
+		default:
+			data, err := hooks.Read(f.Path, maxHook)
+			if err != nil {
+				return err
+			}
+			files = append(files, sandbox.NewFile{Path: path, Mode: uint32(f.Mode.Perm()), Data: data, Mtime: w.plan.Lock.Epoch})
+		}
+	}
+	if err := box.Put(ctx, entries, w.reader); err != nil {
+		return err
+	}
+	return box.Write(ctx, files...)
+}
+
+// maxHook bounds one file of the hooks, in bytes.
+const maxHook = 256 << 20
+
+// scriptStep runs one script of a phase.
+func (p *Plan) scriptStep(s element.Script, before string, last bool) keyed {
+	return keyed{
+		kind: "element script",
+		reads: struct {
+			Phase, Name, Before string
+			Last                bool
+			Digest              digest.Digest
+		}{s.Phase, s.Name, before, last, s.File.Digest},
+		Step: Step{Name: s.Phase + "/" + s.Name, light: true, work: func(ctx context.Context, w *worker) error {
+			return w.elementScript(ctx, s, before, last)
+		}},
+	}
+}
+
+// elementScript brings a script up to date and runs it, after those that came to the
+// phase while the build ran and stand before it, and the last one of a phase before
+// those that stand behind it.
+func (w *worker) elementScript(ctx context.Context, s element.Script, before string, last bool) error {
+	box, err := w.Box(ctx)
+	if err != nil {
+		return err
+	}
+	if s.File.Mode.IsRegular() {
+		data, err := w.plan.Definition.Elements.Hooks.Read(s.Path(), maxHook)
+		if err != nil {
+			return err
+		}
+		if err := box.Write(ctx, sandbox.NewFile{Path: asideHooks + "/" + s.Path(), Mode: uint32(s.File.Mode.Perm()), Data: data, Mtime: w.plan.Lock.Epoch}); err != nil {
+			return err
+		}
+	}
+	names, err := box.List(ctx, asideHooks+"/"+s.Phase)
+	if err != nil {
+		return err
+	}
+	var listed []element.Listed
+	for _, n := range names {
+		listed = append(listed, element.Listed{Name: n.Name, Mode: n.Mode})
+	}
+	run, _ := element.Scripts(listed)
+	planned := w.plan.Definition.Elements.Hooks.Phase(s.Phase)
+	for _, name := range run {
+		isPlanned := slices.ContainsFunc(planned, func(p element.Script) bool { return p.Name == name })
+		switch {
+		case name == s.Name:
+		case isPlanned:
+			continue
+		case before != "" && element.CompareScripts(name, before) < 0:
+			continue // ran with the one before
+		case !last && element.CompareScripts(name, s.Name) > 0:
+			continue // the next one's
+		}
+		if err := w.runElementScript(ctx, s.Phase, name); err != nil {
+			return err
+		}
+	}
+	return w.noteMounts(ctx)
+}
+
+// runElementScript runs one script, by bash, with the snippets of environment.d before
+// it, on the side of its phase.
+func (w *worker) runElementScript(ctx context.Context, phase, name string) error {
+	side, _ := element.SideOf(phase)
+	mounted := phase != "root.d" && phase != "block-device.d"
+	if err := w.mountImage(ctx, mounted); err != nil {
+		return err
+	}
+	env := w.elementEnvironment("INGOT_PHASE=" + phase)
+	if phase == "root.d" || phase == "cleanup.d" {
+		env = append(env, "TARGET_ROOT="+mountDir)
+	}
+	hooks, script := hooksDir, "exec "+hooksDir+"/"+phase+"/"+name
+	if side == element.Target {
+		hooks, script = targetDir, "exec "+targetDir+"/"+phase+"/"+name
+	}
+	text := "set -eu -o pipefail\n"
+	snippets, err := w.snippets(ctx)
+	if err != nil {
+		return err
+	}
+	for _, s := range snippets {
+		text += ". " + shellQuote(hooks+"/"+s) + "\n"
+	}
+	text += script + "\n"
+	if side == element.Target {
+		text = `m=` + mountDir + `
+mkdir -p $m` + targetDir + `
+mount --bind $TMP_HOOKS_PATH $m` + targetDir + ` && mount -o remount,bind,ro $m` + targetDir + `
+code=0
+chroot $m env -u TMPDIR PATH=/ingot/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin bash -c ` + shellQuote(text) + ` || code=$?
+umount -l $m` + targetDir + `
+rmdir $m` + targetDir + `
+exit $code
+`
+	}
+	if limit := w.ScriptTimeout; limit > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, limit, fault.Newf(fault.Failed, "%s/%s still runs after %v", phase, name, limit).WithHint("give it longer with --script-timeout, or look at what it waits for"))
+		defer cancel()
+	}
+	start := time.Now()
+	out, err := w.box.Output(ctx, sandbox.Command{Argv: []string{"/bin/bash", "-c", text}, Env: env, Station: true}, w.log)
+	w.timed(phase, name, time.Since(start))
+	var exit *sandbox.ExitError
+	if errors.As(err, &exit) {
+		return fault.Newf(fault.Failed, "script %s/%s %s%s", phase, name, strings.TrimPrefix(exit.Error(), "/bin/bash "), sandbox.Quote(lastLines(out)))
+	}
+	return err
+}
+
+// snippets are the files of environment.d as they are now.
+func (w *worker) snippets(ctx context.Context) ([]string, error) {
+	names, err := w.box.List(ctx, asideHooks+"/"+element.EnvironmentDir)
+	if err != nil {
+		return nil, err
+	}
+	var listed []element.Listed
+	for _, n := range names {
+		listed = append(listed, element.Listed{Name: n.Name, Mode: n.Mode})
+	}
+	source, _ := element.Snippets(listed)
+	for i := range source {
+		source[i] = element.EnvironmentDir + "/" + source[i]
+	}
+	return source, nil
+}
+
+// lastLines is the end of what a script said.
+func lastLines(out []byte) []byte {
+	const most = 40
+	lines := strings.Split(strings.TrimRight(string(out), "\n"), "\n")
+	return []byte(strings.Join(lines[max(0, len(lines)-most):], "\n"))
+}
+
+// morePackages installs what was asked for beside the elements' own lists.
+func (p *Plan) morePackages() keyed {
+	packages := p.Definition.Elements.Packages
+	return keyed{kind: "more packages", reads: packages, Step: Step{Name: "install.d packages", light: true, work: func(ctx context.Context, w *worker) error {
+		if _, err := w.Box(ctx); err != nil {
+			return err
+		}
+		if err := w.mountImage(ctx, true); err != nil {
+			return err
+		}
+		return w.outside(ctx, "chroot $TMP_MOUNT_PATH env PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin install-packages "+quoteAll(packages), w.log)
+	}}}
+}
+
+// rooted sees to it that the first phase left a tree, and lends it the names of servers
+// as diskimage-builder does: what was there is kept aside until the end.
+func (p *Plan) rooted() keyed {
+	return keyed{kind: "rooted", Step: Step{Name: "root.d made a tree", light: true, work: func(ctx context.Context, w *worker) error {
+		box, err := w.Box(ctx)
+		if err != nil {
+			return err
+		}
+		names, err := box.List(ctx, ".")
+		if err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(names, func(n sandbox.Name) bool { return n.Name != "lost+found" && n.Name != "tmp" }) {
+			return fault.Newf(fault.Failed, "no script of root.d made a tree").WithHint("name an element that provides operating-system, such as debian-minimal")
+		}
+		return w.outside(ctx, `cd $TMP_MOUNT_PATH
+mkdir -p etc
+if [ -e etc/resolv.conf ] || [ -L etc/resolv.conf ]; then mv etc/resolv.conf etc/resolv.conf.ORIG; fi
+cat /etc/resolv.conf >etc/resolv.conf
+chmod 0777 etc/resolv.conf
+`, w.log)
+	}}}
+}
+
+// leave takes away what only the build needed: what lies beside the image, and, as
+// diskimage-builder does, temporary files and the text of logs.
+func (p *Plan) leave(c Chain) keyed {
+	return keyed{kind: "leave", reads: c.Purpose, Step: Step{Name: "leave", data: func(e *edit) error {
+		var gone []string
+		var set []tree.Entry
+		_, orig := e.tree.Lookup("etc/resolv.conf.ORIG")
+		for n := range e.tree.All() {
+			top, _, _ := strings.Cut(n.Path, "/")
+			switch {
+			case top == sandbox.Aside, strings.HasPrefix(n.Path, "tmp/"), n.Path == "lost+found":
+				gone = append(gone, n.Path)
+			case strings.HasPrefix(n.Path, "root/") && strings.HasSuffix(n.Path, ".log") && n.Kind == tree.File:
+				gone = append(gone, n.Path)
+			case strings.HasPrefix(n.Path, "var/log/") && n.Kind == tree.File && n.Content.Size > 0:
+				n.Content = tree.Content{Digest: digest.Of(nil)}
+				set = append(set, n)
+			case n.Path == "etc/resolv.conf.ORIG":
+				gone = append(gone, n.Path)
+				n.Path = "etc/resolv.conf"
+				set = append(set, n)
+			case n.Path == "etc/resolv.conf" && !orig:
+				gone = append(gone, n.Path)
+			}
+		}
+		t, err := e.tree.Apply(tree.Delta{Remove: gone})
+		if err == nil {
+			t, err = t.Apply(tree.Delta{Set: set})
+		}
+		if err == nil {
+			e.tree = t
+		}
+		return err
+	}}}
+}
