@@ -128,7 +128,7 @@ func TestDirectories(t *testing.T) {
 		}
 	}
 	in := func(name string) string { return filepath.Join(top, name) }
-	p := open(t, Dirs(in("two")+"::"+in("one"))...)
+	p := open(t, Dirs(in("two")+"::"+in("one")+":"+in("two")+":"+in("one"))...)
 	if got := strings.Join(p.Names(), " "); got != "a b real-name" {
 		t.Errorf("names: %s", got)
 	}

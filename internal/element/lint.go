@@ -162,6 +162,22 @@ var known = []string{
 	"block-device-default.yaml",
 }
 
+// telling are the files that nothing but an element has.
+var telling = []string{"element-deps", "element-provides", "package-installs.yaml", "package-installs.json", "pkg-map", "svc-map"}
+
+// Is says whether a directory looks like an element: it has a phase, or a file that
+// only elements have.
+func Is(dir fs.FS) bool {
+	entries, err := fs.ReadDir(dir, ".")
+	if err != nil {
+		return false
+	}
+	return slices.ContainsFunc(entries, func(d fs.DirEntry) bool {
+		name := d.Name()
+		return isPhase(name) || name == EnvironmentDir || slices.Contains(telling, name) || nearly[name] == "element-deps"
+	})
+}
+
 // nearly are names that are too far from the right one for [spell.Nearest], or for
 // which it could find the wrong one.
 var nearly = map[string]string{
@@ -433,7 +449,7 @@ func (l *linter) environment(e *Element) {
 
 // lists looks at package lists, maps and sources.
 func (l *linter) lists(e *Element) {
-	for _, name := range []string{"package-installs.json", "package-installs.yaml"} {
+	for _, name := range packageLists {
 		data, err := e.read(name)
 		var wishes []Wish
 		if err == nil {

@@ -229,19 +229,13 @@ func Packages(s Set, around Surrounding) ([]PhasePackages, []Warning, error) {
 			}
 		}
 		for _, from := range all {
-			for _, name := range []string{"package-installs.json", "package-installs.yaml"} {
-				data, err := from.read(name)
-				if err != nil {
+			wishes, err := from.Packages()
+			if err != nil {
+				return nil, nil, err
+			}
+			for _, w := range wishes {
+				if err := q.add(w, e.Name); err != nil {
 					return nil, nil, err
-				}
-				wishes, err := ParsePackages(data, from.At(name))
-				if err != nil {
-					return nil, nil, err
-				}
-				for _, w := range wishes {
-					if err := q.add(w, e.Name); err != nil {
-						return nil, nil, err
-					}
 				}
 			}
 		}
@@ -405,6 +399,48 @@ func once(list []Request) []Request {
 		return again
 	})
 }
+
+// Where is on what a wish depends, in words; empty if on nothing.
+func (w Wish) Where() string {
+	var out []string
+	add := func(key, value string) {
+		if value != "" {
+			out = append(out, key+" "+value)
+		}
+	}
+	add("arch", w.Arch)
+	add("not arch", w.NotArch)
+	add("installtype", w.InstallType)
+	add("Python", w.Python)
+	for _, c := range w.When {
+		op := " = "
+		if c.Not {
+			op = " != "
+		}
+		out = append(out, c.Variable+op+c.Value)
+	}
+	return strings.Join(out, ", ")
+}
+
+// Packages are the element's own package-installs.json and .yaml as they are written.
+func (e *Element) Packages() ([]Wish, error) {
+	var out []Wish
+	for _, name := range packageLists {
+		data, err := e.read(name)
+		if err != nil {
+			return nil, err
+		}
+		wishes, err := ParsePackages(data, e.At(name))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, wishes...)
+	}
+	return out, nil
+}
+
+// packageLists are the names of an element's lists, in the order in which they count.
+var packageLists = []string{"package-installs.json", "package-installs.yaml"}
 
 // check is what is wrong with a wish wherever it stands.
 func (w Wish) check(element string) []Warning {

@@ -51,7 +51,10 @@ func Open(sources ...Source) (*Path, error) {
 		}
 		for _, e := range list {
 			if first := p.found[e.Name]; first != nil {
-				first.Hidden = append(first.Hidden, e)
+				same := func(o *Element) bool { return o.Dir != "" && o.Dir == e.Dir }
+				if !same(first) && !slices.ContainsFunc(first.Hidden, same) { // a directory may be named twice
+					first.Hidden = append(first.Hidden, e)
+				}
 				continue
 			}
 			p.found[e.Name] = e
