@@ -1,0 +1,377 @@
+package lib
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"ingot/internal/judge"
+)
+
+// A place is a directory with the library, a temporary directory and whatever else a
+// test puts there.
+type place struct {
+	t        *testing.T
+	dir, lib string
+	env      []string
+}
+
+func newPlace(t *testing.T) *place {
+	t.Helper()
+	judge.Path(t, "bash")
+	dir := t.TempDir()
+	p := &place{t: t, dir: dir, lib: filepath.Join(dir, "lib")}
+	if err := Write(p.lib); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir(filepath.Join(dir, "tmp"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p.env = []string{"PATH=" + os.Getenv("PATH"), "_LIB=" + p.lib, "HOME=/root", "LC_ALL=C", "TMPDIR=" + filepath.Join(dir, "tmp")}
+	return p
+}
+
+// file writes a file; one that begins with "#!" can be executed.
+func (p *place) file(name, text string) {
+	p.t.Helper()
+	to := filepath.Join(p.dir, name)
+	mode := os.FileMode(0o644)
+	if strings.HasPrefix(text, "#!") {
+		mode = 0o755
+	}
+	if err := errors.Join(os.MkdirAll(filepath.Dir(to), 0o755), os.WriteFile(to, []byte(text), mode)); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// bash runs a script as elements' scripts run: strict, in the place, after what it
+// sources. It gives both streams and the status.
+func (p *place) bash(script string, env ...string) (string, int) {
+	p.t.Helper()
+	cmd := exec.Command("bash", "-c", "set -eu -o pipefail\n"+script)
+	cmd.Dir, cmd.Env = p.dir, append(slices.Clone(p.env), env...)
+	var out bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := cmd.Run()
+	if e, ok := errors.AsType[*exec.ExitError](err); ok {
+		return out.String(), e.ExitCode()
+	}
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return out.String(), 0
+}
+
+// says fails the test unless a script ends with a status and says a text.
+func (p *place) says(script string, status int, want string, env ...string) {
+	p.t.Helper()
+	out, code := p.bash(script, env...)
+	if want = strings.ReplaceAll(want, "DIR", p.dir); code != status || out != want {
+		p.t.Errorf("%s\nends with %d:\n%s\nwant %d:\n%s", script, code, out, status, want)
+	}
+}
+
+// tree lists what lies below a directory of the place, "name -> target" for links.
+func (p *place) tree(name string) string {
+	p.t.Helper()
+	var out []string
+	top := filepath.Join(p.dir, name)
+	err := filepath.WalkDir(top, func(path string, e os.DirEntry, err error) error {
+		if err != nil || path == top || e.IsDir() {
+			return err
+		}
+		line := strings.TrimPrefix(path, top+"/")
+		if to, err := os.Readlink(path); err == nil {
+			line += " -> " + to
+		}
+		out = append(out, line)
+		return nil
+	})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return strings.Join(out, "\n")
+}
+
+func TestShellcheck(t *testing.T) {
+	judge.Path(t, "shellcheck")
+	p := newPlace(t)
+	args := []string{"-x", "-P", "SCRIPTDIR", "-P", p.lib}
+	for _, f := range Files() {
+		args = append(args, filepath.Join(p.lib, f.Path))
+	}
+	judge.RunIn(t, p.lib, "shellcheck", args...)
+}
+
+// Whatever a script sources, in whatever order, its strict settings and its variables
+// stay as they were.
+func TestSourcing(t *testing.T) {
+	p := newPlace(t)
+	for _, f := range []string{"die", "common-defaults", "img-defaults", "ramdisk-defaults", "common-functions", "img-functions", "ramdisk-functions"} {
+		p.says(`source $_LIB/`+f+`; echo $-`, 0, "ehuBc\n")
+	}
+	p.says(`source $_LIB/common-defaults; source $_LIB/img-defaults; source $_LIB/ramdisk-defaults; source $_LIB/common-functions
+		source $_LIB/img-functions; source $_LIB/ramdisk-functions; echo $ARCH $FS_TYPE $IMAGE_NAME $RAMDISK_ELEMENT $DIB_NO_TMPFS$DIB_MIN_TMPFS`,
+		0, "arm64 xfs image ramdisk 02\n", "ARCH=arm64", "FS_TYPE=xfs")
+	// img-functions alone, as in an image, where nobody says $_LIB.
+	p.says(`unset _LIB; source `+p.lib+`/img-functions; declare -F select_boot_kernel_initrd`, 0, "select_boot_kernel_initrd\n")
+	p.says(`source $_LIB/common-defaults; echo $PATH`, 0, "/bin:/usr/sbin:/sbin:/usr/local/sbin\n", "ARCH=amd64", "PATH=/bin:/usr/sbin")
+}
+
+func TestDie(t *testing.T) {
+	p := newPlace(t)
+	for _, row := range []struct {
+		script string
+		status int
+		want   string
+	}{
+		{`source $_LIB/die; (exit 7) || die "it  broke" again; echo on`, 7, "it  broke again\n"},
+		{`source $_LIB/die; if true; then die x; fi; echo on`, 1, "x\n"},
+		{`source $_LIB/die; set -x; false || die x 2>/dev/null`, 1, "+ false\n+ die x\n"},
+		{`source $_LIB/common-functions; bash -c 'die "in a child"'`, 1, "in a child\n"},
+	} {
+		p.says(row.script, row.status, row.want)
+	}
+}
+
+// What the driver hands to scripts as functions.
+func TestFunctions(t *testing.T) {
+	p := newPlace(t)
+	var env []string
+	for name, value := range Functions(map[string]string{"vm": "/e/vm", "a-b": "/with a blank/it's", "base": "/e/base"}) {
+		env = append(env, name+"="+value)
+	}
+	p.says(`eval declare -A all=($(get_image_element_array)); for e in "${!all[@]}"; do echo "$e=${all[$e]}"; done | sort`, 0,
+		"a-b=/with a blank/it's\nbase=/e/base\nvm=/e/vm\n", env...)
+	p.says(`bash -c '(exit 3) || die no'`, 3, "no\n", env...)
+}
+
+func TestSelectBootKernelInitrd(t *testing.T) {
+	show := `source $_LIB/img-functions; select_boot_kernel_initrd root; echo "$TARGET_ROOT $BOOTDIR $KERNEL $RAMDISK ${KERNEL_VERSION-}"`
+	for _, row := range []struct {
+		name, files, env string
+		status           int
+		want             string
+	}{
+		{"Debian", "etc/debian_version boot/vmlinuz-6.1.0-9-amd64 boot/vmlinuz-6.1.0-10-amd64 boot/initrd.img-6.1.0-9-amd64 boot/initrd.img-6.1.0-10-amd64", "", 0,
+			"root root/boot vmlinuz-6.1.0-10-amd64 initrd.img-6.1.0-10-amd64 6.1.0-10-amd64\n"},
+		{"Ubuntu's generic one", "etc/debian_version boot/vmlinuz-6.8-z boot/vmlinuz-6.8-1-generic boot/initrd.img-6.8-z boot/initrd.img-6.8-1-generic", "", 0,
+			"root root/boot vmlinuz-6.8-1-generic initrd.img-6.8-1-generic 6.8-1-generic\n"},
+		{"a red hat", "etc/redhat-release boot/vmlinuz-5.14.0-9.el9.x86_64 boot/vmlinuz-5.14.0-70.el9.x86_64 boot/vmlinuz-5.14.0-70.el9.x86_64+debug boot/vmlinuz-0-rescue-12 boot/initramfs-5.14.0-70.el9.x86_64.img", "", 0,
+			"root root/boot vmlinuz-5.14.0-70.el9.x86_64 initramfs-5.14.0-70.el9.x86_64.img 5.14.0-70.el9.x86_64\n"},
+		{"PAE first", "etc/redhat-release boot/vmlinuz-3.9.x boot/vmlinuz-3.2.PAE boot/initramfs-3.2.PAE.img", "", 0, "root root/boot vmlinuz-3.2.PAE initramfs-3.2.PAE.img 3.2.PAE\n"},
+		{"Gentoo", "etc/gentoo-release boot/vmlinuz-6.6 boot/initramfs-6.6.img", "", 0, "root root/boot vmlinuz-6.6 initramfs-6.6.img 6.6\n"},
+		{"patterns", "boot/vmlinuz-1 boot/vmlinuz-2 boot/mine-1 boot/mine-2 boot/rd", "DIB_BAREMETAL_KERNEL_PATTERN=mine* DIB_BAREMETAL_INITRD_PATTERN=rd*", 0, "root root/boot mine-2 rd \n"},
+		{"no distribution", "boot/vmlinuz-1", "", 1, "select_boot_kernel_initrd: root is no distribution that is known here\n"},
+		{"no kernel", "etc/debian_version boot/x", "", 1, "select_boot_kernel_initrd: there is no kernel in root/boot\n"},
+		{"no kernel of a red hat", "etc/redhat-release boot/x", "", 1, "select_boot_kernel_initrd: there is no kernel in root/boot\n"},
+		{"no ramdisk", "etc/debian_version boot/vmlinuz-1", "", 1, "select_boot_kernel_initrd: there is no ramdisk for vmlinuz-1 in root/boot\n"},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			p := newPlace(t)
+			for _, f := range strings.Fields(row.files) {
+				p.file("root/"+f, "")
+			}
+			p.says(show, row.status, row.want, strings.Fields(row.env)...)
+		})
+	}
+	t.Run("SUSE's links", func(t *testing.T) {
+		p := newPlace(t)
+		p.file("root/boot/vmlinuz-6.4", "")
+		p.file("root/boot/initrd-6.4", "")
+		if err := errors.Join(os.Symlink("vmlinuz-6.4", p.dir+"/root/boot/vmlinuz"), os.Symlink("initrd-6.4", p.dir+"/root/boot/initrd")); err != nil {
+			t.Fatal(err)
+		}
+		p.says(show, 0, "root root/boot vmlinuz-6.4 initrd-6.4 6.4\n", "DISTRO_NAME=opensuse")
+	})
+	t.Run("a signed kernel", func(t *testing.T) {
+		p := newPlace(t)
+		for _, f := range []string{"etc/debian_version", "boot/vmlinuz-6-generic", "boot/vmlinuz-6-generic.efi.signed", "boot/initrd.img-6-generic"} {
+			p.file("root/"+f, "")
+		}
+		p.file("root/dib-signed-kernel-version", "DIB_SIGNED_KERNEL_VERSION=6-generic.efi.signed\n")
+		p.says(show, 0, "The kernel is the signed 6-generic.efi.signed\nroot root/boot vmlinuz-6-generic.efi.signed initrd.img-6-generic 6-generic.efi.signed\n")
+	})
+}
+
+func TestFinishImage(t *testing.T) {
+	p := newPlace(t)
+	p.file("web.raw", "old")
+	p.file("web.raw.md5", "old")
+	p.file("new", "new")
+	p.says(`source $_LIB/common-functions; date() { echo 2026.01.31-23.59.58; }; OUT_IMAGE_PATH=new; finish_image web.raw; md5sum -c web.raw.md5; sha256sum -c web.raw.sha256`, 0,
+		"Renaming the old web.raw to web-2026.01.31-23.59.58.raw\nweb.raw is ready\nweb.raw: OK\nweb.raw: OK\n", "DIB_CHECKSUM=1")
+	p.file("new", "newer")
+	p.says(`source $_LIB/common-functions; OUT_IMAGE_PATH=new; save_image web.raw; cat web.raw web-*.raw`, 0, "web.raw is ready\nnewerold", "OVERWRITE_OLD_IMAGE=1")
+	p.file("new", "")
+	p.file("a.b/image", "")
+	p.says(`source $_LIB/common-functions; date() { echo T; }; OUT_IMAGE_PATH=new; finish_image a.b/image; ls a.b`, 0, "Renaming the old a.b/image to a.b/image-T\na.b/image is ready\nimage\nimage-T\n")
+}
+
+// Mounts need a namespace of mounts that one may change.
+func TestMounts(t *testing.T) {
+	unshare := judge.Path(t, "unshare")
+	if err := exec.CommandContext(t.Context(), unshare, "-rm", "true").Run(); err != nil {
+		t.Skipf("no namespaces here: %v", err)
+	}
+	p := newPlace(t)
+	for _, d := range []string{"root/proc", "root/dev", "root/sys", "root/boot", "root/with blank"} {
+		if err := os.MkdirAll(filepath.Join(p.dir, d), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.file("it", `#!/bin/bash
+set -eu -o pipefail
+source $_LIB/common-functions
+export TMP_MOUNT_PATH=$PWD/root
+mount_proc_dev_sys
+for d in proc dev dev/pts sys; do mountpoint -q root/$d || echo "$d is not mounted"; done
+if touch root/sys/x 2>/dev/null; then echo "sys can be written"; fi
+mount -t tmpfs none root/boot
+mount -t tmpfs none "root/with blank"
+DIB_MOUNTPOINTS='/|/boot' unmount_dir root >/dev/null
+grep -o " $PWD/root[^ ]*" /proc/self/mounts
+`)
+	out, err := exec.CommandContext(t.Context(), "env", append(append([]string{"-i"}, p.env...), unshare, "-rm", "sh", "-c", `cd "$1" && ./it`, "it", p.dir)...).CombinedOutput()
+	if want := " " + p.dir + "/root/boot\n"; err != nil || string(out) != want {
+		t.Errorf("%v %q, want %q", err, out, want)
+	}
+}
+
+func TestRunParts(t *testing.T) {
+	p := newPlace(t)
+	for _, name := range []string{"10-b", "2-e", "100-late", "05-g", "aa-f", "010-d", "10-01-c", "99-a"} {
+		p.file("install.d/"+name, "#!/bin/bash\necho ${0##*/} $A; cat\n")
+	}
+	p.file("install.d/10-x.sh", "#!/bin/bash\necho dotted\n")
+	p.file("install.d/11-plain", "echo plain\n")
+	p.file("install.d/sub/12", "#!/bin/bash\necho below\n")
+	p.file("environment.d/10-a.bash", "export A=${A}1\nreturn\n")
+	p.file("environment.d/9-b", "export A=${A}2\n")
+	p.file("environment.d/100-c", "export A=${A}3 name=x dir=/nowhere script=y\n")
+	p.says(`lib/dib-run-parts --list install.d`, 0, "install.d/aa-f\ninstall.d/2-e\ninstall.d/05-g\ninstall.d/010-d\ninstall.d/10-01-c\ninstall.d/10-b\ninstall.d/99-a\ninstall.d/100-late\n")
+	p.says(`lib/dib-run-parts install.d 2>/dev/null </dev/null`, 0,
+		"aa-f 0132\n2-e 0132\n05-g 0132\n010-d 0132\n10-01-c 0132\n10-b 0132\n99-a 0132\n100-late 0132\n", "A=0")
+	p.says(`lib/dib-run-parts install.d 2>&1 >/dev/null </dev/null | grep -e Passing -e '^+' -e Sourcing`, 0, `dib-run-parts Passing over what is not executable or has another character in its name: 10-x.sh 11-plain
+dib-run-parts Sourcing install.d/../environment.d/10-a.bash
++ source install.d/../environment.d/10-a.bash
+++ export A=01
+++ A=01
+++ return
++ case "$_drp_traced" in
+dib-run-parts Sourcing install.d/../environment.d/100-c
++ source install.d/../environment.d/100-c
+++ export A=013 name=x dir=/nowhere script=y
+++ A=013
+++ name=x
+++ dir=/nowhere
+++ script=y
++ case "$_drp_traced" in
+dib-run-parts Sourcing install.d/../environment.d/9-b
++ source install.d/../environment.d/9-b
+++ export A=0132
+++ A=0132
++ case "$_drp_traced" in
+`, "A=0")
+	p.says(`echo text | lib/dib-run-parts one.d 2>/dev/null || echo "status $?"`, 0, "status 1\n")
+	p.file("one.d/10", "#!/bin/bash\nexit 7\n")
+	p.file("one.d/20", "#!/bin/bash\necho on\n")
+	p.says(`lib/dib-run-parts one.d 2>/dev/null`, 7, "", "A=0")
+	p.says(`RUN_PARTS_REGEX='^[0-9]+\.sh$' lib/dib-run-parts --list install.d`, 0, "")
+	p.says(`lib/dib-run-parts 2>/dev/null`, 1, "")
+	p.file("two.d/10", "#!/bin/bash\necho $B\n")
+	p.file("three/environment.d/10", "false\n")
+	p.file("three/two.d/10", "#!/bin/bash\necho on\n")
+	p.says(`lib/dib-run-parts three/two.d 2>/dev/null`, 1, "")
+	if left := p.tree("tmp"); left != "" {
+		t.Errorf("left behind: %s", left)
+	}
+}
+
+// run_d finds dib-run-parts where a script in the target would.
+func TestRunD(t *testing.T) {
+	p := newPlace(t)
+	p.file("hooks/install.d/10", "#!/bin/bash\necho ran\n")
+	p.file("hooks/bad.d/10", "#!/bin/bash\necho bad; exit 3\n")
+	hooks := "TMP_HOOKS_PATH=" + p.dir + "/hooks"
+	p.says(`source $_LIB/common-functions; run_d nothing; run_d install 2>/dev/null; run_d install out 2>/dev/null; cat out`, 0, "ran\nran\nran\n", hooks)
+	p.says(`source $_LIB/common-functions; run_d bad 2>/dev/null || echo "status $?"; run_d bad out 2>/dev/null || echo "status $?"`, 0, "bad\nstatus 3\nbad\nstatus 3\n", hooks)
+	p.says(`source $_LIB/common-functions; run_d install 2>/dev/null`, 0, "shell\nran\n", hooks, "break=after-error,before-install", "break_cmd=echo shell")
+	if err := os.Rename(p.lib+"/dib-run-parts", p.dir+"/hooks/dib-run-parts"); err != nil {
+		t.Fatal(err)
+	}
+	p.says(`source $_LIB/common-functions; run_d install 2>/dev/null`, 0, "ran\n", hooks)
+}
+
+// A ramdisk made as the element ramdisk makes it, in the order of its calls.
+func TestRamdisk(t *testing.T) {
+	judge.Path(t, "cpio")
+	busybox := judge.Path(t, "busybox")
+	p := newPlace(t)
+	p.file("modules/lib/modules/6.1-test/kernel/a.ko", "module")
+	p.file("modules/lib/modules/6.1-test/kernel/drivers/video/xfb.ko", "a frame buffer")
+	p.file("udev/lib/udev/rules.d/80-drivers.rules", "rules")
+	p.file("scripts/init", "#!/bin/bash\nbegin\n")
+	p.file("scripts/init-end", "end\n")
+	p.file("scripts/d/init-func", "functions\n")
+	p.file("in_target/init.d/20-b", "b\n")
+	p.file("in_target/init.d/10-a", "a\n")
+	p.file("in_target/udev.d/60-mine.rules", "mine")
+	p.file("boot/vmlinuz-6.1-test", "")
+	p.file("boot/vmlinuz-5.9-test", "")
+	for _, program := range []string{"lsmod", "modprobe", "udevadm", "wget", "reboot", "shutdown"} {
+		p.file("programs/"+program, "#!/bin/bash\n")
+	}
+	out, status := p.bash(`
+source $_LIB/common-defaults; source $_LIB/img-defaults; source $_LIB/ramdisk-defaults
+source $_LIB/common-functions; source $_LIB/img-functions; source $_LIB/ramdisk-functions
+PATH=$PWD/programs:$PATH
+KERNEL_VERSION=$(find_kernel_version)
+MODULE_DIR=$MODULE_ROOT/lib/modules/$KERNEL_VERSION
+FIRMWARE_DIR=$MODULE_ROOT/lib/firmware
+LIB_UDEV=$LIB_UDEV_ROOT/lib/udev
+INIT=$PWD/scripts/init FUNCTIONS_D=$PWD/scripts/d
+IMAGE_ELEMENT=
+mk_build_dir
+mkdir -p $TMP_BUILD_DIR/mnt
+export TMP_HOOKS_PATH=$PWD/none TMP_MOUNT_PATH=$TMP_BUILD_DIR/mnt
+create_ramdisk_base
+populate_lib
+populate_busybox
+populate_init
+populate_udev
+TMP_HOOKS_PATH=$PWD/in_target run_d ramdisk-install
+finalise_image
+save_image $PWD/ramdisk
+mkdir got
+cd got
+gzip -dc ../ramdisk | cpio -id --quiet
+`, "DIB_BOOT_DIR="+p.dir+"/boot", "DIB_MODULE_ROOT="+p.dir+"/modules", "DIB_LIB_UDEV_ROOT="+p.dir+"/udev", "DIB_IN_TARGET="+p.dir+"/in_target", "BUSYBOX="+busybox)
+	if status != 0 {
+		t.Fatalf("%d: %s", status, out)
+	}
+	init, err := os.ReadFile(p.dir + "/got/init")
+	if want := "#!/bin/bash\nbegin\n\na\n\nb\nend\n"; err != nil || string(init) != want {
+		t.Errorf("init is %q %v, want %q", init, err, want)
+	}
+	tree := p.tree("got")
+	for _, want := range []string{
+		"bin/bash", "bin/ls -> busybox", "bin/busybox", "bin/udevadm", "init-func", "sbin -> bin", "etc/fstab", "lib/udev/rules.d/60-mine.rules",
+		"lib/udev/rules.d/80-drivers.rules", "lib/modules/6.1-test/kernel/a.ko",
+	} {
+		if !slices.Contains(strings.Split(tree, "\n"), want) {
+			t.Errorf("no %s in\n%s", want, tree)
+		}
+	}
+	if strings.Contains(tree, "xfb.ko") || !strings.Contains(tree, "libc.so.6") {
+		t.Errorf("tree:\n%s", tree)
+	}
+	if left := p.tree("tmp"); left != "" {
+		t.Errorf("left behind: %s", left)
+	}
+}
