@@ -84,6 +84,7 @@ func buildRequest(cmd *cobra.Command, r dib.Request) (*builtJSON, error) {
 	}
 	defer release()
 	runner := f.runner(h, p)
+	runner.AcceptExpired = environ("INGOT_ACCEPT_EXPIRED") != ""
 	runner.Locked, runner.ScriptTimeout = r.Locked, r.ScriptTimeout
 	for _, c := range p.Chains {
 		_, known := runner.Known(c)

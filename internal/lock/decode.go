@@ -80,7 +80,7 @@ type parser struct {
 	l      *Lock
 	digest digest.Digest
 	refs   *[]distro.Ref // where lines of packages go
-	within string        // "archive", "set" or "tools"
+	within string        // "archive", "set", "tools" or "station"
 	arity  map[string]int
 }
 
@@ -114,7 +114,7 @@ func (p *parser) line() error {
 		switch p.within {
 		case "archive":
 			return p.archive()
-		case "set", "tools":
+		case "set", "tools", "station":
 			return p.ref(w)
 		}
 		return fmt.Errorf("%q belongs to nothing", bounded(p.raw))

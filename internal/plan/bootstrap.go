@@ -9,6 +9,7 @@ import (
 	"ingot/internal/distro"
 	"ingot/internal/lock"
 	"ingot/internal/relay"
+	"ingot/internal/sandbox"
 	"ingot/internal/supply"
 )
 
@@ -21,6 +22,13 @@ func (w *worker) calls() map[string]relay.Call {
 
 // debootstrapVersion is what the call of that name says it is: elements look.
 const debootstrapVersion = "debootstrap 1.0.141"
+
+// aptBuildPath is in the image while it is built, for its apt: that an index is not too
+// old was seen to when the lock got it, and it does not grow younger.
+const (
+	aptBuildPath = "etc/apt/apt.conf.d/00ingot-build"
+	aptBuild     = "Acquire::Check-Valid-Until \"false\";\nAcquire::Retries \"0\";\n"
+)
 
 // A debootstrapCall is what debootstrap(8) is called with, as far as it matters here.
 type debootstrapCall struct {
@@ -121,6 +129,9 @@ func (w *worker) bootstrap(ctx context.Context, c debootstrapCall, out io.Writer
 		Asked: map[string]bool{}, Epoch: w.plan.Lock.Epoch, Log: func(line string) { _, _ = fmt.Fprintf(out, "I: %s\n", line) },
 	})
 	if err != nil {
+		return err
+	}
+	if err := w.box.Write(ctx, sandbox.NewFile{Path: aptBuildPath, Mode: 0o644, Data: []byte(aptBuild), Mtime: w.plan.Lock.Epoch}); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(out, "I: Base system installed successfully.")

@@ -6,10 +6,13 @@ import (
 	"maps"
 	"net/url"
 	"os"
+	"path"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
+	"ingot/internal/digest"
 	"ingot/internal/distro"
 	"ingot/internal/fault"
 	"ingot/internal/fetch"
@@ -132,6 +135,11 @@ func (d *downloads) bring(ctx context.Context, address string) error {
 	if err != nil && !fetch.IsMissing(err) {
 		return err
 	}
+	if err == nil && !ok {
+		if err := d.fresh(address, got.SHA256); err != nil {
+			return err
+		}
+	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !ok {
@@ -140,6 +148,35 @@ func (d *downloads) bring(ctx context.Context, address string) error {
 	}
 	if err != nil {
 		d.known[address] = lock.Download{Address: address}
+	}
+	return nil
+}
+
+// fresh refuses an archive's index that is past its Valid-Until when it comes to the lock
+// (https://wiki.debian.org/DebianRepository/Format). Who signed it, the image's apt sees.
+func (d *downloads) fresh(address string, sum digest.Digest) error {
+	name := path.Base(address)
+	if name != "InRelease" && name != "Release" {
+		return nil
+	}
+	data, err := os.ReadFile(d.runner.Supply.Store.Path(sum))
+	if err != nil {
+		return err
+	}
+	for line := range strings.Lines(string(data)) {
+		text, ok := strings.CutPrefix(line, "Valid-Until:")
+		if !ok {
+			continue
+		}
+		until, err := time.Parse(time.RFC1123, strings.TrimSpace(text))
+		if err != nil || time.Now().After(until) {
+			if d.runner.AcceptExpired {
+				d.runner.Progress.Warnf("%s is past its Valid-Until, which was accepted", address)
+				return nil
+			}
+			return fault.Newf(fault.Verification, "%s is past its Valid-Until: %s", address, strings.TrimSpace(text)).
+				WithHint("the mirror is behind, or somebody holds it back; --accept-expired takes it all the same")
+		}
 	}
 	return nil
 }

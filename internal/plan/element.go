@@ -315,7 +315,7 @@ func (p *Plan) leave(c Chain) keyed {
 		for n := range e.tree.All() {
 			top, _, _ := strings.Cut(n.Path, "/")
 			switch {
-			case top == sandbox.Aside, strings.HasPrefix(n.Path, "tmp/"), n.Path == "lost+found":
+			case top == sandbox.Aside, n.Path == aptBuildPath, strings.HasPrefix(n.Path, "tmp/"), n.Path == "lost+found":
 				gone = append(gone, n.Path)
 			case strings.HasPrefix(n.Path, "root/") && strings.HasSuffix(n.Path, ".log") && n.Kind == tree.File:
 				gone = append(gone, n.Path)

@@ -28,9 +28,11 @@ type Runner struct {
 	Progress *ui.Progress
 	To       string // directory of the artifacts
 	NoCache  bool   // runs every step again
-	Locked   bool   // takes nothing that the lock does not name
-	HostArch string // Debian's name of this machine's architecture: the tools'
-	Version  string // of this ingot, for papers
+	// AcceptExpired takes indexes past their Valid-Until.
+	AcceptExpired bool
+	Locked        bool   // takes nothing that the lock does not name
+	HostArch      string // Debian's name of this machine's architecture: the tools'
+	Version       string // of this ingot, for papers
 	// ScriptTimeout is how long one script of an element may run; 0 is for ever.
 	ScriptTimeout time.Duration
 	// Shell, if set, is called with the sandbox of a script that failed.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"ingot/internal/dib/lib"
 	"ingot/internal/element"
 	"ingot/internal/relay"
 	"ingot/internal/sandbox"
@@ -50,8 +51,10 @@ func (w *worker) stationOptions(ctx context.Context) (*sandbox.Station, error) {
 		return nil, fmt.Errorf("cannot find this program: %w", err)
 	}
 	files := map[string][]byte{}
-	for name, data := range libFiles() {
-		files["/ingot/"+name] = data
+	for _, f := range lib.Files() {
+		if f.Mode.IsRegular() {
+			files[libDir+"/"+f.Path] = f.Data
+		}
 	}
 	for name := range w.calls() {
 		files["/ingot/bin/"+name] = []byte("#!/bin/sh\nexec " + relay.Program + " " + name + " \"$@\"\n")
@@ -180,7 +183,7 @@ func (w *worker) remount(ctx context.Context) error {
 func (w *worker) elementEnvironment(more ...string) []string {
 	e := w.plan.Definition.Elements
 	all := map[string]string{
-		"PATH": "/ingot/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C", "TZ": "UTC0",
+		"PATH": "/ingot/bin:" + libDir + "/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C", "TZ": "UTC0",
 		"ARCH": w.chain.Arch, "IMAGE_NAME": w.plan.Definition.Name, "IMAGE_TYPE": "qcow2", "FS_TYPE": "ext4",
 		"SOURCE_DATE_EPOCH": fmt.Sprint(w.plan.Lock.Epoch),
 		"http_proxy":        relay.Proxy, "HTTP_PROXY": relay.Proxy, "no_proxy": "",
@@ -193,6 +196,11 @@ func (w *worker) elementEnvironment(more ...string) []string {
 		"DIB_DEFAULT_INSTALLTYPE": or(e.InstallType, "source"),
 		"IMAGE_ELEMENT":           strings.Join(e.Hooks.Set.Names(), " "), "http_proxy": relay.Proxy,
 	})
+	where := map[string]string{}
+	for _, name := range e.Hooks.Set.Names() {
+		where[name] = hooksDir
+	}
+	maps.Copy(all, lib.Functions(where))
 	var out []string
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		out = append(out, name+"="+all[name])
