@@ -115,4 +115,3 @@ func showRequests(cmd *cobra.Command, b dib.Batch) error {
 	_, err := fmt.Fprint(cmd.OutOrStdout(), text.String())
 	return err
 }
-

@@ -196,8 +196,12 @@ func (w *worker) elementScript(ctx context.Context, s element.Script, before str
 // it, on the side of its phase.
 func (w *worker) runElementScript(ctx context.Context, phase, name string) error {
 	side, _ := element.SideOf(phase)
-	mounted := phase != "root.d" && phase != "block-device.d"
-	if err := w.mountImage(ctx, mounted); err != nil {
+	if phase == "root.d" {
+		err := w.mountDevices(ctx)
+		if err != nil {
+			return err
+		}
+	} else if err := w.mountImage(ctx, phase != "block-device.d"); err != nil {
 		return err
 	}
 	env := w.elementEnvironment("INGOT_PHASE=" + phase)
@@ -222,7 +226,7 @@ func (w *worker) runElementScript(ctx context.Context, phase, name string) error
 mkdir -p $m` + targetDir + `
 mount --bind $TMP_HOOKS_PATH $m` + targetDir + ` && mount -o remount,bind,ro $m` + targetDir + `
 code=0
-chroot $m env -u TMPDIR PATH=/ingot/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin bash -c ` + shellQuote(text) + ` || code=$?
+chroot $m env -u TMPDIR PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin bash -c ` + shellQuote(text) + ` || code=$?
 umount -l $m` + targetDir + `
 rmdir $m` + targetDir + `
 exit $code

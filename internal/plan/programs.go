@@ -64,5 +64,10 @@ func linked(t tree.Tree) (tree.Tree, error) {
 			set = append(set, tree.Entry{Path: link, Kind: tree.Symlink, Mode: 0o777, Link: target})
 		}
 	}
+	for _, dir := range []string{"usr/local", "usr/local/bin", "usr/local/sbin"} {
+		if _, ok := t.Lookup(dir); !ok {
+			set = append(set, tree.Entry{Path: dir, Kind: tree.Dir, Mode: 0o755})
+		}
+	}
 	return t.Apply(tree.Delta{Set: set})
 }

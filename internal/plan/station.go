@@ -27,6 +27,7 @@ const (
 	cacheDir  = "/root/.cache/image-create"
 	targetDir = "/tmp/in_target.d" // the hooks, in the image
 	libDir    = "/ingot/lib"
+	callDir   = "/usr/local/sbin" // of programs that stand for others: sudo looks here first too
 
 	asideHooks  = sandbox.Aside + "/build/hooks"
 	asideMounts = sandbox.Aside + "/state/mounts"
@@ -37,6 +38,7 @@ const (
 type station struct {
 	stop    func()
 	mounted bool     // what a target phase sees is mounted on the image
+	devices bool     // and already before that, its devices
 	mounts  []string // what scripts have mounted there beside that
 }
 
@@ -54,10 +56,14 @@ func (w *worker) stationOptions(ctx context.Context) (*sandbox.Station, error) {
 	for _, f := range lib.Files() {
 		if f.Mode.IsRegular() {
 			files[libDir+"/"+f.Path] = f.Data
+			if name, ok := strings.CutPrefix(f.Path, "bin/"); ok {
+				files[callDir+"/"+name] = f.Data
+			}
 		}
 	}
+	maps.Copy(files, wrappers)
 	for name := range w.calls() {
-		files["/ingot/bin/"+name] = []byte("#!/bin/sh\nexec " + relay.Program + " " + name + " \"$@\"\n")
+		files[callDir+"/"+name] = []byte("#!/bin/sh\nexec " + relay.Program + " " + name + " \"$@\"\n")
 	}
 	return &sandbox.Station{
 		Programs: dir, Tree: mountDir, Aside: map[string]string{"build": buildDir, "image": imageDir}, Files: files,
@@ -65,7 +71,35 @@ func (w *worker) stationOptions(ctx context.Context) (*sandbox.Station, error) {
 	}, nil
 }
 
-// open starts the relay of a sandbox that has a station.
+// wrappers stand before programs that meet something here that no other system has: the
+// station's devices are mounts, each on its own, that go with the directory that they
+// are in.
+var wrappers = map[string][]byte{
+	callDir + "/mount": []byte(`#!/bin/bash
+words=("$@")
+for at in "${words[@]}"; do
+	if [[ $at == /dev || $at == /dev/ ]]; then
+		for i in "${!words[@]}"; do
+			case ${words[i]} in
+			--bind | -B) words[i]=--rbind ;;
+			bind) words[i]=rbind ;;
+			-obind) words[i]=-orbind ;;
+			esac
+		done
+	fi
+done
+exec /usr/bin/mount "${words[@]}"
+`),
+	callDir + "/umount": []byte(`#!/bin/bash
+words=("$@")
+for at in "${words[@]}"; do
+	if [[ $at == */dev || $at == */dev/ ]]; then words=(--recursive "$@"); fi
+done
+exec /usr/bin/umount "${words[@]}"
+`),
+}
+
+// openStation starts the relay of a sandbox that has a station.
 func (w *worker) openStation(ctx context.Context) error {
 	l, err := w.box.Listen(ctx, relay.Port)
 	if err != nil {
@@ -103,8 +137,8 @@ func (w *worker) mountImage(ctx context.Context, on bool) error {
 	text := `cd ` + mountDir + `
 mkdir -p proc dev sys
 mount -t proc none proc
-mount --bind /dev dev
-mount --bind /dev/pts dev/pts
+mountpoint -q dev || mount --rbind /dev dev
+mountpoint -q dev/pts || mount --bind /dev/pts dev/pts
 mount -t sysfs -o ro none sys 2>/dev/null || mount -t tmpfs -o ro none sys
 `
 	if !on {
@@ -115,11 +149,25 @@ awk -v top=` + mountDir + `/ 'index($5, top) == 1 {print $5}' /proc/self/mountin
 	if err := w.outside(ctx, text, nil); err != nil {
 		return fmt.Errorf("cannot prepare the image for its scripts: %w", err)
 	}
-	w.station.mounted = on
+	w.station.mounted, w.station.devices = on, on
 	if !on {
 		w.station.mounts = nil
 	}
 	return nil
+}
+
+// mountDevices shows the image's programs their devices as soon as there is an image: its
+// own are not made real.
+func (w *worker) mountDevices(ctx context.Context) error {
+	if w.station.devices {
+		return nil
+	}
+	there, err := w.box.Exists(ctx, "dev")
+	if err != nil || !there {
+		return err
+	}
+	w.station.devices = true
+	return w.outside(ctx, "mount --rbind /dev $TMP_MOUNT_PATH/dev", nil)
 }
 
 // coreMounts are those that mountImage makes.
@@ -183,7 +231,7 @@ func (w *worker) remount(ctx context.Context) error {
 func (w *worker) elementEnvironment(more ...string) []string {
 	e := w.plan.Definition.Elements
 	all := map[string]string{
-		"PATH": "/ingot/bin:" + libDir + "/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C", "TZ": "UTC0",
+		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C", "TZ": "UTC0",
 		"ARCH": w.chain.Arch, "IMAGE_NAME": w.plan.Definition.Name, "IMAGE_TYPE": "qcow2", "FS_TYPE": "ext4",
 		"SOURCE_DATE_EPOCH": fmt.Sprint(w.plan.Lock.Epoch),
 		"http_proxy":        relay.Proxy, "HTTP_PROXY": relay.Proxy, "no_proxy": "",

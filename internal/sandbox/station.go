@@ -19,8 +19,8 @@ import (
 // the image need not have, from where scripts see the image as a directory. What they
 // mount there, they mount for themselves: it is never captured, and ends with the box.
 //
-// Its /usr is the programs' and read-only; /etc is a copy; everything else is empty and
-// can be written.
+// Its /usr is the programs' and read-only, but for /usr/local, which is empty; /etc is a
+// copy; everything else is empty and can be written.
 type Station struct {
 	// Programs is a tools tree on the host.
 	Programs string
@@ -68,6 +68,12 @@ func (s *Station) build(root string, offline starter) error {
 	}
 	if err := bind(s.Programs+"/usr", root+"/usr", false); err != nil {
 		return err
+	}
+	// What is installed by hand is the station's own, where the programs have a place for it.
+	if _, err := os.Stat(root + "/usr/local"); err == nil {
+		if err := unix.Mount("ingot", root+"/usr/local", "tmpfs", unix.MS_NODEV, "mode=0755"); err != nil {
+			return fmt.Errorf("cannot mount the station's /usr/local: %w", err)
+		}
 	}
 	// Copied, since programs write there; it is small.
 	if err := copyEtc(root+"/etc", s.Programs+"/etc"); err != nil {
