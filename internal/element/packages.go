@@ -15,14 +15,13 @@ import (
 
 // Rules of [Warning]s about package lists.
 const (
-	RuleArchBlanks    = "arch-blanks"
-	RuleUninstallNo   = "uninstall-false"
-	RuleUnknownPhase  = "unknown-phase"
-	RuleUnknownKey    = "unknown-key"
-	RuleHiddenList    = "overridden-list"
-	RuleUndoneRemoval = "undone-removal"
-	RuleUnfinished    = "unfinished-line"
-	RuleComment       = "comment"
+	RuleArchBlanks   = "arch-blanks"
+	RuleUninstallNo  = "uninstall-false"
+	RuleUnknownPhase = "unknown-phase"
+	RuleUnknownKey   = "unknown-key"
+	RuleHiddenList   = "overridden-list"
+	RuleUnfinished   = "unfinished-line"
+	RuleComment      = "comment"
 )
 
 // installPhases are those in which lists of packages are installed.
