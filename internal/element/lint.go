@@ -467,7 +467,7 @@ func (l *linter) lists(e *Element) {
 		}
 	}
 	for _, h := range e.Hidden {
-		if h.Has("package-installs.yaml") || h.Has("package-installs.json") {
+		if !e.inside() && (h.Has("package-installs.yaml") || h.Has("package-installs.json")) {
 			l.add(e, "", 0, RuleHiddenList, "this overrides "+h.At("")+", whose packages diskimage-builder installs too", "")
 		}
 	}

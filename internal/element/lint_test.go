@@ -94,7 +94,7 @@ func TestLint(t *testing.T) {
 			x/element-deps = package-installs\npkg-map\nsvc-map
 			x/package-installs.yaml = a: {arch: a, not-arch: b}
 			x/pkg-map = {
-			x/svc-map = web: httpd`, `e/x/package-installs.yaml:1:4: package a has both arch and not-arch (invalid)
+			x/svc-map = web: httpd`, `e/x/package-installs.yaml:1:1: package a has both arch and not-arch (invalid)
 			e/x/pkg-map:2:1: did not find expected node content (invalid)
 			e/x/svc-map:1:6: the names in web are keys with values (invalid)`},
 		{"a pkg-map's sections", `
