@@ -1,6 +1,7 @@
 package element
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -176,6 +177,24 @@ func TestLintOverridden(t *testing.T) {
 	list, err := Lint(p, []string{"x"})
 	if err != nil || len(list) != 1 || list[0].String() != "mine/x: this overrides theirs/x, whose packages diskimage-builder installs too (overridden-list)" {
 		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// The reference has every rule.
+func TestRulesReference(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/reference/element.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := ""
+	for i, r := range Rules {
+		want += "| `" + r.Name + "` | " + r.About + " |\n"
+		if i > 0 && r.Name < Rules[i-1].Name {
+			t.Errorf("%s stands behind %s", r.Name, Rules[i-1].Name)
+		}
+	}
+	if !strings.Contains(string(doc), want) {
+		t.Errorf("docs/reference/element.md should have\n%s", want)
 	}
 }
 
