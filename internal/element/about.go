@@ -22,7 +22,7 @@ func (e *Element) About() string {
 }
 
 // maxAbout is how long a sentence about an element is shown, in characters.
-const maxAbout = 120
+const maxAbout = 80
 
 // sentence is the first sentence of a text in the style of a README: what is no
 // prose, titles and directives among it, is passed over.
@@ -43,6 +43,7 @@ func sentence(text string) string {
 		if i := strings.Index(s, ". "); i > 0 {
 			s = s[:i+1]
 		}
+		s = strings.ReplaceAll(s, "``", "")
 		s = strings.Map(func(r rune) rune {
 			if !unicode.IsPrint(r) {
 				return -1

@@ -41,32 +41,31 @@ type Rule struct{ Name, About string }
 
 // Rules are all rules, by name.
 var Rules = []Rule{
-	{RuleArchBlanks, "blanks in arch or not-arch become part of the architectures' names"},
-	{RuleName, "a file of a phase whose name has more than letters, digits, _ and - never runs"},
+	{RuleArchBlanks, "blanks in arch or not-arch become part of the names"},
 	{RuleBlank, "names with blanks fall apart when hooks are merged"},
-	{RuleClash, "two elements have the same script, or a file where the other has a directory"},
-	{RuleComment, "element-deps and element-provides have no comments, package-installs-NAME none behind packages"},
+	{RuleClash, "two elements have the same script, or a file for a directory"},
+	{RuleComment, "a comment where there are none is taken for names"},
 	{RuleLink, "a symbolic link leads nowhere"},
 	{RuleDeprecated, "an element that no longer works"},
 	{RuleEquals, "== in a condition compares with a text that begins with ="},
 	{RuleDSA, "ssh-keygen of OpenSSH 10 makes no DSA keys"},
 	{RuleHiddenFile, "files whose names begin with a dot are not merged"},
 	{RuleInvalid, "a list cannot be read"},
-	{RuleMisspelt, "a file or directory whose name is nearly one that has a meaning"},
-	{RuleHelper, "an element has files for a helper element that it does not depend on"},
-	{RuleNeverReaches, "a variable that environment.d sets and that is read outside of scripts"},
-	{RuleNoElement, "an element-deps names what is nowhere and what nobody provides"},
+	{RuleHelper, "files for a helper element that is not depended on"},
+	{RuleMisspelt, "a name that is nearly one that has a meaning"},
+	{RuleName, "a file of a phase never runs, for its name"},
+	{RuleNeverReaches, "environment.d sets a variable that only the driver reads"},
+	{RuleNoElement, "element-deps names what is nowhere and nobody provides"},
 	{RuleDropped, "install-static does not copy the file, for its name"},
-	{RuleNotExecutable, "a file of a phase that nobody may execute never runs"},
+	{RuleNotExecutable, "a file of a phase never runs, as nobody may execute it"},
 	{RuleNotSet, "a variable or function that is not there in that phase"},
 	{RuleHiddenList, "packages of an overridden element are installed too"},
-	{RuleOverwritten, "a file takes the place of another element's without a word"},
-	{RuleUndoneRemoval, "a removal that is undone by a request for other machines"},
-	{RuleUnfinished, "the last line of a package-installs-NAME without an end is not read"},
-	{RuleUninstallNo, "uninstall: false and build-only: false remove the package all the same"},
+	{RuleOverwritten, "a file takes the place of another element's"},
+	{RuleUnfinished, "the last line of package-installs-NAME is not read"},
+	{RuleUninstallNo, "uninstall: false and build-only: false remove all the same"},
 	{RuleUnknownKey, "a key of a package that means nothing"},
 	{RuleUnknownPhase, "a phase in which no packages are installed"},
-	{RuleUnknownSection, "a section, family or distribution of a pkg-map that is never looked at"},
+	{RuleUnknownSection, "a section or family of a pkg-map that is never looked at"},
 }
 
 // Lint looks at some elements of a path for what diskimage-builder silently ignores
@@ -468,7 +467,7 @@ func (l *linter) lists(e *Element) {
 		}
 	}
 	for _, h := range e.Hidden {
-		if h.Has("package-installs.yaml") || h.Has("package-installs.json") {
+		if !e.inside() && (h.Has("package-installs.yaml") || h.Has("package-installs.json")) {
 			l.add(e, "", 0, RuleHiddenList, "this overrides "+h.At("")+", whose packages diskimage-builder installs too", "")
 		}
 	}

@@ -1,6 +1,7 @@
 package element
 
 import (
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -94,7 +95,7 @@ func TestLint(t *testing.T) {
 			x/element-deps = package-installs\npkg-map\nsvc-map
 			x/package-installs.yaml = a: {arch: a, not-arch: b}
 			x/pkg-map = {
-			x/svc-map = web: httpd`, `e/x/package-installs.yaml:1:4: package a has both arch and not-arch (invalid)
+			x/svc-map = web: httpd`, `e/x/package-installs.yaml:1:1: package a has both arch and not-arch (invalid)
 			e/x/pkg-map:2:1: did not find expected node content (invalid)
 			e/x/svc-map:1:6: the names in web are keys with values (invalid)`},
 		{"a pkg-map's sections", `
@@ -176,6 +177,24 @@ func TestLintOverridden(t *testing.T) {
 	list, err := Lint(p, []string{"x"})
 	if err != nil || len(list) != 1 || list[0].String() != "mine/x: this overrides theirs/x, whose packages diskimage-builder installs too (overridden-list)" {
 		t.Errorf("%v, %v", list, err)
+	}
+}
+
+// The reference has every rule.
+func TestRulesReference(t *testing.T) {
+	doc, err := os.ReadFile("../../docs/reference/element.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := ""
+	for i, r := range Rules {
+		want += "| `" + r.Name + "` | " + r.About + " |\n"
+		if i > 0 && r.Name < Rules[i-1].Name {
+			t.Errorf("%s stands behind %s", r.Name, Rules[i-1].Name)
+		}
+	}
+	if !strings.Contains(string(doc), want) {
+		t.Errorf("docs/reference/element.md should have\n%s", want)
 	}
 }
 

@@ -25,8 +25,14 @@ func Own() Source {
 	if err != nil {
 		sub = embed.FS{} // cannot happen: the name is a constant
 	}
-	return Source{Name: "ingot's own", FS: programs{sub}}
+	return Source{Name: ownName, FS: programs{sub}}
 }
+
+// ownName is what messages call the place of ingot's own elements.
+const ownName = "ingot's own"
+
+// inside says whether the element is ingot's own.
+func (e *Element) inside() bool { return e.Dir == "" && e.Source == ownName }
 
 // programs is a file system in which what begins with "#!" may be executed: files
 // inside a program have no permissions of their own.

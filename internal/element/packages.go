@@ -15,14 +15,13 @@ import (
 
 // Rules of [Warning]s about package lists.
 const (
-	RuleArchBlanks    = "arch-blanks"
-	RuleUninstallNo   = "uninstall-false"
-	RuleUnknownPhase  = "unknown-phase"
-	RuleUnknownKey    = "unknown-key"
-	RuleHiddenList    = "overridden-list"
-	RuleUndoneRemoval = "undone-removal"
-	RuleUnfinished    = "unfinished-line"
-	RuleComment       = "comment"
+	RuleArchBlanks   = "arch-blanks"
+	RuleUninstallNo  = "uninstall-false"
+	RuleUnknownPhase = "unknown-phase"
+	RuleUnknownKey   = "unknown-key"
+	RuleHiddenList   = "overridden-list"
+	RuleUnfinished   = "unfinished-line"
+	RuleComment      = "comment"
 )
 
 // installPhases are those in which lists of packages are installed.
@@ -142,9 +141,6 @@ func (l list) wish(name pair, n *yaml.Node) (Wish, error) {
 			return w, err
 		}
 	}
-	if w.Arch != "" && w.NotArch != "" {
-		return w, l.errorf(n, "package %s has both arch and not-arch", name.key)
-	}
 	return w, nil
 }
 
@@ -223,7 +219,7 @@ func Packages(s Set, around Surrounding) ([]PhasePackages, []Warning, error) {
 			all = append(all, e.Hidden...)
 		}
 		for _, from := range e.Hidden {
-			if !around.Compat && (from.Has("package-installs.yaml") || from.Has("package-installs.json")) {
+			if !around.Compat && !e.inside() && (from.Has("package-installs.yaml") || from.Has("package-installs.json")) {
 				q.warn(from.At("package-installs.yaml"), 0, e.Name, RuleHiddenList,
 					"diskimage-builder installs the packages of an overridden element too: ingot does not", "")
 			}
@@ -289,6 +285,9 @@ func (q *squasher) add(w Wish, element string) error {
 func (q *squasher) applies(w Wish, element string) (bool, error) {
 	if w.InstallType != "" && w.InstallType != q.around.InstallType(element) {
 		return false, nil
+	}
+	if w.Arch != "" && w.NotArch != "" {
+		return false, fault.Newf(fault.Definition, "%s:%d:%d: package %s has both arch and not-arch", w.File, w.Line, w.Column, w.Package)
 	}
 	arch := q.around.Env["ARCH"]
 	if w.Arch != "" && !q.inList(w.Arch, arch) || w.NotArch != "" && q.inList(w.NotArch, arch) {
@@ -456,6 +455,9 @@ func (w Wish) check(element string) []Warning {
 				break
 			}
 		}
+	}
+	if w.Arch != "" && w.NotArch != "" {
+		add(w.Line, w.Column, RuleInvalid, "package "+w.Package+" has both arch and not-arch", "leave one of them out")
 	}
 	for _, k := range w.Kept {
 		add(w.Line, w.Column, RuleUninstallNo, "package "+w.Package+": diskimage-builder looks whether "+k+" is there, not what it says: this removes the package", "leave "+k+" out")

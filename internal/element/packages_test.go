@@ -75,7 +75,7 @@ func TestPackages(t *testing.T) {
 		{"aliases and merge keys", `a/package-installs.yaml = p: &x {phase: pre-install.d}\nq: *x\nr: {<<: *x, arch: none}`, "", "pre-install.d: +p/a +q/a", ""},
 		{"asked for twice", `a/package-installs.yaml = p: [{}, {}]`, "", "install.d: +p/a", ""},
 		{"nothing", `a/package-installs.yaml = # nothing`, "", "", ""},
-		{"arch and not-arch", `a/package-installs.yaml = p: {arch: a, not-arch: b}`, "", "", "e/a/package-installs.yaml:1:4: package p has both arch and not-arch"},
+		{"arch and not-arch", `a/package-installs.yaml = p: {arch: a, not-arch: b}`, "", "", "e/a/package-installs.yaml:1:1: package p has both arch and not-arch"},
 		{"malformed when", `a/package-installs.yaml = p:\n  when: FOO`, "", "", `e/a/package-installs.yaml:2:9: malformed condition "FOO"`},
 		{"a list", `a/package-installs.yaml = [p, q]`, "", "", "e/a/package-installs.yaml:1:1: packages are keys with values"},
 		{"a text", `a/package-installs.yaml = p: pre-install.d`, "", "", "e/a/package-installs.yaml:1:4: what is said of package p"},
