@@ -23,6 +23,7 @@ func TestJSONReference(t *testing.T) {
 	}
 	for name, v := range map[string]any{
 		"check": checkReport{}, "lock, diff": lock.Comparison{}, "plan": planJSON{}, "build": builtJSON{}, "boot": bootResult{}, "why": whyJSON{}, "version": versionInfo{},
+		"disk-image-create, ramdisk-image-create, diskimage-builder": dibJSON{},
 	} {
 		body := sections[name]
 		for _, key := range jsonKeys(reflect.TypeOf(v), nil) {
@@ -59,6 +60,9 @@ func jsonKeys(t reflect.Type, into []string) []string {
 	}
 	for i := range t.NumField() {
 		key, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ",")
+		if t.Field(i).Anonymous {
+			into = jsonKeys(t.Field(i).Type, into)
+		}
 		if key != "" && key != "-" {
 			into = jsonKeys(t.Field(i).Type, append(into, key))
 		}
