@@ -403,8 +403,8 @@ func TestSudo(t *testing.T) {
 		{`sudo -v; sudo -k; sudo -nv; echo fine`, 0, "fine\n"},
 		{`sudo -k echo ran`, 0, "ran\n"},
 		{`sudo -l >/dev/null; sudo -l sh | grep -c "/sh$"`, 0, "1\n"},
-		{`sudo -s 'echo $A' 2>/dev/null || echo "status $?"`, 0, "status 127\n"},
-		{`sudo -s echo '$A' 'b  c'`, 0, "$A b  c\n"},
+		{`sudo -s 'echo hi' 2>/dev/null || echo "status $?"`, 0, "status 127\n"},
+		{`sudo -s echo '$A' 'b  c' '*'; sudo -E -s echo '$A' 'it'"'"'s; #'`, 0, "b  c *\n1 it's; #\n"},
 		{`cd /; sudo -i pwd`, 0, "/root\n"},
 		{`sudo -D /usr pwd`, 0, "/usr\n"},
 		{`printf x | sudo cat`, 0, "x"},
@@ -413,7 +413,8 @@ func TestSudo(t *testing.T) {
 		{`sudo --nothing true`, 1, "sudo: unknown option --nothing\n"},
 		{`sudo -u`, 1, "sudo: option -u wants a value\n"},
 		{`sudo -u nobody-like-this true`, 1, "sudo: there is no user nobody-like-this\n"},
-		{`sudo /nothing/there 2>/dev/null`, 127, ""},
+		{`sudo /nothing/there 2>&1`, 1, "sudo: /nothing/there: command not found\n"},
+		{`sudo no-such-command 2>&1`, 1, "sudo: no-such-command: command not found\n"},
 	} {
 		p.says(sudo+row.script, row.status, row.want, "BASH_FUNC_die%%="+functions)
 	}
