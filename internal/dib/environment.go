@@ -214,8 +214,21 @@ func (r Request) Variables() map[string]string {
 	if r.MaxOnlineResize != "" {
 		set["MAX_ONLINE_RESIZE"] = r.MaxOnlineResize
 	}
+	for name, value := range r.options { // they win over the caller's variables
+		if _, passed := out[name]; passed || name == "DIB_IMAGE_CACHE" || name == "DOCKER_TARGET" {
+			out[name] = value
+		}
+	}
 	maps.Copy(out, set)
 	return out
+}
+
+// Snippets are the files that diskimage-builder itself puts beside those of elements,
+// by their paths in the hooks. What they export is there from extra-data.d on.
+func (r Request) Snippets() map[string]string {
+	return map[string]string{
+		"environment.d/11-dib-install-type.bash": "export DIB_DEFAULT_INSTALLTYPE=${DIB_DEFAULT_INSTALLTYPE:-" + shellWord(r.InstallType) + "}\n",
+	}
 }
 
 // DIBEnv is what DIB_ENV holds: the caller's DIB_* variables as bash would declare

@@ -449,7 +449,9 @@ func TestStandIns(t *testing.T) {
 		{`dib-block-device getval root-label; dib-block-device getval mount-points`, 0, "r\n/|/boot\n"},
 		{`dib-block-device getval image-path`, 1, "ingot: dib-block-device getval image-path: image-path is not known yet in this phase\n" + asked},
 		{`dib-block-device create`, 1, "ingot: dib-block-device create: ingot writes the disk by itself\n" + asked + layout},
-		{`mount -o loop,ro x.iso /mnt`, 1, "ingot: mount -o loop,ro x.iso /mnt: a build has no loop devices\n" + asked + "ingot: hint: read the image as a tar archive, or with guestfish\n"},
+		{`mount -o loop,ro x.iso /mnt`, 1, "ingot: mount -o loop,ro x.iso /mnt: x.iso is not there\n" + asked},
+		{`head -c 40000 /dev/zero >x.img; mount -o loop x.img .`, 1, "ingot: mount -o loop x.img .: a build has no loop devices, and x.img is no FAT, ISO 9660 or squashfs image, which ingot unpacks\n" + asked +
+			"ingot: hint: read it with guestfish, or bring it as a tar archive\n"},
 		{`umount -fl --force -f -rfn -t ext4,xfs /t`, 0, "the real umount -l -rn -t ext4,xfs /t\n"},
 		{`mount -t tmpfs -o size=1m none /t`, 0, "the real mount -t tmpfs -o size=1m none /t\n"},
 		{`mount -t proc none /t`, 0, "the real mount -t proc none /t\n"},
@@ -460,7 +462,7 @@ func TestStandIns(t *testing.T) {
 		p.file("real/umount", "#!/bin/sh\necho the real umount \"$@\"\n")
 		p.file("real/mount", "#!/bin/sh\ncase \"$*\" in *sysfs*) exit 32 ;; esac\necho the real mount \"$@\"\n")
 		p.says(`PATH=$_LIB/bin:$PWD/real:$PATH; `+row.script, row.status, row.want,
-			"INGOT_SCRIPT=root.d/10-image", "INGOT_ELEMENT=image", "DIB_ROOT_LABEL=r", "DIB_MOUNTPOINTS=/|/boot")
+			"INGOT_LOOPS="+p.dir+"/loops", "INGOT_SCRIPT=root.d/10-image", "INGOT_ELEMENT=image", "DIB_ROOT_LABEL=r", "DIB_MOUNTPOINTS=/|/boot")
 	}
 	// Without the driver's word, the script that called is named.
 	p.file("10-image", "#!/bin/bash\nlosetup -f\n")
@@ -500,5 +502,55 @@ sudo umount $TARGET_ROOT/proc 2>/dev/null || echo "umount says $?"
 	out, err := exec.CommandContext(t.Context(), "env", append(append([]string{"-i"}, p.env...), unshare, "-rm", "sh", "-c", `cd "$1" && ./it`, "it", p.dir)...).CombinedOutput()
 	if want := "cache:\nkept\n\nroot/proc:\n\nroot/sys:\numount says 32\n"; err != nil || string(out) != want {
 		t.Errorf("%v %q, want %q", err, out, want)
+	}
+}
+
+// "mount -o loop" of images that can be read without a device, as the element iso and
+// others call it.
+func TestLoops(t *testing.T) {
+	unshare := judge.Path(t, "unshare")
+	for _, program := range []string{"mkfs.vfat", "mcopy", "fsck.vfat", "bsdtar", "mksquashfs", "unsquashfs", "xorriso"} {
+		judge.Path(t, program)
+	}
+	if err := exec.CommandContext(t.Context(), unshare, "-rm", "true").Run(); err != nil {
+		t.Skipf("no namespaces here: %v", err)
+	}
+	p := newPlace(t)
+	p.file("tree/sub/file", "text")
+	p.file("a.efi", "a program")
+	p.file("it", `#!/bin/bash
+set -eu -o pipefail
+export INGOT_LOOPS=$PWD/loops
+PATH=$_LIB/bin:$PATH
+mkdir at
+head -c 5898240 /dev/zero >boot.img
+mkfs.vfat -F 12 boot.img >/dev/null
+mount -o loop boot.img at
+mkdir -p at/EFI/BOOT
+cp a.efi at/EFI/BOOT
+echo gone >at/gone
+umount at
+ls at
+fsck.vfat -n boot.img >/dev/null
+mcopy -i boot.img ::/EFI/BOOT/a.efi - && echo
+mount -o loop boot.img at
+find at -type f | sort
+rm at/gone
+umount -f $PWD/at
+mdir -a -b -i boot.img ::
+mksquashfs tree t.squash -quiet -no-progress >/dev/null
+xorriso -as mkisofs -quiet -r -o t.iso tree 2>/dev/null
+for image in t.squash t.iso; do
+    mount -t auto -o loop,ro $image at
+    cat at/sub/file && echo
+    touch at/x 2>/dev/null || echo "read only"
+    umount at
+done
+ls at loops
+`)
+	out, err := exec.CommandContext(t.Context(), "env", append(append([]string{"-i"}, p.env...), unshare, "-rm", "sh", "-c", `cd "$1" && ./it`, "it", p.dir)...).CombinedOutput()
+	want := "a program\nat/EFI/BOOT/a.efi\nat/gone\n::/EFI/\ntext\nread only\ntext\nread only\nat:\n\nloops:\n"
+	if err != nil || string(out) != want {
+		t.Errorf("%v\ngot\n%s\nwant\n%s", err, out, want)
 	}
 }
