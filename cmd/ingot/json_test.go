@@ -24,6 +24,7 @@ func TestJSONReference(t *testing.T) {
 	for name, v := range map[string]any{
 		"check": checkReport{}, "lock, diff": lock.Comparison{}, "plan": planJSON{}, "build": builtJSON{}, "boot": bootResult{}, "why": whyJSON{}, "version": versionInfo{},
 		"element show": shownJSON{}, "element lint": lintJSON{},
+		"disk-image-create, ramdisk-image-create, diskimage-builder": dibJSON{},
 	} {
 		body := sections[name]
 		for _, key := range jsonKeys(reflect.TypeOf(v), nil) {

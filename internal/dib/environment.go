@@ -63,7 +63,9 @@ var credentials = []string{
 }
 
 // secrets pass where an element documents them, and are shown nowhere.
-var secrets = []string{"DIB_DEV_USER_PASSWORD", "DIB_RHSM_PASSWORD", "REG_ACTIVATION_KEY", "REG_PASSWORD"}
+var secrets = []string{
+	"DIB_DEV_USER_PASSWORD", "DIB_MANILA_USER_PASSWORD", "DIB_NVIDIA_VGPU_CLIENT_TOKEN", "DIB_RHSM_PASSWORD", "REG_ACTIVATION_KEY", "REG_PASSWORD",
+}
 
 // drivers are the variables that the driver sets for every script: the caller's are
 // never theirs, whatever --inherit-env says.
@@ -183,7 +185,7 @@ func (r Request) Variables() map[string]string {
 		return "0"
 	}
 	set := map[string]string{
-		"LC_ALL": "C", "ARCH": r.Arch, "IMAGE_NAME": r.Name, "IMAGE_TYPE": "qcow2", "FS_TYPE": r.FSType,
+		"LC_ALL": "C", "HOME": "/root", "USER": "root", "LOGNAME": "root", "ARCH": r.Arch, "IMAGE_NAME": r.Name, "IMAGE_TYPE": "qcow2", "FS_TYPE": r.FSType,
 		"DIB_ARGS": strings.Join(r.Args, " "), "DIB_ENV": r.DIBEnv(), "DIB_DEBUG_TRACE": strconv.Itoa(r.Trace),
 		"DIB_CHECKSUM": "0", "DIB_NO_TMPFS": yes(r.NoTmpfs), "DIB_MIN_TMPFS": strconv.FormatFloat(r.MinTmpfs, 'f', -1, 64),
 		"DIB_OFFLINE": "", "OUT_IMAGE_PATH": "",
@@ -212,8 +214,21 @@ func (r Request) Variables() map[string]string {
 	if r.MaxOnlineResize != "" {
 		set["MAX_ONLINE_RESIZE"] = r.MaxOnlineResize
 	}
+	for name, value := range r.options { // they win over the caller's variables
+		if _, passed := out[name]; passed || name == "DIB_IMAGE_CACHE" || name == "DOCKER_TARGET" {
+			out[name] = value
+		}
+	}
 	maps.Copy(out, set)
 	return out
+}
+
+// Snippets are the files that diskimage-builder itself puts beside those of elements,
+// by their paths in the hooks. What they export is there from extra-data.d on.
+func (r Request) Snippets() map[string]string {
+	return map[string]string{
+		"environment.d/11-dib-install-type.bash": "export DIB_DEFAULT_INSTALLTYPE=${DIB_DEFAULT_INSTALLTYPE:-" + shellWord(r.InstallType) + "}\n",
+	}
 }
 
 // DIBEnv is what DIB_ENV holds: the caller's DIB_* variables as bash would declare

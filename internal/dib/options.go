@@ -33,8 +33,8 @@ func yes(variable string) func(*reading, string) error {
 	}
 }
 
-// flag is an option without a value that sets a field.
-func flag(field func(*Request) *bool) func(*reading, string) error {
+// sets is an option without a value that sets a field.
+func sets(field func(*Request) *bool) func(*reading, string) error {
 	return func(r *reading, _ string) error {
 		*field(&r.r) = true
 		return nil
@@ -69,7 +69,7 @@ func imageOptions() []option {
 			r.said["COMPRESS_IMAGE"] = ""
 			return nil
 		}},
-		{short: 'c', about: "take nothing from the environment", apply: flag(func(r *Request) *bool { return &r.Clear })},
+		{short: 'c', about: "take nothing from the environment", apply: sets(func(r *Request) *bool { return &r.Clear })},
 		{short: 'n', about: "do not add the element base", apply: yes("SKIP_BASE")},
 		{short: 'p', value: "PACKAGES", about: "install these packages too, after install.d; commas between; may be repeated", apply: func(r *reading, v string) error {
 			r.r.Packages = append(r.r.Packages, words(v)...)
@@ -101,16 +101,16 @@ func imageOptions() []option {
 			r.env = append(r.env, v)
 			return nil
 		}},
-		{long: "inherit-env", about: "let all variables pass but for credentials", ours: true, apply: flag(func(r *Request) *bool { return &r.InheritEnv })},
+		{long: "inherit-env", about: "let all variables pass but for credentials", ours: true, apply: sets(func(r *Request) *bool { return &r.InheritEnv })},
 		{long: "script-timeout", value: "TIME", about: "end a script that runs longer, such as 30m", ours: true, apply: func(r *reading, v string) (err error) {
 			if r.r.ScriptTimeout, err = time.ParseDuration(v); err != nil || r.r.ScriptTimeout <= 0 {
 				return fault.Newf(fault.Usage, "--script-timeout %s is not a time: want such as 90s or 30m", printable(v))
 			}
 			return nil
 		}},
-		{long: "locked", about: "take nothing that the lock does not name", ours: true, apply: flag(func(r *Request) *bool { return &r.Locked })},
-		{long: "dry-run", about: "show what was understood, build nothing", ours: true, apply: flag(func(r *Request) *bool { return &r.DryRun })},
-		{long: "json", about: "print results as one JSON object", ours: true, apply: flag(func(r *Request) *bool { return &r.JSON })},
+		{long: "locked", about: "take nothing that the lock does not name", ours: true, apply: sets(func(r *Request) *bool { return &r.Locked })},
+		{long: "dry-run", about: "show what was understood, build nothing", ours: true, apply: sets(func(r *Request) *bool { return &r.DryRun })},
+		{long: "json", about: "print results as one JSON object", ours: true, apply: sets(func(r *Request) *bool { return &r.JSON })},
 		{long: "progress", value: "HOW", about: "auto, plain or json", ours: true, apply: func(r *reading, v string) error {
 			if !slices.Contains([]string{"auto", "plain", "json"}, v) {
 				return fault.Newf(fault.Usage, "--progress %s: want auto, plain or json", printable(v))

@@ -59,6 +59,7 @@ func parse(name string, args, env []string, declared map[string]string) (Request
 		}
 	}
 	q := &r.r
+	q.options = r.said
 	for _, list := range []*[]string{&q.Args, &q.ElementsPath, &q.Packages, &q.Checksums, &q.Break} {
 		if *list == nil {
 			*list = []string{} // in JSON an empty list, not nothing

@@ -327,6 +327,31 @@ func TestVariables(t *testing.T) {
 	}
 }
 
+// An option wins over its variable, for scripts too.
+func TestOptionsWin(t *testing.T) {
+	r, err := Parse(ImageCommand, strings.Fields("--install-type package --root-label r --image-cache /c -o web vm"),
+		[]string{"DIB_DEFAULT_INSTALLTYPE=source", "ROOT_LABEL=s", "IMAGE_NAME=image", "DIB_IMAGE_CACHE=/d"})
+	v := r.Variables()
+	if got := v["DIB_DEFAULT_INSTALLTYPE"] + v["ROOT_LABEL"] + v["DIB_IMAGE_CACHE"] + v["IMAGE_NAME"]; err != nil || got != "packager/cweb" {
+		t.Errorf("%s %v", got, err)
+	}
+}
+
+func TestSnippets(t *testing.T) {
+	judge.Path(t, "bash")
+	r, err := Parse(ImageCommand, []string{"--install-type", "it's", "vm"}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range []struct{ env, want string }{{"A=1", "it's"}, {"DIB_DEFAULT_INSTALLTYPE=source", "source"}} {
+		cmd := exec.Command("bash", "-euc", r.Snippets()["environment.d/11-dib-install-type.bash"]+`printf %s "$DIB_DEFAULT_INSTALLTYPE"`)
+		cmd.Env = []string{row.env}
+		if out, err := cmd.CombinedOutput(); err != nil || string(out) != row.want {
+			t.Errorf("%s: %s %v", row.env, out, err)
+		}
+	}
+}
+
 func TestDiskSize(t *testing.T) {
 	efi := []string{"base", "block-device-efi-lvm"}
 	for _, row := range []struct {

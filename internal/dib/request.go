@@ -91,6 +91,8 @@ type Request struct {
 
 	// Asked is "help" or "version" where that is all that was asked for.
 	Asked string `json:"-"`
+
+	options map[string]string // what options said, by the variable that says the same
 }
 
 // An Output is one type of image.

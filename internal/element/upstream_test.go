@@ -1,4 +1,4 @@
-package element
+package element_test
 
 import (
 	"bytes"
@@ -13,6 +13,7 @@ import (
 
 	"ingot/internal/distro"
 	"ingot/internal/distro/debian"
+	. "ingot/internal/element" //nolint:revive,staticcheck // the room itself, from outside: Debian's imports it
 	"ingot/internal/fault"
 	"ingot/internal/fetch"
 	"ingot/internal/judge"
@@ -166,7 +167,10 @@ func TestUpstream(t *testing.T) {
 		t.Run(release, func(t *testing.T) {
 			t.Run("debian", func(t *testing.T) { upstreamDebian(t, dir) })
 			t.Run("helpers", func(t *testing.T) { upstreamHelpers(t, dir) })
-			p := open(t, Own(), Dir(dir))
+			p, err := Open(Own(), Dir(dir))
+			if err != nil {
+				t.Fatal(err)
+			}
 			names := p.Names()
 			if len(names) < 117 {
 				t.Errorf("there are %d elements", len(names))

@@ -36,6 +36,7 @@ var Judges = Set{Name: "judges", Packages: []string{
 	"qemu-utils",
 	"sbsigntool",
 	"seabios",
+	"shellcheck",
 	"squashfs-tools",
 	"syslinux",
 	"systemd-boot-efi",

@@ -375,3 +375,182 @@ gzip -dc ../ramdisk | cpio -id --quiet
 		t.Errorf("left behind: %s", left)
 	}
 }
+
+// sudo is judged by what sudo(8) says it does.
+func TestSudo(t *testing.T) {
+	p := newPlace(t)
+	p.env = append(p.env, "A=1", "LANG=de", "LC_TIME=fr", "TERM=vt100", "LD_PRELOAD=", "PYTHONPATH=/x", "INGOT_ELEMENT=vm", "USER=somebody")
+	functions := Functions(nil)["BASH_FUNC_die%%"]
+	path := p.lib + "/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	sudo := `PATH=$_LIB/bin:$PATH; `
+	for _, row := range []struct {
+		script string
+		status int
+		want   string
+	}{
+		{`sudo env | LC_ALL=C sort | grep -v -e ^SUDO -e ^_=`, 0, "HOME=/root\nINGOT_ELEMENT=vm\nLANG=de\nLC_ALL=C\nLC_TIME=fr\nLOGNAME=root\nMAIL=/var/mail/root\nPATH=" + path + "\nSHELL=/bin/bash\nTERM=vt100\nUSER=root\n"},
+		{`HOME=/h sudo -E sh -c 'echo $A $HOME $LANG ${PYTHONPATH-none} $USER $PATH'`, 0, "1 /h de none root " + path + "\n"},
+		{`HOME=/h sudo -EH sh -c 'echo $A $HOME'`, 0, "1 /root\n"},
+		{`HOME=/h sudo sh -c 'echo ${A-none} $HOME'`, 0, "none /root\n"},
+		{`sudo -E env | grep -c BASH_FUNC`, 1, "0\n"},
+		{`env | grep -c BASH_FUNC`, 0, "1\n"},
+		{`sudo A=2 B="x y" sh -c 'echo "$A $B"'`, 0, "2 x y\n"},
+		{`sudo -E A=2 sh -c 'echo $A'`, 0, "2\n"},
+		{`sudo --preserve-env=A,NONE sh -c 'echo $A'`, 0, "1\n"},
+		{`sudo -n -u root -- sh -c 'echo $#' x a b`, 0, "2\n"},
+		{`sudo -uroot -p prompt -C 3 sh -c 'exit 7'`, 7, ""},
+		{`sudo printf '%s.' -E -u`, 0, "-E.-u."},
+		{`sudo -v; sudo -k; sudo -nv; echo fine`, 0, "fine\n"},
+		{`sudo -k echo ran`, 0, "ran\n"},
+		{`sudo -l >/dev/null; sudo -l sh | grep -c "/sh$"`, 0, "1\n"},
+		{`sudo -s 'echo hi' 2>/dev/null || echo "status $?"`, 0, "status 127\n"},
+		{`sudo -s echo '$A' 'b  c' '*'; sudo -E -s echo '$A' 'it'"'"'s; #'`, 0, "b  c *\n1 it's; #\n"},
+		{`cd /; sudo -i pwd`, 0, "/root\n"},
+		{`sudo -D /usr pwd`, 0, "/usr\n"},
+		{`printf x | sudo cat`, 0, "x"},
+		{`sudo 2>&1`, 1, "sudo: no command was given\n"},
+		{`sudo -z true`, 1, "sudo: unknown option -z\n"},
+		{`sudo --nothing true`, 1, "sudo: unknown option --nothing\n"},
+		{`sudo -u`, 1, "sudo: option -u wants a value\n"},
+		{`sudo -u nobody-like-this true`, 1, "sudo: there is no user nobody-like-this\n"},
+		{`sudo /nothing/there 2>&1`, 1, "sudo: /nothing/there: command not found\n"},
+		{`sudo no-such-command 2>&1`, 1, "sudo: no-such-command: command not found\n"},
+	} {
+		p.says(sudo+row.script, row.status, row.want, "BASH_FUNC_die%%="+functions)
+	}
+	if os.Geteuid() == 0 {
+		p.says(sudo+`sudo -u nobody sh -c 'id -un; id -G; echo $HOME $USER'; sudo -u '#65534' -g '#0' id -g`, 0, "nobody\n65534\n/nonexistent nobody\n0\n")
+	}
+}
+
+func TestStandIns(t *testing.T) {
+	p := newPlace(t)
+	asked := "ingot: asked for by root.d/10-image of the element image\n"
+	layout := "ingot: hint: say the disk in DIB_BLOCK_DEVICE_CONFIG or by an element block-device-*: ingot writes partitions and file systems itself\n"
+	for _, row := range []struct {
+		script string
+		status int
+		want   string
+	}{
+		{`losetup -a; losetup -d /dev/loop0; losetup`, 0, ""},
+		{`losetup -f`, 1, "ingot: losetup -f: a build has no loop devices\n" + asked + strings.TrimSuffix(layout, "\n") + "; an image of somebody else's is read with guestfish or as a tar archive\n"},
+		{`kpartx -dv x.raw; kpartx -d /dev/loop0`, 0, ""},
+		{`kpartx -av x.raw`, 1, "ingot: kpartx -av x.raw: a build maps no partitions\n" + asked + layout},
+		{`dmsetup --noudevsync mknodes; dmsetup ls`, 0, "No devices found\n"},
+		{`dmsetup remove x`, 1, "ingot: dmsetup remove x: a build has no device mapper\n" + asked + layout},
+		{`udevadm settle; udevadm trigger --action=add`, 0, ""},
+		{`udevadm info --name x`, 1, "ingot: udevadm info --name x: a build has no udev\n" + asked + layout},
+		{`modprobe -r x`, 0, ""},
+		{`modprobe no-such-module x=1`, 1, "ingot: modprobe no-such-module x=1: a build loads no modules into the host's kernel, and it has no no-such-module\n" + asked + "ingot: hint: load it before the build, if the build needs it at all\n"},
+		{`modprobe -q no-such-module`, 1, ""},
+		{`systemctl daemon-reload; systemctl stop x; systemctl is-active x || echo $?`, 0, "inactive\n3\n"},
+		{`systemctl start x`, 1, "ingot: systemctl start x: a build has no services on the host's side\n" + asked + "ingot: hint: run systemctl enable in post-install.d: inside the tree it is the tree's own\n"},
+		{`systemctl --root=/t enable x`, 0, "the real --root=/t enable x\n"},
+		{`dib-block-device getval root-label; dib-block-device getval mount-points`, 0, "r\n/|/boot\n"},
+		{`dib-block-device getval image-path`, 1, "ingot: dib-block-device getval image-path: image-path is not known yet in this phase\n" + asked},
+		{`dib-block-device create`, 1, "ingot: dib-block-device create: ingot writes the disk by itself\n" + asked + layout},
+		{`mount -o loop,ro x.iso /mnt`, 1, "ingot: mount -o loop,ro x.iso /mnt: x.iso is not there\n" + asked},
+		{`head -c 40000 /dev/zero >x.img; mount -o loop x.img .`, 1, "ingot: mount -o loop x.img .: a build has no loop devices, and x.img is no FAT, ISO 9660 or squashfs image, which ingot unpacks\n" + asked +
+			"ingot: hint: read it with guestfish, or bring it as a tar archive\n"},
+		{`umount -fl --force -f -rfn -t ext4,xfs /t`, 0, "the real umount -l -rn -t ext4,xfs /t\n"},
+		{`mount -t tmpfs -o size=1m none /t`, 0, "the real mount -t tmpfs -o size=1m none /t\n"},
+		{`mount -t proc none /t`, 0, "the real mount -t proc none /t\n"},
+		{`mount -t sysfs -o ro none /tmp`, 0, "the real mount --bind /sys /tmp\nthe real mount -o remount,bind,ro /tmp\n"},
+		{`dib-run-parts --list .`, 0, ""},
+	} {
+		p.file("real/systemctl", "#!/bin/sh\necho the real \"$@\"\n")
+		p.file("real/umount", "#!/bin/sh\necho the real umount \"$@\"\n")
+		p.file("real/mount", "#!/bin/sh\ncase \"$*\" in *sysfs*) exit 32 ;; esac\necho the real mount \"$@\"\n")
+		p.says(`PATH=$_LIB/bin:$PWD/real:$PATH; `+row.script, row.status, row.want,
+			"INGOT_LOOPS="+p.dir+"/loops", "INGOT_SCRIPT=root.d/10-image", "INGOT_ELEMENT=image", "DIB_ROOT_LABEL=r", "DIB_MOUNTPOINTS=/|/boot")
+	}
+	// Without the driver's word, the script that called is named.
+	p.file("10-image", "#!/bin/bash\nlosetup -f\n")
+	out, _ := p.bash(`PATH=$_LIB/bin:$PATH; ./10-image`)
+	if !strings.Contains(out, "asked for by /bin/bash ./10-image\n") {
+		t.Errorf("%s", out)
+	}
+}
+
+// mount and umount as scripts call them, in a namespace that is all that a build has.
+func TestMountStandIns(t *testing.T) {
+	unshare := judge.Path(t, "unshare")
+	if err := exec.CommandContext(t.Context(), unshare, "-rm", "true").Run(); err != nil {
+		t.Skipf("no namespaces here: %v", err)
+	}
+	p := newPlace(t)
+	if err := errors.Join(os.MkdirAll(p.dir+"/root/proc", 0o755), os.MkdirAll(p.dir+"/root/sys", 0o755), os.MkdirAll(p.dir+"/cache", 0o755)); err != nil {
+		t.Fatal(err)
+	}
+	p.file("it", `#!/bin/bash
+set -eu -o pipefail
+PATH=$_LIB/bin:$PATH
+TARGET_ROOT=$PWD/root
+sudo mount -t proc none $TARGET_ROOT/proc
+sudo mount -o ro -t sysfs none $TARGET_ROOT/sys
+test -e $TARGET_ROOT/proc/self/status
+test -d $TARGET_ROOT/sys/kernel
+if touch $TARGET_ROOT/sys/x 2>/dev/null; then echo "sys can be written"; fi
+sudo umount $TARGET_ROOT/proc
+sudo umount -f $TARGET_ROOT/sys
+sudo mount --bind $PWD/cache $TARGET_ROOT/proc
+touch $TARGET_ROOT/proc/kept
+sudo umount -f $TARGET_ROOT/proc
+ls cache root/proc root/sys
+sudo umount $TARGET_ROOT/proc 2>/dev/null || echo "umount says $?"
+`)
+	out, err := exec.CommandContext(t.Context(), "env", append(append([]string{"-i"}, p.env...), unshare, "-rm", "sh", "-c", `cd "$1" && ./it`, "it", p.dir)...).CombinedOutput()
+	if want := "cache:\nkept\n\nroot/proc:\n\nroot/sys:\numount says 32\n"; err != nil || string(out) != want {
+		t.Errorf("%v %q, want %q", err, out, want)
+	}
+}
+
+// "mount -o loop" of images that can be read without a device, as the element iso and
+// others call it.
+func TestLoops(t *testing.T) {
+	unshare := judge.Path(t, "unshare")
+	for _, program := range []string{"mkfs.vfat", "mcopy", "fsck.vfat", "bsdtar", "mksquashfs", "unsquashfs", "xorriso"} {
+		judge.Path(t, program)
+	}
+	if err := exec.CommandContext(t.Context(), unshare, "-rm", "true").Run(); err != nil {
+		t.Skipf("no namespaces here: %v", err)
+	}
+	p := newPlace(t)
+	p.file("tree/sub/file", "text")
+	p.file("a.efi", "a program")
+	p.file("it", `#!/bin/bash
+set -eu -o pipefail
+export INGOT_LOOPS=$PWD/loops
+PATH=$_LIB/bin:$PATH
+mkdir at
+head -c 5898240 /dev/zero >boot.img
+mkfs.vfat -F 12 boot.img >/dev/null
+mount -o loop boot.img at
+mkdir -p at/EFI/BOOT
+cp a.efi at/EFI/BOOT
+echo gone >at/gone
+umount at
+ls at
+fsck.vfat -n boot.img >/dev/null
+mcopy -i boot.img ::/EFI/BOOT/a.efi - && echo
+mount -o loop boot.img at
+find at -type f | sort
+rm at/gone
+umount -f $PWD/at
+mdir -a -b -i boot.img ::
+mksquashfs tree t.squash -quiet -no-progress >/dev/null
+xorriso -as mkisofs -quiet -r -o t.iso tree 2>/dev/null
+for image in t.squash t.iso; do
+    mount -t auto -o loop,ro $image at
+    cat at/sub/file && echo
+    touch at/x 2>/dev/null || echo "read only"
+    umount at
+done
+ls at loops
+`)
+	out, err := exec.CommandContext(t.Context(), "env", append(append([]string{"-i"}, p.env...), unshare, "-rm", "sh", "-c", `cd "$1" && ./it`, "it", p.dir)...).CombinedOutput()
+	want := "a program\nat/EFI/BOOT/a.efi\nat/gone\n::/EFI/\ntext\nread only\ntext\nread only\nat:\n\nloops:\n"
+	if err != nil || string(out) != want {
+		t.Errorf("%v\ngot\n%s\nwant\n%s", err, out, want)
+	}
+}
