@@ -278,3 +278,110 @@ func TestPrepare(t *testing.T) {
 		t.Errorf("packages %v, %v", packages, err)
 	}
 }
+
+// The scripts of ingot's own elements are run as a build runs them, with the image's
+// paths below a directory: what they leave there is the element's effect.
+func TestOwnScripts(t *testing.T) {
+	h := merged(t, open(t, Own(), elements(t, "e", `
+		web/element-deps = package-installs\nsvc-map\ninstall-static\ndib-init-system
+		web/package-installs.yaml = server:\n
+		web/pkg-map = {"family": {"debian": {"server": "apache2"}}}
+		web/svc-map = web: {debian: apache2, default: httpd}
+		web/bin/tool 0644 = #!/bin/sh\n
+		web/bin/sub/not = x
+		web/init-scripts/systemd/web.service = [Unit]\n
+		web/init-scripts/sysv/web 0755 = #!/bin/sh\n
+		web/static/etc/web.conf = x\n
+		web/static/etc/.web = x\n
+		web/static/etc/web.conf~ = old\n
+		web/static/etc/link -> web.conf
+	`)), "web")
+	env := map[string]string{"DISTRO_NAME": "debian", "DIB_INIT_SYSTEM": "systemd"}
+	files, _, err := Prepare(h, Surrounding{Env: env})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h = h.With(files)
+	top := t.TempDir()
+	root, hooks, bin := filepath.Join(top, "mnt"), filepath.Join(top, "hooks"), filepath.Join(top, "bin")
+	said := filepath.Join(top, "said")
+	for _, dir := range []string{hooks, bin, filepath.Join(root, "tmp"), filepath.Join(root, "usr/local/bin")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	paths := strings.NewReplacer("/usr/", root+"/usr/", "/etc/", root+"/etc/", " /tmp/", " "+root+"/tmp/", `/" /`, `/" `+root+"/",
+		"-o root -g root ", "", "chown root:root", "true")
+	for _, f := range h.Files {
+		at := filepath.Join(hooks, f.Path)
+		switch {
+		case f.Mode.IsDir():
+			err = os.Mkdir(at, 0o755)
+		case f.Mode&fs.ModeSymlink != 0:
+			err = os.Symlink(f.Target, at)
+		default:
+			var data []byte
+			if data, err = h.Read(f.Path, 1<<20); err == nil {
+				if f.Element != "web" && !strings.HasPrefix(f.Path, "extra-data.d") {
+					data = []byte(paths.Replace(string(data)))
+				}
+				err = os.WriteFile(at, data, f.Mode.Perm())
+			}
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, text := range map[string]string{
+		"sudo":             `exec "$@"`,
+		"install-packages": `echo "install-packages $*" >>` + said,
+		// What rsync -lCr does to these files.
+		"rsync": `test "$1" = -lCr && cp -R "$2." "$3" && find "$3" -name '*~' -delete`,
+	} {
+		if err := os.WriteFile(filepath.Join(bin, name), []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, phase := range Phases {
+		for _, s := range h.Phase(phase.Name) {
+			cmd := exec.CommandContext(t.Context(), judge.Path(t, "bash"), "-c", "set -eu; . "+filepath.Join(hooks, "environment.d/99-dib-init-system")+"; "+filepath.Join(hooks, s.Path()))
+			cmd.Env = []string{"PATH=" + bin + ":" + root + "/usr/local/bin:" + os.Getenv("PATH"), "TMP_MOUNT_PATH=" + root, "DISTRO_NAME=debian", "DIB_INIT_SYSTEM=systemd"}
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%s: %v\n%s", s.Path(), err, out)
+			}
+		}
+	}
+	for name, want := range map[string]string{
+		"mnt/usr/share/pkg-map/web":              `{"family": {"debian": {"server": "apache2"}}}`,
+		"mnt/usr/share/svc-map/services":         "web: apache2\n",
+		"mnt/usr/local/bin/tool":                 "#!/bin/sh\n",
+		"mnt/usr/local/bin/dib-init-system":      "#!/bin/bash\necho systemd\n",
+		"mnt/usr/lib/systemd/system/web.service": "[Unit]\n",
+		"mnt/etc/web.conf":                       "x\n",
+		"mnt/etc/.web":                           "x\n",
+		"mnt/etc/web.conf~":                      "",
+		"mnt/etc/init.d/web":                     "",
+		"mnt/usr/local/bin/not":                  "",
+		"said":                                   "install-packages rsync apache2\n",
+	} {
+		data, err := os.ReadFile(filepath.Join(top, name))
+		if string(data) != want || (err != nil) != (want == "") {
+			t.Errorf("%s: %q, %v, want %q", name, data, err, want)
+		}
+	}
+	for _, command := range []string{"tool", "pkg-map", "svc-map", "package-installs", "package-installs-v2", "package-uninstalls"} {
+		if info, err := os.Stat(filepath.Join(root, "usr/local/bin", command)); err != nil || info.Mode().Perm() != 0o755 {
+			t.Errorf("%s: %v, %v", command, info, err)
+		}
+	}
+	if out, stderr, _ := command(t, filepath.Join(root, "usr/local/bin"), nil, "svc-map", "web", "other"); out != "apache2\nother\n" {
+		t.Errorf("svc-map: %q, %s", out, stderr)
+	}
+	for system, want := range map[string]string{"": "DIB_INIT_SYSTEM is not set", "runit": "which is none of"} {
+		cmd := exec.CommandContext(t.Context(), judge.Path(t, "bash"), "-c", "set -eu; . "+filepath.Join(hooks, "environment.d/99-dib-init-system"))
+		cmd.Env = []string{"DIB_INIT_SYSTEM=" + system}
+		if out, err := cmd.CombinedOutput(); err == nil || !strings.Contains(string(out), want) {
+			t.Errorf("an init system %q: %v, %s", system, err, out)
+		}
+	}
+}

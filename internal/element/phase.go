@@ -134,35 +134,46 @@ func dotted(name string) string {
 // locale: by the number in front, of any length (names without one have 0, and a "-"
 // in front makes it negative), then by bytes.
 func CompareScripts(a, b string) int {
-	return cmp.Or(compareNumbers(number(a), number(b)), strings.Compare(a, b))
+	return cmp.Or(compareNumbers(numberOf(a), numberOf(b)), strings.Compare(a, b))
 }
 
-// number is the number that a name begins with, without leading zeros; the sign is
-// kept unless it is zero.
-func number(name string) string {
+// A number is what a name begins with, as digits without zeros that say nothing.
+// Fractions there are in names that RUN_PARTS_REGEX allows.
+type number struct {
+	negative        bool
+	whole, fraction string
+}
+
+func numberOf(name string) number {
 	rest, negative := strings.CutPrefix(name, "-")
-	end := strings.IndexFunc(rest, func(r rune) bool { return r < '0' || r > '9' })
-	if end < 0 {
-		end = len(rest)
+	whole, rest := digits(rest)
+	var fraction string
+	if after, ok := strings.CutPrefix(rest, "."); ok {
+		fraction, _ = digits(after)
 	}
-	digits := strings.TrimLeft(rest[:end], "0")
-	if negative && digits != "" {
-		return "-" + digits
-	}
-	return digits
+	n := number{negative, strings.TrimLeft(whole, "0"), strings.TrimRight(fraction, "0")}
+	n.negative = negative && n.whole+n.fraction != "" // there is no -0
+	return n
 }
 
-func compareNumbers(a, b string) int {
-	x, xneg := strings.CutPrefix(a, "-")
-	y, yneg := strings.CutPrefix(b, "-")
-	if xneg != yneg {
-		if xneg {
+// digits cuts a text behind its first digits.
+func digits(s string) (first, rest string) {
+	i := 0
+	for i < len(s) && isDigit(s[i]) {
+		i++
+	}
+	return s[:i], s[i:]
+}
+
+func compareNumbers(a, b number) int {
+	if a.negative != b.negative {
+		if a.negative {
 			return -1
 		}
 		return 1
 	}
-	c := cmp.Or(cmp.Compare(len(x), len(y)), strings.Compare(x, y))
-	if xneg {
+	c := cmp.Or(cmp.Compare(len(a.whole), len(b.whole)), strings.Compare(a.whole, b.whole), strings.Compare(a.fraction, b.fraction))
+	if a.negative {
 		return -c
 	}
 	return c

@@ -45,10 +45,11 @@ func TestRunPartsRegex(t *testing.T) {
 func FuzzOrder(f *testing.F) {
 	f.Add("aa-f 2-e 05-g 010-d 10-01-c 10-b 99-a 100-late")
 	f.Add("-5-x -05-x -x - -- 0-x 00-x -0-x _9 1_ 99999999999999999999 100000000000000000000 -1 -10")
+	f.Add("1.5-x 1.10-x 1.05 .5 -.5 -1.5 -1.25 1. 1.x 0.0 -0.0 .")
 	f.Fuzz(func(t *testing.T, text string) {
 		var names []string
 		for _, n := range strings.Fields(text) {
-			if scriptName.MatchString(n) && len(n) < 256 && len(names) < 100 {
+			if snippetName.MatchString(n) && len(n) < 256 && len(names) < 100 {
 				names = append(names, n)
 			}
 		}
@@ -57,8 +58,9 @@ func FuzzOrder(f *testing.F) {
 		}
 		path := judge.Path(t, "sort")
 		want := strings.Fields(runSort(t, path, names))
-		if got, _ := Scripts(listed(0o755, names...)); !slices.Equal(got, want) {
-			t.Errorf("got %q, sort says %q", got, want)
+		got, _, err := ScriptsMatching(listed(0o755, names...), ".")
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("got %q, %v, sort says %q", got, err, want)
 		}
 	})
 }

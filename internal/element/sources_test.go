@@ -137,3 +137,29 @@ func TestInstallTypes(t *testing.T) {
 		}
 	}
 }
+
+func FuzzSources(f *testing.F) {
+	f.Add("# x\n\nglean git /tmp/glean https://host/path\nx file /opt/x ${A:-b}/x ref", "git://mine")
+	f.Fuzz(func(t *testing.T, text, base string) {
+		for _, l := range ParseSources([]byte(text), "f") {
+			r, err := l.Expand(map[string]string{"A": base, "DIB_GITREPOBASE": base})
+			if err == nil && (r.Name == "" || strings.ContainsAny(r.Name+r.Path+r.Ref, " ")) {
+				t.Errorf("%q: %+v", l.Raw, r)
+			}
+		}
+	})
+}
+
+func FuzzWords(f *testing.F) {
+	f.Add("base\r\n  vm \n\n# x\rlast")
+	f.Fuzz(func(t *testing.T, text string) {
+		list, _ := words([]byte(text), "f")
+		line := 0
+		for _, w := range list {
+			if w.Text == "" || w.Text != strings.TrimSpace(w.Text) || strings.ContainsAny(w.Text, "\r\n") || w.Line <= line {
+				t.Errorf("%q: %+v", text, list)
+			}
+			line = w.Line
+		}
+	})
+}
