@@ -267,7 +267,10 @@ func plan(p *Path, name string, env map[string]string) error {
 
 // upstreamDebian is the order of a Debian machine's build, script by script.
 func upstreamDebian(t *testing.T, dir string) {
-	p := open(t, Own(), Dir(dir))
+	p, err := Open(Own(), Dir(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
 	s, err := Expand(p, []string{"vm", "debian-minimal"}, Options{Arch: "amd64"})
 	if err != nil {
 		t.Fatal(err)
@@ -310,7 +313,14 @@ func upstreamDebian(t *testing.T, dir string) {
 // ingot's own elements have the same scripts as those whose place they take, and bring
 // the same commands.
 func upstreamHelpers(t *testing.T, dir string) {
-	own, theirs := open(t, Own()), open(t, Dir(dir))
+	own, err := Open(Own())
+	if err != nil {
+		t.Fatal(err)
+	}
+	theirs, err := Open(Dir(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, name := range own.Names() {
 		a, b := scriptsOf(t, own, name), scriptsOf(t, theirs, name)
 		// It made, before there were hooks in the image, what Prepare makes.
