@@ -47,8 +47,8 @@ func Thaw(text string) (Flavor, error) {
 	if len(text) > MaxText {
 		return f, fault.Newf(fault.Usage, "a frozen flavor of %d bytes is too long", len(text)).WithHint("at most %d bytes", MaxText)
 	}
-	wrong := func(why string) (Flavor, error) {
-		return Flavor{}, fault.Newf(fault.Usage, "frozen flavor %q: %s", shortened(text), why).
+	wrong := func(why string) error {
+		return fault.Newf(fault.Usage, "frozen flavor %q: %s", shortened(text), why).
 			WithHint("it looks like 1#x86_64:~nx|5#use:ssl:~!xen")
 	}
 	if text == "" {
@@ -60,7 +60,7 @@ func Thaw(text string) (Flavor, error) {
 		fs := thawFlags(words[1:], number+"#" == frozenUse)
 		switch number += "#"; {
 		case !found:
-			return wrong("an entry without the number of its class")
+			return Flavor{}, wrong("an entry without the number of its class")
 		case number == frozenUse && words[0] == "use":
 			f.use = fs
 		case number == frozenIs && onlyName(words[0]):
@@ -68,11 +68,11 @@ func Thaw(text string) (Flavor, error) {
 		case number == frozenTarget && onlyName(words[0]):
 			f.archs[target] = append(f.archs[target], arch{words[0], fs})
 		default:
-			return wrong("a class or a name that flavors do not have")
+			return Flavor{}, wrong("a class or a name that flavors do not have")
 		}
 	}
 	if f.Freeze() != text || !f.ordered() {
-		return wrong("it is not in its canonical form")
+		return Flavor{}, wrong("it is not in its canonical form")
 	}
 	return f, nil
 }

@@ -2,6 +2,7 @@ package flavor
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -67,28 +68,43 @@ func (m Mode) both(old, new Sense) (s Sense, ok bool) {
 // gone; so with targets. Only [Normal] fails, with code 10, naming the flags.
 func Override(old, new Flavor, mode Mode) (Flavor, error) {
 	f := old
-	var err error
-	if f.use, err = old.use.merge(new.use, mode); err != nil {
-		return Flavor{}, err
-	}
+	var bad clashes
+	f.use = old.use.merge(new.use, mode, &bad)
 	f.emptyUse = old.emptyUse && len(f.use) == 0
 	for class := range f.archs {
 		kept := old.archs[class]
 		if len(new.archs[class]) > 0 || new.emptyArch[class] {
 			kept = slices.DeleteFunc(slices.Clone(kept), func(a arch) bool { return new.archs[class].find(a.name) == nil })
 		}
-		if f.archs[class], err = kept.merge(new.archs[class], mode); err != nil {
-			return Flavor{}, err
-		}
+		f.archs[class] = kept.merge(new.archs[class], mode, &bad)
 		f.emptyArch[class] = old.emptyArch[class] && len(f.archs[class]) == 0
+	}
+	if err := bad.err(); err != nil {
+		return Flavor{}, err
 	}
 	return f, nil
 }
 
+// clashes are the contradictions of one merge.
+type clashes []string
+
+func (c *clashes) add(name string, a, b Sense) {
+	*c = append(*c, fmt.Sprintf("%s%s and %s%s", a, name, b, name))
+}
+
+// err names all of them.
+func (c clashes) err() error {
+	if len(c) == 0 {
+		return nil
+	}
+	return fault.Newf(fault.Choice, "%s contradict each other", strings.Join(c, ", ")).
+		WithHint("say which counts, or merge in another mode")
+}
+
 // merge merges two lists of flags.
-func (fs flags) merge(gs flags, mode Mode) (flags, error) {
+func (fs flags) merge(gs flags, mode Mode, bad *clashes) flags {
 	if len(gs) == 0 {
-		return fs, nil
+		return fs
 	}
 	out := make(flags, 0, len(fs)+len(gs))
 	for len(fs) > 0 || len(gs) > 0 {
@@ -99,41 +115,33 @@ func (fs flags) merge(gs flags, mode Mode) (flags, error) {
 			out, gs = append(out, gs[0]), gs[1:]
 		default:
 			s, ok := mode.both(fs[0].Sense, gs[0].Sense)
-			if !ok {
-				return nil, contradiction(fs[0].Name, fs[0].Sense, gs[0].Sense)
-			}
-			if s != Unset {
+			switch {
+			case !ok:
+				bad.add(fs[0].Name, fs[0].Sense, gs[0].Sense)
+			case s != Unset:
 				out = append(out, Flag{fs[0].Name, s})
 			}
 			fs, gs = fs[1:], gs[1:]
 		}
 	}
-	return out, nil
+	return out
 }
 
 // merge merges two lists of architectures: all of both.
-func (as archs) merge(bs archs, mode Mode) (archs, error) {
+func (as archs) merge(bs archs, mode Mode, bad *clashes) archs {
 	out := slices.Clone(as)
 	for _, b := range bs {
 		if a := out.find(b.name); a != nil {
-			var err error
-			if a.flags, err = a.flags.merge(b.flags, mode); err != nil {
-				return nil, fmt.Errorf("%s: %w", b.name, err)
-			}
+			a.flags = a.flags.merge(b.flags, mode, bad)
 			continue
 		}
-		i := 0
-		for i < len(out) && out[i].name < b.name {
-			i++
+		i := slices.IndexFunc(out, func(a arch) bool { return a.name > b.name })
+		if i < 0 {
+			i = len(out)
 		}
 		out = slices.Insert(out, i, b)
 	}
-	return out, nil
-}
-
-func contradiction(name string, a, b Sense) error {
-	return fault.Newf(fault.Choice, "%s%s and %s%s contradict each other", a, name, b, name).
-		WithHint("say which counts, or merge in another mode")
+	return out
 }
 
 // Merge puts flavors together that have equal rights: all flags and all architectures
@@ -141,65 +149,48 @@ func contradiction(name string, a, b Sense) error {
 // contradictions in [Prefs] the last counts. Only [Normal] fails, with code 10.
 func Merge(list []Flavor, mode Mode) (Flavor, error) {
 	var f Flavor
-	var err error
+	var bad clashes
 	uses := make([]flags, len(list))
 	for i, g := range list {
 		uses[i] = g.use
 	}
-	if f.use, err = mergeFlags(uses, mode); err != nil {
-		return Flavor{}, err
-	}
+	f.use = mergeFlags(uses, mode, &bad)
 	for class := range f.archs {
-		var all archs
+		own := map[string][]flags{}
 		for _, g := range list {
-			all, _ = all.merge(g.archs[class], Over)
-		}
-		for i, a := range all {
-			var own []flags
-			for _, g := range list {
-				if b := g.archs[class].find(a.name); b != nil {
-					own = append(own, b.flags)
-				}
-			}
-			if all[i].flags, err = mergeFlags(own, mode); err != nil {
-				return Flavor{}, fmt.Errorf("%s: %w", a.name, err)
+			for _, a := range g.archs[class] {
+				own[a.name] = append(own[a.name], a.flags)
 			}
 		}
-		f.archs[class] = all
+		for _, name := range slices.Sorted(maps.Keys(own)) {
+			f.archs[class] = append(f.archs[class], arch{name, mergeFlags(own[name], mode, &bad)})
+		}
+	}
+	if err := bad.err(); err != nil {
+		return Flavor{}, err
 	}
 	return f, nil
 }
 
 // mergeFlags decides each flag of all lists.
-func mergeFlags(lists []flags, mode Mode) (flags, error) {
+func mergeFlags(lists []flags, mode Mode, bad *clashes) flags {
 	said := map[string][]Sense{}
 	for _, fs := range lists {
 		for _, f := range fs {
 			said[f.Name] = append(said[f.Name], f.Sense)
 		}
 	}
-	var out []Flag
-	for name, all := range said {
-		s, ok := mode.all(all)
-		if !ok {
-			// Of several the first by name is told.
-			if i := slices.IndexFunc(out, func(f Flag) bool { return f.Sense > Disallowed }); i < 0 {
-				out = append(out, Flag{name, Disallowed + 1})
-			} else {
-				out[i].Name = min(out[i].Name, name)
-			}
-			continue
-		}
-		if s != Unset {
+	var out flags
+	for _, name := range slices.Sorted(maps.Keys(said)) {
+		switch s, ok := mode.all(said[name]); {
+		case !ok:
+			positive, negative := strongest(said[name])
+			bad.add(name, negative, positive)
+		case s != Unset:
 			out = append(out, Flag{name, s})
 		}
 	}
-	if i := slices.IndexFunc(out, func(f Flag) bool { return f.Sense > Disallowed }); i >= 0 {
-		name := out[i].Name
-		positive, negative := strongest(said[name])
-		return nil, contradiction(name, negative, positive)
-	}
-	return sorted(out), nil
+	return out
 }
 
 // all is what the senses that several flavors give one flag become; ok is false where

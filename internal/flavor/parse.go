@@ -1,13 +1,15 @@
 package flavor
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	"ingot/internal/fault"
 )
 
 // MaxText is how long the text of a flavor may be, in bytes.
-const MaxText = 1 << 16
+const MaxText = 1 << 14
 
 // Parse reads a flavor as a person writes it:
 //
@@ -105,10 +107,14 @@ func (p *parser) flags(use bool) ([]Flag, error) {
 		list = append(list, f)
 		end := p.at
 		p.skip()
-		if !p.take(",") {
+		if !strings.HasPrefix(p.rest(), ",") {
 			p.at = end
 			return list, nil
 		}
+		if use && p.at > end && len(list) > 1 {
+			return nil, p.wrong(end, "a space in front of a comma").WithHint("write %s,", f.Sense.String()+f.Name)
+		}
+		p.at++
 		p.skip()
 	}
 }
@@ -131,7 +137,7 @@ func (p *parser) flag(use bool) (Flag, error) {
 		}
 	}
 	if !ok {
-		return Flag{}, p.wrong(start, "%q is no sense", sign).WithHint("in front of a flag stands nothing, ~ (preferred), ~! (rather not) or ! (never)")
+		return Flag{}, p.wrong(start, "%q in front of a flag", sign).WithHint("in front of a flag stands nothing, ~ (preferred), ~! (rather not) or ! (never)")
 	}
 	name := p.name()
 	if name == "" {
@@ -175,12 +181,12 @@ func isName(c byte) bool {
 // archs reads architectures with spaces between them.
 func (p *parser) archs() (archs, error) {
 	var list archs
+	start := p.at
 	for {
 		p.skip()
 		if strings.HasPrefix(p.rest(), "target:") {
-			return list, nil
+			return p.once(start, list)
 		}
-		start := p.at
 		a := arch{name: p.name()}
 		if p.loose && strings.HasPrefix(p.rest(), ":") && a.name != "target" && strings.HasSuffix(a.name, "target") {
 			// "is: x86target: ppc"
@@ -188,7 +194,7 @@ func (p *parser) archs() (archs, error) {
 			a.name = strings.TrimSuffix(a.name, "target")
 		}
 		if a.name == "" {
-			return list, nil
+			return p.once(start, list)
 		}
 		if p.take("(") {
 			p.skip()
@@ -201,18 +207,27 @@ func (p *parser) archs() (archs, error) {
 			}
 			a.flags = sorted(fs)
 		}
-		var err error
-		if list, err = list.with(a); err != nil {
-			return nil, p.wrong(start, "%w", err)
-		}
+		list = append(list, a)
 		if r := p.rest(); r != "" && r[0] != ' ' && !strings.HasPrefix(r, "target:") {
-			return list, nil // something unexpected
+			return p.once(start, list) // something unexpected
 		}
 	}
 }
 
-// with adds an architecture; one that is there already gets the flags of both.
-func (as archs) with(a arch) (archs, error) {
-	merged, err := as.merge(archs{a}, Normal)
-	return merged, err
+// once sorts architectures; one that was written twice gets the flags of both.
+func (p *parser) once(start int, list archs) (archs, error) {
+	slices.SortStableFunc(list, func(a, b arch) int { return cmp.Compare(a.name, b.name) })
+	var out archs
+	var bad clashes
+	for _, a := range list {
+		if i := len(out) - 1; i >= 0 && out[i].name == a.name {
+			out[i].flags = out[i].flags.merge(a.flags, Normal, &bad)
+			continue
+		}
+		out = append(out, a)
+	}
+	if err := bad.err(); err != nil {
+		return nil, p.wrong(start, "%w", err)
+	}
+	return out, nil
 }

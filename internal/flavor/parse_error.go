@@ -56,11 +56,13 @@ func (p *parser) unexpected() error {
 	c, _ := strings.CutPrefix(r, " ")
 	switch archs := strings.Contains(p.text[:p.at], "is:") || strings.Contains(p.text[:p.at], "target:"); {
 	case strings.HasPrefix(r, "is:"), strings.HasPrefix(r, "use:"), strings.HasPrefix(r, "target:"):
-		word, _, _ := strings.Cut(r, ":")
-		return p.wrong(p.at, "%q for a second time or out of place", word+":").
-			WithHint("flags stand first, then one is: with all architectures, then one target:")
+		p.at += strings.IndexByte(r, ':')
+		return p.unexpected()
 	case r[0] == ',' && archs:
 		return p.wrong(p.at, "a comma between architectures").WithHint("architectures have spaces between them: is: x86 x86_64")
+	case r[0] == ':' && p.again() != "":
+		return p.wrong(p.at, "%q for a second time or out of place", p.again()+":").
+			WithHint("flags stand first, then one is: with all architectures, then one target:")
 	case r[0] == ':':
 		return p.wrong(p.at, "a colon behind a name").WithHint("only use:, is: and target: have one, in small letters, with a space before them")
 	case r[0] == '=':
@@ -84,4 +86,14 @@ func (p *parser) unexpected() error {
 		return p.wrong(p.at, "a character that no name has: %q", []rune(r)[0]).
 			WithHint("names are letters, digits, _ and -")
 	}
+}
+
+// again is the class, "is" or another, whose colon comes next.
+func (p *parser) again() string {
+	before := p.text[:p.at]
+	word := before[strings.LastIndexByte(before, ' ')+1:]
+	if word == "is" || word == "use" || word == "target" {
+		return word
+	}
+	return ""
 }

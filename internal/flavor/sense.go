@@ -62,3 +62,8 @@ func (s Sense) Weak() Sense {
 		return s
 	}
 }
+
+// Word is the sense as declarations and JSON spell it; of Unset it is empty.
+func (s Sense) Word() string {
+	return [...]string{"", "required", "preferred", "prefernot", "disallowed"}[min(s, Disallowed)]
+}
