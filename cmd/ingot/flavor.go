@@ -121,7 +121,8 @@ func newFlavorParseCommand() *cobra.Command {
 		Use:   "parse FLAVOR...",
 		Short: "Print the canonical form of flavors",
 		Long: `parse reads flavors, canonical, frozen or as a person writes them, and prints
-their canonical form, one a line. What no declaration knows is told on standard error.`,
+their canonical form, one a line. What no declaration knows it tells on standard
+error.`,
 		Example: `  ingot flavor parse 'ssl, krb,~!emacs is: x86_64'
   ingot flavor parse --json '1#x86_64|5#use:ssl' | jq '.flavors[].canonical'`,
 		Args: cobra.MinimumNArgs(1),
@@ -390,8 +391,8 @@ func newFlavorMatchCommand() *cobra.Command {
 
   strongly   what was asked for must be there, and the flavor must suit the system;
              scores only rank. The newest version that has one is taken
-  loosely    as Conary's repositories do: what was asked for is put over the system's
-             flavor, and whatever matches that, however weakly, is taken
+  loosely    as Conary's repositories do: what was asked for is put over the
+             system's flavor, and whatever matches that, however weakly, is taken
   installed  what was asked for must be there, whatever the system
   exactly    the flavor that was asked for, letter for letter
 

@@ -23,6 +23,7 @@ func TestJSONReference(t *testing.T) {
 	}
 	for name, v := range map[string]any{
 		"check": checkReport{}, "lock, diff": lock.Comparison{}, "plan": planJSON{}, "build": builtJSON{}, "boot": bootResult{}, "why": whyJSON{}, "version": versionInfo{},
+		"flavor parse": flavorParsed{}, "flavor merge": flavorMerged{}, "flavor score": flavorScored{}, "flavor match": flavorMatched{},
 	} {
 		body := sections[name]
 		for _, key := range jsonKeys(reflect.TypeOf(v), nil) {
