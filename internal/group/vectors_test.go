@@ -1,0 +1,292 @@
+package group
+
+import (
+	"encoding/json"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"ingot/internal/fault"
+	"ingot/internal/flavor"
+)
+
+// vectors are inputs and what Conary 2.5.9 made of them.
+type vectors struct {
+	Label []struct {
+		In, Host, Namespace, Tag string
+		Error                    *string
+	}
+	Revision []struct {
+		In, Str, Version, Source string
+		Build, Error             *string
+	}
+	Version []struct {
+		In, Kind, Str, Branch, Label, Canonical, Source, Binary, SrcInc, BuildInc string
+		Parent, Error                                                             *string
+		ShadowLength                                                              int
+	}
+	Spec []struct {
+		In, Name        string
+		Version, Flavor *string
+		Error           *string
+	}
+	ChangeSpec []struct {
+		In, Name string
+		Old, New [2]*string
+		Absolute bool
+		Error    *string
+	}
+	Available map[string][]string
+	Find      []struct {
+		Available, Spec string
+		BestFlavor      bool
+		FlavorPath      []string
+		Prefs           []string
+		Result          any // specs or an error
+	}
+}
+
+func readVectors(t testing.TB) vectors {
+	t.Helper()
+	name := os.Getenv("INGOT_CONARY_VECTORS")
+	if name == "" {
+		name = "../flavor/testdata/conary.json"
+	}
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var v vectors
+	if err := json.Unmarshal(data, &v); err != nil {
+		t.Fatalf("%s: %v", name, err)
+	}
+	if len(v.Label) == 0 || len(v.Revision) == 0 || len(v.Version) == 0 || len(v.Spec) == 0 || len(v.ChangeSpec) == 0 || len(v.Find) == 0 {
+		t.Fatalf("%s lacks some kind of vectors", name)
+	}
+	return v
+}
+
+// strictly holds that what Conary refuses is refused, and that what is refused beyond
+// is one of the traps.
+func strictly(t *testing.T, in string, looseErr, err error, trap bool) {
+	t.Helper()
+	if err != nil && fault.CodeOf(err) != fault.Usage {
+		t.Errorf("%q: %v has code %d", in, err, fault.CodeOf(err))
+	}
+	if looseErr != nil && err == nil {
+		t.Errorf("%q is read though Conary refuses it", in)
+	}
+	if looseErr == nil && (err != nil) != trap {
+		t.Errorf("%q: a trap: %v; %v", in, trap, err)
+	}
+}
+
+func TestConaryLabel(t *testing.T) {
+	for _, v := range readVectors(t).Label {
+		l, err := parseLabel(v.In, nil, true)
+		if (err != nil) != (v.Error != nil) || l != (Label{v.Host, v.Namespace, v.Tag}) {
+			t.Errorf("%q: %+v, %v; want %+v", v.In, l, err, v)
+		}
+		_, strict := ParseLabel(v.In)
+		strictly(t, v.In, err, strict, l.Host == "" || strings.ContainsAny(v.In, " \t"))
+		if err == nil && l.String() != v.In {
+			t.Errorf("%q is written as %q", v.In, l)
+		}
+	}
+}
+
+func TestConaryRevision(t *testing.T) {
+	for _, v := range readVectors(t).Revision {
+		r, err := ParseRevision(v.In)
+		if (err != nil) != (v.Error != nil) {
+			t.Errorf("%q: %v, want error %v", v.In, err, v.Error != nil)
+		}
+		if err != nil {
+			continue
+		}
+		build := ""
+		if v.Build != nil {
+			build = *v.Build
+		}
+		if r.String() != v.Str || r.Upstream != v.Version || r.Source.String() != v.Source || r.Build.String() != build || (r.Build == nil) != (v.Build == nil) {
+			t.Errorf("%q: %+v, want %+v", v.In, r, v)
+		}
+	}
+}
+
+func TestConaryVersion(t *testing.T) {
+	for _, v := range readVectors(t).Version {
+		got, err := parseVersion(v.In, false, true)
+		strict, strictErr := ParseVersion(v.In)
+		if strictErr == nil && !strict.Equal(got) {
+			t.Errorf("%q: %s strictly, %s loosely", v.In, strict, got)
+		}
+		want := v.Parent
+		if v.Kind == "Branch" {
+			if err != nil || !got.IsBranch() || got.String() != v.Str {
+				t.Errorf("%q: %s, %v; want branch %s", v.In, got, err, v.Str)
+			}
+			continue
+		}
+		if err == nil && !got.IsBranch() {
+			var canonical, binary, source, build Version
+			var errs [4]error
+			canonical, errs[0] = got.Canonical()
+			binary, errs[1] = got.Binary()
+			source, errs[2] = got.NextSource(1)
+			build, errs[3] = got.NextBuild(1)
+			for _, e := range errs {
+				if err == nil {
+					err = e
+				}
+			}
+			if v.Error == nil && err == nil {
+				parent := "none"
+				if up, ok := got.Parent(); ok {
+					parent = up.String()
+				}
+				wantParent := "none"
+				if want != nil {
+					wantParent = *want
+				}
+				for what, pair := range map[string][2]string{
+					"text": {got.String(), v.Str}, "branch": {got.Branch().String(), v.Branch}, "label": {got.Label().String(), v.Label},
+					"canonical": {canonical.String(), v.Canonical}, "parent": {parent, wantParent}, "depth": {strconv.Itoa(got.Depth()), strconv.Itoa(v.ShadowLength)},
+					"source": {got.Source().String(), v.Source}, "binary": {binary.String(), v.Binary},
+					"next source": {source.String(), v.SrcInc}, "next build": {build.String(), v.BuildInc},
+				} {
+					if pair[0] != pair[1] {
+						t.Errorf("%q: %s %s, want %s", v.In, what, pair[0], pair[1])
+					}
+				}
+			}
+		}
+		// Conary's errors are of reading, or of one of the operations.
+		if (err != nil) != (v.Error != nil) {
+			t.Errorf("%q: %v, want error %v", v.In, err, v.Error != nil)
+		}
+	}
+}
+
+// text is a flavor as a vector has it.
+func text(f *flavor.Flavor) *string {
+	if f == nil {
+		return nil
+	}
+	s := f.String()
+	return &s
+}
+
+func same(a, b *string) bool { return (a == nil) == (b == nil) && (a == nil || *a == *b) }
+
+func TestConarySpec(t *testing.T) {
+	for _, v := range readVectors(t).Spec {
+		s, err := parseSpec(v.In, true)
+		if (err != nil) != (v.Error != nil) || err == nil && (s.Name != v.Name || !same(s.Version, v.Version) || !same(text(s.Flavor), v.Flavor)) {
+			t.Errorf("%q: %+v, %v; want %+v", v.In, s, err, v)
+		}
+		_, strict := ParseSpec(v.In)
+		junk := strings.ContainsAny(s.Name, "[] /@") || s.Name == "" || s.Version != nil && (*s.Version == "" || strings.ContainsAny(*s.Version, "[]"))
+		strictly(t, v.In, err, strict, junk)
+	}
+}
+
+func TestConaryChange(t *testing.T) {
+	for _, v := range readVectors(t).ChangeSpec {
+		c, err := parseChange(v.In, true)
+		if (err != nil) != (v.Error != nil) {
+			t.Errorf("%q: %v, want error %v", v.In, err, v.Error != nil)
+			continue
+		}
+		if err != nil {
+			continue
+		}
+		if c.Name != v.Name || c.Absolute != v.Absolute || !same(c.Old.Version, v.Old[0]) || !same(text(c.Old.Flavor), v.Old[1]) ||
+			!same(c.New.Version, v.New[0]) || !same(text(c.New.Flavor), v.New[1]) {
+			t.Errorf("%q: %+v, want %+v", v.In, c, v)
+		}
+	}
+}
+
+// theLabel is where everything is that vectors select from.
+var theLabel = Label{"h", "n", "b"}
+
+// trove reads "g=1@2[FLAVOR]": upstream version 1, made at second 2.
+func trove(t testing.TB, text string) Trove {
+	t.Helper()
+	s, err := parseSpec(text, true)
+	if err != nil || s.Version == nil || s.Flavor == nil {
+		t.Fatalf("%q: %v", text, err)
+	}
+	upstream, clock, _ := strings.Cut(*s.Version, "@")
+	seconds, err := strconv.Atoi(clock)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := Revision{Upstream: upstream, Source: Serial{1}, Build: Serial{1}, Time: int64(seconds) * 1000}
+	return Trove{s.Name, Version{[]place{{theLabel, &r}}}, *s.Flavor}
+}
+
+func flavors(t testing.TB, texts []string) []flavor.Flavor {
+	t.Helper()
+	var list []flavor.Flavor
+	for _, text := range texts {
+		f, err := flavor.ParseLoose(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list = append(list, f)
+	}
+	return list
+}
+
+func TestConaryFind(t *testing.T) {
+	vs := readVectors(t)
+	stores := map[string][]Trove{}
+	for name, list := range vs.Available {
+		for _, text := range list {
+			stores[name] = append(stores[name], trove(t, text))
+		}
+	}
+	for _, v := range vs.Find {
+		s := Search{Labels: []Label{theLabel}, Query: flavor.Query{
+			System: flavors(t, v.FlavorPath), Prefer: flavors(t, v.Prefs), Order: flavor.Builtin().Order, Rule: flavor.Loosely, All: !v.BestFlavor,
+		}}
+		what := v.Spec + " of " + v.Available + " for " + strings.Join(v.FlavorPath, " | ")
+		spec, err := parseSpec(v.Spec, true)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found, err := s.Find(stores[v.Available], spec)
+		if complaint, ok := v.Result.(string); ok {
+			if err == nil {
+				t.Errorf("%s: %v; want %s", what, found, complaint)
+				continue
+			}
+			_, closest, _ := strings.Cut(complaint, "Closest alternate flavors found: ")
+			hint := strings.TrimPrefix(fault.HintOf(err), "closest flavors: ")
+			if closest = strings.TrimSuffix(closest, ")"); strings.HasPrefix(complaint, "TroveNotFound") && closest != "" && hint != closest {
+				t.Errorf("%s: %v (%s); want %s", what, err, hint, complaint)
+			}
+			if closest == "" && strings.Contains(fault.HintOf(err), "closest") {
+				t.Errorf("%s: %v (%s); want %s", what, err, hint, complaint)
+			}
+			continue
+		}
+		var got, want []string
+		for _, f := range found {
+			r, _ := f.Version.Revision()
+			got = append(got, f.Name+"="+r.Upstream+"["+f.Flavor.String()+"]")
+		}
+		for _, r := range v.Result.([]any) {
+			want = append(want, r.(string))
+		}
+		slices.Sort(got)
+		slices.Sort(want)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: %v, %v; want %v", what, got, err, want)
+		}
+	}
+}
