@@ -1,7 +1,6 @@
 package group
 
 import (
-	"cmp"
 	"slices"
 	"strings"
 
@@ -86,7 +85,7 @@ func (s Search) Find(all []Trove, spec Spec) ([]Trove, error) {
 	}
 	q.System = s.Query.System
 	_, closest := choose(q, looked)
-	e := fault.Newf(fault.NotFound, "%s was not found %s", spec, s.where(spec, places))
+	e := fault.Newf(fault.NotFound, "%s was not found %s", spec, told(places))
 	if len(closest) > 0 {
 		var texts []string
 		for _, f := range closest {
@@ -224,11 +223,11 @@ func (s Search) labels(text string) ([]Label, string, error) {
 	}
 }
 
-// where tells where a search looked.
-func (s Search) where(spec Spec, places []where) string {
+// told tells where a search looked.
+func told(places []where) string {
 	var names []string
 	for _, p := range places {
 		names = append(names, p.name)
 	}
-	return cmp.Or(strings.Join(names, ", "), "anywhere")
+	return strings.Join(names, ", ")
 }

@@ -141,7 +141,12 @@ func parseRevision(text string, before *Revision) (Revision, error) {
 }
 
 func notUpstream(r rune) bool {
-	return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("()+,.;_~", r))
+	switch {
+	case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9':
+		return false
+	default:
+		return !strings.ContainsRune("()+,.;_~", r)
+	}
 }
 
 // String is the whole revision.

@@ -106,7 +106,7 @@ func parseChange(text string, loose bool) (Change, error) {
 	if err != nil {
 		return Change{}, err
 	}
-	if old.Name == "" {
+	if old.Name == "" && (!loose || len(parts) == 1) {
 		return Change{}, fault.Newf(fault.Usage, "change %q has no name", shortened(text)).WithHint("write NAME=OLD--NEW")
 	}
 	c := Change{Name: old.Name, Old: Spec{Version: old.Version, Flavor: old.Flavor}}

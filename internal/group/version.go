@@ -37,6 +37,14 @@ func parseVersion(text string, frozen, loose bool) (Version, error) {
 	if err != nil {
 		return Version{}, fmt.Errorf("version %q: %w", shortened(text), err)
 	}
+	if !loose {
+		// Where a build was branched from a source, or a source from a build, the short
+		// form would be read as something else.
+		if back, err := readVersion(v.String(), false, false); err != nil || !back.Equal(v) {
+			return Version{}, fault.Newf(fault.Usage, "version %q branches a source from a build, or a build from a source", shortened(text)).
+				WithHint("the revisions of a version all count builds, or none does")
+		}
+	}
 	return v, nil
 }
 
@@ -46,14 +54,11 @@ func readVersion(text string, frozen, loose bool) (Version, error) {
 		return Version{}, fault.Newf(fault.Usage, "it is not a whole one").WithHint("a whole version begins with /HOST@NAMESPACE:TAG")
 	}
 	parts := strings.Split(path, "/")
-	if loose && len(parts) > 1 && parts[len(parts)-1] == "" && parts[len(parts)-2] != "" {
-		parts = parts[:len(parts)-1]
-	}
 	var v Version
 	var label *Label
 	var revision *Revision
 	depth, wantLabel, shadow := 0, true, false
-	for _, part := range parts {
+	for i, part := range parts {
 		switch {
 		case wantLabel:
 			l, err := parseLabel(part, label, loose)
@@ -66,6 +71,7 @@ func readVersion(text string, frozen, loose bool) (Version, error) {
 				depth = 0
 			}
 			wantLabel, shadow = false, false
+		case part == "" && loose && i == len(parts)-1: // "/a@b:c/"
 		case part == "":
 			depth++
 			wantLabel, shadow = true, true
