@@ -1,6 +1,7 @@
 package group
 
 import (
+	"maps"
 	"slices"
 	"strings"
 
@@ -20,14 +21,43 @@ func (t Trove) String() string {
 	return t.Name + "=" + t.Version.String() + "[" + t.Flavor.String() + "]"
 }
 
+// A Stock is what there is of one name. Its versions share one list of flavors, so that
+// thousands of versions are judged by a few.
+type Stock struct {
+	Name     string
+	Flavors  []flavor.Flavor
+	Versions []Offer // in any order, each once
+}
+
+// An Offer is a version with its flavors, as places in the stock's list.
+type Offer struct {
+	Version Version
+	Flavors []int
+}
+
+// Add adds a flavor of a version.
+func (s *Stock) Add(v Version, f flavor.Flavor) {
+	i := slices.IndexFunc(s.Flavors, f.Equal)
+	if i < 0 {
+		i, s.Flavors = len(s.Flavors), append(s.Flavors, f)
+	}
+	at := slices.IndexFunc(s.Versions, func(o Offer) bool { return o.Version.Equal(v) })
+	if at < 0 {
+		at, s.Versions = len(s.Versions), append(s.Versions, Offer{Version: v})
+	}
+	if o := &s.Versions[at]; !slices.Contains(o.Flavors, i) {
+		o.Flavors = append(o.Flavors, i)
+	}
+}
+
 // A Search says where to look, and what for where a spec does not say.
 type Search struct {
 	Labels []Label      // in this order; the first that has a result ends the search
 	Query  flavor.Query // Asked is the spec's
 }
 
-// Find finds what a spec names. Without a version it is the newest of each branch of
-// the first label that has one; a version is one of
+// Find finds what a spec names in the stock of its name. Without a version it is the
+// newest of each branch of the first label that has one; a version is one of
 //
 //	/BRANCH/REVISION  that one          HOST@NS:TAG  the newest there
 //	/BRANCH           the newest there  @NS:TAG, :TAG, HOST@
@@ -37,45 +67,31 @@ type Search struct {
 // Flavors of the system come first in the order, labels second. Several results are
 // several branches, or all flavors that suit. Nothing found is an error of code 4 whose
 // hint says what flavors would have been; a version that cannot be is one of code 2.
-func (s Search) Find(all []Trove, spec Spec) ([]Trove, error) {
+func (s Search) Find(stock Stock, spec Spec) ([]Trove, error) {
 	places, err := s.places(spec)
 	if err != nil {
 		return nil, err
 	}
-	systems := s.Query.System
-	if len(systems) == 0 {
-		systems = []flavor.Flavor{{}}
+	if spec.Name != stock.Name {
+		return nil, fault.Newf(fault.NotFound, "%s was not found: there is no %q", spec, spec.Name)
 	}
 	q := s.Query
 	q.Asked = spec.Flavor
-	var looked []Trove
-	for i, system := range systems {
+	// What each place has, by branch; newest first.
+	offers := make([][][]Offer, len(places))
+	var looked []Offer
+	for i, p := range places {
+		offers[i] = p.offers(stock.Versions)
+		looked = append(looked, slices.Concat(offers[i]...)...)
+	}
+	for turn := range max(1, len(s.Query.System)) {
 		if len(s.Query.System) > 0 {
-			q.System = []flavor.Flavor{system}
+			q.System = s.Query.System[turn : turn+1]
 		}
-		for _, p := range places {
-			parts := map[string][]Trove{}
-			var branches []string
-			for _, t := range all {
-				if t.Name != spec.Name || !p.has(t.Version) {
-					continue
-				}
-				if i == 0 {
-					looked = append(looked, t)
-				}
-				branch := ""
-				if p.split {
-					branch = t.Version.Branch().String()
-				}
-				if parts[branch] == nil {
-					branches = append(branches, branch)
-				}
-				parts[branch] = append(parts[branch], t)
-			}
+		for _, branches := range offers {
 			var found []Trove
-			slices.Sort(branches)
-			for _, b := range branches {
-				hits, _ := choose(q, parts[b])
+			for _, branch := range branches {
+				hits, _ := stock.choose(q, branch)
 				found = append(found, hits...)
 			}
 			if len(found) > 0 {
@@ -84,7 +100,7 @@ func (s Search) Find(all []Trove, spec Spec) ([]Trove, error) {
 		}
 	}
 	q.System = s.Query.System
-	_, closest := choose(q, looked)
+	_, closest := stock.choose(q, looked)
 	e := fault.Newf(fault.NotFound, "%s was not found %s", spec, told(places))
 	if len(closest) > 0 {
 		var texts []string
@@ -96,28 +112,37 @@ func (s Search) Find(all []Trove, spec Spec) ([]Trove, error) {
 	return nil, e
 }
 
-// choose selects among troves of one name.
-func choose(q flavor.Query, troves []Trove) (found []Trove, closest []flavor.Flavor) {
-	slices.SortStableFunc(troves, func(a, b Trove) int { return b.Version.Compare(a.Version) })
-	var flavors []flavor.Flavor
-	var versions [][]int
-	var at []Version
-	known := map[string]int{}
-	for i, t := range troves {
-		if i == 0 || !t.Version.Equal(troves[i-1].Version) {
-			versions, at = append(versions, nil), append(at, t.Version)
+// offers are the versions of a place, newest first, those of each branch by themselves
+// if the place asks for that.
+func (p where) offers(all []Offer) [][]Offer {
+	by := map[string][]Offer{}
+	for _, o := range all {
+		if !p.has(o.Version) {
+			continue
 		}
-		key := t.Flavor.Freeze()
-		f, ok := known[key]
-		if !ok {
-			f, flavors = len(flavors), append(flavors, t.Flavor)
-			known[key] = f
+		branch := ""
+		if p.split {
+			branch = o.Version.Branch().String()
 		}
-		versions[len(versions)-1] = append(versions[len(versions)-1], f)
+		by[branch] = append(by[branch], o)
 	}
-	hits, closest := flavor.Select(q, flavors, versions)
+	var out [][]Offer
+	for _, branch := range slices.Sorted(maps.Keys(by)) {
+		slices.SortFunc(by[branch], func(a, b Offer) int { return b.Version.Compare(a.Version) })
+		out = append(out, by[branch])
+	}
+	return out
+}
+
+// choose selects among versions, newest first.
+func (s Stock) choose(q flavor.Query, offers []Offer) (found []Trove, closest []flavor.Flavor) {
+	versions := make([][]int, len(offers))
+	for i, o := range offers {
+		versions[i] = o.Flavors
+	}
+	hits, closest := flavor.Select(q, s.Flavors, versions)
 	for _, h := range hits {
-		found = append(found, Trove{troves[0].Name, at[h.Version], flavors[h.Flavor]})
+		found = append(found, Trove{s.Name, offers[h.Version].Version, s.Flavors[h.Flavor]})
 	}
 	return found, closest
 }

@@ -27,7 +27,11 @@ func TestFind(t *testing.T) {
 		at(t, "g", "/h@n:b/2:2-1-1", "vmware is: x86"),
 		at(t, "g", "/h@n:b//n:qa/3:1-1-1", "vmware is: x86"),
 		at(t, "g", "/x@y:z//h@n:b/4:0.9-1-1", "vmware is: x86"),
-		at(t, "other", "/h@n:b/5:1-1-1", "vmware is: x86"),
+	}
+	var stock Stock
+	for _, a := range all {
+		stock.Name = "g"
+		stock.Add(a.Version, a.Flavor)
 	}
 	s := Search{Labels: []Label{{"h", "n", "b"}}, Query: flavor.Query{System: flavors(t, []string{"~!vmware,~!xen,~!domU is: x86"}), Order: flavor.Builtin().Order}}
 	for spec, want := range map[string]string{
@@ -44,7 +48,7 @@ func TestFind(t *testing.T) {
 		"g=/h@n:b//qa/1-1-1[!vmware]": `error 4: g=/h@n:b//qa/1-1-1[!vmware] was not found as version /h@n:b//qa/1-1-1 (closest flavors: [~vmware is: x86])`,
 		"g[is: ppc]":                  "error 4: g[is: ppc] was not found on label h@n:b (closest flavors: [is: x86])",
 		"g=9":                         "error 4: g=9 was not found on label h@n:b ()",
-		"none":                        "error 4: none was not found on label h@n:b ()",
+		"none":                        `error 4: none was not found: there is no "none" ()`,
 		"g=a/b/c":                     `error 2: version "a/b/c" is not whole (a whole one begins with /HOST@NAMESPACE:TAG)`,
 		"g=1-x":                       `error 2: revision "1-x": "x" does not count a source (write UPSTREAM-SOURCE or UPSTREAM-SOURCE-BUILD, as 1.0-2-1)`,
 		"g=a@b":                       `error 2: label "a@b": @ without a colon (write HOST@NAMESPACE:TAG)`,
@@ -56,7 +60,7 @@ func TestFind(t *testing.T) {
 		if again, err := ParseSpec(parsed.String()); err != nil || again.String() != parsed.String() {
 			t.Errorf("%s is read back as %s, %v", parsed, again, err)
 		}
-		found, err := s.Find(all, parsed)
+		found, err := s.Find(stock, parsed)
 		var got []string
 		for _, f := range found {
 			got = append(got, f.String())
@@ -68,7 +72,7 @@ func TestFind(t *testing.T) {
 			t.Errorf("%s: %s; want %s", spec, text, want)
 		}
 	}
-	if _, err := (Search{}).Find(all, Spec{Name: "g"}); fault.CodeOf(err) != fault.Usage {
+	if _, err := (Search{}).Find(stock, Spec{Name: "g"}); fault.CodeOf(err) != fault.Usage {
 		t.Errorf("without labels: %v", err)
 	}
 }
@@ -144,6 +148,33 @@ func FuzzParseSpec(f *testing.F) {
 		if back, err := ParseSpec(s.String()); err != nil || back.String() != s.String() {
 			t.Fatalf("%q: %s is read back as %s, %v", text, s, back, err)
 		}
-		_, _ = Search{Labels: []Label{theLabel}}.Find(nil, s)
+		_, _ = Search{Labels: []Label{theLabel}}.Find(Stock{Name: s.Name}, s)
 	})
+}
+
+// One of 10,000 versions with 8 flavors each.
+func BenchmarkFind(b *testing.B) {
+	stock := Stock{Name: "g"}
+	for _, use := range []string{"!dom0,!domU,!xen,!vmware", "dom0,!domU,xen,!vmware", "!dom0,domU,xen,!vmware", "!dom0,!domU,!xen,vmware"} {
+		stock.Flavors = append(stock.Flavors, flavors(b, []string{use + " is: x86", use + " is: x86_64"})...)
+	}
+	for i := range 10000 {
+		r := Revision{Upstream: "1.0", Source: Serial{1}, Build: Serial{i + 1}, Time: int64(i + 1)}
+		stock.Versions = append(stock.Versions, Offer{Version{[]place{{theLabel, &r}}}, []int{0, 1, 2, 3, 4, 5, 6, 7}})
+	}
+	system, err := flavor.Builtin().System("x86_64")
+	if err != nil {
+		b.Fatal(err)
+	}
+	s := Search{Labels: []Label{theLabel}, Query: flavor.Query{System: []flavor.Flavor{system}, Order: flavor.Builtin().Order}}
+	spec, err := ParseSpec("g[vmware]")
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		found, err := s.Find(stock, spec)
+		if err != nil || len(found) != 1 || found[0].String() != "g=/h@n:b/1.0-1-10000[!dom0,!domU,vmware,!xen is: x86_64]" {
+			b.Fatal(found, err)
+		}
+	}
 }

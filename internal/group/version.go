@@ -206,7 +206,10 @@ func (v Version) Equal(w Version) bool {
 func (v Version) Compare(w Version) int {
 	a, _ := v.Revision()
 	b, _ := w.Revision()
-	return cmp.Or(cmp.Compare(a.Time, b.Time), cmp.Compare(v.String(), w.String()))
+	if c := cmp.Compare(a.Time, b.Time); c != 0 {
+		return c
+	}
+	return cmp.Compare(v.String(), w.String())
 }
 
 // Depth is how many shadows there are since the last branch.
