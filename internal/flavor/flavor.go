@@ -14,7 +14,7 @@
 // is declared in small files ([Declared]).
 //
 // The rules are facts about Conary 2.5.9, judged by its own outputs in
-// testdata/conary.json. Where it reads something that nobody means, such as
+// testdata. Where it reads something that nobody means, such as
 // "!~ssl", Parse refuses with a hint; [ParseLoose] reads as it does.
 package flavor
 

@@ -42,25 +42,37 @@ func (o *outcome) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, &o.flavor)
 }
 
+func (v *vectors) add(w vectors) {
+	v.Parse = append(v.Parse, w.Parse...)
+	v.Score = append(v.Score, w.Score...)
+	v.Strong = append(v.Strong, w.Strong...)
+	v.Merge = append(v.Merge, w.Merge...)
+	v.MinimalChange = append(v.MinimalChange, w.MinimalChange...)
+}
+
 func readVectors(t testing.TB) vectors {
 	t.Helper()
-	name := os.Getenv("INGOT_CONARY_VECTORS")
-	own := name == ""
-	if own {
-		name = "testdata/conary.json"
+	names := []string{"testdata/conary.json", "testdata/conary-more.json"}
+	other := os.Getenv("INGOT_CONARY_VECTORS")
+	if other != "" {
+		names = []string{other}
 	}
-	data, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
+	var all vectors
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v vectors
+		if err := json.Unmarshal(data, &v); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		all.add(v)
 	}
-	var v vectors
-	if err := json.Unmarshal(data, &v); err != nil {
-		t.Fatalf("%s: %v", name, err)
+	if other == "" && (len(all.Parse) == 0 || len(all.Score) == 0 || len(all.Merge) == 0 || len(all.Strong) == 0 || len(all.MinimalChange) == 0) {
+		t.Fatal("some kind of vectors is missing")
 	}
-	if own && (len(v.Parse) == 0 || len(v.Score) == 0 || len(v.Merge) == 0 || len(v.Strong) == 0 || len(v.MinimalChange) == 0) {
-		t.Fatalf("%s lacks some kind of vectors", name)
-	}
-	return v
+	return all
 }
 
 // loose reads a vector's flavor as Conary does.

@@ -2,6 +2,7 @@ package group
 
 import (
 	"encoding/json"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -48,25 +49,42 @@ type vectors struct {
 	}
 }
 
+func (v *vectors) add(w vectors) {
+	v.Label = append(v.Label, w.Label...)
+	v.Revision = append(v.Revision, w.Revision...)
+	v.Version = append(v.Version, w.Version...)
+	v.Spec = append(v.Spec, w.Spec...)
+	v.ChangeSpec = append(v.ChangeSpec, w.ChangeSpec...)
+	v.Find = append(v.Find, w.Find...)
+	if v.Available == nil {
+		v.Available = map[string][]string{}
+	}
+	maps.Copy(v.Available, w.Available)
+}
+
 func readVectors(t testing.TB) vectors {
 	t.Helper()
-	name := os.Getenv("INGOT_CONARY_VECTORS")
-	own := name == ""
-	if own {
-		name = "../flavor/testdata/conary.json"
+	names := []string{"../flavor/testdata/conary.json", "../flavor/testdata/conary-more.json"}
+	other := os.Getenv("INGOT_CONARY_VECTORS")
+	if other != "" {
+		names = []string{other}
 	}
-	data, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
+	var all vectors
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var v vectors
+		if err := json.Unmarshal(data, &v); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		all.add(v)
 	}
-	var v vectors
-	if err := json.Unmarshal(data, &v); err != nil {
-		t.Fatalf("%s: %v", name, err)
+	if other == "" && (len(all.Label) == 0 || len(all.Revision) == 0 || len(all.Version) == 0 || len(all.Spec) == 0 || len(all.ChangeSpec) == 0 || len(all.Find) == 0) {
+		t.Fatal("some kind of vectors is missing")
 	}
-	if own && (len(v.Label) == 0 || len(v.Revision) == 0 || len(v.Version) == 0 || len(v.Spec) == 0 || len(v.ChangeSpec) == 0 || len(v.Find) == 0) {
-		t.Fatalf("%s lacks some kind of vectors", name)
-	}
-	return v
+	return all
 }
 
 // strictly holds that what Conary refuses is refused, and that what is refused beyond
