@@ -25,6 +25,7 @@ func TestJSONReference(t *testing.T) {
 		"check": checkReport{}, "lock, diff": lock.Comparison{}, "plan": planJSON{}, "build": builtJSON{}, "boot": bootResult{}, "why": whyJSON{}, "version": versionInfo{},
 		"element show": shownJSON{}, "element lint": lintJSON{},
 		"disk-image-create, ramdisk-image-create, diskimage-builder": dibJSON{},
+		"flavor parse": flavorParsed{}, "flavor merge": flavorMerged{}, "flavor score": flavorScored{}, "flavor match": flavorMatched{},
 	} {
 		body := sections[name]
 		for _, key := range jsonKeys(reflect.TypeOf(v), nil) {
