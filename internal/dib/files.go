@@ -48,7 +48,7 @@ func fileOptions(b *Batch) []option {
 		{long: "json", about: "print results as one JSON object", ours: true, apply: set(&b.JSON)},
 		{long: "progress", value: "HOW", about: "auto, plain or json", ours: true, apply: func(_ *reading, v string) error {
 			b.Progress = v
-			return nil
+			return progress(v)
 		}},
 	}
 }

@@ -136,7 +136,7 @@ func TestFilesCommandLine(t *testing.T) {
 	if b, err := ParseFiles([]string{"-h"}, nil); err != nil || b.Asked != "help" {
 		t.Errorf("%+v %v", b, err)
 	}
-	for _, args := range [][]string{{}, {"--dry-run"}, {file, "--nothing"}, {file + "-none"}, {filepath.Dir(file)}} {
+	for _, args := range [][]string{{}, {"--dry-run"}, {file, "--nothing"}, {file, "--progress", "loud"}, {file + "-none"}, {filepath.Dir(file)}} {
 		if _, err := ParseFiles(args, nil); fault.CodeOf(err) != fault.Usage {
 			t.Errorf("%v: %v", args, err)
 		}

@@ -96,7 +96,7 @@ const (
 
 func row(b *strings.Builder, name, about string) {
 	text := strings.TrimLeft(wrapped(about, strings.Repeat(" ", column)), " ")
-	if len(name)+4 > column {
+	if len([]rune(name))+4 > column {
 		fmt.Fprintf(b, "  %s\n%s%s\n", name, strings.Repeat(" ", column), text)
 		return
 	}

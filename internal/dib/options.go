@@ -112,13 +112,18 @@ func imageOptions() []option {
 		{long: "dry-run", about: "show what was understood, build nothing", ours: true, apply: sets(func(r *Request) *bool { return &r.DryRun })},
 		{long: "json", about: "print results as one JSON object", ours: true, apply: sets(func(r *Request) *bool { return &r.JSON })},
 		{long: "progress", value: "HOW", about: "auto, plain or json", ours: true, apply: func(r *reading, v string) error {
-			if !slices.Contains([]string{"auto", "plain", "json"}, v) {
-				return fault.Newf(fault.Usage, "--progress %s: want auto, plain or json", printable(v))
-			}
 			r.r.Progress = v
-			return nil
+			return progress(v)
 		}},
 	}
+}
+
+// progress says whether there is such a way to show progress.
+func progress(how string) error {
+	if !slices.Contains([]string{"auto", "plain", "json"}, how) {
+		return fault.Newf(fault.Usage, "--progress %s: want auto, plain or json", printable(how))
+	}
+	return nil
 }
 
 // words are the words of a list with commas or white space between.
