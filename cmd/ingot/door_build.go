@@ -221,6 +221,9 @@ func requested(ctx context.Context, h *house, r dib.Request) (*definition.Defini
 	for _, w := range warnings {
 		h.progress.Warnf("%s", w)
 	}
+	for path, text := range r.Snippets() {
+		prepared = append(prepared, element.NewFile(path, 0o644, []byte(text)))
+	}
 	def.Elements.Hooks = hooks.With(prepared)
 	phases, _, err := hooks.AllPackages(around)
 	if err != nil {

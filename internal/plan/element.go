@@ -204,7 +204,7 @@ func (w *worker) runElementScript(ctx context.Context, phase, name string) error
 	} else if err := w.mountImage(ctx, phase != "block-device.d"); err != nil {
 		return err
 	}
-	env := w.elementEnvironment("INGOT_PHASE=" + phase)
+	env := w.elementEnvironment("INGOT_SCRIPT="+phase+"/"+name, "INGOT_ELEMENT="+w.elementOf(phase, name))
 	if phase == "root.d" || phase == "cleanup.d" {
 		env = append(env, "TARGET_ROOT="+mountDir)
 	}
@@ -245,6 +245,12 @@ exit $code
 		return fault.Newf(fault.Failed, "script %s/%s %s%s", phase, name, strings.TrimPrefix(exit.Error(), "/bin/bash "), sandbox.Quote(lastLines(out)))
 	}
 	return err
+}
+
+// elementOf is the element that a script is of; none where a script made it.
+func (w *worker) elementOf(phase, name string) string {
+	f, _ := w.plan.Definition.Elements.Hooks.Get(phase + "/" + name)
+	return f.Element
 }
 
 // snippets are the files of environment.d as they are now.

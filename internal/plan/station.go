@@ -61,42 +61,19 @@ func (w *worker) stationOptions(ctx context.Context) (*sandbox.Station, error) {
 			}
 		}
 	}
-	maps.Copy(files, wrappers)
 	for name := range w.calls() {
 		files[callDir+"/"+name] = []byte("#!/bin/sh\nexec " + relay.Program + " " + name + " \"$@\"\n")
 	}
+	binds := []sandbox.Bind{{Host: self, Inside: relay.Program}}
+	for _, e := range w.plan.Definition.Elements.Hooks.Set.Elements {
+		if e.Dir != "" {
+			binds = append(binds, sandbox.Bind{Host: e.Dir, Inside: elementDir(e)})
+		}
+	}
 	return &sandbox.Station{
 		Programs: dir, Tree: mountDir, Aside: map[string]string{"build": buildDir, "image": imageDir}, Files: files,
-		Binds: []sandbox.Bind{{Host: self, Inside: relay.Program}},
+		Binds: binds,
 	}, nil
-}
-
-// wrappers stand before programs that meet something here that no other system has: the
-// station's devices are mounts, each on its own, that go with the directory that they
-// are in.
-var wrappers = map[string][]byte{
-	callDir + "/mount": []byte(`#!/bin/bash
-words=("$@")
-for at in "${words[@]}"; do
-	if [[ $at == /dev || $at == /dev/ ]]; then
-		for i in "${!words[@]}"; do
-			case ${words[i]} in
-			--bind | -B) words[i]=--rbind ;;
-			bind) words[i]=rbind ;;
-			-obind) words[i]=-orbind ;;
-			esac
-		done
-	fi
-done
-exec /usr/bin/mount "${words[@]}"
-`),
-	callDir + "/umount": []byte(`#!/bin/bash
-words=("$@")
-for at in "${words[@]}"; do
-	if [[ $at == */dev || $at == */dev/ ]]; then words=(--recursive "$@"); fi
-done
-exec /usr/bin/umount "${words[@]}"
-`),
 }
 
 // openStation starts the relay of a sandbox that has a station.
@@ -237,7 +214,7 @@ func (w *worker) elementEnvironment(more ...string) []string {
 		"http_proxy":        relay.Proxy, "HTTP_PROXY": relay.Proxy, "no_proxy": "",
 	}
 	maps.Copy(all, e.Environment)
-	all["IMAGE_ELEMENT_YAML"] = elementYAML(e.Hooks.Set)
+	all["IMAGE_ELEMENT_YAML"] = e.Hooks.Set.YAML(elementDir)
 	maps.Copy(all, map[string]string{
 		"TMP_BUILD_DIR": buildDir, "TMP_IMAGE_DIR": imageDir, "TMP_MOUNT_PATH": mountDir, "TMP_HOOKS_PATH": hooksDir,
 		"DIB_IMAGE_CACHE": cacheDir, "DIB_LOCKFILES": "/root/.cache/dib/lockfiles", "_LIB": libDir, "DIB_PYTHON_EXEC": "/usr/bin/python3",
@@ -245,8 +222,8 @@ func (w *worker) elementEnvironment(more ...string) []string {
 		"IMAGE_ELEMENT":           strings.Join(e.Hooks.Set.Names(), " "), "http_proxy": relay.Proxy,
 	})
 	where := map[string]string{}
-	for _, name := range e.Hooks.Set.Names() {
-		where[name] = hooksDir
+	for _, one := range e.Hooks.Set.Elements {
+		where[one.Name] = elementDir(one)
 	}
 	maps.Copy(all, lib.Functions(where))
 	var out []string
@@ -256,20 +233,13 @@ func (w *worker) elementEnvironment(more ...string) []string {
 	return append(out, more...)
 }
 
+// elementDir is where scripts find an element's own directory.
+func elementDir(e *element.Element) string { return "/ingot/elements/" + e.Name }
+
 // or is a text, or another where it is empty.
 func or(text, other string) string {
 	if text != "" {
 		return text
 	}
 	return other
-}
-
-// elementYAML says where each element is, as scripts know it: their files are in the
-// hooks, all together.
-func elementYAML(s element.Set) string {
-	var out strings.Builder
-	for _, name := range s.Names() {
-		fmt.Fprintf(&out, "%s: %s\n", name, hooksDir)
-	}
-	return out.String()
 }
