@@ -186,7 +186,7 @@ func requested(ctx context.Context, h *house, r dib.Request) (*definition.Defini
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell the working directory: %w", err)
 	}
-	shown, err := json.Marshal(r.Shown())
+	shown, err := json.Marshal(essence(r))
 	if err != nil {
 		return nil, err
 	}
@@ -201,6 +201,7 @@ func requested(ctx context.Context, h *house, r dib.Request) (*definition.Defini
 	if def.Elements.Station == nil {
 		def.Elements.Station = station.Tools
 	}
+	def.Elements.Environment["DIB_ARGS"] = strings.Join(foreign(r.Args), " ")
 	for _, o := range r.Outputs {
 		made := definition.Output{Format: o.Format, Compress: o.Compress, Type: o.Kind, Adapter: o.Adapter}
 		for _, file := range r.Files(o) {
@@ -236,6 +237,35 @@ func requested(ctx context.Context, h *house, r dib.Request) (*definition.Defini
 	slices.Sort(def.Packages)
 	def.Packages = slices.Compact(def.Packages)
 	return def, release(def, env)
+}
+
+// essence is what of a request makes the image: where its elements lie and how the build
+// talks does not.
+func essence(r dib.Request) dib.Request {
+	r = r.Shown()
+	r.Args, r.ElementsPath, r.Declared, r.Logfile, r.CacheDir, r.LocksDir, r.TempDir, r.Progress = nil, nil, nil, "", "", "", "", ""
+	r.Quiet, r.Timestamps, r.Offline, r.Locked, r.JSON, r.DryRun, r.Overwrite = false, false, false, false, false, false, false
+	r.ScriptTimeout, r.Break, r.BreakCommand, r.BreakOutside, r.Usage = 0, nil, "", false, 0
+	return r
+}
+
+// foreign are the arguments of a command line that are diskimage-builder's too: scripts
+// see no others.
+func foreign(args []string) []string {
+	var out []string
+	for i := 0; i < len(args); i++ {
+		name, _, has := strings.Cut(args[i], "=")
+		switch name {
+		case "--script-timeout", "--progress":
+			if !has {
+				i++
+			}
+		case "--locked", "--json", "--inherit-env":
+		default:
+			out = append(out, args[i])
+		}
+	}
+	return out
 }
 
 // release is the release that the elements build.

@@ -43,6 +43,7 @@ func TestHouse(t *testing.T) {
 		{"container", c.container, false},
 		{"containers", c.containers, false},
 		{"network", c.network, false},
+		{"elements", c.elements, true},
 		{"crash", c.crash, true},
 		{"layout", c.layout, true},
 		{"day", c.day, true},

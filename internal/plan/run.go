@@ -138,6 +138,14 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 	if err := w.runSteps(ctx, out); err != nil {
 		return err
 	}
+	if p.Definition.Elements != nil {
+		if err := w.takeSide(); err != nil {
+			return err
+		}
+		if err := w.writeSide(p.Definition.Dir); err != nil {
+			return err
+		}
+	}
 	out.Times = append(out.Times, w.times...)
 	if w.downs != nil {
 		if all := w.downs.all(); all != nil {

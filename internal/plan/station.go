@@ -20,14 +20,15 @@ import (
 // Where scripts of elements find things. The names are the same in every build, since
 // scripts may write them down; beside the image they are diskimage-builder's own.
 const (
-	buildDir  = "/tmp/dib_build.ingot"
-	imageDir  = "/tmp/dib_image.ingot"
-	mountDir  = buildDir + "/mnt"
-	hooksDir  = buildDir + "/hooks"
-	cacheDir  = "/root/.cache/image-create"
-	targetDir = "/tmp/in_target.d" // the hooks, in the image
-	libDir    = "/ingot/lib"
-	callDir   = "/usr/local/sbin" // of programs that stand for others: sudo looks here first too
+	buildDir    = "/tmp/dib_build.ingot"
+	imageDir    = "/tmp/dib_image.ingot"
+	mountDir    = buildDir + "/mnt"
+	hooksDir    = buildDir + "/hooks"
+	cacheDir    = "/root/.cache/image-create"
+	targetDir   = "/tmp/in_target.d" // the hooks, in the image
+	elementsDir = "/ingot/elements"
+	libDir      = "/ingot/lib"
+	callDir     = "/usr/local/sbin" // of programs that stand for others: sudo looks here first too
 
 	asideHooks  = sandbox.Aside + "/build/hooks"
 	asideMounts = sandbox.Aside + "/state/mounts"
@@ -64,15 +65,9 @@ func (w *worker) stationOptions(ctx context.Context) (*sandbox.Station, error) {
 	for name := range w.calls() {
 		files[callDir+"/"+name] = []byte("#!/bin/sh\nexec " + relay.Program + " " + name + " \"$@\"\n")
 	}
-	binds := []sandbox.Bind{{Host: self, Inside: relay.Program}}
-	for _, e := range w.plan.Definition.Elements.Hooks.Set.Elements {
-		if e.Dir != "" {
-			binds = append(binds, sandbox.Bind{Host: e.Dir, Inside: elementDir(e)})
-		}
-	}
 	return &sandbox.Station{
-		Programs: dir, Tree: mountDir, Aside: map[string]string{"build": buildDir, "image": imageDir}, Files: files,
-		Binds: binds,
+		Programs: dir, Tree: mountDir, Aside: map[string]string{"build": buildDir, "image": imageDir, "out": workDir, "elements": elementsDir}, Files: files,
+		Binds: []sandbox.Bind{{Host: self, Inside: relay.Program}},
 	}, nil
 }
 
@@ -234,7 +229,7 @@ func (w *worker) elementEnvironment(more ...string) []string {
 }
 
 // elementDir is where scripts find an element's own directory.
-func elementDir(e *element.Element) string { return "/ingot/elements/" + e.Name }
+func elementDir(e *element.Element) string { return elementsDir + "/" + e.Name }
 
 // or is a text, or another where it is empty.
 func or(text, other string) string {

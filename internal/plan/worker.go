@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -35,7 +36,8 @@ type worker struct {
 	tools    *toolbox
 	list     []byte // of the seal, until it lies beside an artifact
 
-	station    *station // of an element build
+	side       []tree.Entry // files that scripts of elements left beside the image
+	station    *station     // of an element build
 	downs      *downloads
 	times      []ScriptTime
 	lightSince time.Time
@@ -123,8 +125,8 @@ func (w *worker) Box(ctx context.Context) (*sandbox.Box, error) {
 			return nil, err
 		}
 		w.filled = true
-		if w.station != nil {
-			return w.box, w.remount(ctx)
+		if w.station != nil && w.tree.Len() > 0 {
+			return w.box, errors.Join(w.putScripts(ctx), w.remount(ctx))
 		}
 	}
 	return w.box, nil

@@ -154,6 +154,13 @@ type box struct {
 }
 
 func (in *box) setup(s setup) error {
+	// Paths of the host are opened by who started this: root of the namespace may not be
+	// let into directories on the way to them.
+	release, err := holdHost(&s)
+	if err != nil {
+		return err
+	}
+	defer release()
 	// The map is written by now: become root of the namespace.
 	if err := errors.Join(unix.Setgroups(nil), unix.Setresgid(0, 0, 0), unix.Setresuid(0, 0, 0)); err != nil {
 		return fmt.Errorf("cannot become root inside: %w", err)
@@ -170,7 +177,6 @@ func (in *box) setup(s setup) error {
 	// What programs inherit; files that are put get their modes explicitly.
 	unix.Umask(0o022)
 	_ = unix.Sethostname([]byte("localhost"))
-	var err error
 	if in.offline, err = newStarter(true); err != nil {
 		return err
 	}

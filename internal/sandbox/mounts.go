@@ -16,12 +16,6 @@ func mountRoot(s setup, offline starter) error {
 	if err := unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""); err != nil {
 		return fmt.Errorf("cannot make mounts private: %w", err)
 	}
-	// The tmpfs may hide them: a work directory may well lie below /tmp.
-	release, err := holdHost(&s)
-	if err != nil {
-		return err
-	}
-	defer release()
 	top, err := mountTop(s)
 	if err != nil {
 		return err
@@ -82,7 +76,8 @@ func mountProc(at string) error {
 }
 
 // holdHost opens the host's paths that will be shown inside and names them by
-// their descriptors, which reach them whatever is mounted above. They are released
+// their descriptors, which reach them whatever is mounted above (a work directory may well
+// lie below /tmp, where the box has its own). They are released
 // before any program runs: through one of a directory it could reach all of the
 // host's.
 func holdHost(s *setup) (release func(), err error) {

@@ -1,0 +1,221 @@
+package main_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// What the elements of these tests are made of: an operating system that is nothing but
+// Debian's smallest set of packages, by debootstrap, and one that looks around.
+var fakeSystem = map[string]string{
+	"elements/tiny/element-provides": "operating-system\n",
+	"elements/tiny/element-deps":     "dpkg\n",
+	"elements/tiny/environment.d/10-tiny": "export DISTRO_NAME=debian DIB_RELEASE=bookworm DIB_INIT_SYSTEM=systemd\n" +
+		"export TINY=${TINY:-nothing}\n",
+	"elements/tiny/root.d/10-debootstrap": "#!/bin/bash\nset -eu\nsudo debootstrap --variant=minbase --arch=$ARCH $DIB_RELEASE $TARGET_ROOT http://deb.debian.org/debian\nsudo mkdir -p $TARGET_ROOT/probe\n" +
+		"echo deb http://deb.debian.org/debian bookworm main | sudo tee $TARGET_ROOT/etc/apt/sources.list\n",
+}
+
+// probe notes in the image what a script of a phase sees.
+func probe(phase string) string {
+	return `#!/bin/bash
+set -eu
+root=
+if [ -d "${TMP_MOUNT_PATH:-/nowhere}" ]; then root=$TMP_MOUNT_PATH; fi
+{
+	echo "$(basename $0) at $(dirname $0)"
+	echo "root ${TARGET_ROOT-unset} name $IMAGE_NAME arch $ARCH type ${DIB_DEFAULT_INSTALLTYPE-unset} tiny $TINY"
+	echo "stranger ${STRANGER-unset} secret ${OS_PASSWORD-unset} home $HOME"
+	ls -d /tmp/in_target.d 2>/dev/null || echo no hooks
+	echo "order $(cat $root/probe/order 2>/dev/null | tr '\n' ' ')"
+} >$root/probe/` + phase + `
+`
+}
+
+// mark is a script that says that it ran.
+const mark = "#!/bin/bash\nset -eu\nroot=; if [ -d \"${TMP_MOUNT_PATH:-/nowhere}\" ]; then root=$TMP_MOUNT_PATH; fi\nif [ -d $root/probe ]; then echo $(basename $0) >>$root/probe/order; fi\n"
+
+// elements judges diskimage-builder's contract through its own command.
+func (c *court) elements(t *testing.T) {
+	t.Run("contract", c.contract)
+	t.Run("debian-minimal", c.debianMinimal)
+}
+
+func (c *court) contract(t *testing.T) {
+	files := map[string]string{
+		"elements/look/element-deps":             "install-bin\ninstall-static\n",
+		"elements/look/bin/look-here":            "#!/bin/sh\necho here\n",
+		"elements/look/install.d/10-b":           mark,
+		"elements/look/install.d/010-a":          mark,
+		"elements/look/install.d/9-first":        mark,
+		"elements/look/install.d/100-late":       mark,
+		"elements/look/install.d/aa":             mark,
+		"elements/look/install.d/50-dotted.sh":   mark,
+		"elements/look/extra-data.d/50-adds":     "#!/bin/bash\nset -eu\ncp $TMP_HOOKS_PATH/install.d/10-b $TMP_HOOKS_PATH/install.d/11-added\n",
+		"elements/look/post-install.d/50-static": "#!/bin/bash\nset -eu\nlook-here >/probe/bin\necho 'a dot' >/.dotted\nlogger() { :; }\necho noise >>/var/log/noise.log\necho x >/tmp/rubbish\n",
+		"elements/look/static/etc/look.conf":     "static\n",
+	}
+	for _, phase := range []string{"root.d", "extra-data.d", "pre-install.d", "install.d", "post-install.d", "post-root.d", "pre-finalise.d", "finalise.d", "cleanup.d"} {
+		files["elements/look/"+phase+"/99-probe"] = probe(phase)
+	}
+	for name, text := range fakeSystem {
+		files[name] = text
+	}
+	p := c.project(t, files)
+	// Not executable: passed over.
+	p.write(t, map[string]string{"elements/look/install.d/20-plain": "echo never\n"})
+	p.env = []string{"ELEMENTS_PATH=" + p.path("elements"), "TINY=caller", "STRANGER=yes", "OS_PASSWORD=hunter2", "INGOT_MIRROR_DEBIAN=" + p.mirror}
+	args := []string{"disk-image-create", "-n", "-o", "img", "-t", "tar", "tiny", "look"}
+	p.must(t, args...)
+	tree := readTar(t, p.path("img.tar"))
+	const build = "/tmp/dib_build.ingot"
+	var got, want strings.Builder
+	for _, x := range []struct{ phase, dir, root, hooks, kind, order string }{
+		{"root.d", build + "/hooks/root.d", build + "/mnt", "no hooks", "source", ""},
+		{"extra-data.d", build + "/hooks/extra-data.d", "unset", "no hooks", "source", ""},
+		{"pre-install.d", "/tmp/in_target.d/pre-install.d", "unset", "/tmp/in_target.d", "source", ""},
+		{"install.d", "/tmp/in_target.d/install.d", "unset", "/tmp/in_target.d", "source", "aa 9-first 010-a 10-b 11-added "},
+		{"post-install.d", "/tmp/in_target.d/post-install.d", "unset", "/tmp/in_target.d", "source", "aa 9-first 010-a 10-b 11-added 100-late "},
+		{"post-root.d", build + "/hooks/post-root.d", "unset", "no hooks", "source", "aa 9-first 010-a 10-b 11-added 100-late "},
+		{"pre-finalise.d", build + "/hooks/pre-finalise.d", "unset", "no hooks", "source", "aa 9-first 010-a 10-b 11-added 100-late "},
+		{"finalise.d", "/tmp/in_target.d/finalise.d", "unset", "/tmp/in_target.d", "source", "aa 9-first 010-a 10-b 11-added 100-late "},
+		{"cleanup.d", build + "/hooks/cleanup.d", build + "/mnt", "no hooks", "source", "aa 9-first 010-a 10-b 11-added 100-late "},
+	} {
+		fmt.Fprintf(&got, "== %s\n%s", x.phase, tree["/probe/"+x.phase].content)
+		fmt.Fprintf(&want, "== %s\n99-probe at %s\nroot %s name img arch %s type %s tiny nothing\nstranger unset secret unset home /root\n%s\norder %s\n", x.phase, x.dir, x.root, arch(), x.kind, x.hooks, x.order)
+	}
+	if got.String() != want.String() {
+		t.Errorf("scripts saw\n%s\nwant\n%s", got.String(), want.String())
+	}
+	for path, text := range map[string]string{"/probe/bin": "here\n", "/.dotted": "a dot\n", "/etc/look.conf": "static\n", "/var/log/noise.log": ""} {
+		if e, ok := tree[path]; !ok || e.content != text {
+			t.Errorf("%s is %q (there: %v), want %q", path, e.content, ok, text)
+		}
+	}
+	for path := range tree {
+		if strings.HasPrefix(path, "/tmp/") || strings.HasPrefix(path, "/.station") || strings.HasPrefix(path, "/ingot") || strings.Contains(path, "00ingot") {
+			t.Errorf("%s is in the image", path)
+		}
+		if strings.HasPrefix(path, "/dev/") && (strings.Contains(path, "loop") || strings.Contains(path, "vd") || strings.Contains(path, "sd")) {
+			t.Errorf("a device of the host is in the image: %s", path)
+		}
+	}
+	t.Run("papers", func(t *testing.T) { sums(t, p.dir) })
+	t.Run("again", func(t *testing.T) {
+		before := sha256File(t, p.path("img.tar"))
+		v := p.ingot(t, args...)
+		if v.code != 0 || !strings.Contains(v.err, "img.tar: cached") {
+			t.Errorf("exit code %d\n%s", v.code, tail(v.err, 20))
+		}
+		if sha256File(t, p.path("img.tar")) != before {
+			t.Error("the image is another one")
+		}
+		if names := globbed(t, p.path("img-*.tar")); len(names) > 0 {
+			t.Errorf("it was moved aside: %s", names)
+		}
+	})
+	t.Run("one script changed", func(t *testing.T) {
+		p.write(t, map[string]string{"elements/look/finalise.d/99-probe": probe("finalise.d") + "echo changed >/probe/changed\n"})
+		v := p.ingot(t, args...)
+		if v.code != 0 {
+			t.Fatalf("exit code %d\n%s", v.code, tail(v.err, 20))
+		}
+		for _, want := range []string{"root.d/10-debootstrap: cached", "install.d/10-b: cached"} {
+			if !strings.Contains(v.err, want) {
+				t.Errorf("it does not say %q:\n%s", want, tail(v.err, 60))
+			}
+		}
+		if e := readTar(t, p.path("img.tar"))["/probe/changed"]; e.content != "changed\n" {
+			t.Errorf("the change is not in the image: %q", e.content)
+		}
+		// As diskimage-builder does with one that is there.
+		if names := globbed(t, p.path("img-*.tar")); len(names) != 1 {
+			t.Errorf("the old image is not aside: %s", names)
+		}
+	})
+	t.Run("the same elsewhere", func(t *testing.T) {
+		q := c.project(t, files).fresh()
+		q.write(t, map[string]string{"elements/look/finalise.d/99-probe": p.read(t, "elements/look/finalise.d/99-probe"), "elements/look/install.d/20-plain": "echo never\n", "img.lock": p.read(t, "img.lock")})
+		q.env = []string{"ELEMENTS_PATH=" + q.path("elements"), "TZ=Asia/Tokyo", "LC_ALL=de_DE.UTF-8", "INGOT_MIRROR_DEBIAN=" + p.mirror}
+		q.must(t, append(args, "--locked")...)
+		if a, b := sha256File(t, p.path("img.tar")), sha256File(t, q.path("img.tar")); a != b {
+			t.Errorf("digests %s and %s", a, b)
+		}
+	})
+	t.Run("fails", func(t *testing.T) {
+		for _, k := range []struct {
+			name, script string
+			words        []string
+			more         []string
+		}{
+			{"exit", "#!/bin/bash\necho why it fails\nexit 7\n", []string{"install.d/60-bad", "exited with code 7", "why it fails"}, nil},
+			{"hangs", "#!/bin/bash\nsleep 1000\n", []string{"install.d/60-bad", "still runs after 2s", "hint:", "--script-timeout"}, []string{"--script-timeout", "2s"}},
+			{"no interpreter", "#!/no/such\n", []string{"install.d/60-bad"}, nil},
+		} {
+			t.Run(k.name, func(t *testing.T) {
+				p.write(t, map[string]string{"elements/look/install.d/60-bad": k.script})
+				defer func() { _ = os.Remove(p.path("elements/look/install.d/60-bad")) }()
+				p.refuse(t, 1, k.words, append(slices.Clone(args), k.more...)...)
+			})
+		}
+		p.refuse(t, 3, []string{`"lok"`, "hint:", "look"}, "disk-image-create", "-n", "-o", "img", "-t", "tar", "tiny", "lok")
+		p.refuse(t, 2, []string{"--imag-size"}, "disk-image-create", "--imag-size-nonsense", "tiny")
+	})
+}
+
+// debianMinimal builds what diskimage-builder's own element of that name makes, from
+// Debian's package of it, byte for byte: what its scripts were to do is in the image.
+func (c *court) debianMinimal(t *testing.T) {
+	p := c.project(t, map[string]string{})
+	p.env = []string{"DIB_RELEASE=bookworm", "DIB_APT_SOURCES_CONF=default:deb http://deb.debian.org/debian bookworm main", "DIB_MODPROBE_BLACKLIST=floppy", "INGOT_MIRROR_DEBIAN=" + p.mirror}
+	p.must(t, "disk-image-create", "-n", "-o", "img", "-t", "tar", "-p", "tree", "debian-minimal", "modprobe", "element-manifest")
+	tree := readTar(t, p.path("img.tar"))
+	status := tree["/var/lib/dpkg/status"].content
+	for _, name := range []string{"systemd-sysv", "busybox", "sudo", "gnupg2", "python3", "locales", "tree"} {
+		if !regexp.MustCompile(`(?m)^Package: ` + regexp.QuoteMeta(name) + "\nStatus: install ok installed$").MatchString(status) {
+			t.Errorf("%s is not installed", name)
+		}
+	}
+	for path, text := range map[string]string{
+		"/etc/apt/sources.list.d/default.list":    "deb http://deb.debian.org/debian bookworm main\n",
+		"/etc/machine-id":                         "uninitialized\n",
+		"/etc/modprobe.d/blacklist.conf":          "blacklist floppy\n",
+		"/etc/dib-manifests/dib-element-manifest": "",
+	} {
+		e, ok := tree[path]
+		if !ok || text != "" && e.content != text {
+			t.Errorf("%s is %q (there: %v), want %q", path, e.content, ok, text)
+		}
+	}
+	for _, path := range []string{"/usr/sbin/policy-rc.d", "/etc/apt/apt.conf.d/00ingot-build", "/etc/dpkg/dpkg.cfg.d/02apt-speedup"} {
+		if _, ok := tree[path]; ok {
+			t.Errorf("%s is left", path)
+		}
+	}
+	var manifest []map[string]string
+	parse(t, []byte(p.read(t, "img.d/dib-manifests/dib-manifest-dpkg-img")), &struct {
+		Packages *[]map[string]string `json:"packages"`
+	}{&manifest})
+	if len(manifest) < 150 {
+		t.Errorf("the manifest has %d packages", len(manifest))
+	}
+}
+
+// globbed are the paths that a pattern matches.
+func globbed(t *testing.T, pattern string) []string {
+	t.Helper()
+	names, err := filepath.Glob(pattern)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
+}
+
+// arch is Debian's name of this machine's architecture.
+func arch() string { return runtime.GOARCH }

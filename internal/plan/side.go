@@ -1,0 +1,88 @@
+package plan
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path"
+	"strings"
+
+	"ingot/internal/sandbox"
+	"ingot/internal/tree"
+)
+
+// asideOut is what scripts of elements leave in their working directory on the host's
+// side: files beside the image, such as copies of kernels and of manifests.
+const asideOut = sandbox.Aside + "/out"
+
+// workDir is that directory.
+const workDir = "/work"
+
+// takeSide takes the files beside the image out of the tree.
+func (w *worker) takeSide() error {
+	var gone []string
+	for e := range w.tree.All() {
+		if rest, ok := strings.CutPrefix(e.Path, asideOut+"/"); ok {
+			side := e
+			side.Path = rest
+			w.side = append(w.side, side)
+		}
+		if e.Path == sandbox.Aside || strings.HasPrefix(e.Path, sandbox.Aside+"/") {
+			gone = append(gone, e.Path)
+		}
+	}
+	t, err := w.tree.Apply(tree.Delta{Remove: gone})
+	if err == nil {
+		w.tree = t
+	}
+	return err
+}
+
+// writeSide writes them below a directory. Only files and directories can be there.
+func (w *worker) writeSide(dir string) error {
+	if len(w.side) == 0 {
+		return nil
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return fmt.Errorf("cannot write the files beside the image: %w", err)
+	}
+	defer func() { _ = root.Close() }()
+	for _, e := range w.side {
+		switch e.Kind {
+		case tree.Dir:
+			err = root.MkdirAll(e.Path, 0o755)
+		case tree.File:
+			err = w.writeSideFile(root, e)
+		case tree.Symlink, tree.Hardlink, tree.Fifo, tree.Char, tree.Block:
+			w.Progress.Warnf("%s, which a script left beside the image, is no file: it is left out", e.Path)
+		}
+		if err != nil {
+			return fmt.Errorf("cannot write %s, which a script left beside the image: %w", e.Path, err)
+		}
+	}
+	return nil
+}
+
+func (w *worker) writeSideFile(root *os.Root, e tree.Entry) error {
+	content, err := w.reader.Content(e.Content)
+	if err != nil {
+		return err
+	}
+	draft := path.Join(path.Dir(e.Path), ".ingot-"+path.Base(e.Path))
+	f, err := root.OpenFile(draft, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, os.FileMode(e.Mode&0o777)|0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, io.NewSectionReader(content, 0, e.Content.Size))
+	if closeErr := f.Close(); err == nil {
+		err = closeErr
+	}
+	if err == nil {
+		err = root.Rename(draft, e.Path)
+	}
+	if err != nil {
+		_ = root.Remove(draft)
+	}
+	return err
+}
