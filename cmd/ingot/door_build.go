@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -245,6 +246,8 @@ func essence(r dib.Request) dib.Request {
 	r = r.Shown()
 	r.Args, r.ElementsPath, r.Declared, r.Logfile, r.CacheDir, r.LocksDir, r.TempDir, r.Progress = nil, nil, nil, "", "", "", "", ""
 	r.Quiet, r.Timestamps, r.Offline, r.Locked, r.JSON, r.DryRun, r.Overwrite = false, false, false, false, false, false, false
+	r.Environment = maps.Clone(r.Environment)
+	delete(r.Environment, "ELEMENTS_PATH")
 	r.ScriptTimeout, r.Break, r.BreakCommand, r.BreakOutside, r.Usage = 0, nil, "", false, 0
 	return r
 }

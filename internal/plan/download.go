@@ -30,12 +30,13 @@ type downloads struct {
 
 	mu    sync.Mutex
 	known map[string]lock.Download
+	used  map[string]bool // since the last result that was kept
 	busy  map[string]*sync.Once
 	news  bool
 }
 
 func newDownloads(r *Runner, p *Plan) *downloads {
-	d := &downloads{runner: r, plan: p, pool: map[string]distro.Ref{}, known: map[string]lock.Download{}, busy: map[string]*sync.Once{}}
+	d := &downloads{runner: r, plan: p, pool: map[string]distro.Ref{}, known: map[string]lock.Download{}, used: map[string]bool{}, busy: map[string]*sync.Once{}}
 	for _, s := range p.Lock.Sets {
 		for _, ref := range s.Refs {
 			d.pool[ref.Location] = ref
@@ -45,6 +46,36 @@ func newDownloads(r *Runner, p *Plan) *downloads {
 		d.known[k.Address] = k
 	}
 	return d
+}
+
+// take gives what was used since it was last asked, sorted by address.
+func (d *downloads) take() []lock.Download {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	out := []lock.Download{}
+	for _, address := range slices.Sorted(maps.Keys(d.used)) {
+		out = append(out, d.known[address])
+	}
+	clear(d.used)
+	return out
+}
+
+// recall notes what a step used whose result the cache has, and says whether that is
+// what the lock names.
+func (d *downloads) recall(used []lock.Download) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, u := range used {
+		if known, ok := d.known[u.Address]; ok && known != u || !ok && d.runner.Locked {
+			return false
+		}
+	}
+	for _, u := range used {
+		if _, ok := d.known[u.Address]; !ok {
+			d.known[u.Address], d.news = u, true
+		}
+	}
+	return true
 }
 
 // all are the lock's downloads and those that came to them, sorted; nil where none came.
@@ -106,6 +137,7 @@ func (d *downloads) fetched(ctx context.Context, address string) (lock.Download,
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	known, ok := d.known[address]
+	d.used[address] = true
 	if err == nil && !ok {
 		err = fault.Newf(fault.Unreachable, "%s could not be had", address)
 	}

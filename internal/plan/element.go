@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -87,7 +88,7 @@ func (p *Plan) hooksStep(c Chain) keyed {
 			Indexes  []lock.Index
 			Packages []string
 			Station  []string
-		}{files, e.Environment, e.Hooks.Set.Names(), c.Arch, p.Lock.Release, p.Lock.Epoch, p.Lock.Indexes, bootstrap, refIDs(p.Lock.Station)},
+		}{files, declared(e.Environment), e.Hooks.Set.Names(), c.Arch, p.Lock.Release, p.Lock.Epoch, p.Lock.Indexes, bootstrap, refIDs(p.Lock.Station)},
 		Step: Step{Name: "hooks", light: true, work: func(ctx context.Context, w *worker) error {
 			if _, err := w.Box(ctx); err != nil {
 				return err
@@ -95,6 +96,13 @@ func (p *Plan) hooksStep(c Chain) keyed {
 			return w.putHooks(ctx)
 		}},
 	}
+}
+
+// declared is the environment without what scripts see otherwise than the user.
+func declared(env map[string]string) map[string]string {
+	out := maps.Clone(env)
+	delete(out, "ELEMENTS_PATH")
+	return out
 }
 
 // putHooks makes what lies beside an empty image.
@@ -401,6 +409,10 @@ chmod 0777 etc/resolv.conf
 	}}}
 }
 
+// auxCache is what ldconfig knows of files by their inodes (ldconfig(8)): no two builds
+// have the same, and no machine that it is copied to can use it.
+const auxCache = "var/cache/ldconfig/aux-cache"
+
 // leave takes away what only the build needed: what lies beside the image, and, as
 // diskimage-builder does, temporary files and the text of logs.
 func (p *Plan) leave(c Chain) keyed {
@@ -412,7 +424,7 @@ func (p *Plan) leave(c Chain) keyed {
 			top, _, _ := strings.Cut(n.Path, "/")
 			switch {
 			case n.Path == sandbox.Aside, n.Path == asideOut, strings.HasPrefix(n.Path, asideOut+"/"):
-			case top == sandbox.Aside, n.Path == aptBuildPath, strings.HasPrefix(n.Path, "tmp/"), n.Path == "lost+found":
+			case top == sandbox.Aside, n.Path == aptBuildPath, n.Path == auxCache, strings.HasPrefix(n.Path, "tmp/"), n.Path == "lost+found":
 				gone = append(gone, n.Path)
 			case strings.HasPrefix(n.Path, "root/") && strings.HasSuffix(n.Path, ".log") && n.Kind == tree.File:
 				gone = append(gone, n.Path)

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,6 +10,7 @@ import (
 
 	"ingot/internal/cache"
 	"ingot/internal/digest"
+	"ingot/internal/lock"
 	"ingot/internal/tree"
 )
 
@@ -88,10 +90,40 @@ func (w *worker) keep(s Step, before tree.Tree) error {
 	}
 	w.packs[filling] = name
 	w.tree = w.tree.InPacks(w.packs)
+	if w.downs != nil {
+		used, err := json.Marshal(w.downs.take())
+		if err == nil {
+			err = w.Supply.Cache.Put(usedName(s.Key), used)
+		}
+		if err != nil {
+			return err
+		}
+	}
 	d := tree.Diff(before, w.tree)
 	data := tree.AppendEntries([]byte(name+"\x00"), d.Set)
 	data = append(data, strings.Join(d.Remove, "\x00")...)
 	return w.Supply.Cache.Put(deltaName(s.Key), data)
+}
+
+// usedName is the cache's name of the downloads that a step used, and those before it
+// whose results are in its.
+func usedName(key digest.Digest) string { return deltaName(key) + ".downloads" }
+
+// recall notes the downloads of a step whose result is known. It says no where the lock
+// has others.
+func (w *worker) recall(s Step) (bool, error) {
+	if w.downs == nil {
+		return true, nil
+	}
+	data, err := w.Supply.Cache.Get(usedName(s.Key))
+	if err != nil {
+		return false, err
+	}
+	var used []lock.Download
+	if err := json.Unmarshal(data, &used); err != nil {
+		return false, fmt.Errorf("%w: %w", cache.ErrMissing, err)
+	}
+	return w.downs.recall(used), nil
 }
 
 // lightFor is how long light steps may go on without any result kept: to run them again

@@ -123,12 +123,16 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 			r.Progress.Cached(ui.Step{ID: "output:" + o.Format, Name: o.Name()})
 		}
 	}
-	if len(todo) == 0 {
-		out.Cached += len(c.Steps)
-		return nil
-	}
 	w := &worker{Runner: r, plan: p, chain: c, reader: tree.NewReader(r.Supply.Cache)}
 	defer w.close()
+	if p.Definition.Elements != nil {
+		w.downs = newDownloads(r, p)
+	}
+	if len(todo) == 0 {
+		out.Cached += len(c.Steps)
+		w.recallAll(out)
+		return nil
+	}
 	if err := errors.Join(p.foreseeSecrets(todo), w.foreseeRoom(todo)); err != nil {
 		return err
 	}
@@ -147,11 +151,7 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 		}
 	}
 	out.Times = append(out.Times, w.times...)
-	if w.downs != nil {
-		if all := w.downs.all(); all != nil {
-			out.Downloads = all
-		}
-	}
+	w.noteDownloads(out)
 	seal, err := w.seal()
 	if err != nil {
 		return err
@@ -169,6 +169,25 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 		out.Run++
 	}
 	return nil
+}
+
+// noteDownloads gives the lock's downloads where some came to them.
+func (w *worker) noteDownloads(out *Result) {
+	if w.downs == nil {
+		return
+	}
+	if all := w.downs.all(); all != nil {
+		out.Downloads = all
+	}
+}
+
+// recallAll notes what the steps of a chain used that need not run, as far as the cache
+// still knows.
+func (w *worker) recallAll(out *Result) {
+	for _, s := range w.chain.Steps {
+		_, _ = w.recall(s)
+	}
+	w.noteDownloads(out)
 }
 
 // runSteps brings the worker's tree to the end of the chain.
@@ -221,6 +240,12 @@ func (w *worker) applyKnown(out *Result) int {
 	next := 0
 	for i, s := range w.chain.Steps {
 		d, err := w.result(s)
+		if err == nil {
+			var same bool
+			if same, err = w.recall(s); err == nil && !same {
+				return next
+			}
+		}
 		if err == nil {
 			var t tree.Tree
 			if t, err = w.tree.Apply(d); err == nil {

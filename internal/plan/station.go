@@ -78,9 +78,6 @@ func (w *worker) openStation(ctx context.Context) error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	if w.downs == nil {
-		w.downs = newDownloads(w.Runner, w.plan)
-	}
 	r := &relay.Relay{
 		Open: w.downs.open, Calls: w.calls(), Time: time.Unix(w.plan.Lock.Epoch, 0),
 		Log: func(line string) { w.Progress.Warnf("%s", line) },
@@ -209,6 +206,7 @@ func (w *worker) elementEnvironment(more ...string) []string {
 		"http_proxy":        relay.Proxy, "HTTP_PROXY": relay.Proxy, "no_proxy": "",
 	}
 	maps.Copy(all, e.Environment)
+	all["ELEMENTS_PATH"] = elementsDir
 	all["IMAGE_ELEMENT_YAML"] = e.Hooks.Set.YAML(elementDir)
 	maps.Copy(all, map[string]string{
 		"TMP_BUILD_DIR": buildDir, "TMP_IMAGE_DIR": imageDir, "TMP_MOUNT_PATH": mountDir, "TMP_HOOKS_PATH": hooksDir,

@@ -118,16 +118,16 @@ func copyEtc(to, from string) error {
 			return err
 		}
 		at := to + strings.TrimPrefix(path, from)
-		switch d.Type() {
-		case fs.ModeDir:
+		switch {
+		case d.IsDir():
 			return os.Mkdir(at, 0o755)
-		case fs.ModeSymlink:
+		case d.Type()&fs.ModeSymlink != 0:
 			target, err := os.Readlink(path)
 			if err != nil {
 				return err
 			}
 			return os.Symlink(target, at)
-		case 0:
+		case d.Type().IsRegular():
 			data, err := os.ReadFile(path)
 			if errors.Is(err, fs.ErrPermission) {
 				return nil
