@@ -21,7 +21,7 @@ import (
 // run before unpacking (preinst) run in dpkg's order. The packages of a phase are
 // asked for when its turn comes.
 func (Debian) Configure(ctx context.Context, box *distro.Box, in distro.Install) error {
-	i := installer{box: box, in: in, ground: ground{}, configured: map[string]bool{}, held: map[string]tree.Entry{}}
+	i := installer{box: box, in: in, ground: ground{}, configured: map[string]bool{}, held: map[string]bool{}}
 	return i.run(ctx)
 }
 
@@ -31,11 +31,10 @@ type installer struct {
 	triggers   triggers
 	diversions []diversion
 	policy     bool // the policy that is there is our stand-in
-	aside      bool // the tree's update-initramfs is
 	ground     ground
 	unpacked   []*deb
 	configured map[string]bool
-	held       map[string]tree.Entry // the programs that stand-ins replace for now
+	held       map[string]bool // the programs that stand-ins replace for now
 }
 
 func (i *installer) run(ctx context.Context) error {

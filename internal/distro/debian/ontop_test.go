@@ -3,6 +3,7 @@ package debian
 import (
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -64,14 +65,15 @@ func TestConfigureOnTop(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := y.outcome(t)
-	const said = `preinst of early with control preinst, files there: false
+	held := strconv.Quote(noting)
+	said := `preinst of early with control preinst, files there: false
 configure early
-  update-initramfs is "#!/bin/sh\necho \"INITRAMFS_TOOLS_KERNEL_HOOK=$INITRAMFS_TOOLS_KERNEL_HOOK update-initramfs $*\" >>/var/lib/dpkg/update-initramfs.asked\n"
+  update-initramfs is ` + held + `
 preinst of late with conffiles control preinst triggers, files there: false
 configure again late
   triggered: /usr/share/doc -
   triggered: word -
-  update-initramfs is "#!/bin/sh\necho \"INITRAMFS_TOOLS_KERNEL_HOOK=$INITRAMFS_TOOLS_KERNEL_HOOK update-initramfs $*\" >>/var/lib/dpkg/update-initramfs.asked\n"
+  update-initramfs is ` + held + `
 `
 	if diff := cmp.Diff(said, got.said); diff != "" {
 		t.Errorf("order (-want +got):\n%s", diff)
@@ -112,7 +114,7 @@ configure again late
 		t.Errorf("%d of 7 packages are recorded:\n%s", n, got.file(statusPath))
 	}
 	for e := range got.tree.All() {
-		if strings.Contains(e.Path, "dpkg/ci.") || strings.Contains(e.Path, "tmp.ci") || strings.HasSuffix(e.Path, asideSuffix) || e.Path == askedPath || e.Path == policyPath {
+		if strings.Contains(e.Path, "dpkg/ci.") || strings.Contains(e.Path, "tmp.ci") || strings.HasSuffix(e.Path, heldSuffix) || e.Path == askedPath || e.Path == policyPath {
 			t.Errorf("/%s is left", e.Path)
 		}
 	}
@@ -202,7 +204,7 @@ func TestStandInsOnTop(t *testing.T) {
 		{summary: "a policy comes where one is", files: []sandbox.NewFile{text(policyPath, "exit 101 # own")}, made: []debtest.Deb{named("b", "program usr/sbin/policy-rc.d new", "")}, want: map[string]string{policyPath: "new"}},
 		{summary: "it is diverted", files: []sandbox.NewFile{text(diversionsPath, "/usr/sbin/update-initramfs\n/usr/sbin/update-initramfs.real\n:\n"), text(updateInitramfs, "stand-in")}, made: []debtest.Deb{{}}, want: map[string]string{updateInitramfs: "stand-in", "said": "configure made\n  update-initramfs is \"stand-in\"\n"}},
 		{summary: "calls are replayed", files: []sandbox.NewFile{text(askedPath, " update-initramfs -u\n")}, made: []debtest.Deb{{}}, want: map[string]string{
-			"said": "configure made\n  update-initramfs is " + `"#!/bin/sh\necho \"INITRAMFS_TOOLS_KERNEL_HOOK=$INITRAMFS_TOOLS_KERNEL_HOOK update-initramfs $*\" >>/var/lib/dpkg/update-initramfs.asked\n"` + "\ninitramfs by \"real\"\n"}},
+			"said": "configure made\n  update-initramfs is " + strconv.Quote(noting) + "\ninitramfs by \"real\"\n"}},
 	} {
 		t.Run(c.summary, func(t *testing.T) {
 			y := newStanding(t, ground, c.files...)
@@ -217,7 +219,7 @@ func TestStandInsOnTop(t *testing.T) {
 				}
 			}
 			for e := range got.tree.All() {
-				if strings.HasSuffix(e.Path, asideSuffix) || e.Path == askedPath {
+				if strings.HasSuffix(e.Path, heldSuffix) || e.Path == askedPath {
 					t.Errorf("/%s is left", e.Path)
 				}
 			}
@@ -226,11 +228,11 @@ func TestStandInsOnTop(t *testing.T) {
 }
 
 func TestReplay(t *testing.T) {
-	const one = "INITRAMFS_TOOLS_KERNEL_HOOK=1 update-initramfs -c -t -k 6.1 -b /boot\n"
+	const one = "update-initramfs -c -t -k 6.1 -b /boot\n"
 	for _, c := range []struct{ asked, want string }{
-		{"INITRAMFS_TOOLS_KERNEL_HOOK= update-initramfs -u\n", "set -e\nINITRAMFS_TOOLS_KERNEL_HOOK= update-initramfs -u\n"},
-		{"INITRAMFS_TOOLS_KERNEL_HOOK= update-initramfs -u\n" + one + "INITRAMFS_TOOLS_KERNEL_HOOK= update-initramfs -u -k all\n" + one,
-			"set -e\n" + one + "[ $(linux-version list | wc -l) = 1 ] || INITRAMFS_TOOLS_KERNEL_HOOK= update-initramfs -u\nINITRAMFS_TOOLS_KERNEL_HOOK= update-initramfs -u -k all\n"},
+		{"update-initramfs -u\n", "set -e\nupdate-initramfs -u\n"},
+		{"update-initramfs -u\n" + one + "update-initramfs -u -k all\n" + one,
+			"set -e\n" + one + "[ $(linux-version list | wc -l) = 1 ] || update-initramfs -u\nupdate-initramfs -u -k all\n"},
 	} {
 		if got := replay([]byte(c.asked)); got != c.want {
 			t.Errorf("got\n%swant\n%s", got, c.want)
@@ -239,8 +241,9 @@ func TestReplay(t *testing.T) {
 }
 
 func TestMergeStates(t *testing.T) {
-	const old = "Package: was\nArchitecture: amd64\nAuto-Installed: 1\n\nPackage: stays\nAuto-Installed: 1\nArchitecture: amd64\n\nPackage: man\nArchitecture: amd64\nAuto-Installed: 0\n"
+	const old = "Package: plain\nArchitecture: amd64\nAuto-Installed: 1\n\nPackage: was\nMore: said\nArchitecture: amd64\nAuto-Installed: 1\n\nPackage: stays\nAuto-Installed: 1\nArchitecture: amd64\n\nPackage: man\nArchitecture: amd64\nAuto-Installed: 0\n"
 	const want = `Package: was
+More: said
 Architecture: amd64
 Auto-Installed: 0
 
@@ -257,7 +260,7 @@ Architecture: amd64
 Auto-Installed: 1
 
 `
-	got := string(mergeStates([]byte(old), described(t, "dep", "asked", "stays"), map[string]bool{"asked": true, "was": true, "man": true}, "amd64"))
+	got := string(mergeStates([]byte(old), described(t, "dep", "asked", "stays"), map[string]bool{"asked": true, "was": true, "plain": true, "man": true}, "amd64"))
 	if got != want {
 		t.Errorf("got\n%swant\n%s", got, want)
 	}

@@ -5,8 +5,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-
-	"ingot/internal/tree"
 )
 
 // updateInitramfs is called by the kernel's postinst and again by the trigger of
@@ -27,13 +25,19 @@ var standIns = map[string]string{
 }
 
 const (
-	// asideSuffix is what a program of the tree is called while its stand-in is there.
-	asideSuffix = ".held"
+	// heldSuffix is what a program is called while its stand-in is there.
+	heldSuffix = ".held"
 	// askedPath is where the stand-in of update-initramfs notes its calls on a tree that
 	// has packages already.
 	askedPath = adminDir + "update-initramfs.asked"
-	// noting is that stand-in. The variable says whether the boot loader's hooks follow.
-	noting = "#!/bin/sh\necho \"INITRAMFS_TOOLS_KERNEL_HOOK=$INITRAMFS_TOOLS_KERNEL_HOOK update-initramfs $*\" >>/" + askedPath + "\n"
+	// noting is that stand-in. What only asks is answered: a kernel's hook wants to know
+	// by the version whose program it is.
+	noting = `#!/bin/sh
+case "$1" in
+-[cdu]*|-[bksv]) echo "update-initramfs $*" >>/` + askedPath + ` ;;
+*) exec /` + updateInitramfs + heldSuffix + ` "$@" ;;
+esac
+`
 )
 
 // standIn is what stands in for a program.
@@ -65,19 +69,22 @@ func divertedTo(diversions []diversion, path string) string {
 
 // hold puts stand-ins into the place of the programs that these packages bring.
 func (i *installer) hold(ctx context.Context, pkgs []*deb) error {
-	files := map[string]record{}
+	brought := map[string]bool{}
 	for _, p := range pkgs {
 		for e := range p.Tree.All() {
 			for path := range standIns {
-				if (e.Path == path || "usr/"+e.Path == path) && i.holds(path) {
-					e.Path = path
-					i.held[path] = e
-					files[path] = i.standIn(path)
+				if (e.Path == path || "usr/"+e.Path == path) && !p.lost[e.Path] && i.holds(path) {
+					brought[path] = true
 				}
 			}
 		}
 	}
-	return i.write(ctx, files)
+	for path := range brought {
+		if err := i.holdOne(ctx, path); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // holdStanding puts stand-ins into the place of what the tree has: of update-initramfs,
@@ -92,22 +99,27 @@ func (i *installer) holdStanding(ctx context.Context) error {
 			return err
 		}
 	}
-	if !spots[0].There || spots[0].Link || spots[0].Dir || !i.holds(updateInitramfs) {
-		return nil
+	if spots[0].Link || !i.holds(updateInitramfs) {
+		return nil // somebody's own stand-in
 	}
-	if err := i.box.Rename(ctx, updateInitramfs, updateInitramfs+asideSuffix); err != nil {
-		return err
-	}
-	i.aside = true
-	return i.write(ctx, map[string]record{updateInitramfs: i.standIn(updateInitramfs)})
+	return i.holdOne(ctx, updateInitramfs)
 }
 
-// release puts a program back, if a package brought it or the tree had it; on a tree that
-// has packages to where it is diverted by now.
+func (i *installer) holdOne(ctx context.Context, path string) error {
+	spots, err := i.box.Look(ctx, []string{path})
+	if err != nil || !spots[0].There || spots[0].Dir {
+		return err
+	}
+	if err := i.box.Rename(ctx, path, path+heldSuffix); err != nil {
+		return err
+	}
+	i.held[path] = true
+	return i.write(ctx, map[string]record{path: i.standIn(path)})
+}
+
+// release puts a program back; on a tree that had packages to where it is diverted by now.
 func (i *installer) release(ctx context.Context, path string) (held bool, err error) {
-	e, brought := i.held[path]
-	had := path == updateInitramfs && i.aside
-	if !brought && !had {
+	if !i.held[path] {
 		return false, nil
 	}
 	to := path
@@ -118,13 +130,8 @@ func (i *installer) release(ctx context.Context, path string) (held bool, err er
 		}
 		to = divertedTo(parseDiversions(diverted), path)
 	}
-	if had {
-		i.aside = false
-		return true, i.box.Rename(ctx, path+asideSuffix, to)
-	}
 	delete(i.held, path)
-	e.Path = to
-	return true, i.box.Put(ctx, []tree.Entry{e}, i.in.Contents)
+	return true, i.box.Rename(ctx, path+heldSuffix, to)
 }
 
 // restore leaves no stand-in.
@@ -132,16 +139,15 @@ func (i *installer) restore(ctx context.Context) error {
 	if _, err := i.release(ctx, updateInitramfs); err != nil {
 		return err
 	}
+	gone := []string{}
 	if !i.in.First {
-		if err := i.box.Remove(ctx, askedPath); err != nil {
-			return err
-		}
+		gone = append(gone, askedPath)
 	}
-	if !i.policy {
-		return nil
+	if i.policy {
+		gone = append(gone, policyPath)
+		i.policy = false
 	}
-	i.policy = false
-	if err := i.box.Remove(ctx, policyPath); err != nil {
+	if err := i.box.Remove(ctx, gone...); err != nil {
 		return err
 	}
 	_, err := i.release(ctx, policyPath)
@@ -159,9 +165,6 @@ func (i *installer) makeInitramfs(ctx context.Context) error {
 	}
 	asked, err := i.read(ctx, askedPath)
 	if err != nil || len(asked) == 0 {
-		return err
-	}
-	if err := i.box.Remove(ctx, askedPath); err != nil {
 		return err
 	}
 	return i.script(ctx, "update-initramfs", replay(asked))
@@ -182,16 +185,16 @@ func replay(asked []byte) string {
 			*list = append(*list, call)
 		}
 	}
-	var b strings.Builder
-	b.WriteString("set -e\n")
+	fresh := slices.ContainsFunc(made, func(call string) bool { return strings.Contains(call, " -c ") })
+	script := "set -e\n"
 	for _, call := range made {
-		b.WriteString(call + "\n")
+		script += call + "\n"
 	}
 	for _, call := range updated {
-		if len(made) > 0 && strings.HasSuffix(call, " -u") {
-			b.WriteString("[ $(linux-version list | wc -l) = 1 ] || ")
+		if fresh && strings.HasSuffix(call, " -u") {
+			script += "[ $(linux-version list | wc -l) = 1 ] || "
 		}
-		b.WriteString(call + "\n")
+		script += call + "\n"
 	}
-	return b.String()
+	return script
 }

@@ -31,14 +31,14 @@ func mergeStates(old []byte, fresh []*deb, asked map[string]bool, native string)
 		name, _ := s.Field("Package")
 		arch, _ := s.Field("Architecture")
 		known[name+":"+arch] = true
-		auto, _ := s.Field("Auto-Installed")
-		for line := range strings.Lines(string(s) + "\n") {
-			if strings.HasPrefix(line, "Auto-Installed:") && auto == "1" && asked[name] {
-				line = "Auto-Installed: 0\n"
+		text := string(s) + "\n\n"
+		if auto, _ := s.Field("Auto-Installed"); auto == "1" && asked[name] {
+			if strings.Count(text, "\n") <= 4 {
+				continue // it says nothing else
 			}
-			b.WriteString(line)
+			text = strings.Replace(text, "Auto-Installed: 1\n", "Auto-Installed: 0\n", 1)
 		}
-		b.WriteByte('\n')
+		b.WriteString(text)
 	}
 	for _, p := range fresh {
 		if !asked[p.Ref.Name] && !known[p.Ref.Name+":"+p.shownArch(native)] {
