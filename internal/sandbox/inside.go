@@ -131,6 +131,12 @@ func (in *box) serve(r request, files []*os.File) (reply, error) {
 		return in.listen(r.Listen)
 	case r.List != "":
 		return list(r.List)
+	case r.Look != nil:
+		return look(r.Look)
+	case r.Texts != nil:
+		return texts(r.Texts)
+	case len(r.Rename) == 2:
+		return reply{}, in.rename(r.Rename)
 	case r.Read != nil:
 		return in.read(r.Read.Path)
 	}

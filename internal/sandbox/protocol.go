@@ -25,7 +25,10 @@ type request struct {
 	Empty   bool   // remove everything
 	Listen  int    // on that port of the private loopback; the socket follows the reply
 	List    string // a directory
-	Files   int    // how many open files follow on the file socket
+	Look    []string
+	Texts   *textsRequest
+	Rename  []string // from, to
+	Files   int      // how many open files follow on the file socket
 }
 
 // setup is the first request: it builds the private root.
@@ -60,6 +63,8 @@ type captureRequest struct {
 
 type readRequest struct{ Path string }
 
+type textsRequest struct{ Dir, Suffix string }
+
 type reply struct {
 	ID      uint64
 	Err     string
@@ -71,7 +76,9 @@ type reply struct {
 	Data    []byte // of a read
 	Missing bool   // a read found nothing
 	Names   []Name // of a directory
-	Files   int    // how many open files follow on the file socket
+	Spots   []Spot
+	Texts   map[string][]byte // of a directory, by name
+	Files   int               // how many open files follow on the file socket
 
 	files []*os.File
 }

@@ -38,6 +38,8 @@ type deb struct {
 	deps      [][]Relation
 	provides  [][]Relation
 	replaces  [][]Relation
+	conflicts [][]Relation
+	breaks    [][]Relation
 	conffiles []conffile
 	lost      map[string]bool // paths that another package replaces
 }
@@ -55,7 +57,7 @@ func newDeb(u distro.Package) (*deb, error) {
 		return nil, fmt.Errorf("%s: %w", u.Ref.Name, err)
 	}
 	p.essential = p.control["Essential"] == "yes"
-	for field, into := range map[string]*[][]Relation{"Pre-Depends": &p.preDeps, "Depends": &p.deps, "Provides": &p.provides, "Replaces": &p.replaces} {
+	for field, into := range map[string]*[][]Relation{"Pre-Depends": &p.preDeps, "Depends": &p.deps, "Provides": &p.provides, "Replaces": &p.replaces, "Conflicts": &p.conflicts, "Breaks": &p.breaks} {
 		if *into, err = ParseRelations(p.control[field]); err != nil {
 			return nil, fmt.Errorf("%s: %s: %w", u.Ref.Name, field, err)
 		}
@@ -65,7 +67,7 @@ func newDeb(u distro.Package) (*deb, error) {
 
 // unpacked gives the package its files.
 func (p *deb) unpacked(u distro.Unpacked) {
-	p.Unpacked = u
+	p.Unpacked, p.conffiles = u, nil
 	for line := range strings.Lines(string(u.Control["conffiles"].Data)) {
 		path, remove := strings.CutPrefix(strings.TrimSpace(line), "remove-on-upgrade ")
 		if c := (conffile{strings.TrimPrefix(path, "/"), remove}); c.path != path && c.path != "" {

@@ -21,7 +21,7 @@ import (
 // run before unpacking (preinst) run in dpkg's order. The packages of a phase are
 // asked for when its turn comes.
 func (Debian) Configure(ctx context.Context, box *distro.Box, in distro.Install) error {
-	i := installer{box: box, in: in, ground: ground{}, configured: map[string]bool{}, held: map[string]tree.Entry{}}
+	i := installer{box: box, in: in, ground: ground{}, configured: map[string]bool{}, held: map[string]bool{}}
 	return i.run(ctx)
 }
 
@@ -29,17 +29,19 @@ type installer struct {
 	box        *sandbox.Box
 	in         distro.Install
 	triggers   triggers
+	diversions []diversion
+	policy     bool // the policy that is there is our stand-in
 	ground     ground
 	unpacked   []*deb
 	configured map[string]bool
-	held       map[string]tree.Entry // the programs that stand-ins replace for now
+	held       map[string]bool // the programs that stand-ins replace for now
 }
 
 func (i *installer) run(ctx context.Context) error {
 	var pkgs []*deb
 	for _, u := range i.in.Packages {
 		p, err := newDeb(u)
-		if err == nil {
+		if err == nil && i.in.First {
 			err = checkArch(p, i.in.Arch)
 		}
 		if err != nil {
@@ -48,11 +50,14 @@ func (i *installer) run(ctx context.Context) error {
 		pkgs = append(pkgs, p)
 	}
 	slices.SortFunc(pkgs, func(a, b *deb) int { return strings.Compare(a.Ref.Name, b.Ref.Name) })
+	if !i.in.First {
+		return i.onTop(ctx, pkgs)
+	}
 	if err := i.begin(ctx); err != nil {
 		return err
 	}
-	for n, phase := range phases(pkgs, i.in.First) {
-		if err := i.phase(ctx, phase, i.in.First && n == 0); err != nil {
+	for n, phase := range phases(pkgs, true) {
+		if err := i.phase(ctx, phase, n == 0); err != nil {
 			return err
 		}
 	}
@@ -75,26 +80,27 @@ func (i *installer) environment(more ...string) []string {
 	}, more...)
 }
 
-// policyPath holds services back while packages are configured (invoke-rc.d(8)):
-// a build starts nothing.
-const policyPath = "usr/sbin/policy-rc.d"
-
-// begin lays the ground: an empty tree gets its skeleton, one that has packages
-// tells what they are interested in.
+// begin lays the ground: an empty tree gets its skeleton.
 func (i *installer) begin(ctx context.Context) error {
-	if !i.in.First {
-		return errors.New("packages on top of a tree that has some already: not known here")
-	}
 	if err := i.box.Put(ctx, skeleton(i.in.Arch, i.in.Epoch), i.in.Contents); err != nil {
 		return err
 	}
-	files := map[string]record{
-		policyPath:                       {0o755, []byte(standIns[policyPath])},
-		"var/lib/dpkg/status":            {0o644, nil},
-		"var/lib/dpkg/arch":              {0o644, []byte(i.in.Arch + "\n")},
-		"var/lib/dpkg/info/format":       {0o644, []byte("1\n")},
-		"var/lib/dpkg/triggers/Unincorp": {0o644, nil},
+	i.policy = true
+	if err := i.write(ctx, map[string]record{
+		policyPath:         i.standIn(policyPath),
+		statusPath:         {0o644, nil},
+		adminDir + "arch":  {0o644, []byte(i.in.Arch + "\n")},
+		infoDir + "format": {0o644, []byte("1\n")},
+		unincorpPath:       {0o644, nil},
+	}); err != nil {
+		return err
 	}
+	return i.early(ctx)
+}
+
+// early writes the files that must be there before any script runs.
+func (i *installer) early(ctx context.Context) error {
+	files := map[string]record{}
 	var parents []tree.Entry
 	for path, text := range i.in.Early {
 		files[path] = record{0o644, []byte(text)}
@@ -103,10 +109,21 @@ func (i *installer) begin(ctx context.Context) error {
 		}
 	}
 	slices.SortFunc(parents, func(a, b tree.Entry) int { return strings.Compare(a.Path, b.Path) })
-	if err := i.box.Put(ctx, parents, i.in.Contents); err != nil {
+	if err := i.put(ctx, parents); err != nil {
 		return err
 	}
 	return i.write(ctx, files)
+}
+
+// put makes entries real. What a tree that has packages has of their directories stays.
+func (i *installer) put(ctx context.Context, entries []tree.Entry) error {
+	if !i.in.First {
+		var err error
+		if entries, err = i.withoutPresent(ctx, entries); err != nil {
+			return err
+		}
+	}
+	return i.box.Put(ctx, entries, i.in.Contents)
 }
 
 func (i *installer) write(ctx context.Context, files map[string]record) error {
@@ -121,16 +138,8 @@ func (i *installer) write(ctx context.Context, files map[string]record) error {
 // first, for its own scripts need them; any other preinst script runs before the
 // files of its package are there.
 func (i *installer) phase(ctx context.Context, pkgs []*deb, essential bool) error {
-	refs := make([]distro.Ref, len(pkgs))
-	for n, p := range pkgs {
-		refs[n] = p.Ref
-	}
-	us, err := i.in.Unpacked(ctx, refs)
-	if err != nil {
+	if err := i.fill(ctx, pkgs); err != nil {
 		return err
-	}
-	for n, p := range pkgs {
-		p.unpacked(us[n])
 	}
 	if essential {
 		if err := i.unpack(ctx, pkgs); err != nil {
@@ -166,15 +175,16 @@ func (i *installer) phase(ctx context.Context, pkgs []*deb, essential bool) erro
 // unpack puts the files of packages into the sandbox. What they take from others,
 // or others from them, goes from the lists of those.
 func (i *installer) unpack(ctx context.Context, pkgs []*deb) error {
-	diverted, err := i.read(ctx, "var/lib/dpkg/diversions")
+	diverted, err := i.read(ctx, diversionsPath)
 	if err != nil {
 		return err
 	}
-	entries, err := i.ground.merge(pkgs, unpackedNames(parseDiversions(diverted)))
+	i.diversions = parseDiversions(diverted)
+	entries, err := i.ground.merge(pkgs, unpackedNames(i.diversions))
 	if err != nil {
 		return err
 	}
-	if err := i.box.Put(ctx, entries, i.in.Contents); err != nil {
+	if err := i.put(ctx, entries); err != nil {
 		return err
 	}
 	i.unpacked = append(i.unpacked, pkgs...)
@@ -192,7 +202,7 @@ func (i *installer) register(ctx context.Context, pkgs []*deb) error {
 // status adds the packages to dpkg's status file as unpacked, and notes whom that
 // triggers.
 func (i *installer) status(ctx context.Context, pkgs []*deb) error {
-	text, err := i.read(ctx, "var/lib/dpkg/status")
+	text, err := i.read(ctx, statusPath)
 	if err != nil {
 		return err
 	}
@@ -200,8 +210,8 @@ func (i *installer) status(ctx context.Context, pkgs []*deb) error {
 		text = append(text, p.statusStanza()...)
 	}
 	return i.write(ctx, map[string]record{
-		"var/lib/dpkg/status":            {0o644, text},
-		"var/lib/dpkg/triggers/Unincorp": {0o644, i.triggers.activated(pkgs, i.configured)},
+		statusPath:   {0o644, text},
+		unincorpPath: {0o644, i.triggers.activated(pkgs, i.configured)},
 	})
 }
 
@@ -209,7 +219,6 @@ func (i *installer) status(ctx context.Context, pkgs []*deb) error {
 // dpkg, a script finds its package's control members beside it in tmp.ci: debconf
 // tells from there whose questions it asks.
 func (i *installer) preinst(ctx context.Context, pkgs []*deb) error {
-	const admin = "var/lib/dpkg/"
 	var b strings.Builder
 	files := map[string]record{}
 	var dirs []tree.Entry
@@ -217,10 +226,10 @@ func (i *installer) preinst(ctx context.Context, pkgs []*deb) error {
 		if !p.has("preinst") {
 			continue
 		}
-		dirs = append(dirs, tree.Entry{Path: admin + "ci." + p.base(), Kind: tree.Dir, Mode: 0o755})
+		dirs = append(dirs, tree.Entry{Path: adminDir + "ci." + p.base(), Kind: tree.Dir, Mode: 0o755})
 		for name, f := range p.Control {
 			if name != "" {
-				files[admin+"ci."+p.base()+"/"+name] = record{f.Mode, f.Data}
+				files[adminDir+"ci."+p.base()+"/"+name] = record{f.Mode, f.Data}
 			}
 		}
 		fmt.Fprintf(&b, `mv ci.%[1]s tmp.ci
@@ -289,31 +298,11 @@ func (i *installer) finish(ctx context.Context, pkgs []*deb) error {
 	hasApt := slices.ContainsFunc(pkgs, func(p *deb) bool { return p.Ref.Name == "apt" })
 	if !hasApt {
 		// Nobody would read it.
-	} else if err := i.write(ctx, map[string]record{"var/lib/apt/extended_states": {0o644, extendedStates(pkgs, i.in.Asked, i.in.Arch)}}); err != nil {
+	} else if err := i.write(ctx, map[string]record{extendedStatesPath: {0o644, extendedStates(pkgs, i.in.Asked, i.in.Arch)}}); err != nil {
 		return err
 	}
-	if err := i.box.Remove(ctx, policyPath); err != nil {
-		return err
-	}
-	if _, err := i.release(ctx, policyPath); err != nil {
+	if err := i.restore(ctx); err != nil {
 		return err
 	}
 	return i.box.Remove(ctx, "var/log/dpkg.log", "var/log/alternatives.log", "var/log/apt/term.log", "var/log/apt/history.log", "var/cache/ldconfig/aux-cache")
-}
-
-// extendedStates is apt's record of packages that were installed only because
-// another one needs them (apt-mark(8)). The start set counts as asked for.
-func extendedStates(pkgs []*deb, asked map[string]bool, native string) []byte {
-	var b bytes.Buffer
-	for _, p := range pkgs {
-		if asked[p.Ref.Name] || p.essential || p.control["Priority"] == "required" || p.Ref.Name == "apt" {
-			continue
-		}
-		arch := p.Ref.Arch
-		if arch == "all" {
-			arch = native
-		}
-		fmt.Fprintf(&b, "Package: %s\nArchitecture: %s\nAuto-Installed: 1\n\n", p.Ref.Name, arch)
-	}
-	return b.Bytes()
 }

@@ -54,15 +54,29 @@ type outcome struct {
 	file func(path string) string
 }
 
-// configure installs made packages into an empty box.
-func configure(t *testing.T, asked string, made ...debtest.Deb) (outcome, error) {
+// A yard is a box where made packages are installed.
+type yard struct {
+	box  *sandbox.Box
+	pack *packFile
+}
+
+func newYard(t *testing.T) *yard {
 	t.Helper()
-	var in outcome
-	pack := newPackFile(t)
-	install := distro.Install{First: true, Arch: "amd64", Epoch: 2000, Asked: map[string]bool{asked: true}, Early: map[string]string{"etc/early/file": "early\n"}, Log: func(string) {}}
+	box, err := sandbox.New(t.Context(), sandbox.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = box.Close() })
+	return &yard{box, newPackFile(t)}
+}
+
+// install installs packages: into an empty box, or on top of what it has.
+func (s *yard) install(t *testing.T, first bool, asked string, made ...debtest.Deb) error {
+	t.Helper()
+	install := distro.Install{First: first, Arch: "amd64", Epoch: 2000, Asked: map[string]bool{asked: true}, Early: map[string]string{"etc/early/file": "early\n"}, Log: func(string) {}}
 	us := map[distro.Ref]distro.Unpacked{}
 	for _, m := range made {
-		u, err := inspectAndUnpack(t.Context(), m.Ref("test"), m.Bytes(), pack)
+		u, err := inspectAndUnpack(t.Context(), m.Ref("test"), m.Bytes(), s.pack)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,33 +90,42 @@ func configure(t *testing.T, asked string, made ...debtest.Deb) (outcome, error)
 		}
 		return out, nil
 	}
-	install.Contents = tree.NewReader(pack)
+	install.Contents = tree.NewReader(s.pack)
 	defer func() { _ = install.Contents.Close() }()
-	box, err := sandbox.New(t.Context(), sandbox.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = box.Close() }()
-	if err := (Debian{}).Configure(t.Context(), box, install); err != nil {
-		return in, err
-	}
+	return Debian{}.Configure(t.Context(), s.box, install)
+}
+
+// outcome is what the box holds.
+func (s *yard) outcome(t *testing.T) (out outcome) {
+	t.Helper()
 	contents := map[string]string{}
-	in.file = func(path string) string { return contents[path] }
+	out.file = func(path string) string { return contents[path] }
 	step := newPackFile(t)
-	if in.tree, _, err = box.Capture(t.Context(), step.File, "step", "step:install", 2000); err != nil {
+	var err error
+	if out.tree, _, err = s.box.Capture(t.Context(), step.File, "step", "step:install", 2000); err != nil {
 		t.Fatal(err)
 	}
-	for e := range in.tree.All() {
+	for e := range out.tree.All() {
 		if e.Kind == tree.File && e.Content.Size < 1<<16 {
-			data, err := box.Read(t.Context(), e.Path)
+			data, err := s.box.Read(t.Context(), e.Path)
 			if err != nil {
 				t.Fatal(err)
 			}
 			contents[e.Path] = string(data)
 		}
 	}
-	in.said = contents["said"]
-	return in, nil
+	out.said = contents["said"]
+	return out
+}
+
+// configure installs made packages into an empty box.
+func configure(t *testing.T, asked string, made ...debtest.Deb) (outcome, error) {
+	t.Helper()
+	s := newYard(t)
+	if err := s.install(t, true, asked, made...); err != nil {
+		return outcome{}, err
+	}
+	return s.outcome(t), nil
 }
 
 func script(name string) debtest.File {

@@ -187,7 +187,7 @@ func lists(pkgs []*deb) map[string]record {
 	return out
 }
 
-const infoDir = "var/lib/dpkg/info/"
+const infoDir = adminDir + "info/"
 
 type record struct {
 	mode uint32

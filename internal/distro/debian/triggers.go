@@ -49,6 +49,27 @@ func (t *triggers) add(pkgs []*deb) {
 	slices.SortStableFunc(t.files, func(a, b interest) int { return strings.Compare(a.path, b.path) })
 }
 
+// read takes the interests of a trigger database, its files by name.
+func (t *triggers) read(files map[string][]byte) {
+	t.names = map[string][]interest{}
+	for name, text := range files {
+		for line := range bytes.Lines(text) {
+			f := strings.Fields(string(line))
+			switch {
+			case name == "File" && len(f) == 2:
+				t.files = append(t.files, parseInterest(f[0], f[1]))
+			case name != "File" && name != "Unincorp" && name != "Lock" && len(f) == 1:
+				t.names[name] = append(t.names[name], parseInterest("", f[0]))
+			}
+		}
+	}
+}
+
+func parseInterest(path, word string) interest {
+	pkg, noawait := strings.CutSuffix(word, "/noawait")
+	return interest{path: path, pkg: pkg, await: !noawait}
+}
+
 // triggerLines gives the directives of a package's triggers file: word and
 // trigger.
 func (p *deb) triggerLines() func(func(string, string) bool) {
@@ -67,21 +88,20 @@ func (p *deb) triggerLines() func(func(string, string) bool) {
 
 // records are the files of the trigger database.
 func (t *triggers) records() map[string]record {
-	const dir = "var/lib/dpkg/triggers/"
 	out := map[string]record{}
 	var b bytes.Buffer
 	for _, i := range t.files {
 		fmt.Fprintf(&b, "%s %s\n", i.path, i)
 	}
 	if b.Len() > 0 {
-		out[dir+"File"] = record{0o644, bytes.Clone(b.Bytes())}
+		out[triggersDir+"File"] = record{0o644, bytes.Clone(b.Bytes())}
 	}
 	for _, name := range slices.Sorted(maps.Keys(t.names)) {
 		b.Reset()
 		for _, i := range t.names[name] {
 			fmt.Fprintln(&b, i)
 		}
-		out[dir+name] = record{0o644, bytes.Clone(b.Bytes())}
+		out[triggersDir+name] = record{0o644, bytes.Clone(b.Bytes())}
 	}
 	return out
 }
