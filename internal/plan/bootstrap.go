@@ -17,7 +17,7 @@ var noMeter supply.Meter
 
 // calls are the programs that the build is to the scripts of elements.
 func (w *worker) calls() map[string]relay.Call {
-	return map[string]relay.Call{"debootstrap": w.debootstrap}
+	return map[string]relay.Call{"debootstrap": w.debootstrap, "apt-get": w.apt}
 }
 
 // debootstrapVersion is what the call of that name says it is: elements look.
@@ -132,6 +132,9 @@ func (w *worker) bootstrap(ctx context.Context, c debootstrapCall, out io.Writer
 		return err
 	}
 	if err := w.box.Write(ctx, sandbox.NewFile{Path: aptBuildPath, Mode: 0o644, Data: []byte(aptBuild), Mtime: w.plan.Lock.Epoch}); err != nil {
+		return err
+	}
+	if err := w.cover(ctx, true); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintln(out, "I: Base system installed successfully.")

@@ -296,19 +296,16 @@ func (w *worker) blame(s Step, err error) error {
 
 // delivered are the packages that the chain's steps install themselves.
 func (w *worker) delivered() []distro.Ref {
+	refs := w.chain.Set.Refs
 	if e := w.plan.Definition.Elements; e != nil && e.Root {
-		return w.plan.Lock.Set(w.chain.Arch, lock.Bootstrap)
+		refs = append(slices.Clone(w.plan.Lock.Set(w.chain.Arch, lock.Bootstrap)), refs...)
 	}
-	return w.chain.Set.Refs
+	return refs
 }
 
 // deliver begins to fetch and unpack the chain's packages.
 func (w *worker) deliver(ctx context.Context) {
 	refs := w.delivered()
-	if len(refs) < len(w.chain.Set.Refs) {
-		// What scripts install is fetched before they ask for it.
-		w.told.Go(func() { _ = w.Supply.Fetch(ctx, w.chain.Set.Refs, supply.Meter{}) }) // who needs one hears why it is not there
-	}
 	var bytes int64
 	missing := w.Supply.Missing(refs)
 	for _, ref := range missing {

@@ -63,6 +63,9 @@ func (w *worker) stationOptions(ctx context.Context) (*sandbox.Station, error) {
 		}
 	}
 	for name := range w.calls() {
+		if slices.Contains(relay.Covers, name) {
+			continue // the image's
+		}
 		files[callDir+"/"+name] = []byte("#!/bin/sh\nexec " + relay.Program + " " + name + " \"$@\"\n")
 	}
 	return &sandbox.Station{
@@ -119,6 +122,11 @@ awk -v top=` + mountDir + `/ 'index($5, top) == 1 {print $5}' /proc/self/mountin
 		return fmt.Errorf("cannot prepare the image for its scripts: %w", err)
 	}
 	w.station.mounted, w.station.devices = on, on
+	if on {
+		if err := w.cover(ctx, true); err != nil {
+			return err
+		}
+	}
 	if !on {
 		w.station.mounts = nil
 	}
@@ -136,6 +144,9 @@ func (w *worker) mountDevices(ctx context.Context) error {
 		return err
 	}
 	w.station.devices = true
+	if err := w.cover(ctx, true); err != nil {
+		return err
+	}
 	return w.outside(ctx, "mount --rbind /dev $TMP_MOUNT_PATH/dev", nil)
 }
 

@@ -9,12 +9,17 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 )
 
 // Program is where the station has ingot by another name: what is started by this path
 // calls the build.
 const Program = "/ingot/call"
+
+// Covers are programs of the image that the build may stand before, under their names.
+var Covers = []string{"apt-get"}
 
 // A Call is what a program of the station does. What it writes is the program's output,
 // what it returns its exit code.
@@ -39,12 +44,18 @@ const (
 // Main takes over a process that was started as [Program]: "/ingot/call NAME ARGUMENTS…".
 // Every program that serves a relay calls it first, as sandbox.Main.
 func Main() {
-	if len(os.Args) < 2 || os.Args[0] != Program {
+	name, args := "", []string(nil)
+	switch base := filepath.Base(os.Args[0]); {
+	case os.Args[0] == Program && len(os.Args) > 1:
+		name, args = os.Args[1], os.Args[2:]
+	case slices.Contains(Covers, base):
+		name, args = base, os.Args[1:]
+	default:
 		return
 	}
-	code, err := call(os.Args[1], os.Args[2:], os.Stdout)
+	code, err := call(name, args, os.Stdout)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s: cannot reach the build: %v\n", os.Args[1], err)
+		fmt.Fprintf(os.Stderr, "%s: cannot reach the build: %v\n", name, err)
 		code = 1
 	}
 	os.Exit(code)

@@ -129,6 +129,8 @@ func (in *box) serve(r request, files []*os.File) (reply, error) {
 		return reply{}, in.empty()
 	case r.Listen != 0:
 		return in.listen(r.Listen)
+	case r.Cover != nil:
+		return reply{}, in.cover(r.Cover)
 	case r.List != "":
 		return list(r.List)
 	case r.Look != nil:

@@ -25,6 +25,7 @@ type request struct {
 	Empty   bool   // remove everything
 	Listen  int    // on that port of the private loopback; the socket follows the reply
 	List    string // a directory
+	Cover   *coverRequest
 	Look    []string
 	Texts   *textsRequest
 	Rename  []string // from, to
