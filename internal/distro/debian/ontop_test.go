@@ -288,3 +288,16 @@ func FuzzStanding(f *testing.F) {
 		_ = mergeStates(other, s.installed, map[string]bool{"a": true}, "amd64")
 	})
 }
+
+// What a failed installation has noted of triggers is not noted twice.
+func TestTriggersNotTwice(t *testing.T) {
+	var pack debtest.Pack
+	pkgs := unpackAll(t, &pack, named("a", "", "", control("triggers", "interest /usr", "interest-noawait name")))
+	var tr triggers
+	tr.read(map[string][]byte{"File": []byte("/usr a\n"), "name": []byte("a/noawait\n")})
+	tr.add(pkgs)
+	got := tr.records()
+	if f, n := string(got[triggersDir+"File"].data), string(got[triggersDir+"name"].data); f != "/usr a\n" || n != "a/noawait\n" {
+		t.Errorf("records are %q and %q", f, n)
+	}
+}
