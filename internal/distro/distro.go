@@ -78,8 +78,10 @@ type ControlFile struct {
 
 // An Install is what Configure is asked for.
 type Install struct {
-	// First says that the sandbox is empty; else it holds a tree that
-	// Configure made before, and the packages come on top of it.
+	// First says that the sandbox is empty; else it holds a tree that has
+	// packages, made by Configure or by the distribution's own installer, and
+	// these come on top of it. What cannot be done just as that installer would is
+	// refused before anything is changed (debian.ErrAsk).
 	First    bool
 	Packages []Package
 	// Unpacked gives packages with their files, once those are there: while some are

@@ -1,6 +1,7 @@
 package debian
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"slices"
@@ -10,7 +11,7 @@ import (
 
 // onTop installs packages on a tree that has some. All that it may refuse, it refuses
 // before it changes anything.
-func (i *installer) onTop(ctx context.Context, pkgs []*deb) (err error) {
+func (i *installer) onTop(ctx context.Context, pkgs []*deb) error {
 	s, err := i.readStanding(ctx)
 	if err != nil {
 		return err
@@ -45,7 +46,11 @@ func (i *installer) onTop(ctx context.Context, pkgs []*deb) (err error) {
 	if err != nil {
 		return err
 	}
-	return i.write(ctx, map[string]record{extendedStatesPath: {0o644, mergeStates(old, fresh, i.in.Asked, i.in.Arch)}})
+	states := mergeStates(old, fresh, i.in.Asked, i.in.Arch)
+	if bytes.Equal(old, states) {
+		return nil
+	}
+	return i.write(ctx, map[string]record{extendedStatesPath: {0o644, states}})
 }
 
 // addOnTop installs what may be installed. Whatever comes of it, no stand-in stays.

@@ -265,3 +265,39 @@ Auto-Installed: 1
 		t.Errorf("got\n%swant\n%s", got, want)
 	}
 }
+
+// FuzzStanding reads databases of foreign trees: no text of theirs makes a reader stumble.
+func FuzzStanding(f *testing.F) {
+	f.Add([]byte("Package: a\nVersion: 1\nArchitecture: all\nStatus: install ok installed\nConflicts: b\nConffiles:\n /etc/a 00 obsolete\n\n"), []byte("/usr a/noawait\nx\n"))
+	f.Add([]byte("Package: a\nStatus: deinstall ok config-files\n"), []byte("path-exclude /usr\n# \n\n=\n"))
+	f.Fuzz(func(t *testing.T, status, other []byte) {
+		s := &standing{residual: map[string]bool{}, conffiles: map[string]string{}}
+		err := s.readStatus(status)
+		if err != nil && !errors.Is(err, ErrAsk) {
+			t.Errorf("%v", err)
+		}
+		if err := s.relations(s.installed, "amd64"); err != nil && !errors.Is(err, ErrAsk) {
+			t.Errorf("%v", err)
+		}
+		s.triggers.read(map[string][]byte{"File": other, "name": other})
+		_ = s.triggers.records()
+		if err := checkOptions(map[string][]byte{"dpkg.cfg": other}); err != nil && !errors.Is(err, ErrAsk) {
+			t.Errorf("%v", err)
+		}
+		_ = parseDiversions(other)
+		_ = mergeStates(other, s.installed, map[string]bool{"a": true}, "amd64")
+	})
+}
+
+// What a failed installation has noted of triggers is not noted twice.
+func TestTriggersNotTwice(t *testing.T) {
+	var pack debtest.Pack
+	pkgs := unpackAll(t, &pack, named("a", "", "", control("triggers", "interest /usr", "interest-noawait name")))
+	var tr triggers
+	tr.read(map[string][]byte{"File": []byte("/usr a\n"), "name": []byte("a/noawait\n")})
+	tr.add(pkgs)
+	got := tr.records()
+	if f, n := string(got[triggersDir+"File"].data), string(got[triggersDir+"name"].data); f != "/usr a\n" || n != "a/noawait\n" {
+		t.Errorf("records are %q and %q", f, n)
+	}
+}

@@ -16,7 +16,7 @@ type triggers struct {
 }
 
 type interest struct {
-	path  string // of a file trigger
+	path  string // or name
 	pkg   string
 	await bool
 }
@@ -39,9 +39,12 @@ func (t *triggers) add(pkgs []*deb) {
 				continue
 			}
 			i := interest{path: trigger, pkg: p.base(), await: word != "interest-noawait"}
-			if strings.HasPrefix(trigger, "/") {
+			switch {
+			case slices.Contains(t.files, i) || slices.Contains(t.names[trigger], i):
+				// Of an installation that failed before.
+			case strings.HasPrefix(trigger, "/"):
 				t.files = append(t.files, i)
-			} else {
+			default:
 				t.names[trigger] = append(t.names[trigger], i)
 			}
 		}
@@ -59,7 +62,7 @@ func (t *triggers) read(files map[string][]byte) {
 			case name == "File" && len(f) == 2:
 				t.files = append(t.files, parseInterest(f[0], f[1]))
 			case name != "File" && name != "Unincorp" && name != "Lock" && len(f) == 1:
-				t.names[name] = append(t.names[name], parseInterest("", f[0]))
+				t.names[name] = append(t.names[name], parseInterest(name, f[0]))
 			}
 		}
 	}
