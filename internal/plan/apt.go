@@ -7,16 +7,21 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net/url"
 	"os"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"ingot/internal/digest"
 	"ingot/internal/distro"
 	"ingot/internal/distro/debian"
 	"ingot/internal/relay"
 	"ingot/internal/sandbox"
+	"ingot/internal/supply"
 )
 
 // aptGet is the path of the image's program that the build stands before.
@@ -46,11 +51,14 @@ func (w *worker) apt(ctx context.Context, c relay.Calling, out io.Writer) int {
 }
 
 // errNotServed says that apt-get has to do itself what was asked.
-var errNotServed = errors.New("left to apt-get")
+var (
+	errNotServed = errors.New("apt-get does more than to install")
+	errSelf      = fmt.Errorf("%w: nobody asked it to", errNotServed)
+)
 
 func (w *worker) aptServed(ctx context.Context, c relay.Calling, out io.Writer) (int, error) {
 	var code int
-	err := errNotServed
+	err := errSelf
 	switch verb(c.Args) {
 	case "update":
 		return w.aptUpdate(ctx, c, out)
@@ -58,6 +66,9 @@ func (w *worker) aptServed(ctx context.Context, c relay.Calling, out io.Writer) 
 		code, err = w.aptInstall(ctx, c, out)
 	}
 	if errors.Is(err, errNotServed) || errors.Is(err, debian.ErrAsk) {
+		if w.log != nil && !errors.Is(err, errSelf) {
+			w.log("ingot leaves this to apt-get: " + err.Error())
+		}
 		return w.aptItself(ctx, c, c.Args, out)
 	}
 	return code, err
@@ -164,7 +175,7 @@ func (w *worker) aptInstall(ctx context.Context, c relay.Calling, out io.Writer)
 	for _, a := range c.Args {
 		switch a {
 		case "-d", "--download-only", "-s", "--simulate", "--print-uris", "--reinstall", "--dry-run", "--just-print", "--no-act", "--recon":
-			return 0, errNotServed
+			return 0, errSelf
 		}
 	}
 	var said bytes.Buffer
@@ -172,12 +183,19 @@ func (w *worker) aptInstall(ctx context.Context, c relay.Calling, out io.Writer)
 	if err != nil {
 		return 0, err
 	}
-	if code != 0 || marks.Match(said.Bytes()) {
-		return 0, errNotServed
+	if code != 0 {
+		return 0, errSelf // it says why
 	}
-	refs, err := w.simulatedRefs(said.String())
+	wants, err := w.simulated(said.String())
 	if err != nil {
 		return 0, err
+	}
+	refs, err := w.refsOf(ctx, c, wants)
+	if err != nil {
+		return 0, err
+	}
+	if len(refs) == 0 && marks.Match(said.Bytes()) {
+		return 0, errSelf // it notes who asked for what is there
 	}
 	_, _ = out.Write(said.Bytes()[:before(said.Bytes(), "\nInst ")])
 	if len(refs) == 0 {
@@ -198,40 +216,126 @@ func before(data []byte, text string) int {
 	return len(data)
 }
 
-// simulatedRefs are the packages that apt-get would install. Where it would do anything
-// else, or install what the lock does not have, it does so itself.
-func (w *worker) simulatedRefs(said string) ([]distro.Ref, error) {
-	var out []distro.Ref
+// A want is a package that apt-get would install.
+type want struct{ name, version, arch string }
+
+// simulated are the packages that apt-get would install. Where it would do anything else,
+// it does so itself.
+func (w *worker) simulated(said string) ([]want, error) {
+	var out []want
 	for line := range strings.Lines(said) {
 		m := simulated.FindStringSubmatch(line)
 		if m == nil {
 			continue
 		}
 		if m[1] != "Inst" || m[3] != "" {
-			return nil, errNotServed
+			return nil, fmt.Errorf("%w: %s", errNotServed, strings.TrimSpace(line))
 		}
 		name, _, _ := strings.Cut(m[2], ":")
 		arch := w.chain.Arch
 		if a := archOf.FindStringSubmatch(line); a != nil {
 			arch = a[1]
 		}
-		i := slices.IndexFunc(w.chain.Set.Refs, func(r distro.Ref) bool { return r.Name == name && r.Version == m[4] && r.Arch == arch })
-		if i < 0 {
-			return nil, errNotServed
-		}
-		out = append(out, w.chain.Set.Refs[i])
+		out = append(out, want{name, m[4], arch})
 	}
 	return out, nil
 }
 
+// refsOf are the packages of the lock that are wanted. Those that it does not have, such as
+// what is recommended where nobody foresaw it, apt-get finds in the image's own lists; they
+// come as any other download.
+func (w *worker) refsOf(ctx context.Context, c relay.Calling, wants []want) ([]distro.Ref, error) {
+	var out []distro.Ref
+	var more map[want]distro.Ref
+	for _, x := range wants {
+		i := slices.IndexFunc(w.chain.Set.Refs, func(r distro.Ref) bool { return r.Name == x.name && r.Version == x.version && r.Arch == x.arch })
+		if i >= 0 {
+			out = append(out, w.chain.Set.Refs[i])
+			continue
+		}
+		if more == nil {
+			var err error
+			if more, err = w.located(ctx, c); err != nil {
+				return nil, err
+			}
+		}
+		ref, ok := more[x]
+		if !ok {
+			return nil, fmt.Errorf("%w: it does not say where %s %s is", errNotServed, x.name, x.version)
+		}
+		out = append(out, ref)
+	}
+	return out, nil
+}
+
+// uris is a line of what apt-get says with --print-uris.
+var uris = regexp.MustCompile(`(?m)^'(http://[^']+)' ([^_ ]+)_([^_ ]+)_([^_ ]+)\.deb ([0-9]+) SHA256:([0-9a-f]{64})`)
+
+// located are the packages that apt-get would fetch, and brings those that the lock does
+// not have.
+func (w *worker) located(ctx context.Context, c relay.Calling) (map[want]distro.Ref, error) {
+	var said bytes.Buffer
+	if code, err := w.aptItself(ctx, c, append([]string{"--print-uris", "--yes", "-o", "Acquire::ForceHash=sha256"}, c.Args...), &said); err != nil || code != 0 {
+		return nil, errors.Join(fmt.Errorf("%w: it does not say where packages are", errNotServed), err)
+	}
+	out := map[want]distro.Ref{}
+	var wanted []string
+	for _, m := range uris.FindAllStringSubmatch(said.String(), -1) {
+		version, err := url.PathUnescape(m[3])
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errNotServed, err)
+		}
+		sum, err := digest.Parse(m[6])
+		if err != nil {
+			return nil, err
+		}
+		_, place, found := strings.Cut(m[1], "/pool/")
+		size, err := strconv.ParseInt(m[5], 10, 64)
+		if !found || err != nil {
+			return nil, fmt.Errorf("%w: %s is in no pool", errNotServed, m[1])
+		}
+		if place, err = url.PathUnescape("pool/" + place); err != nil {
+			return nil, fmt.Errorf("%w: %w", errNotServed, err)
+		}
+		ref := distro.Ref{Name: m[2], Version: version, Arch: m[4], Archive: w.plan.Lock.Archives[0].Name, Location: place, Size: size, SHA256: sum}
+		out[want{ref.Name, ref.Version, ref.Arch}] = ref
+		if _, known := w.downs.packageAt(m[1]); !known {
+			wanted = append(wanted, m[1])
+		}
+	}
+	g, inner := errgroup.WithContext(ctx)
+	g.SetLimit(16)
+	for _, address := range wanted {
+		g.Go(func() error {
+			f, err := w.downs.open(inner, canonicalAddress(address))
+			if err != nil {
+				return err
+			}
+			return f.Close()
+		})
+	}
+	return out, g.Wait()
+}
+
+// canonicalAddress is an address as the relay names it.
+func canonicalAddress(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return address
+	}
+	return relay.Canonical(u)
+}
+
 // onTop installs packages on top of the image.
 func (w *worker) onTop(ctx context.Context, refs []distro.Ref, asked map[string]bool, out io.Writer) error {
-	pkgs, err := w.delivery.Packages(ctx, refs)
+	d := w.Supply.Deliver(ctx, refs, supply.Meter{})
+	defer d.Close()
+	pkgs, err := d.Packages(ctx, refs)
 	if err != nil {
 		return err
 	}
 	return w.Distro.Configure(ctx, w.box, distro.Install{
-		Packages: pkgs, Unpacked: w.delivery.Unpacked, Contents: w.reader, Arch: w.chain.Arch, Release: w.plan.Lock.Release,
+		Packages: pkgs, Unpacked: d.Unpacked, Contents: w.reader, Arch: w.chain.Arch, Release: w.plan.Lock.Release,
 		Asked: asked, Epoch: w.plan.Lock.Epoch, Log: func(line string) { _, _ = fmt.Fprintln(out, line) },
 	})
 }

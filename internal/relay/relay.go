@@ -77,7 +77,7 @@ func (r *Relay) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 }
 
 func (r *Relay) serveFile(w http.ResponseWriter, q *http.Request) {
-	address := canonical(q.URL)
+	address := Canonical(q.URL)
 	f, err := r.Open(q.Context(), address)
 	switch {
 	case err == nil:
@@ -103,9 +103,9 @@ func (r *Relay) refuse(w http.ResponseWriter, code int, text string, args ...any
 	http.Error(w, "ingot: "+said, code)
 }
 
-// canonical is an address without what does not name a file: the default port, a
+// Canonical is an address without what does not name a file: the default port, a
 // fragment, empty parts of the path.
-func canonical(u *url.URL) string {
+func Canonical(u *url.URL) string {
 	host := strings.TrimSuffix(strings.ToLower(u.Host), ":80")
 	path := u.EscapedPath()
 	for strings.Contains(path, "//") {
