@@ -57,13 +57,12 @@ var (
 )
 
 func (w *worker) aptServed(ctx context.Context, c relay.Calling, out io.Writer) (int, error) {
-	var code int
 	err := errSelf
 	switch verb(c.Args) {
 	case "update":
 		return w.aptUpdate(ctx, c, out)
 	case "install", "upgrade", "dist-upgrade", "full-upgrade":
-		code, err = w.aptInstall(ctx, c, out)
+		err = w.aptInstall(ctx, c, out)
 	}
 	if errors.Is(err, errNotServed) || errors.Is(err, debian.ErrAsk) {
 		if w.log != nil && !errors.Is(err, errSelf) {
@@ -71,7 +70,7 @@ func (w *worker) aptServed(ctx context.Context, c relay.Calling, out io.Writer) 
 		}
 		return w.aptItself(ctx, c, c.Args, out)
 	}
-	return code, err
+	return 0, err
 }
 
 // verb is the first argument that is no option.
@@ -171,41 +170,41 @@ var (
 )
 
 // aptInstall installs what apt-get would install, if that is all it would do.
-func (w *worker) aptInstall(ctx context.Context, c relay.Calling, out io.Writer) (int, error) {
+func (w *worker) aptInstall(ctx context.Context, c relay.Calling, out io.Writer) error {
 	for _, a := range c.Args {
 		switch a {
 		case "-d", "--download-only", "-s", "--simulate", "--print-uris", "--reinstall", "--dry-run", "--just-print", "--no-act", "--recon":
-			return 0, errSelf
+			return errSelf
 		}
 	}
 	var said bytes.Buffer
 	code, err := w.aptItself(ctx, c, append([]string{"--simulate"}, c.Args...), &said)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if code != 0 {
-		return 0, errSelf // it says why
+		return errSelf // it says why
 	}
 	wants, err := w.simulated(said.String())
 	if err != nil {
-		return 0, err
+		return err
 	}
 	refs, err := w.refsOf(ctx, c, wants)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	if len(refs) == 0 && marks.Match(said.Bytes()) {
-		return 0, errSelf // it notes who asked for what is there
+		return errSelf // it notes who asked for what is there
 	}
 	_, _ = out.Write(said.Bytes()[:before(said.Bytes(), "\nInst ")])
 	if len(refs) == 0 {
-		return 0, nil
+		return nil
 	}
 	asked := map[string]bool{}
 	for _, a := range c.Args {
 		asked[PackageName(a)] = true
 	}
-	return 0, w.onTop(ctx, refs, asked, out)
+	return w.onTop(ctx, refs, asked, out)
 }
 
 // before is where a text begins, or the end.
