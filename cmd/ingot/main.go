@@ -25,7 +25,7 @@ import (
 
 func main() {
 	sandbox.Main() // the inside of a box is this program again
-	relay.Main() // a program of a build calls the build
+	relay.Main()   // a program of a build calls the build
 	os.Exit(run(os.Args, os.Stdin, os.Stdout, os.Stderr))
 }
 
