@@ -18,8 +18,8 @@ var fakeSystem = map[string]string{
 	"elements/tiny/element-deps":     "dpkg\n",
 	"elements/tiny/environment.d/10-tiny": "export DISTRO_NAME=debian DIB_RELEASE=bookworm DIB_INIT_SYSTEM=systemd\n" +
 		"export TINY=${TINY:-nothing}\n",
-	"elements/tiny/root.d/10-debootstrap": "#!/bin/bash\nset -eu\nsudo debootstrap --variant=minbase --arch=$ARCH $DIB_RELEASE $TARGET_ROOT http://deb.debian.org/debian\nsudo mkdir -p $TARGET_ROOT/probe\n" +
-		"echo deb http://deb.debian.org/debian bookworm main | sudo tee $TARGET_ROOT/etc/apt/sources.list\n",
+	"elements/tiny/root.d/10-debootstrap": "#!/bin/bash\nset -eu\nsudo debootstrap --variant=minbase --arch=$ARCH $DIB_RELEASE $TARGET_ROOT http://ftp.debian.org/debian\nsudo mkdir -p $TARGET_ROOT/probe\n" +
+		"echo deb http://ftp.debian.org/debian bookworm main | sudo tee $TARGET_ROOT/etc/apt/sources.list\n",
 }
 
 // probe notes in the image what a script of a phase sees.
@@ -171,7 +171,7 @@ func (c *court) contract(t *testing.T) {
 // Debian's package of it, byte for byte: what its scripts were to do is in the image.
 func (c *court) debianMinimal(t *testing.T) {
 	p := c.project(t, map[string]string{})
-	p.env = []string{"DIB_RELEASE=bookworm", "DIB_APT_SOURCES_CONF=default:deb http://deb.debian.org/debian bookworm main", "DIB_MODPROBE_BLACKLIST=floppy", "INGOT_MIRROR_DEBIAN=" + p.mirror}
+	p.env = []string{"DIB_RELEASE=bookworm", "DIB_APT_SOURCES_CONF=default:deb http://ftp.debian.org/debian bookworm main", "DIB_MODPROBE_BLACKLIST=floppy", "INGOT_MIRROR_DEBIAN=" + p.mirror}
 	p.must(t, "disk-image-create", "-n", "-o", "img", "-t", "tar", "-p", "tree", "debian-minimal", "modprobe", "element-manifest")
 	tree := readTar(t, p.path("img.tar"))
 	status := tree["/var/lib/dpkg/status"].content
@@ -181,7 +181,7 @@ func (c *court) debianMinimal(t *testing.T) {
 		}
 	}
 	for path, text := range map[string]string{
-		"/etc/apt/sources.list.d/default.list":    "deb http://deb.debian.org/debian bookworm main\n",
+		"/etc/apt/sources.list.d/default.list":    "deb http://ftp.debian.org/debian bookworm main\n",
 		"/etc/machine-id":                         "uninitialized\n",
 		"/etc/modprobe.d/blacklist.conf":          "blacklist floppy\n",
 		"/etc/dib-manifests/dib-element-manifest": "",

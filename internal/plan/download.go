@@ -14,6 +14,7 @@ import (
 
 	"ingot/internal/digest"
 	"ingot/internal/distro"
+	"ingot/internal/distro/debian"
 	"ingot/internal/fault"
 	"ingot/internal/fetch"
 	"ingot/internal/lock"
@@ -240,34 +241,22 @@ const maxDownload = 16 << 30
 // roots are where a file may be fetched from: the mirrors of the archive that the address
 // is of, and else the address itself.
 func (d *downloads) roots(address string) []string {
-	var out []string
+	placed, place, known := debian.Placed(address)
 	for _, a := range d.plan.Lock.Archives {
-		for _, known := range archiveAddresses(a) {
-			rest, ok := strings.CutPrefix(address, known+"/")
-			if !ok {
-				continue
-			}
-			for _, root := range d.runner.Supply.Mirrors(a.Name) {
-				out = append(out, strings.TrimSuffix(root, "/")+"/"+rest)
-			}
+		rest, ok := strings.CutPrefix(address, strings.TrimSuffix(a.URL, "/")+"/")
+		if !ok && known && a.Name == placed {
+			rest, ok = place, true
 		}
+		if !ok {
+			continue
+		}
+		var out []string
+		for _, root := range d.runner.Supply.Mirrors(a.Name) {
+			out = append(out, strings.TrimSuffix(root, "/")+"/"+rest)
+		}
+		return out
 	}
-	if len(out) == 0 {
-		out = []string{address}
-	}
-	return out
-}
-
-// archiveAddresses are what an archive is called by those who write sources of packages.
-func archiveAddresses(a lock.Archive) []string {
-	out := []string{strings.TrimSuffix(a.URL, "/")}
-	switch a.Name {
-	case "debian":
-		out = append(out, "http://deb.debian.org/debian", "http://ftp.debian.org/debian", "http://httpredir.debian.org/debian")
-	case "debian-security":
-		out = append(out, "http://security.debian.org/debian-security", "http://deb.debian.org/debian-security", "http://security.debian.org")
-	}
-	return out
+	return []string{address}
 }
 
 // sink lets a transfer write a blob.

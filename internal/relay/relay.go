@@ -1,7 +1,7 @@
 // Package relay is all the network that a build's scripts see by default: a proxy on a
 // loopback of their own, behind which lies what the lock names.
 //
-// A script that asks for http://deb.debian.org/debian/dists/trixie/InRelease gets the
+// A script that asks for http://ftp.debian.org/debian/dists/trixie/InRelease gets the
 // bytes that the lock records under that name, wherever they come from and however old
 // they are by now. What the lock does not know is fetched and recorded by the first
 // build, and refused by a locked one. So apt-get, curl and the like run unmodified, with

@@ -144,6 +144,23 @@ func wellKnown(root string) bool {
 	return strings.HasSuffix(host, ".debian.org") && !strings.HasPrefix(host, "snapshot.") && !strings.HasPrefix(host, "archive.")
 }
 
+// Placed finds what part of Debian's own archives an address names, by any of the names
+// that they have: "debian" or "debian-security", and the place below its root.
+func Placed(address string) (archive, place string, ok bool) {
+	u, err := url.Parse(address)
+	if err != nil || !wellKnown(address) {
+		return "", "", false
+	}
+	top, rest, _ := strings.Cut(strings.TrimPrefix(u.EscapedPath(), "/"), "/")
+	switch {
+	case top == "debian" || top == "debian-security":
+		return top, rest, rest != ""
+	case strings.HasPrefix(u.Hostname(), "security.") && (top == "dists" || top == "pool"):
+		return "debian-security", top + "/" + rest, true
+	}
+	return "", "", false
+}
+
 // host is what this machine's apt sources name for an archive: first what they name
 // outright, then, for security, what lies beside the main archive.
 func (m Mirrors) host(kind archiveKind) []string {
