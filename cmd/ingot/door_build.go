@@ -19,6 +19,7 @@ import (
 	"ingot/internal/distro/debian"
 	"ingot/internal/element"
 	"ingot/internal/fault"
+	"ingot/internal/format"
 	"ingot/internal/lock"
 	"ingot/internal/plan"
 	"ingot/internal/supply"
@@ -63,6 +64,9 @@ func buildRequest(cmd *cobra.Command, r dib.Request) (*builtJSON, error) {
 	f.offline = r.Offline
 	h, err := openHouse(f.sourceFlags, progress)
 	if err != nil {
+		return nil, err
+	}
+	if err := buildable(r); err != nil {
 		return nil, err
 	}
 	def, err := requested(cmd.Context(), h, r)
@@ -121,6 +125,19 @@ func buildRequest(cmd *cobra.Command, r dib.Request) (*builtJSON, error) {
 	out := buildResult(p, lockPath, result)
 	out.Seconds = time.Since(start).Seconds()
 	return out, nil
+}
+
+// buildable refuses what is not built yet, before anything is fetched.
+func buildable(r dib.Request) error {
+	if r.Ramdisk {
+		return fault.Newf(fault.Failed, "ramdisks are not built from elements yet").WithHint("an element can make one in cleanup.d, as ironic's do")
+	}
+	for _, o := range r.Outputs {
+		if f, ok := format.Lookup(o.Format); ok && f.Boots() {
+			return fault.Newf(fault.Failed, "disks are not built from elements yet: %s", o.Type).WithHint("-t tar, tgz, squashfs, docker, dir, oci and lxc are; --dry-run shows what was understood")
+		}
+	}
+	return nil
 }
 
 // printTimes says how long each script took.

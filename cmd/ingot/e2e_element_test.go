@@ -120,6 +120,22 @@ func (c *court) contract(t *testing.T) {
 			t.Errorf("it was moved aside: %s", names)
 		}
 	})
+	t.Run("plan", func(t *testing.T) {
+		text := p.must(t, append([]string{"element", "plan"}, args[1:]...)...)
+		var order []string
+		for _, l := range lines(text) {
+			if f := strings.Fields(l); len(f) == 3 && strings.HasPrefix(f[2], "install.d/") {
+				order = append(order, strings.TrimPrefix(f[2], "install.d/"))
+			}
+			if strings.HasPrefix(l, "  run") {
+				t.Errorf("it would run %s", l)
+			}
+		}
+		if got, want := strings.Join(order, " "), "aa 01-package-installs 9-first 010-a 10-b 10-install-static-files 99-package-uninstalls 99-probe 100-late"; got != want {
+			t.Errorf("the order is\n%s\nwant\n%s", got, want)
+		}
+		p.refuse(t, 1, []string{"disks", "hint:", "-t tar"}, "disk-image-create", "-n", "-o", "disk", "-t", "qcow2", "tiny", "look")
+	})
 	t.Run("one script changed", func(t *testing.T) {
 		p.write(t, map[string]string{"elements/look/finalise.d/99-probe": probe("finalise.d") + "echo changed >/probe/changed\n"})
 		v := p.ingot(t, args...)

@@ -22,7 +22,7 @@ of, in the form of diskimage-builder. Elements are looked for in the directories
 overrides a later one; before all of them come those that are inside ingot.`,
 		GroupID: groupLook,
 	}
-	cmd.AddCommand(newElementListCommand(), newElementShowCommand(), newElementDepsCommand(), newElementLintCommand(), newElementNewCommand())
+	cmd.AddCommand(newElementListCommand(), newElementShowCommand(), newElementDepsCommand(), newElementLintCommand(), newElementPlanCommand(), newElementNewCommand())
 	return cmd
 }
 

@@ -48,6 +48,12 @@ func (r *Runner) known(s Step) bool {
 	return err == nil && (pack == passed || r.Supply.Cache.Has(pack))
 }
 
+// passed says whether a step's result was left to a later one's.
+func (r *Runner) passed(s Step) bool {
+	pack, _, err := r.stored(s)
+	return err == nil && pack == passed
+}
+
 // result gives the delta of a step that ran before.
 func (r *Runner) result(s Step) (tree.Delta, error) {
 	pack, data, err := r.stored(s)

@@ -68,10 +68,16 @@ type Artifact struct {
 func (r *Runner) Known(c Chain) (steps []bool, outputs []bool) {
 	// A step that runs makes everything after it unknown, whatever the cache
 	// has: keys contain the keys before.
-	all := !r.NoCache
-	for _, s := range c.Steps {
+	all, sure := !r.NoCache, 0
+	for i, s := range c.Steps {
 		all = all && r.known(s)
 		steps = append(steps, all)
+		if all && !r.passed(s) {
+			sure = i + 1
+		}
+	}
+	for i := sure; i < len(steps); i++ {
+		steps[i] = false // what it did is in no result that was kept
 	}
 	for _, o := range c.Outputs {
 		_, ok := r.fresh(o)
