@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ingot/internal/boot"
 	"ingot/internal/definition"
 	"ingot/internal/dib"
 	"ingot/internal/distro/debian"
@@ -133,8 +134,8 @@ func buildable(r dib.Request) error {
 		return fault.Newf(fault.Failed, "ramdisks are not built from elements yet").WithHint("an element can make one in cleanup.d, as ironic's do")
 	}
 	for _, o := range r.Outputs {
-		if f, ok := format.Lookup(o.Format); ok && f.Boots() {
-			return fault.Newf(fault.Failed, "disks are not built from elements yet: %s", o.Type).WithHint("-t tar, tgz, squashfs, docker, dir, oci and lxc are; --dry-run shows what was understood")
+		if f, ok := format.Lookup(o.Format); ok && f.Boots() && !f.Disk() {
+			return fault.Newf(fault.Failed, "%s is not built from elements yet", o.Type).WithHint("disks and root file systems are; --dry-run shows what was understood")
 		}
 	}
 	return nil
@@ -227,6 +228,9 @@ func requested(ctx context.Context, h *house, r dib.Request) (*definition.Defini
 		}
 		def.Outputs = append(def.Outputs, made)
 	}
+	if err := diskLayout(def, set, r); err != nil {
+		return nil, err
+	}
 	runner := &plan.Runner{Supply: h.supply(station), Distro: debian.Debian{}, Progress: h.progress, HostArch: hostArch(), Version: thisVersion().Version}
 	env, err := runner.Surround(ctx, def, r.DebianArch)
 	if err != nil {
@@ -255,6 +259,46 @@ func requested(ctx context.Context, h *house, r dib.Request) (*definition.Defini
 	slices.Sort(def.Packages)
 	def.Packages = slices.Compact(def.Packages)
 	return def, release(def, env)
+}
+
+// diskLayout gives the definition the layout of its disk: the user's, that of an element,
+// or a file system on the whole disk.
+func diskLayout(def *definition.Definition, set element.Set, r dib.Request) error {
+	text := []byte(r.BlockDevice)
+	if r.BlockDeviceFile != "" {
+		var err error
+		if text, err = os.ReadFile(r.BlockDeviceFile); err != nil {
+			return fault.Newf(fault.Definition, "cannot read the layout: %w", err)
+		}
+	}
+	if len(text) == 0 {
+		var err error
+		if text, _, _, err = set.BlockDevice(r.DebianArch); err != nil {
+			return err
+		}
+	}
+	if len(text) == 0 {
+		text = []byte("- local_loop: {name: image0}\n- mkfs: {base: image0, name: mkfs_root}\n- mount: {base: mkfs_root, name: mount_mkfs_root, mount_point: /}\n- fstab: {base: mount_mkfs_root, options: defaults, fsck-passno: 1}\n")
+	}
+	def.Layout = definition.Layout{Text: string(text), Given: &definition.LayoutOptions{
+		ImageSize: r.ImageSize, BlockSize: int64(r.BlockSize), RootType: r.FSType, RootLabel: r.RootLabel,
+	}}
+	def.Elements.Free = func(used int64) int64 {
+		return max(r.DiskSize(used>>10, r.FSType, nil)-used, used/10)
+	}
+	if !slices.ContainsFunc(def.Outputs, func(o definition.Output) bool { return o.Kind().Disk() }) {
+		return nil
+	}
+	config, err := def.Layout.On(r.DebianArch, nil)
+	if err != nil {
+		return fault.Wrap(fault.Definition, err)
+	}
+	def.Kernel.None = false
+	def.Boot = definition.Boot{Loader: boot.GRUB, Firmware: config.Firmware()}
+	if !slices.Contains(set.Names(), "bootloader") {
+		def.Boot.Loader = boot.None
+	}
+	return nil
 }
 
 // essence is what of a request makes the image: where its elements lie and how the build

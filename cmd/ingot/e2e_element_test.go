@@ -134,7 +134,7 @@ func (c *court) contract(t *testing.T) {
 		if got, want := strings.Join(order, " "), "aa 01-package-installs 9-first 010-a 10-b 10-install-static-files 99-package-uninstalls 99-probe 100-late"; got != want {
 			t.Errorf("the order is\n%s\nwant\n%s", got, want)
 		}
-		p.refuse(t, 1, []string{"disks", "hint:", "-t tar"}, "disk-image-create", "-n", "-o", "disk", "-t", "qcow2", "tiny", "look")
+		p.refuse(t, 1, []string{"iso", "hint:"}, "disk-image-create", "-n", "-o", "disk", "-t", "iso", "tiny", "look")
 	})
 	t.Run("one script changed", func(t *testing.T) {
 		p.write(t, map[string]string{"elements/look/finalise.d/99-probe": probe("finalise.d") + "echo changed >/probe/changed\n"})
@@ -184,11 +184,13 @@ func (c *court) contract(t *testing.T) {
 }
 
 // debianMinimal builds what diskimage-builder's own element of that name makes, from
-// Debian's package of it, byte for byte: what its scripts were to do is in the image.
+// Debian's package of it, byte for byte: what its scripts were to do is in the image. With
+// "vm" it is a disk too, which starts, where diskimage-builder wants loop devices and
+// device-mapper.
 func (c *court) debianMinimal(t *testing.T) {
 	p := c.project(t, map[string]string{})
 	p.env = []string{"DIB_RELEASE=bookworm", "DIB_APT_SOURCES_CONF=default:deb http://ftp.debian.org/debian bookworm main", "DIB_MODPROBE_BLACKLIST=floppy", "INGOT_MIRROR_DEBIAN=" + p.mirror}
-	p.must(t, "disk-image-create", "-n", "-o", "img", "-t", "tar", "-p", "tree", "debian-minimal", "modprobe", "element-manifest")
+	p.must(t, "disk-image-create", "-n", "-o", "img", "-t", "tar,qcow2", "-p", "tree", "vm", "debian-minimal", "modprobe", "element-manifest")
 	tree := readTar(t, p.path("img.tar"))
 	status := tree["/var/lib/dpkg/status"].content
 	for _, name := range []string{"systemd-sysv", "busybox", "sudo", "gnupg2", "python3", "locales", "tree"} {
@@ -212,6 +214,19 @@ func (c *court) debianMinimal(t *testing.T) {
 			t.Errorf("%s is left", path)
 		}
 	}
+	t.Run("disk", func(t *testing.T) {
+		fstab := tree["/etc/fstab"].content
+		if !regexp.MustCompile(`(?m)^LABEL=cloudimg-rootfs / ext4 defaults 0 1$`).MatchString(fstab) {
+			t.Errorf("fstab is\n%s", fstab)
+		}
+		cfg := tree["/boot/grub/grub.cfg"].content
+		for _, want := range []string{"root=LABEL=cloudimg-rootfs", "console=ttyS0,115200", "no_timer_check", "set timeout=5"} {
+			if !strings.Contains(cfg, want) {
+				t.Errorf("grub.cfg has no %q", want)
+			}
+		}
+		p.must(t, "boot", "img.qcow2", "--timeout", "9m", "--expect", "debian login:")
+	})
 	var manifest []map[string]string
 	parse(t, []byte(p.read(t, "img.d/dib-manifests/dib-manifest-dpkg-img")), &struct {
 		Packages *[]map[string]string `json:"packages"`

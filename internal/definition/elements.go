@@ -16,6 +16,9 @@ type Elements struct {
 	Environment map[string]string
 	// InstallType is how elements are installed that know several ways; "" is "source".
 	InstallType string
+	// Free is how many bytes the root file system of a disk without a size has left, for a
+	// tree of so many.
+	Free func(used int64) int64 `json:"-"`
 	// Packages are installed behind the phase install.d, by their names in the
 	// distribution.
 	Packages []string

@@ -18,6 +18,17 @@ import (
 // A Layout is how disks are divided, as it was written.
 type Layout struct {
 	Text string // YAML; "" is the usual one
+	// Given is what diskimage-builder's options say of it; nil is ingot's own defaults.
+	Given *LayoutOptions `json:",omitempty"`
+}
+
+// LayoutOptions are what diskimage-builder takes for a layout beside its YAML.
+type LayoutOptions struct {
+	ImageSize   int64 // bytes of a disk that says none; 0 is as large as the content needs
+	BlockSize   int64 // bytes of a sector, of every disk; 0 is what the layout says
+	RootType    string
+	RootLabel   string
+	RootOptions []string
 }
 
 // usual is the layout that is meant where nothing is said.
@@ -36,7 +47,12 @@ func (l Layout) On(arch string, firmware []string) (*blockdevice.Config, error) 
 	if err := yaml.Unmarshal([]byte(text), &doc); err != nil || len(doc.Content) == 0 {
 		return nil, errors.Join(errors.New("the layout is no YAML"), err)
 	}
-	return blockdevice.Parse(doc.Content[0], layoutParams(arch, firmware))
+	params := layoutParams(arch, firmware)
+	if g := l.Given; g != nil {
+		params.ImageSize, params.BlockSize, params.RootType, params.RootLabel, params.RootOptions = g.ImageSize, g.BlockSize, g.RootType, g.RootLabel, g.RootOptions
+		params.Lenient = true
+	}
+	return blockdevice.Parse(doc.Content[0], params)
 }
 
 func layoutParams(arch string, firmware []string) blockdevice.Params {

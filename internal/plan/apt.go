@@ -19,6 +19,7 @@ import (
 	"ingot/internal/digest"
 	"ingot/internal/distro"
 	"ingot/internal/distro/debian"
+	"ingot/internal/format"
 	"ingot/internal/relay"
 	"ingot/internal/sandbox"
 	"ingot/internal/supply"
@@ -339,11 +340,24 @@ func (w *worker) onTop(ctx context.Context, refs []distro.Ref, asked map[string]
 	})
 }
 
-// cover puts the build before the image's apt-get, for the scripts alone, or takes it
-// away again.
+// covered are the programs of the image that the build stands before, where there are
+// such.
+var covered = []string{aptGet, "usr/sbin/grub-install", "usr/sbin/grub-probe", "usr/bin/grub-mkrelpath"}
+
+// cover puts the build before them, for the scripts alone, or takes it away again: a
+// program that is covered cannot be replaced.
 func (w *worker) cover(ctx context.Context, on bool) error {
-	if there, err := w.box.Exists(ctx, aptGet); err != nil || !there {
-		return err
+	for _, path := range covered {
+		if path != aptGet && w.chain.Purpose != format.Machine {
+			continue
+		}
+		there, err := w.box.Exists(ctx, path)
+		if err == nil && there {
+			err = w.box.Cover(ctx, relay.Program, path, on)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	return w.box.Cover(ctx, relay.Program, aptGet, on)
+	return nil
 }

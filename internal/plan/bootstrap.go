@@ -17,7 +17,7 @@ var noMeter supply.Meter
 
 // calls are the programs that the build is to the scripts of elements.
 func (w *worker) calls() map[string]relay.Call {
-	return map[string]relay.Call{"debootstrap": w.debootstrap, "apt-get": w.apt}
+	return map[string]relay.Call{"debootstrap": w.debootstrap, "apt-get": w.apt, "grub-install": w.grubInstall, "grub-probe": w.grubProbe, "grub-mkrelpath": w.grubPath}
 }
 
 // debootstrapVersion is what the call of that name says it is: elements look.

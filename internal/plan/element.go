@@ -14,6 +14,7 @@ import (
 	"ingot/internal/digest"
 	"ingot/internal/element"
 	"ingot/internal/fault"
+	"ingot/internal/format"
 	"ingot/internal/lock"
 	"ingot/internal/sandbox"
 	"ingot/internal/tree"
@@ -29,6 +30,9 @@ func (p *Plan) elements(c Chain) []keyed {
 	hooks := p.Definition.Elements.Hooks
 	out := []keyed{p.hooksStep(c)}
 	for _, phase := range element.Phases {
+		if phase.Name == "pre-finalise.d" && c.Purpose == format.Machine {
+			out = append(out, p.mountsFiles(c))
+		}
 		scripts := hooks.Phase(phase.Name)
 		for i, s := range scripts {
 			before := ""
@@ -88,7 +92,8 @@ func (p *Plan) hooksStep(c Chain) keyed {
 			Indexes  []lock.Index
 			Packages []string
 			Station  []string
-		}{files, declared(e.Environment), e.Hooks.Set.Names(), c.Arch, p.Lock.Release, p.Lock.Epoch, p.Lock.Indexes, bootstrap, refIDs(p.Lock.Station)},
+			Layout   any `json:",omitempty"`
+		}{files, declared(e.Environment), e.Hooks.Set.Names(), c.Arch, p.Lock.Release, p.Lock.Epoch, p.Lock.Indexes, bootstrap, refIDs(p.Lock.Station), p.layoutRead(c)},
 		Step: Step{Name: "hooks", light: true, work: func(ctx context.Context, w *worker) error {
 			if _, err := w.Box(ctx); err != nil {
 				return err
@@ -96,6 +101,14 @@ func (p *Plan) hooksStep(c Chain) keyed {
 			return w.putHooks(ctx)
 		}},
 	}
+}
+
+// layoutRead is what scripts know of the layout from the first phase on.
+func (p *Plan) layoutRead(c Chain) any {
+	if c.Purpose != format.Machine {
+		return nil
+	}
+	return p.Definition.Layout
 }
 
 // declared is the environment without what scripts see otherwise than the user.
@@ -298,7 +311,12 @@ func (w *worker) runElementScript(ctx context.Context, phase, name string) error
 	} else if err := w.mountImage(ctx, phase != "block-device.d"); err != nil {
 		return err
 	}
+	disk, err := w.plan.diskEnvironment(w.chain, phase)
+	if err != nil {
+		return err
+	}
 	env := w.elementEnvironment("INGOT_SCRIPT="+phase+"/"+name, "INGOT_ELEMENT="+w.elementOf(phase, name))
+	env = append(env, disk...)
 	if phase == "root.d" || phase == "cleanup.d" {
 		env = append(env, "TARGET_ROOT="+mountDir)
 	}

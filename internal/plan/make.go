@@ -63,6 +63,13 @@ func formats(outputs []definition.Output) []string {
 // purpose is what kind of tree an output is made of.
 func purpose(def *definition.Definition, o definition.Output) string {
 	kind := o.Kind()
+	if def.Elements != nil && def.Elements.Root {
+		// One tree for all of them, as their scripts make it.
+		if slices.ContainsFunc(def.Outputs, func(o definition.Output) bool { return o.Kind().Disk() }) {
+			return format.Machine
+		}
+		return format.Container
+	}
 	if kind.Boots() && def.Kernel.None {
 		return format.Container
 	}
@@ -187,6 +194,9 @@ func MachinePackages(def *definition.Definition, arch string) ([]string, error) 
 // PurposePackages are what a tree of a purpose gets beside the definition's own
 // packages.
 func PurposePackages(def *definition.Definition, arch, purpose string) ([]string, error) {
+	if def.Elements != nil && def.Elements.Root {
+		return nil, nil // theirs are all
+	}
 	switch purpose {
 	case format.System:
 		return boot.ContainerPackages(def.Release), nil
@@ -210,6 +220,9 @@ func ToolPackages(def *definition.Definition) ([]string, error) {
 		packages, firmware := boot.ToolPackages, def.Boot.Firmware
 		switch purpose(def, o) {
 		case format.Machine:
+			if !o.Kind().Disk() {
+				continue
+			}
 		case format.Live:
 			if o.Format == "netboot" {
 				continue // what starts it is there before
@@ -273,7 +286,7 @@ func (p *Plan) early(c Chain) map[string]string {
 // LayoutPackages are what the disks of a definition need beside what every machine
 // does.
 func LayoutPackages(def *definition.Definition) []string {
-	if !slices.Contains(Purposes(def), format.Machine) {
+	if !slices.Contains(Purposes(def), format.Machine) || def.Elements != nil {
 		return nil
 	}
 	var out []string

@@ -168,7 +168,7 @@ func (w *worker) noteMounts(ctx context.Context) error {
 			continue
 		}
 		at, inside := strings.CutPrefix(f[4], mountDir)
-		if !inside || at == "" || at == "/"+aptGet || slices.Contains(coreMounts, at) || strings.HasPrefix(at, "/dev/") {
+		if !inside || at == "" || slices.Contains(covered, strings.TrimPrefix(at, "/")) || slices.Contains(coreMounts, at) || strings.HasPrefix(at, "/dev/") {
 			continue
 		}
 		// Of the station's own file system: a directory that is shown twice.

@@ -19,7 +19,7 @@ import (
 const Program = "/ingot/call"
 
 // Covers are programs of the image that the build may stand before, under their names.
-var Covers = []string{"apt-get"}
+var Covers = []string{"apt-get", "grub-install", "grub-probe", "grub-mkrelpath"}
 
 // A Call is what a program of the station does. What it writes is the program's output,
 // what it returns its exit code.
