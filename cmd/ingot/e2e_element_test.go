@@ -189,7 +189,7 @@ func (c *court) contract(t *testing.T) {
 // device-mapper.
 func (c *court) debianMinimal(t *testing.T) {
 	p := c.project(t, map[string]string{})
-	p.env = []string{"DIB_RELEASE=bookworm", "DIB_APT_SOURCES_CONF=default:deb http://ftp.debian.org/debian bookworm main", "DIB_MODPROBE_BLACKLIST=floppy", "INGOT_MIRROR_DEBIAN=" + p.mirror}
+	p.env = []string{"DIB_RELEASE=bookworm", "DIB_APT_SOURCES_CONF=default:deb http://ftp.debian.org/debian bookworm main", "DIB_MODPROBE_BLACKLIST=floppy", "DIB_GRUB_TIMEOUT=7", "INGOT_MIRROR_DEBIAN=" + p.mirror}
 	p.must(t, "disk-image-create", "-n", "-o", "img", "-t", "tar,qcow2", "-p", "tree", "vm", "debian-minimal", "modprobe", "element-manifest")
 	tree := readTar(t, p.path("img.tar"))
 	status := tree["/var/lib/dpkg/status"].content
@@ -220,7 +220,7 @@ func (c *court) debianMinimal(t *testing.T) {
 			t.Errorf("fstab is\n%s", fstab)
 		}
 		cfg := tree["/boot/grub/grub.cfg"].content
-		for _, want := range []string{"root=LABEL=cloudimg-rootfs", "console=ttyS0,115200", "no_timer_check", "set timeout=5"} {
+		for _, want := range []string{"root=LABEL=cloudimg-rootfs", "console=ttyS0,115200", "no_timer_check", "set timeout=7"} {
 			if !strings.Contains(cfg, want) {
 				t.Errorf("grub.cfg has no %q", want)
 			}
