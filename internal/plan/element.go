@@ -3,10 +3,8 @@ package plan
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 	"time"
@@ -117,136 +115,6 @@ func declared(env map[string]string) map[string]string {
 	delete(out, "ELEMENTS_PATH")
 	return out
 }
-
-// putHooks makes what lies beside an empty image.
-func (w *worker) putHooks(ctx context.Context) error {
-	box := w.box
-	hooks := w.plan.Definition.Elements.Hooks
-	at := func(path string, kind tree.Kind, mode uint32) tree.Entry {
-		return tree.Entry{Path: path, Kind: kind, Mode: mode, Mtime: tree.Time{Sec: w.plan.Lock.Epoch}}
-	}
-	entries := []tree.Entry{
-		at(sandbox.Aside, tree.Dir, 0o755), at(sandbox.Aside+"/build", tree.Dir, 0o755), at(sandbox.Aside+"/image", tree.Dir, 0o755), at(asideOut, tree.Dir, 0o755),
-		at(sandbox.Aside+"/build/mnt", tree.Dir, 0o755), at(asideHooks, tree.Dir, 0o755),
-	}
-	var files []sandbox.NewFile
-	for _, f := range hooks.Files {
-		if isScript(f.Path) && !f.Mode.IsDir() {
-			continue
-		}
-		path := asideHooks + "/" + f.Path
-		switch {
-		case f.Mode.IsDir():
-			entries = append(entries, at(path, tree.Dir, uint32(f.Mode.Perm())))
-		case f.Mode&fs.ModeSymlink != 0:
-			n := at(path, tree.Symlink, 0o777)
-			n.Link = f.Target
-			entries = append(entries, n)
-		default:
-			data, err := hooks.Read(f.Path, maxHook)
-			if err != nil {
-				return err
-			}
-			files = append(files, sandbox.NewFile{Path: path, Mode: uint32(f.Mode.Perm()), Data: data, Mtime: w.plan.Lock.Epoch})
-		}
-	}
-	for _, e := range hooks.Set.Elements {
-		more, err := ownFiles(e)
-		if err != nil {
-			return fmt.Errorf("element %s: %w", e.Name, err)
-		}
-		for i := range more {
-			more[i].Mtime = w.plan.Lock.Epoch
-			for dir := path.Dir(more[i].Path); dir != sandbox.Aside; dir = path.Dir(dir) {
-				entries = append(entries, at(dir, tree.Dir, 0o755))
-			}
-		}
-		files = append(files, more...)
-	}
-	slices.SortFunc(entries, func(a, b tree.Entry) int { return strings.Compare(a.Path, b.Path) })
-	entries = slices.CompactFunc(entries, func(a, b tree.Entry) bool { return a.Path == b.Path })
-	if err := box.Put(ctx, entries, w.reader); err != nil {
-		return err
-	}
-	if err := box.Write(ctx, files...); err != nil {
-		return err
-	}
-	return w.putScripts(ctx)
-}
-
-// putScripts brings the scripts of all phases up to date: the results of cached steps have
-// those of the build that ran them.
-func (w *worker) putScripts(ctx context.Context) error {
-	const list = sandbox.Aside + "/state/scripts"
-	at := func(path string, kind tree.Kind, mode uint32) tree.Entry {
-		return tree.Entry{Path: path, Kind: kind, Mode: mode, Mtime: tree.Time{Sec: w.plan.Lock.Epoch}}
-	}
-	entries := []tree.Entry{at(sandbox.Aside, tree.Dir, 0o755), at(sandbox.Aside+"/state", tree.Dir, 0o755)}
-	old, err := w.box.Read(ctx, list)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	var files []sandbox.NewFile
-	var names strings.Builder
-	hooks := w.plan.Definition.Elements.Hooks
-	for _, f := range hooks.Files {
-		path := asideHooks + "/" + f.Path
-		switch {
-		case f.Mode.IsDir() && !strings.Contains(f.Path, "/"):
-			entries = append(entries, at(path, tree.Dir, uint32(f.Mode.Perm())))
-			continue
-		case f.Mode.IsDir() || !isScript(f.Path):
-			continue
-		case f.Mode&fs.ModeSymlink != 0:
-			n := at(path, tree.Symlink, 0o777)
-			n.Link = f.Target
-			entries = append(entries, n)
-		default:
-			data, err := hooks.Read(f.Path, maxHook)
-			if err != nil {
-				return err
-			}
-			files = append(files, sandbox.NewFile{Path: path, Mode: uint32(f.Mode.Perm()), Data: data, Mtime: w.plan.Lock.Epoch})
-		}
-		names.WriteString(path + "\n")
-	}
-	if len(old) > 0 {
-		if err := w.box.Remove(ctx, strings.Split(strings.TrimSuffix(string(old), "\n"), "\n")...); err != nil {
-			return err
-		}
-	}
-	files = append(files, sandbox.NewFile{Path: list, Mode: 0o644, Data: []byte(names.String()), Mtime: w.plan.Lock.Epoch})
-	slices.SortFunc(entries, func(a, b tree.Entry) int { return strings.Compare(a.Path, b.Path) })
-	if err := w.box.Put(ctx, entries, w.reader); err != nil {
-		return err
-	}
-	return w.box.Write(ctx, files...)
-}
-
-// ownFiles are the files directly in an element's own directory, which scripts find by
-// the map of elements: what is in directories, the hooks have.
-func ownFiles(e *element.Element) ([]sandbox.NewFile, error) {
-	found, err := fs.ReadDir(e.FS, ".")
-	if err != nil {
-		return nil, err
-	}
-	var out []sandbox.NewFile
-	for _, f := range found {
-		info, err := fs.Stat(e.FS, f.Name())
-		if err != nil || !info.Mode().IsRegular() || info.Size() > maxHook {
-			continue // a link that leads nowhere is nobody's file
-		}
-		data, err := fs.ReadFile(e.FS, f.Name())
-		if err != nil {
-			return nil, err
-		}
-		out = append(out, sandbox.NewFile{Path: sandbox.Aside + "/elements/" + e.Name + "/" + f.Name(), Mode: uint32(info.Mode().Perm()), Data: data})
-	}
-	return out, nil
-}
-
-// maxHook bounds one file of the hooks, in bytes.
-const maxHook = 256 << 20
 
 // scriptStep runs one script of a phase.
 func (p *Plan) scriptStep(s element.Script, before string, last bool) keyed {

@@ -1,0 +1,143 @@
+package plan
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+
+	"ingot/internal/element"
+	"ingot/internal/sandbox"
+	"ingot/internal/tree"
+)
+
+// putHooks makes what lies beside an empty image.
+func (w *worker) putHooks(ctx context.Context) error {
+	box := w.box
+	hooks := w.plan.Definition.Elements.Hooks
+	entries := []tree.Entry{
+		w.made(sandbox.Aside), w.made(sandbox.Aside + "/build"), w.made(sandbox.Aside + "/image"), w.made(asideOut),
+		w.made(sandbox.Aside + "/build/mnt"), w.made(asideHooks),
+	}
+	var files []sandbox.NewFile
+	for _, f := range hooks.Files {
+		if isScript(f.Path) && !f.Mode.IsDir() {
+			continue
+		}
+		if err := w.hook(f, &entries, &files); err != nil {
+			return err
+		}
+	}
+	for _, e := range hooks.Set.Elements {
+		more, err := ownFiles(e)
+		if err != nil {
+			return fmt.Errorf("element %s: %w", e.Name, err)
+		}
+		for i := range more {
+			more[i].Mtime = w.plan.Lock.Epoch
+			for dir := path.Dir(more[i].Path); dir != sandbox.Aside; dir = path.Dir(dir) {
+				entries = append(entries, w.made(dir))
+			}
+		}
+		files = append(files, more...)
+	}
+	slices.SortFunc(entries, func(a, b tree.Entry) int { return strings.Compare(a.Path, b.Path) })
+	entries = slices.CompactFunc(entries, func(a, b tree.Entry) bool { return a.Path == b.Path })
+	if err := box.Put(ctx, entries, w.reader); err != nil {
+		return err
+	}
+	if err := box.Write(ctx, files...); err != nil {
+		return err
+	}
+	return w.putScripts(ctx)
+}
+
+// made is a directory of root's.
+func (w *worker) made(path string) tree.Entry {
+	return tree.Entry{Path: path, Kind: tree.Dir, Mode: 0o755, Mtime: tree.Time{Sec: w.plan.Lock.Epoch}}
+}
+
+// hook adds what makes a file of the hooks real.
+func (w *worker) hook(f element.File, entries *[]tree.Entry, files *[]sandbox.NewFile) error {
+	path := asideHooks + "/" + f.Path
+	e := tree.Entry{Path: path, Kind: tree.Dir, Mode: uint32(f.Mode.Perm()), Mtime: tree.Time{Sec: w.plan.Lock.Epoch}}
+	switch {
+	case f.Mode.IsDir():
+		*entries = append(*entries, e)
+	case f.Mode&fs.ModeSymlink != 0:
+		e.Kind, e.Mode, e.Link = tree.Symlink, 0o777, f.Target
+		*entries = append(*entries, e)
+	default:
+		data, err := w.plan.Definition.Elements.Hooks.Read(f.Path, maxHook)
+		if err != nil {
+			return err
+		}
+		*files = append(*files, sandbox.NewFile{Path: path, Mode: e.Mode, Data: data, Mtime: w.plan.Lock.Epoch})
+	}
+	return nil
+}
+
+// putScripts brings the scripts of all phases up to date: the results of cached steps have
+// those of the build that ran them.
+func (w *worker) putScripts(ctx context.Context) error {
+	const list = sandbox.Aside + "/state/scripts"
+	entries := []tree.Entry{w.made(sandbox.Aside), w.made(sandbox.Aside + "/state")}
+	old, err := w.box.Read(ctx, list)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	var files []sandbox.NewFile
+	var names strings.Builder
+	hooks := w.plan.Definition.Elements.Hooks
+	for _, f := range hooks.Files {
+		dir := f.Mode.IsDir()
+		if dir && strings.Contains(f.Path, "/") || !dir && !isScript(f.Path) {
+			continue
+		}
+		if err := w.hook(f, &entries, &files); err != nil {
+			return err
+		}
+		if !dir {
+			names.WriteString(asideHooks + "/" + f.Path + "\n")
+		}
+	}
+	if len(old) > 0 {
+		if err := w.box.Remove(ctx, strings.Split(strings.TrimSuffix(string(old), "\n"), "\n")...); err != nil {
+			return err
+		}
+	}
+	files = append(files, sandbox.NewFile{Path: list, Mode: 0o644, Data: []byte(names.String()), Mtime: w.plan.Lock.Epoch})
+	slices.SortFunc(entries, func(a, b tree.Entry) int { return strings.Compare(a.Path, b.Path) })
+	if err := w.box.Put(ctx, entries, w.reader); err != nil {
+		return err
+	}
+	return w.box.Write(ctx, files...)
+}
+
+// ownFiles are the files directly in an element's own directory, which scripts find by
+// the map of elements: what is in directories, the hooks have.
+func ownFiles(e *element.Element) ([]sandbox.NewFile, error) {
+	found, err := fs.ReadDir(e.FS, ".")
+	if err != nil {
+		return nil, err
+	}
+	var out []sandbox.NewFile
+	for _, f := range found {
+		info, err := fs.Stat(e.FS, f.Name())
+		if err != nil || !info.Mode().IsRegular() || info.Size() > maxHook {
+			continue // a link that leads nowhere is nobody's file
+		}
+		data, err := fs.ReadFile(e.FS, f.Name())
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, sandbox.NewFile{Path: sandbox.Aside + "/elements/" + e.Name + "/" + f.Name(), Mode: uint32(info.Mode().Perm()), Data: data})
+	}
+	return out, nil
+}
+
+// maxHook bounds one file of the hooks, in bytes.
+const maxHook = 256 << 20
