@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"ingot/internal/judge"
 )
 
 // What the elements of these tests are made of: an operating system that is nothing but
@@ -45,6 +47,18 @@ const mark = "#!/bin/bash\nset -eu\nroot=; if [ -d \"${TMP_MOUNT_PATH:-/nowhere}
 func (c *court) elements(t *testing.T) {
 	t.Run("contract", c.contract)
 	t.Run("debian-minimal", c.debianMinimal)
+	t.Run("efi", c.elementsEFI)
+}
+
+// elementsEFI builds diskimage-builder's disk for both firmwares, and starts it by each.
+func (c *court) elementsEFI(t *testing.T) {
+	judge.Needs(t, judge.Full)
+	p := c.project(t, map[string]string{})
+	p.env = []string{"DIB_RELEASE=bookworm", "DIB_APT_SOURCES_CONF=default:deb http://ftp.debian.org/debian bookworm main", "INGOT_MIRROR_DEBIAN=" + p.mirror}
+	p.must(t, "disk-image-create", "-n", "-u", "-o", "img", "-t", "qcow2", "vm", "block-device-efi", "debian-minimal")
+	for _, firmware := range []string{"bios", "uefi"} {
+		p.must(t, "boot", "img.qcow2", "--firmware", firmware, "--timeout", "9m", "--expect", "debian login:")
+	}
 }
 
 func (c *court) contract(t *testing.T) {
