@@ -10,7 +10,7 @@ func TestPlaced(t *testing.T) {
 		"http://security.debian.org/dists/trixie-security/InRelease":                    "debian-security dists/trixie-security/InRelease",
 		"http://ftp.debian.org/dists/trixie/InRelease":                                  " ",
 		"http://ftp.debian.org/debian/":                                                 "debian ",
-		"http://snapshot.debian.org/archive/debian/x":                                   " ",
+		"http://archive.debian.org/debian/dists/x":                                      " ",
 		"http://example.org/debian/dists/trixie/InRelease":                              " ",
 		"%": " ",
 	} {
