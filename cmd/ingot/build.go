@@ -119,17 +119,7 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 			return nil, err
 		}
 	}
-	p, changed, err := f.plan(cmd.Context(), h, def, lockPath)
-	if err != nil {
-		return nil, err
-	}
-	if changed {
-		if err := writeLock(lockPath, p.Lock); err != nil {
-			return nil, err
-		}
-	}
-	// 'ingot store gc' keeps what the lock names, and all of it while this runs.
-	release, err := supply.Hold(cmd.Context(), h.store, lockPath, p.Lock)
+	p, release, err := f.settle(cmd.Context(), h, def, lockPath)
 	if err != nil {
 		return nil, err
 	}
@@ -141,11 +131,9 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 	if err := keepSeals(p.Lock, lockPath, result.Seals, progress); err != nil {
 		return nil, err
 	}
-	sealed, err := supply.Hold(cmd.Context(), h.store, lockPath, p.Lock)
-	if err != nil {
+	if err := keepHeld(cmd.Context(), h, p.Lock, lockPath); err != nil {
 		return nil, err
 	}
-	sealed() // the list of a seal is held by the lock's reference from now on
 	out := buildResult(p, lockPath, result)
 	if f.test {
 		if out.Tests, err = f.prove(cmd.Context(), h, p, result); err != nil {
@@ -154,6 +142,32 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 	}
 	out.Seconds = time.Since(start).Seconds()
 	return out, nil
+}
+
+// settle makes the plan of a definition and writes its lock. 'ingot store gc' keeps what
+// the lock names, and all of it until release is called.
+func (f *buildFlags) settle(ctx context.Context, h *house, def *definition.Definition, lockPath string) (p *plan.Plan, release func(), err error) {
+	p, changed, err := f.plan(ctx, h, def, lockPath)
+	if err != nil {
+		return nil, nil, err
+	}
+	if changed {
+		if err := writeLock(lockPath, p.Lock); err != nil {
+			return nil, nil, err
+		}
+	}
+	release, err = supply.Hold(ctx, h.store, lockPath, p.Lock)
+	return p, release, err
+}
+
+// keepHeld has the lock's reference hold what a build added to the lock: the lists of
+// seals, and what scripts downloaded.
+func keepHeld(ctx context.Context, h *house, l *lock.Lock, lockPath string) error {
+	release, err := supply.Hold(ctx, h.store, lockPath, l)
+	if err == nil {
+		release()
+	}
+	return err
 }
 
 // plan makes the plan of a definition and its lock. A lock that differs from the one

@@ -23,7 +23,6 @@ import (
 	"ingot/internal/format"
 	"ingot/internal/lock"
 	"ingot/internal/plan"
-	"ingot/internal/supply"
 	"ingot/internal/tools"
 	"ingot/internal/ui"
 )
@@ -75,16 +74,7 @@ func buildRequest(cmd *cobra.Command, r dib.Request) (*builtJSON, error) {
 		return nil, err
 	}
 	lockPath := r.Name + ".lock"
-	p, changed, err := f.plan(cmd.Context(), h, def, lockPath)
-	if err != nil {
-		return nil, err
-	}
-	if changed {
-		if err := writeLock(lockPath, p.Lock); err != nil {
-			return nil, err
-		}
-	}
-	release, err := supply.Hold(cmd.Context(), h.store, lockPath, p.Lock)
+	p, release, err := f.settle(cmd.Context(), h, def, lockPath)
 	if err != nil {
 		return nil, err
 	}
@@ -109,12 +99,15 @@ func buildRequest(cmd *cobra.Command, r dib.Request) (*builtJSON, error) {
 	}
 	result, err := runner.Run(cmd.Context(), p)
 	if result != nil {
-		err = errors.Join(err, keepDownloads(p.Lock, lockPath, result.Downloads))
+		err = errors.Join(err, keepDownloads(p.Lock, lockPath, result.Downloads), keepHeld(cmd.Context(), h, p.Lock, lockPath))
 	}
 	if err != nil {
 		return nil, err
 	}
 	if err := keepSeals(p.Lock, lockPath, result.Seals, progress); err != nil {
+		return nil, err
+	}
+	if err := keepHeld(cmd.Context(), h, p.Lock, lockPath); err != nil {
 		return nil, err
 	}
 	for _, a := range result.Artifacts {

@@ -175,6 +175,17 @@ func (c *court) contract(t *testing.T) {
 		if a, b := sha256File(t, p.path("img.tar")), sha256File(t, q.path("img.tar")); a != b {
 			t.Errorf("digests %s and %s", a, b)
 		}
+		// What scripts downloaded is held by the lock: nothing of it is missed without a
+		// network, when all that no lock names is gone and nothing is cached.
+		q.must(t, "store", "gc", "--cache")
+		if err := os.Remove(q.path("img.tar")); err != nil {
+			t.Fatal(err)
+		}
+		q.env[len(q.env)-1] = "INGOT_MIRROR_DEBIAN=file:///nowhere" // scripts would see --offline
+		q.must(t, append(args, "--locked")...)
+		if a, b := sha256File(t, p.path("img.tar")), sha256File(t, q.path("img.tar")); a != b {
+			t.Errorf("offline: digests %s and %s", a, b)
+		}
 	})
 	t.Run("fails", func(t *testing.T) {
 		for _, k := range []struct {
