@@ -220,7 +220,7 @@ func keepSeals(l *lock.Lock, path string, seals []lock.Seal, progress *ui.Progre
 		}
 		known := len(now.Seals)
 		for _, s := range seals {
-			i := slices.IndexFunc(now.Seals, func(o lock.Seal) bool { return o.Arch == s.Arch && o.Purpose == s.Purpose })
+			i := slices.IndexFunc(now.Seals, func(o lock.Seal) bool { return o.Name() == s.Name() })
 			if i < 0 {
 				now.Seals = append(now.Seals, s)
 			} else if now.Seals[i] != s {

@@ -369,7 +369,7 @@ func (c *Compiler) resolve(ctx context.Context, def *definition.Definition, l *l
 			if err != nil {
 				return err
 			}
-			l.Sets = append(l.Sets, lock.Set{Arch: arch, Purpose: lock.Bootstrap, Refs: hold(ctx, u, distro.Request{}, refs, oldSet(old, arch, lock.Bootstrap), move)})
+			l.Sets = append(l.Sets, lock.Set{Arch: arch, Purpose: lock.Bootstrap, Start: "minbase", Refs: hold(ctx, u, distro.Request{}, refs, oldSet(old, arch, lock.Bootstrap), move)})
 		}
 		for _, purpose := range plan.Purposes(def) {
 			req := distro.Request{Arch: arch, Start: def.Start, Packages: append(slices.Clone(def.Packages), plan.Implied(def)...), Remove: def.Remove, Recommends: def.Recommends}
@@ -389,7 +389,8 @@ func (c *Compiler) resolve(ctx context.Context, def *definition.Definition, l *l
 				}
 			}
 			refs = hold(ctx, u, req, refs, oldSet(old, arch, purpose), move)
-			l.Sets = append(l.Sets, lock.Set{Arch: arch, Purpose: purpose, Refs: refs})
+			asked := slices.Compact(slices.Sorted(slices.Values(req.Packages)))
+			l.Sets = append(l.Sets, lock.Set{Arch: arch, Purpose: purpose, Start: req.Start, Asked: asked, Refs: refs})
 		}
 	}
 	tools, err := plan.ToolPackages(def)

@@ -7,6 +7,7 @@ import (
 
 	"ingot/internal/digest"
 	"ingot/internal/distro"
+	"ingot/internal/flavor"
 	"ingot/internal/format"
 	"ingot/internal/tree"
 )
@@ -121,7 +122,7 @@ func (l *Lock) Check() error {
 	}
 	sets := map[string]bool{}
 	for _, s := range l.Sets {
-		name := s.Arch + " " + s.Purpose
+		name := s.Name()
 		if !anyArch.takes(s.Arch) || s.Purpose != Bootstrap && !slices.Contains(format.Purposes(), s.Purpose) {
 			return fmt.Errorf("has a set of unknown kind: %q", bounded(name))
 		}
@@ -129,6 +130,9 @@ func (l *Lock) Check() error {
 			return fmt.Errorf("has set %s twice", name)
 		}
 		sets[name] = true
+		if err := s.checkWords(); err != nil {
+			return fmt.Errorf("has set %s %w", name, err)
+		}
 		if err := l.checkRefs("set "+name, s.Refs, archives); err != nil {
 			return err
 		}
@@ -141,7 +145,7 @@ func (l *Lock) Check() error {
 	}
 	sealed := map[string]bool{}
 	for _, s := range l.Seals {
-		name := s.Arch + " " + s.Purpose
+		name := s.Name()
 		switch {
 		case !sets[name]:
 			return fmt.Errorf("has a seal of %q, but no such set", bounded(name))
@@ -153,6 +157,24 @@ func (l *Lock) Check() error {
 		sealed[name] = true
 	}
 	return checkDownloads(l.Downloads)
+}
+
+// checkWords checks what a set says beside its packages.
+func (s *Set) checkWords() error {
+	if f, err := flavor.Parse(s.Flavor); err != nil || f.String() != s.Flavor || len(f.Is())+len(f.Target()) > 0 {
+		return fmt.Errorf("of a flavor that is none: %q", bounded(s.Flavor))
+	}
+	if s.Start != "" && !anyName.takes(s.Start) {
+		return fmt.Errorf("with the starting set %q", bounded(s.Start))
+	}
+	seen := make(map[string]bool, len(s.Asked))
+	for _, a := range s.Asked {
+		if !isPlain(a) || seen[a] {
+			return fmt.Errorf("where package %q was asked for badly or twice", bounded(a))
+		}
+		seen[a] = true
+	}
+	return nil
 }
 
 func checkDownloads(downloads []Download) error {

@@ -224,7 +224,7 @@ func compareFiles(before, after []File) []Change {
 func compareSets(before, after []Set) []Change {
 	var out, packages []Change
 	common := 0
-	paired(before, after, func(s Set) string { return s.Arch + " " + s.Purpose }, func(name string, old, new *Set) {
+	paired(before, after, Set.Name, func(name string, old, new *Set) {
 		switch {
 		case old == nil:
 			out = append(out, Change{Part: "set", Action: "added", Name: name, Note: count(new.Refs)})

@@ -82,6 +82,7 @@ type parser struct {
 	refs   *[]distro.Ref // where lines of packages go
 	within string        // "archive", "set", "tools" or "station"
 	arity  map[string]int
+	shared int // packages that sets have of other sets
 }
 
 func newParser(text string) *parser {
@@ -114,8 +115,12 @@ func (p *parser) line() error {
 		switch p.within {
 		case "archive":
 			return p.archive()
-		case "set", "tools", "station":
-			return p.ref(w)
+		case "set":
+			return p.set(w)
+		case "tools", "station":
+			r, err := parseRef(w)
+			*p.refs = append(*p.refs, r)
+			return err
 		}
 		return fmt.Errorf("%q belongs to nothing", bounded(p.raw))
 	}
@@ -129,7 +134,8 @@ func (p *parser) top() error {
 	if !known {
 		return fmt.Errorf("unknown word %q", bounded(p.key))
 	}
-	if len(w) != want {
+	flavored := (p.key == "set" || p.key == "seal") && len(w) == want+1
+	if len(w) != want && !flavored {
 		return fmt.Errorf("%s has %d words, want %d", p.key, len(w), want)
 	}
 	var err error
@@ -168,15 +174,22 @@ func (p *parser) top() error {
 	case "directory":
 		l.Files = append(l.Files, File{Path: w[0], EmptyDir: true})
 	case "set":
-		l.Sets = append(l.Sets, Set{Arch: w[0], Purpose: w[1]})
-		p.refs, p.within = &l.Sets[len(l.Sets)-1].Refs, "set"
+		s := Set{Arch: w[0], Purpose: w[1]}
+		if flavored {
+			s.Flavor = w[2]
+		}
+		l.Sets = append(l.Sets, s)
+		p.within = "set"
 	case "tools":
 		p.refs, p.within = &l.Tools, "tools"
 	case "station":
 		p.refs, p.within = &l.Station, "station"
 	case "seal":
 		s := Seal{Arch: w[0], Purpose: w[1]}
-		s.SHA256, err = digest.Parse(w[2])
+		if flavored {
+			s.Flavor = w[2]
+		}
+		s.SHA256, err = digest.Parse(w[len(w)-1])
 		l.Seals = append(l.Seals, s)
 	case "download":
 		d := Download{Address: w[2]}
@@ -212,20 +225,17 @@ func (p *parser) archive() error {
 	return nil
 }
 
-func (p *parser) ref(w []string) error {
+func parseRef(w []string) (distro.Ref, error) {
 	if len(w) != 7 {
-		return fmt.Errorf("a package has %d words, want 7", len(w))
+		return distro.Ref{}, fmt.Errorf("a package has %d words, want 7", len(w))
 	}
 	r := distro.Ref{Name: w[0], Version: w[1], Arch: w[2], Archive: w[5], Location: w[6]}
 	var err error
 	if r.Size, err = parseNumber(w[3]); err != nil {
-		return err
+		return r, err
 	}
-	if r.SHA256, err = digest.Parse(w[4]); err != nil {
-		return err
-	}
-	*p.refs = append(*p.refs, r)
-	return nil
+	r.SHA256, err = digest.Parse(w[4])
+	return r, err
 }
 
 func parseNumber(s string) (int64, error) {

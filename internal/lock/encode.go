@@ -44,13 +44,13 @@ func encode(l *Lock) ([]byte, digest.Digest) {
 	b.Write(body)
 	seals := slices.Clone(l.Seals)
 	slices.SortFunc(seals, func(x, y Seal) int {
-		return cmp.Or(cmp.Compare(x.Arch, y.Arch), cmp.Compare(x.Purpose, y.Purpose), bytes.Compare(x.SHA256[:], y.SHA256[:]))
+		return cmp.Or(compareNames(x.Arch, x.Purpose, x.Flavor, y.Arch, y.Purpose, y.Flavor), bytes.Compare(x.SHA256[:], y.SHA256[:]))
 	})
 	if len(seals) > 0 {
 		b.WriteByte('\n')
 	}
 	for _, s := range seals {
-		line(&b, "seal", s.Arch, s.Purpose, s.SHA256.String())
+		line(&b, "seal", append(setWords(s.Arch, s.Purpose, s.Flavor), s.SHA256.String())...)
 	}
 	downloads := slices.Clone(l.Downloads)
 	slices.SortFunc(downloads, func(x, y Download) int { return cmp.Compare(x.Address, y.Address) })
@@ -109,15 +109,7 @@ func (l *Lock) body() []byte {
 			line(&b, "file", f.SHA256.String(), f.Path)
 		}
 	}
-	sets := slices.Clone(l.Sets)
-	slices.SortFunc(sets, func(x, y Set) int {
-		return cmp.Or(cmp.Compare(x.Arch, y.Arch), cmp.Compare(x.Purpose, y.Purpose))
-	})
-	for _, s := range sets {
-		b.WriteByte('\n')
-		line(&b, "set", s.Arch, s.Purpose)
-		refs(&b, s.Refs)
-	}
+	encodeSets(&b, l.Sets)
 	if len(l.Tools) > 0 {
 		b.WriteByte('\n')
 		line(&b, "tools")
@@ -143,8 +135,12 @@ func refs(b *bytes.Buffer, list []distro.Ref) {
 		slices.SortFunc(list, compareRefs)
 	}
 	for _, r := range list {
-		line(b, " ", r.Name, r.Version, r.Arch, number(r.Size), r.SHA256.String(), r.Archive, r.Location)
+		line(b, " ", refWords(r)...)
 	}
+}
+
+func refWords(r distro.Ref) []string {
+	return []string{r.Name, r.Version, r.Arch, number(r.Size), r.SHA256.String(), r.Archive, r.Location}
 }
 
 func compareRefs(x, y distro.Ref) int {

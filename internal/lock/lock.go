@@ -25,21 +25,31 @@
 //	  expired                        if Valid-Until was waived
 //	index ARCHIVE SUITE COMPONENT ARCH DATE SIZE SHA256 PATH
 //	file SHA256 PATH                 or: program SHA256 PATH, link PATH TARGET, directory PATH
-//	set ARCH PURPOSE
+//	set ARCH PURPOSE [FLAVOR]
+//	  start NAME                     of the starting set, if there is one
+//	  asked PACKAGE                  one a line: strong references; all others are weak
 //	  NAME VERSION ARCH SIZE SHA256 ARCHIVE LOCATION
+//	set ARCH PURPOSE FLAVOR          or as another set, but for some lines
+//	  as ARCH PURPOSE FLAVOR
+//	  - NAME ARCH                    or: - asked PACKAGE, - start NAME
+//	  + one of a set's lines
 //	tools                            and in the same form: station
 //	  NAME VERSION ARCH SIZE SHA256 ARCHIVE LOCATION
-//	seal ARCH PURPOSE SHA256
+//	seal ARCH PURPOSE [FLAVOR] SHA256
 //	download SIZE SHA256 ADDRESS     or: missing ADDRESS
 //	sum SHA256 of all lines above
 //
 // Words are separated by single spaces; one that holds anything but visible ASCII
-// is quoted as in Go. Empty lines separate the parts. The digest is the lock's
-// identity; the sum finds a file that was cut off, merged or edited by hand.
+// is quoted as in Go. Empty lines separate the parts. A set of a flavor is written as
+// what differs from the first one of its architecture and purpose wherever that takes
+// fewer lines, so a package that moves in all flavors is one line of a diff. The digest
+// is the lock's identity; the sum finds a file that was cut off, merged or edited by hand.
 // Neither is a signature.
 package lock
 
 import (
+	"strings"
+
 	"ingot/internal/digest"
 	"ingot/internal/distro"
 )
@@ -98,12 +108,25 @@ type Index struct {
 	SHA256    digest.Digest
 }
 
-// A Set is the packages of one variant of the image. Their order has no meaning;
+// A Set is the packages of one tree of the image. Their order has no meaning;
 // a lock that was read has them by name, architecture and version.
 type Set struct {
 	Arch    string
 	Purpose string // "container", "system", "machine" or "live", or [Bootstrap]
-	Refs    []distro.Ref
+	Flavor  string // canonical, without the architecture: "~kernel,vmware"; "" of a definition without flavors
+	Start   string // the starting set, if there is one: "minbase"
+	// Asked are the packages that somebody asked for, as they were written, sorted: the
+	// definition, or what its outputs need. They are strong references; that any other
+	// package is there follows from them and from what packages say of each other.
+	Asked []string
+	Refs  []distro.Ref
+}
+
+// Name is what people call the set: "amd64 machine", "amd64 machine ~kernel,vmware".
+func (s Set) Name() string { return setName(s.Arch, s.Purpose, s.Flavor) }
+
+func setName(arch, purpose, flavor string) string {
+	return strings.TrimSpace(arch + " " + purpose + " " + flavor)
 }
 
 // Bootstrap is the purpose of a set that is no image's: what a script gets that calls
@@ -130,15 +153,19 @@ type File struct {
 type Seal struct {
 	Arch    string
 	Purpose string
+	Flavor  string
 	SHA256  digest.Digest
 }
 
-// Set gives the packages of a set; none where there is no such set.
-func (l *Lock) Set(arch, purpose string) []distro.Ref {
+// Name is that of its set.
+func (s Seal) Name() string { return setName(s.Arch, s.Purpose, s.Flavor) }
+
+// Set gives a set, and whether there is one.
+func (l *Lock) Set(arch, purpose, flavor string) (Set, bool) {
 	for _, s := range l.Sets {
-		if s.Arch == arch && s.Purpose == purpose {
-			return s.Refs
+		if s.Arch == arch && s.Purpose == purpose && s.Flavor == flavor {
+			return s, true
 		}
 	}
-	return nil
+	return Set{}, false
 }

@@ -50,7 +50,7 @@ func sample() Lock {
 			{Path: "site/cache", EmptyDir: true},
 		},
 		Sets: []Set{
-			{Arch: "amd64", Purpose: "machine", Refs: []distro.Ref{ref("libc6", "2.36-9+deb12u8", "i386"), ref("libc6", "2.36-9+deb12u8", "amd64"), ref("bash", "5.2.15-2+b7", "amd64")}},
+			{Arch: "amd64", Purpose: "machine", Start: "minbase", Asked: []string{"libc6:i386", "bash"}, Refs: []distro.Ref{ref("libc6", "2.36-9+deb12u8", "i386"), ref("libc6", "2.36-9+deb12u8", "amd64"), ref("bash", "5.2.15-2+b7", "amd64")}},
 			{Arch: "amd64", Purpose: "container", Refs: []distro.Ref{ref("bash", "5.2.15-2+b7", "amd64")}},
 		},
 		Tools: []distro.Ref{ref("e2fsprogs", "1:1.47.0-2", "amd64")},
@@ -401,6 +401,7 @@ func TestCompare(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	f.Add(Encode(sample()))
+	f.Add(Encode(flavored()))
 	f.Add(Encode(Lock{Definition: of("x"), Distro: "debian", Release: "sid"}))
 	f.Add([]byte("ingot lock 1\n"))
 	f.Add([]byte("ingot lock 1\nfile \"\\x41\" \"b c\"\n"))

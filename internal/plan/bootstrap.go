@@ -109,7 +109,8 @@ func (w *worker) debootstrap(ctx context.Context, call relay.Calling, out io.Wri
 }
 
 func (w *worker) bootstrap(ctx context.Context, c debootstrapCall, out io.Writer) error {
-	refs := w.plan.Lock.Set(w.chain.Arch, lock.Bootstrap)
+	set, _ := w.plan.Lock.Set(w.chain.Arch, lock.Bootstrap, w.chain.Set.Flavor)
+	refs := set.Refs
 	switch {
 	case len(refs) == 0:
 		return fmt.Errorf("the lock has no starting set")

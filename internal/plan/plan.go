@@ -41,6 +41,11 @@ type Chain struct {
 	Outputs []Output
 }
 
+// seal is what a lock says of the chain's tree.
+func (c Chain) seal(sum digest.Digest) lock.Seal {
+	return lock.Seal{Arch: c.Arch, Purpose: c.Purpose, Flavor: c.Set.Flavor, SHA256: sum}
+}
+
 // A Step is one part of a chain.
 type Step struct {
 	Name string        // for people and programs: "install", "script setup"

@@ -124,7 +124,7 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 			}
 			a.Chain = c
 			out.Artifacts = append(out.Artifacts, a)
-			out.Seals = append(out.Seals, lock.Seal{Arch: c.Arch, Purpose: c.Purpose, SHA256: a.Seal})
+			out.Seals = append(out.Seals, c.seal(a.Seal))
 			out.Cached++
 			r.Progress.Cached(ui.Step{ID: "output:" + o.Format, Name: o.Name()})
 		}
@@ -304,7 +304,8 @@ func (w *worker) blame(s Step, err error) error {
 func (w *worker) delivered() []distro.Ref {
 	refs := w.chain.Set.Refs
 	if e := w.plan.Definition.Elements; e != nil && e.Root {
-		refs = append(slices.Clone(w.plan.Lock.Set(w.chain.Arch, lock.Bootstrap)), refs...)
+		set, _ := w.plan.Lock.Set(w.chain.Arch, lock.Bootstrap, w.chain.Set.Flavor)
+		refs = append(slices.Clone(set.Refs), refs...)
 	}
 	return refs
 }

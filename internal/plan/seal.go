@@ -20,14 +20,14 @@ import (
 // that first build. The list goes into the store, under its own digest, so that a
 // later build that differs can say where, and beside the artifacts.
 func (w *worker) seal() (lock.Seal, error) {
-	s := lock.Seal{Arch: w.chain.Arch, Purpose: w.chain.Purpose}
+	s := w.chain.seal(digest.Digest{})
 	var text bytes.Buffer
 	if err := w.tree.WriteSeal(&text); err != nil {
 		return s, err
 	}
 	s.SHA256 = digest.Of(text.Bytes())
 	for _, known := range w.plan.Lock.Seals {
-		if known.Arch == s.Arch && known.Purpose == s.Purpose && known.SHA256 != s.SHA256 {
+		if known.Name() == s.Name() && known.SHA256 != s.SHA256 {
 			return s, fault.Newf(fault.Verification, "the %s tree for %s differs from the one that the first build of this lock made%s", s.Purpose, s.Arch, w.differences(known.SHA256, text.Bytes())).
 				WithHint("something in the build depends on more than the lock; if that is well so, or ingot itself is a newer one, take the line \"seal\" of it out with 'ingot lock --reseal'")
 		}
@@ -72,7 +72,7 @@ func (w *worker) sealName() string {
 // sealed says whether a tree's seal is the lock's, where that has one.
 func (p *Plan) sealed(c Chain, seal digest.Digest) bool {
 	for _, known := range p.Lock.Seals {
-		if known.Arch == c.Arch && known.Purpose == c.Purpose && known.SHA256 != seal {
+		if known.Name() == c.seal(seal).Name() && known.SHA256 != seal {
 			return false
 		}
 	}

@@ -61,7 +61,7 @@ func Reference(path string, l *lock.Lock) store.Ref {
 	for _, seal := range l.Seals {
 		r.Needs = append(r.Needs, store.Need{
 			Blob:  store.Blob{Digest: seal.SHA256, Size: store.AnySize},
-			Label: "seal " + seal.Purpose + " " + seal.Arch,
+			Label: "seal " + seal.Name(),
 		})
 	}
 	for _, d := range l.Downloads {
