@@ -57,6 +57,7 @@ func TestHouse(t *testing.T) {
 		{"example", c.example, true},
 		{"failing", c.failing, true},
 		{"console", c.console, true},
+		{"servers", c.servers, true},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			if part.beside {

@@ -16,6 +16,7 @@ import (
 const (
 	groupMake  = "make"
 	groupLook  = "look"
+	groupServe = "serve"
 	groupKeep  = "keep"
 	groupDoor  = "door"
 	groupOther = "other"
@@ -24,6 +25,7 @@ const (
 var groups = []cobra.Group{
 	{ID: groupMake, Title: "From a definition to a machine:"},
 	{ID: groupLook, Title: "What is in it, and why:"},
+	{ID: groupServe, Title: "Image servers:"},
 	{ID: groupKeep, Title: "What is kept:"},
 	{ID: groupDoor, Title: "As commands of other systems, with their own arguments:"},
 	{ID: groupOther, Title: "Other:"},
@@ -68,6 +70,7 @@ byte the same anywhere, and boots what it built.`,
 		newSbomCommand(), newLayoutCommand(), newFlavorCommand(),
 		newElementCommand(),
 		newSchemaCommand(),
+		newPublishCommand(), newServeCommand(), newPromoteCommand(), newPruneCommand(), newServerCommand(),
 		newStoreCommand(),
 		newToolsCommand(),
 		newDiskImageCreateCommand(), newRamdiskImageCreateCommand(), newDiskimageBuilderCommand(),

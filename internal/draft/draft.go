@@ -114,6 +114,27 @@ func (f *File) Publish(to string, mode fs.FileMode) error {
 	return nil
 }
 
+// PublishNew is Publish where nothing has that name yet. Otherwise won is false, and
+// what is there stays.
+func (f *File) PublishNew(to string, mode fs.FileMode) (won bool, err error) {
+	defer f.Discard()
+	if err := f.Chmod(mode); err != nil {
+		return false, fmt.Errorf("cannot set the mode of %s: %w", to, err)
+	}
+	if f.name == "" {
+		err = f.link(to)
+	} else {
+		err = os.Link(f.name, to)
+	}
+	if errors.Is(err, unix.EEXIST) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("cannot name %s: %w", to, err)
+	}
+	return true, nil
+}
+
 func (f *File) link(to string) error {
 	self := fmt.Sprintf("/proc/self/fd/%d", f.Fd())
 	return unix.Linkat(unix.AT_FDCWD, self, unix.AT_FDCWD, to, unix.AT_SYMLINK_FOLLOW)

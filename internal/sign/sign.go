@@ -60,7 +60,7 @@ func (k *Keyring) Clearsigned(name string, data []byte, now time.Time) (Message,
 	if err != nil {
 		return Message{}, fault.Newf(fault.Verification, "%s: %w", name, err)
 	}
-	signers, err := k.verify(d.signed, d.signature, d.hashes, now)
+	signers, err := k.verify(whole(d.signed), d.signature, d.hashes, now)
 	if err != nil {
 		return Message{}, refused(name, err)
 	}
@@ -70,21 +70,61 @@ func (k *Keyring) Clearsigned(name string, data []byte, now time.Time) (Message,
 // Detached verifies a document by a signature that is apart from it, armored or
 // not. Its failures are those of Clearsigned.
 func (k *Keyring) Detached(name string, data, signature []byte, now time.Time) (Message, error) {
-	if bytes.HasPrefix(signature, []byte("-----")) {
-		b, rest, err := unarmor(signature)
-		if err != nil {
-			return Message{}, fault.Newf(fault.Verification, "the signature of %s: %w", name, err)
-		}
-		if len(bytes.TrimSpace(rest)) > 0 {
-			return Message{}, fault.Newf(fault.Verification, "the signature of %s: something follows it", name)
-		}
-		signature = b
+	signature, err := apart(name, signature)
+	if err != nil {
+		return Message{}, err
 	}
-	signers, err := k.verify(data, signature, nil, now)
+	signers, err := k.verify(whole(data), signature, nil, now)
 	if err != nil {
 		return Message{}, refused(name, err)
 	}
 	return Message{Text: data, Signers: signers}, nil
+}
+
+// DetachedReader is Detached of a document that is too long for memory. It is read from
+// its start, once for each signature.
+func (k *Keyring) DetachedReader(name string, data io.ReadSeeker, signature []byte, now time.Time) ([]Signer, error) {
+	signature, err := apart(name, signature)
+	if err != nil {
+		return nil, err
+	}
+	signers, err := k.verify(func(w io.Writer) error {
+		if _, err := data.Seek(0, io.SeekStart); err != nil {
+			return err
+		}
+		_, err := io.Copy(w, data)
+		return err
+	}, signature, nil, now)
+	if err != nil {
+		return nil, refused(name, err)
+	}
+	return signers, nil
+}
+
+// A text writes a document that is hashed.
+type text func(io.Writer) error
+
+// whole is a document in memory.
+func whole(data []byte) text {
+	return func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	}
+}
+
+// apart is a signature without its armor.
+func apart(name string, signature []byte) ([]byte, error) {
+	if bytes.HasPrefix(signature, []byte("-----")) {
+		b, rest, err := unarmor(signature)
+		if err != nil {
+			return nil, fault.Newf(fault.Verification, "the signature of %s: %w", name, err)
+		}
+		if len(bytes.TrimSpace(rest)) > 0 {
+			return nil, fault.Newf(fault.Verification, "the signature of %s: something follows it", name)
+		}
+		signature = b
+	}
+	return signature, nil
 }
 
 func refused(name string, err error) error {
@@ -100,7 +140,7 @@ var errUntrusted = errors.New("not signed by a trusted key")
 
 // verify checks all signatures over a text. hashes are the digests that a
 // clear-signed document announces; nil announces nothing.
-func (k *Keyring) verify(text, signatures []byte, hashes map[crypto.Hash]bool, now time.Time) ([]Signer, error) {
+func (k *Keyring) verify(document text, signatures []byte, hashes map[crypto.Hash]bool, now time.Time) ([]Signer, error) {
 	var good []Signer
 	var notes []string
 	packets := packet.NewOpaqueReader(bytes.NewReader(signatures))
@@ -127,7 +167,7 @@ func (k *Keyring) verify(text, signatures []byte, hashes map[crypto.Hash]bool, n
 		if !ok {
 			return nil, errors.New("something other than a signature among the signatures")
 		}
-		signer, note, err := k.judge(text, sig, hashes, now)
+		signer, note, err := k.judge(document, sig, hashes, now)
 		switch {
 		case err != nil:
 			return nil, err
@@ -148,7 +188,7 @@ func (k *Keyring) verify(text, signatures []byte, hashes map[crypto.Hash]bool, n
 
 // judge checks one signature. A note says why it does not count; an error refuses the
 // document.
-func (k *Keyring) judge(text []byte, sig *packet.Signature, hashes map[crypto.Hash]bool, now time.Time) (Signer, string, error) {
+func (k *Keyring) judge(document text, sig *packet.Signature, hashes map[crypto.Hash]bool, now time.Time) (Signer, string, error) {
 	if sig.SigType != packet.SigTypeBinary && sig.SigType != packet.SigTypeText {
 		return Signer{}, "", fmt.Errorf("a signature of type %#x, which is not one over a document", uint8(sig.SigType))
 	}
@@ -170,15 +210,14 @@ func (k *Keyring) judge(text []byte, sig *packet.Signature, hashes map[crypto.Ha
 	if err != nil {
 		return Signer{}, fmt.Sprintf("key %s: %v", id, err), nil
 	}
+	feed := io.Writer(h)
 	if sig.SigType == packet.SigTypeText {
-		_, err = openpgp.NewCanonicalTextHash(h).Write(text)
-	} else {
-		_, err = h.Write(text)
+		feed = openpgp.NewCanonicalTextHash(h)
 	}
-	if err == nil {
-		err = key.PublicKey.VerifySignature(h, sig)
+	if err := document(feed); err != nil {
+		return Signer{}, "", fmt.Errorf("cannot read it: %w", err)
 	}
-	if err != nil {
+	if err := key.PublicKey.VerifySignature(h, sig); err != nil {
 		return Signer{}, "", fmt.Errorf("bad signature by key %s: the text was changed after it was signed", id)
 	}
 	if note := timely(key, sig, now); note != "" {

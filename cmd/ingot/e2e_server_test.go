@@ -1,0 +1,234 @@
+package main_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"syscall"
+	"testing"
+
+	"ingot/internal/artifact"
+	"ingot/internal/digest"
+	"ingot/internal/judge"
+)
+
+// A shop is a server tree that ingot publishes to and serves, and the clients that come.
+type shop struct {
+	*project
+	address string // HOST:PORT
+	log     string // the access log
+}
+
+// tiny makes an image of busybox that starts in a second, as LXC's and Incus's clients
+// take it, with the papers of a build.
+func tiny(t *testing.T, dir, says string) {
+	t.Helper()
+	root := filepath.Join(t.TempDir(), "root")
+	busybox, err := filepath.EvalSymlinks(judge.Path(t, "busybox"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if in := judge.File(t, "/bin/busybox"); in != "/bin/busybox" {
+		busybox = in // the judges' tree's, not the script that runs it
+	}
+	script := `set -eu
+root=$1 busybox=$2 says=$3 out=$4
+mkdir -p "$root/bin" "$root/etc" "$root/proc" "$root/sys" "$root/dev" "$root/tmp" "$root/root" "$root/sbin" "$root/run"
+cp "$busybox" "$root/bin/busybox"; chmod 755 "$root/bin/busybox"
+for a in sh ls cat id hostname echo sleep stat; do ln -s busybox "$root/bin/$a"; done
+ln -s ../bin/busybox "$root/sbin/init"
+printf '::sysinit:/bin/sh -c "echo booted >/run/booted"\n::respawn:/bin/sleep 1000\n' >"$root/etc/inittab"
+echo LXC_NAME >"$root/etc/hostname"; echo "$says" >"$root/etc/says"; echo 'root:x:0:0:root:/root:/bin/sh' >"$root/etc/passwd"
+mkdir "$root.meta" "$root.incus"
+tar -C "$root" --sort=name --owner=0 --group=0 --numeric-owner -c . | xz -0 >"$out/tiny-amd64.rootfs.tar.xz"
+include='lxc.include = LXC_TEMPLATE_CONFIG'
+printf "$include/common.conf\nlxc.arch = linux64\n" >"$root.meta/config"
+printf "$include/common.conf\n$include/userns.conf\nlxc.arch = linux64\n" >"$root.meta/config-user"
+echo /etc/hostname >"$root.meta/templates"; : >"$root.meta/excludes-user"; echo "made by ingot" >"$root.meta/create-message"
+tar -C "$root.meta" -c . | xz >"$out/tiny-amd64.meta.tar.xz"
+printf 'architecture: x86_64\ncreation_date: 1750000000\nproperties:\n  os: Debian\n  release: bookworm\n  variant: tiny\n  architecture: x86_64\n  description: tiny\n' >"$root.incus/metadata.yaml"
+tar -C "$root.incus" -c metadata.yaml | xz >"$out/tiny-amd64.incus.tar.xz"
+mksquashfs "$root" "$out/tiny-amd64.rootfs.squashfs" -all-root -quiet -no-progress -comp gzip >/dev/null
+`
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	judge.Run(t, "sh", "-c", script, "sh", root, busybox, says, dir)
+	for format, files := range map[string][]string{
+		"lxc": {"tiny-amd64.rootfs.tar.xz", "tiny-amd64.meta.tar.xz"}, "incus": {"tiny-amd64.rootfs.squashfs", "tiny-amd64.incus.tar.xz"},
+	} {
+		m := artifact.Manifest{Schema: 1, Name: "tiny", Arch: "amd64", Format: format, Distro: "debian", Release: "bookworm", Epoch: 1_750_000_000, Lock: digest.Of([]byte(says)), Seal: digest.Of([]byte(says))}
+		for _, name := range files {
+			data, err := os.ReadFile(filepath.Join(dir, name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.Files = append(m.Files, artifact.File{Name: name, Size: int64(len(data)), SHA256: digest.Of(data)})
+		}
+		m.File, m.Size, m.SHA256 = m.Files[0].Name, m.Files[0].Size, m.Files[0].SHA256
+		data, err := json.Marshal(m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, m.File+artifact.ManifestSuffix), data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// open serves the project's tree by TLS until the test ends, and has wget and LXD believe its
+// certificate.
+func (p *project) open(t *testing.T) *shop {
+	t.Helper()
+	judge.RunIn(t, p.dir, "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-days", "365",
+		"-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+	p.write(t, map[string]string{"wgetrc": "ca_certificate = " + p.path("cert.pem") + "\n"})
+	s := &shop{project: p, log: p.path("access.log")}
+	ctx, cancel := context.WithCancel(t.Context())
+	cmd := p.command(ctx, "serve", "tree", "--listen", "127.0.0.1:0", "--tls-cert", "cert.pem", "--tls-key", "key.pem", "--access-log", "access.log")
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	line, err := bufio.NewReader(out).ReadString('\n')
+	t.Cleanup(func() {
+		cancel()
+		_, _ = io.Copy(io.Discard, out)
+		_ = cmd.Wait()
+		if code := cmd.ProcessState.ExitCode(); code != 0 {
+			t.Errorf("ingot serve ended with %d", code)
+		}
+	})
+	if err != nil || !strings.HasPrefix(line, "https://") {
+		t.Fatalf("ingot serve says %q, %v", line, err)
+	}
+	s.address = strings.Trim(strings.TrimPrefix(line, "https://"), "/\n")
+	return s
+}
+
+// client runs a shell script of some client, as root, in a mount namespace of its own.
+// $1 is a directory of its own, $2 the server, $3 its certificate.
+func (s *shop) client(t *testing.T, script string) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "ingot-client-") // some want short paths, and others walk through
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { removeAll(t, dir) })
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), "unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", dir, s.address, s.path("cert.pem"))
+	cmd.Env = append(os.Environ(), "WGETRC="+s.path("wgetrc"), "LXC_CACHE_PATH="+dir+"/cache", "SSL_CERT_FILE="+s.path("cert.pem"), "LC_ALL=C.UTF-8")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, tail(string(out), 40))
+	}
+	return string(out)
+}
+
+// lxcDownload makes a container with LXC's template "download" and starts it.
+const lxcDownload = `set -eu
+path=$1 server=$2
+exec 2>&1
+printf '%b' "$CONFIG" >"$path/config"
+lxc-create -P "$path" -f "$path/config" -n c1 -t download -- -d debian -r bookworm -a amd64 --variant tiny --server "$server"
+lxc-start -P "$path" -n c1 -l INFO -o "$path/log" || { tail -20 "$path/log"; exit 1; }
+trap 'lxc-stop -P "$path" -n c1 -k || true' EXIT
+n=0
+until lxc-attach -P "$path" -n c1 -- cat /run/booted; do n=$((n+1)); [ $n -lt 600 ]; sleep 0.1; done
+echo "host $(lxc-attach -P "$path" -n c1 -- cat /etc/hostname)"
+echo "says $(lxc-attach -P "$path" -n c1 -- cat /etc/says)"
+echo "owner $(stat -c %u "$path/c1/rootfs/etc")"
+`
+
+// lxdScript has a server of LXD's own find the image, copy it, start it, and take the next
+// version. $PUBLISH makes that.
+const lxdStreams = `set -eu
+export LXD_DIR=$1/state LXD_CONF=$1/config
+exec 2>&1
+mkdir "$LXD_DIR"
+lxd --group root --logfile "$1/log" >/dev/null 2>&1 &
+trap 'lxd shutdown --timeout 30' EXIT
+lxd waitready --timeout 60
+lxc remote add lab "https://$2" --protocol=simplestreams --public
+lxc image list lab: --format csv -c lft
+lxc image info lab:debian/bookworm/tiny
+lxc storage create default dir
+lxc profile device add default root disk path=/ pool=default
+lxc image copy lab:tiny local: --alias t --auto-update --quiet
+lxc launch t t1 -c security.privileged=true --quiet
+n=0
+until lxc exec t1 -- cat /run/booted; do n=$((n+1)); [ $n -lt 600 ]; sleep 0.1; done
+echo "says $(lxc exec t1 -- cat /etc/says)"
+lxc delete --force t1
+eval "$PUBLISH"
+rm -rf "$LXD_DIR"/cache/*
+lxc image refresh t
+lxc launch t t2 -c security.privileged=true --quiet
+echo "then says $(lxc exec t2 -- cat /etc/says)"
+lxc delete --force t2
+`
+
+// servers judges an image server by the clients of others.
+func (c *court) servers(t *testing.T) {
+	if !isRoot() {
+		t.Skip("root runs this: it starts containers")
+	}
+	p := c.project(t, nil).fresh()
+	tiny(t, p.path("one"), "one")
+	tiny(t, p.path("two"), "two")
+	p.must(t, "publish", "one", "--to", "tree")
+	s := p.open(t)
+	t.Run("lxc", func(t *testing.T) {
+		judge.Path(t, "lxc-create")
+		list := s.client(t, "/usr/share/lxc/templates/lxc-download --list --variant '' --server \"$2\" || true") // it ends with 1
+		if !regexp.MustCompile(`(?m)^debian\tbookworm\tamd64\ttiny\t\d{8}_\d{4}$`).MatchString(list) {
+			t.Errorf("it lists\n%s", list)
+		}
+		const network = `lxc.net.0.type = empty\nlxc.apparmor.profile = unconfined\n`
+		for name, config := range map[string]string{
+			"privileged": network, "unprivileged": network + `lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536\n`,
+		} {
+			t.Run(name, func(t *testing.T) {
+				owner := "0"
+				if name == "unprivileged" {
+					allowIDs(t)
+					owner = "100000"
+				}
+				got := s.client(t, "CONFIG='"+config+"'\n"+lxcDownload)
+				for _, want := range []string{"made by ingot\n", "booted\n", "host c1\n", "says one\n", "owner " + owner + "\n"} {
+					if !strings.Contains(got, want) {
+						t.Errorf("it does not say %q:\n%s", want, got)
+					}
+				}
+			})
+		}
+	})
+	t.Run("lxd", func(t *testing.T) {
+		judge.Path(t, "lxd")
+		publish := p.command(t.Context(), "publish", "two", "--to", "tree", "--quiet")
+		got := s.client(t, "PUBLISH='cd "+p.dir+"; INGOT_HOME="+p.home+" "+strings.Join(publish.Args, " ")+"'\n"+lxdStreams)
+		for _, want := range []string{"Architecture: x86_64\n", "Type: container\n", "variant: tiny\n", "tiny/amd64\n", "booted\n", "\nsays one\n", "then says two\n"} {
+			if !strings.Contains(got, want) {
+				t.Errorf("it does not say %q:\n%s", want, got)
+			}
+		}
+		log := p.read(t, "access.log")
+		if !strings.Contains(log, "rootfs.squashfs HTTP/1.1\" 200") {
+			t.Errorf("the log has no image:\n%s", log)
+		}
+	})
+	p.must(t, "server", "verify", "tree")
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"ingot/internal/fault"
+	"ingot/internal/server"
+)
+
+type serveFlags struct {
+	listen, cert, key, log string
+	connections            int
+}
+
+func newServeCommand() *cobra.Command {
+	var f serveFlags
+	cmd := &cobra.Command{
+		Use:   "serve TREE",
+		Short: "Serve a server tree over HTTP",
+		Long: `serve answers requests for the files of a server tree, which 'ingot publish'
+makes. With a certificate the address speaks TLS (HTTP/2 and 1.1) and plain HTTP
+as well, since Incus and LXD ask for images in plain first; what they get is held
+to a digest. Without one it speaks plain HTTP.
+
+It prints the address that it listens on, then a line for each answer to the
+access log. SIGINT or SIGTERM stops it when the answers under way are given, after
+30 s at the latest.`,
+		Example: `  ingot serve /srv/images --listen :8443 --tls-cert cert.pem --tls-key key.pem
+  ingot serve /srv/images --listen 127.0.0.1:0 --access-log -`,
+		GroupID: groupServe,
+		Args:    cobra.ExactArgs(1),
+		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
+	}
+	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8080", "the address: [HOST]:PORT; port 0 takes a free one")
+	cmd.Flags().StringVar(&f.cert, "tls-cert", "", "certificate with its chain, PEM")
+	cmd.Flags().StringVar(&f.key, "tls-key", "", "the certificate's private key, PEM")
+	cmd.Flags().StringVar(&f.log, "access-log", "", "append a line for each answer to this file; - is standard error")
+	cmd.Flags().IntVar(&f.connections, "max-connections", 4096, "how many connections there may be at once; more wait")
+	cmd.MarkFlagsRequiredTogether("tls-cert", "tls-key")
+	return cmd
+}
+
+func (f *serveFlags) run(cmd *cobra.Command, tree string) error {
+	if f.connections < 1 {
+		return fault.Newf(fault.Usage, "--max-connections %d is less than one", f.connections)
+	}
+	if _, err := server.OpenDir(tree); err != nil {
+		return err
+	}
+	h, err := server.NewHandler(tree)
+	if err != nil {
+		return fmt.Errorf("cannot open the server tree: %w", err)
+	}
+	defer func() { _ = h.Close() }()
+	s := &server.Service{Handler: h, Connections: f.connections}
+	scheme := "http"
+	if f.cert != "" {
+		pair, err := server.Certificate(f.cert, f.key)
+		if err != nil {
+			return err
+		}
+		s.TLS, scheme = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair, NextProtos: []string{"h2", "http/1.1"}}, "https"
+	}
+	log, end, err := f.openLog(cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	defer end()
+	s.Log = log
+	var listen net.ListenConfig
+	l, err := listen.Listen(cmd.Context(), "tcp", f.listen)
+	if err != nil {
+		return fault.Newf(fault.Preflight, "cannot listen on %s: %w", f.listen, err).WithHint("choose another address with --listen")
+	}
+	if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s://%s/\n", scheme, l.Addr()); err != nil {
+		return err
+	}
+	return s.Serve(cmd.Context(), l)
+}
+
+// openLog opens the access log.
+func (f *serveFlags) openLog(stderr io.Writer) (io.Writer, func(), error) {
+	switch f.log {
+	case "":
+		return nil, func() {}, nil
+	case "-":
+		return stderr, func() {}, nil
+	}
+	file, err := os.OpenFile(f.log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o644)
+	if err != nil {
+		return nil, nil, fault.Newf(fault.Preflight, "cannot open the access log: %w", err)
+	}
+	return file, func() { _ = file.Close() }, nil
+}

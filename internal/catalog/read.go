@@ -1,0 +1,220 @@
+package catalog
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"ingot/internal/fault"
+	"ingot/internal/sign"
+)
+
+// MaxSize bounds a catalog, in bytes.
+const MaxSize = 256 << 20
+
+// maxLine bounds a line of it: GnuPG cuts those that are longer than 19995 characters
+// and finds the signature bad.
+const maxLine = 8192
+
+// Sign gives the catalog as a tree holds it: clear-signed.
+func (c Catalog) Sign(key *sign.Key, now time.Time) ([]byte, error) {
+	text, err := c.Encode()
+	if err != nil {
+		return nil, err
+	}
+	return key.Clearsign(text, now)
+}
+
+// Encode is the catalog's text.
+func (c Catalog) Encode() ([]byte, error) {
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	if c.Images == nil {
+		c.Images = []Image{}
+	}
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", " ")
+	if err := enc.Encode(c); err != nil {
+		return nil, fmt.Errorf("cannot write the catalog: %w", err)
+	}
+	return b.Bytes(), nil
+}
+
+// Read verifies a signed catalog by a ring of keys and decodes it. It does not look at
+// its dates, see [Catalog.Fresh]. The name is what messages call it.
+func Read(name string, data []byte, keys *sign.Keyring, now time.Time) (Catalog, sign.Message, error) {
+	m, err := keys.Clearsigned(name, data, now)
+	if err != nil {
+		return Catalog{}, m, err
+	}
+	c, err := Decode(m.Text)
+	if err != nil {
+		return Catalog{}, m, fault.Newf(fault.Verification, "%s: %w", name, err).
+			WithHint("it is signed, so its publisher wrote it: is this ingot older than theirs?")
+	}
+	return c, m, nil
+}
+
+// Decode reads a catalog's text.
+func Decode(text []byte) (Catalog, error) {
+	var c Catalog
+	if len(text) > MaxSize {
+		return c, fmt.Errorf("longer than %d MiB", MaxSize>>20)
+	}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	if err := dec.Decode(&c); err != nil {
+		return Catalog{}, fmt.Errorf("unreadable: %w", err)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return Catalog{}, errors.New("something follows it")
+	}
+	if err := c.check(); err != nil {
+		return Catalog{}, err
+	}
+	return c, nil
+}
+
+// Fresh says why a catalog should not be believed at a time, or nil.
+func (c Catalog) Fresh(now time.Time) error {
+	const skew = time.Hour
+	switch {
+	case now.After(c.Expires):
+		return fault.Newf(fault.Verification, "the index is expired since %s: somebody may be keeping a newer one back", c.Expires.UTC().Format(time.DateTime)).
+			WithHint("its publisher runs 'ingot server sign TREE'; is this machine's clock right?")
+	case c.Created.After(now.Add(skew)):
+		return fault.Newf(fault.Verification, "the index is of the future (%s)", c.Created.UTC().Format(time.DateTime)).
+			WithHint("is this machine's clock right?")
+	}
+	return nil
+}
+
+// isName says whether a word can be a file's name and stand in every dialect's index:
+// letters, digits and some punctuation, not beginning with a dot or a dash.
+func isName(s string) bool {
+	if s == "" || len(s) > 128 || s[0] == '.' || s[0] == '-' {
+		return false
+	}
+	return strings.IndexFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._+-", r)
+	}) < 0
+}
+
+// IsName says whether a word can name an image, a channel or a version.
+func IsName(s string) bool { return isName(s) }
+
+// isText says whether a text is one line for people.
+func isText(s string) bool {
+	return len(s) <= maxLine/2 && strings.IndexFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f }) < 0
+}
+
+// check holds a catalog to what this package promises.
+func (c Catalog) check() error {
+	if c.Schema != 1 {
+		return fmt.Errorf("schema %d, where 1 is known", c.Schema)
+	}
+	if c.Serial < 1 {
+		return fmt.Errorf("serial %d", c.Serial)
+	}
+	if !slices.IsSortedFunc(c.Images, compareImages) {
+		return errors.New("its images are not in order")
+	}
+	for n, i := range c.Images {
+		if n > 0 && compareImages(i, c.Images[n-1]) == 0 {
+			return fmt.Errorf("image %s for %s is there twice", i.Name, i.Arch)
+		}
+		if err := i.check(); err != nil {
+			return fmt.Errorf("image %.140q for %.140q: %w", i.Name, i.Arch, err)
+		}
+	}
+	if len(c.Rotations) > maxRotations {
+		return fmt.Errorf("more than %d changes of keys", maxRotations)
+	}
+	for _, r := range c.Rotations {
+		if len(r) > maxLine*2 {
+			return errors.New("a change of keys that is too long")
+		}
+	}
+	for _, r := range c.Retired {
+		if r.Dir != path.Clean(r.Dir) || !strings.HasPrefix(r.Dir, "images/") || slices.ContainsFunc(strings.Split(r.Dir, "/"), func(s string) bool { return !isName(s) }) {
+			return fmt.Errorf("retired directory %.140q", r.Dir)
+		}
+		if err := checkFiles(r.Files); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (i Image) check() error {
+	if !isName(i.Name) || !isName(i.Arch) {
+		return errors.New("is no name")
+	}
+	if len(i.Versions) == 0 {
+		return errors.New("has no version")
+	}
+	for n, v := range i.Versions {
+		if n > 0 && v.Version <= i.Versions[n-1].Version {
+			return errors.New("its versions are not in order")
+		}
+		if err := v.check(); err != nil {
+			return fmt.Errorf("version %.140q: %w", v.Version, err)
+		}
+	}
+	for n, k := range i.Channels {
+		if !isName(k.Name) || n > 0 && k.Name <= i.Channels[n-1].Name || len(k.Past) > maxPast {
+			return fmt.Errorf("channel %.140q", k.Name)
+		}
+		if _, ok := i.Version(k.Version); !ok {
+			return fmt.Errorf("channel %s points to no version", k.Name)
+		}
+		if slices.ContainsFunc(k.Past, func(p string) bool { return !isName(p) }) {
+			return fmt.Errorf("channel %s", k.Name)
+		}
+	}
+	return nil
+}
+
+func (v Version) check() error {
+	for _, name := range []string{v.Version, v.Distro, v.Release} {
+		if !isName(name) {
+			return fmt.Errorf("%.140q is no name", name)
+		}
+	}
+	if !isText(v.Flavor) || len(v.Artifacts) == 0 {
+		return errors.New("has no artifact, or an unreadable flavor")
+	}
+	names := map[string]bool{}
+	for _, a := range v.Artifacts {
+		if !isName(a.Format) || len(a.Files) == 0 {
+			return fmt.Errorf("artifact %.140q", a.Format)
+		}
+		if err := checkFiles(append(slices.Clone(a.Files), a.Papers...)); err != nil {
+			return err
+		}
+		for _, f := range append(slices.Clone(a.Files), a.Papers...) {
+			if names[f.Name] {
+				return fmt.Errorf("file %s is there twice", f.Name)
+			}
+			names[f.Name] = true
+		}
+	}
+	return nil
+}
+
+func checkFiles(files []File) error {
+	for _, f := range files {
+		if !isName(f.Name) || f.Size < 0 || f.Size > 1<<50 || f.SHA256.IsZero() {
+			return fmt.Errorf("file %.140q is no file's name, or has no size or digest", f.Name)
+		}
+	}
+	return nil
+}
