@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"path"
 	"reflect"
 	"slices"
@@ -35,7 +36,7 @@ func (l *loading) build(top *yaml.Node, doc *document) *Definition {
 
 		Arch:       unique(l, "arch", doc.Arch),
 		Start:      doc.Start.or("minbase"),
-		Remove:     values(doc.Remove),
+		Remove:     values(plain(doc.Remove)),
 		Recommends: doc.Recommends.Value,
 		Hostname:   doc.Hostname.or(strings.ReplaceAll(doc.Name.Value, "_", "-")),
 		Locale:     doc.Locale.or("C.UTF-8"),
@@ -90,11 +91,13 @@ func (l *loading) build(top *yaml.Node, doc *document) *Definition {
 		}
 		def.Tests = append(def.Tests, Test{Run: t.Run.Value, Expect: t.Expect.Value, Timeout: timeout})
 	}
-	for _, s := range l.entries {
-		def.entries = append(def.entries, s)
-	}
-	slices.SortFunc(def.entries, func(a, b Source) int { return cmp.Compare(a.Path, b.Path) })
+	def.entries = sources(l.entries)
 	return def
+}
+
+// sources are what a build reads, sorted.
+func sources(entries map[string]Source) []Source {
+	return slices.SortedFunc(maps.Values(entries), func(a, b Source) int { return cmp.Compare(a.Path, b.Path) })
 }
 
 // required notes the keys that the whole must have; where they stand does not
@@ -193,7 +196,7 @@ func (l *loading) packages(doc *document, arches []string) []string {
 	var out []string
 	seen, names := map[string]bool{}, map[string]bool{}
 	pins := map[string]text[pkg]{}
-	for _, p := range doc.Packages {
+	for _, p := range plain(doc.Packages) {
 		if p.Value == "" || seen[p.Value] {
 			continue
 		}
@@ -353,7 +356,7 @@ func (l *loading) services(doc *document) Services {
 	for _, part := range []struct {
 		key  string
 		list []text[unit]
-	}{{"enable", s.Enable}, {"disable", s.Disable}, {"mask", s.Mask}} {
+	}{{"enable", plain(s.Enable)}, {"disable", plain(s.Disable)}, {"mask", plain(s.Mask)}} {
 		unique(l, part.key, part.list)
 		for _, u := range part.list {
 			name := unitName(u.Value)
@@ -364,7 +367,7 @@ func (l *loading) services(doc *document) Services {
 			}
 		}
 	}
-	return Services{Enable: values(s.Enable), Disable: values(s.Disable), Mask: values(s.Mask)}
+	return Services{Enable: values(plain(s.Enable)), Disable: values(plain(s.Disable)), Mask: values(plain(s.Mask))}
 }
 
 // unitName is a unit's full name; systemd takes nginx for nginx.service.

@@ -13,6 +13,8 @@ package definition
 import (
 	"strings"
 	"time"
+
+	"ingot/internal/flavor"
 )
 
 // A Definition is a whole, valid ingot.yaml with its includes merged and its
@@ -51,7 +53,16 @@ type Definition struct {
 	// absolute path: what a lock's digest of the definition covers.
 	Inputs []Input
 
-	entries []Source
+	// Flavor is, of a variant, what it is built for, with its architecture: what its
+	// flavor says, and of all other flags that the definition tests what is declared.
+	Flavor flavor.Flavor
+	// FlavorName is what the flavor is called in names of files, such as "vmware" or
+	// "no-kernel"; "" is the definition's own.
+	FlavorName string
+
+	entries  []Source
+	variants []*Definition // nil is itself
+	declared *flavor.Declared
 }
 
 // An Input is a file that was read, with its bytes.

@@ -15,7 +15,7 @@ import (
 
 type document struct {
 	Version formVersion     `yaml:"version" jsonschema:"required" title:"What it is" doc:"The version of this form, the number 1." example:"version: 1"`
-	Name    text[imageName] `yaml:"name" jsonschema:"required" doc:"The image's name. Artifacts are called NAME-ARCH.EXT." example:"name: web"`
+	Name    text[imageName] `yaml:"name" jsonschema:"required" doc:"The image's name. Artifacts are called NAME-ARCH.EXT, those of a flavor NAME-FLAVOR-ARCH.EXT." example:"name: web"`
 	Distro  text[distro]    `yaml:"distro" jsonschema:"required" doc:"The distribution that packages come from." example:"distro: debian"`
 	Release text[release]   `yaml:"release" jsonschema:"required" doc:"A code name or a suite of the distribution. With archives of your own any name is fine." example:"release: bookworm"`
 	Arch    []text[arch]    `yaml:"arch" jsonschema:"minItems=1" default:"the architecture of the machine that builds" doc:"The architectures to build for, by Debian's names; in this version only that of the machine that builds." example:"arch: [amd64]"`
@@ -23,8 +23,8 @@ type document struct {
 
 	Start      text[start]     `yaml:"start" title:"What is in it" default:"minbase" doc:"The set of packages to begin with: essential is what the distribution marks so and what that needs; minbase adds apt; standard adds what the distribution gives every installation." example:"start: minbase"`
 	Archives   []archiveDoc    `yaml:"archives" default:"the distribution's own archives of the release" doc:"Where packages come from. If given, these are all the archives there are, and they are what the image's own package sources say." example:"archives: [{url: \"http://archive.example/debian\", suites: [bookworm, bookworm-backports], components: [main]}]"`
-	Packages   []text[pkg]     `yaml:"packages" doc:"Packages to install: a name, name=version for exactly that version, name/suite for the version of a suite. The version of the example stands for one that the archives have." example:"packages: [nginx, \"curl=7.88.1-10\"]"`
-	Remove     []text[pkgName] `yaml:"remove" doc:"Packages that must not be installed, though something recommends them or the starting set has them." example:"remove: [nano]"`
+	Packages   []item[pkg]     `yaml:"packages" doc:"Packages to install: a name, name=version for exactly that version, name/suite for the version of a suite. The version of the example stands for one that the archives have." example:"packages: [nginx, \"curl=7.88.1-10\"]"`
+	Remove     []item[pkgName] `yaml:"remove" doc:"Packages that must not be installed, though something recommends them or the starting set has them." example:"remove: [nano]"`
 	Recommends toggle          `yaml:"recommends" default:"false" doc:"Whether to install also what packages recommend." example:"recommends: true"`
 	Hostname   text[hostname]  `yaml:"hostname" title:"How it is set up" default:"the name" doc:"The machine's name, with or without a domain." example:"hostname: web.example.org"`
 	Locale     text[locale]    `yaml:"locale" default:"C.UTF-8" doc:"The system's locale." example:"locale: de_DE.UTF-8"`
@@ -40,9 +40,11 @@ type document struct {
 	Outputs    []outputDoc     `yaml:"outputs" title:"What to make and how to judge it" jsonschema:"required,minItems=1" doc:"The artifacts to make, each a format or a map. One build makes them all and shares everything that they have in common." example:"outputs: [{format: qcow2, free: 1GiB}, tar.zst]"`
 	Tests      []testDoc       `yaml:"tests" doc:"Commands to run in the booted image with ingot build --test." example:"tests: [{run: \"systemctl is-active nginx\", expect: \"^active\", timeout: 60s}]"`
 
+	Flavors  flavorsDoc      `yaml:"flavors" title:"Flavors" doc:"Variants of the image: for each flavor what it changes. A flavor has its own outputs, else those of the definition; its texts, numbers and flags win, its lists are appended and its maps merged, an entry of a list replaces one of the same name, a package in packages is not removed and one in remove not asked for. Flags are those that ingot or the definition declares ([flavors](flavors.md))." example:"flavors: {\"vmware\": {packages: [open-vm-tools], outputs: [vmdk]}, \"!kernel\": {kernel: none, outputs: [openvz]}}"`
+	Declared text[localPath] `yaml:"declared" default:"ingot's own declarations alone" doc:"A directory with declarations of more flags and architectures, in flags/ and architectures/, a small file each ([flavors](flavors.md))." example:"declared: ./declared"`
+
 	Elements    later `yaml:"elements"`
 	Environment later `yaml:"environment"`
-	Flavors     later `yaml:"flavors"`
 	Template    later `yaml:"template"`
 }
 
@@ -82,6 +84,7 @@ type userDoc struct {
 	SSHKeys      []text[sshKey]      `yaml:"ssh-keys" doc:"Public keys that may log in, as lines of authorized_keys."`
 	PasswordHash text[passwordHash]  `yaml:"password-hash" default:"no password" doc:"A hash as crypt(5) describes them, such as mkpasswd or openssl passwd -6 prints."`
 	Sudo         toggle              `yaml:"sudo" default:"false" doc:"Whether the user may become root by sudo without a password. The package sudo comes along."`
+	When         text[condition]     `yaml:"when" doc:"The flavor or architecture that it is for, such as vmware, \"!kernel\" or \"is: x86_64\"; without it it is for all."`
 	At           *yaml.Node          `yaml:"-"`
 }
 
@@ -98,6 +101,7 @@ func (*userDoc) advise(key string) string {
 type unixGroupDoc struct {
 	Name text[accountName] `yaml:"name" jsonschema:"required" doc:"The group's name."`
 	GID  unixID            `yaml:"gid" default:"the next free one from 1000" doc:"The group id, 0 to 65533. A group that is there gets it; files that packages gave to the group keep the number."`
+	When text[condition]   `yaml:"when" doc:"The flavor or architecture that it is for, such as vmware, \"!kernel\" or \"is: x86_64\"; without it it is for all."`
 	At   *yaml.Node        `yaml:"-"`
 }
 
@@ -108,13 +112,14 @@ type fileDoc struct {
 	Mode    mode            `yaml:"mode" default:"0644, or 0755 for what is executable" doc:"Permission bits in octal and in quotes. Not for a directory, whose files keep whether they are executable."`
 	Owner   text[ownerName] `yaml:"owner" default:"root" doc:"A user's name or number."`
 	Group   text[ownerName] `yaml:"group" default:"root" doc:"A group's name or number."`
+	When    text[condition] `yaml:"when" doc:"The flavor or architecture that it is for, such as vmware, \"!kernel\" or \"is: x86_64\"; without it it is for all."`
 	At      *yaml.Node      `yaml:"-"`
 }
 
 type servicesDoc struct {
-	Enable  []text[unit] `yaml:"enable" doc:"Units to start. They must be in the image."`
-	Disable []text[unit] `yaml:"disable" doc:"Units not to start unless something asks for them. They must be in the image."`
-	Mask    []text[unit] `yaml:"mask" doc:"Units never to start."`
+	Enable  []item[unit] `yaml:"enable" doc:"Units to start. They must be in the image."`
+	Disable []item[unit] `yaml:"disable" doc:"Units not to start unless something asks for them. They must be in the image."`
+	Mask    []item[unit] `yaml:"mask" doc:"Units never to start."`
 }
 
 type scriptDoc struct {
@@ -123,6 +128,7 @@ type scriptDoc struct {
 	Reads   []text[localPath] `yaml:"reads" doc:"Files and directories that the script may read. It runs in a directory that holds them, read-only, at their paths below the definition's directory. A symbolic link among them must lead to something among them."`
 	Network toggle            `yaml:"network" default:"false" doc:"Whether the script may use the network. What it fetches is then not locked."`
 	After   text[after]       `yaml:"after" default:"packages" doc:"Which part the script follows: packages, files or services."`
+	When    text[condition]   `yaml:"when" doc:"The flavor or architecture that it is for, such as vmware, \"!kernel\" or \"is: x86_64\"; without it it is for all."`
 	At      *yaml.Node        `yaml:"-"`
 }
 
@@ -190,7 +196,8 @@ type outputDoc struct {
 	Labels      pairs[labelName]  `yaml:"labels" doc:"Names and values for whoever looks after containers."`
 	StopSignal  text[signal]      `yaml:"stop-signal" default:"SIGTERM" doc:"The signal that asks the program to end."`
 
-	At *yaml.Node `yaml:"-"`
+	When text[condition] `yaml:"when" doc:"The flavor or architecture that it is for, such as vmware, \"!kernel\" or \"is: x86_64\"; without it it is for all."`
+	At   *yaml.Node      `yaml:"-"`
 }
 
 func (*outputDoc) advise(key string) string {
@@ -217,8 +224,9 @@ func (o *outputDoc) short(d *decoder, n *yaml.Node) {
 }
 
 type testDoc struct {
-	Run     text[command] `yaml:"run" jsonschema:"required" doc:"A command line for the image's shell, run as root. It must exit 0 unless expect is given."`
-	Expect  text[expect]  `yaml:"expect" doc:"A regular expression (RE2, several lines) that the command's output must match."`
-	Timeout span          `yaml:"timeout" default:"60s" doc:"How long the command may take, such as 60s or 1m30s."`
-	At      *yaml.Node    `yaml:"-"`
+	Run     text[command]   `yaml:"run" jsonschema:"required" doc:"A command line for the image's shell, run as root. It must exit 0 unless expect is given."`
+	Expect  text[expect]    `yaml:"expect" doc:"A regular expression (RE2, several lines) that the command's output must match."`
+	Timeout span            `yaml:"timeout" default:"60s" doc:"How long the command may take, such as 60s or 1m30s."`
+	When    text[condition] `yaml:"when" doc:"The flavor or architecture that it is for, such as vmware, \"!kernel\" or \"is: x86_64\"; without it it is for all."`
+	At      *yaml.Node      `yaml:"-"`
 }

@@ -115,6 +115,11 @@ func (l *loading) layout(doc *document, def *Definition) {
 	}
 	for _, f := range firmware {
 		if !anywhere(def.Boot.Loader) && !slices.Contains(starts, f) && doc.boots() {
+			if l.oneOfSeveral { // another architecture may start by it
+				def.Boot.Firmware = slices.DeleteFunc(slices.Clone(def.Boot.Firmware), func(g string) bool { return f == g })
+				l.gone[f]++
+				continue
+			}
 			l.problem(n, "%s", missing(f))
 		}
 	}

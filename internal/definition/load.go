@@ -104,6 +104,10 @@ type loading struct {
 	state  map[string]progress // of files, by path relative to dir
 
 	buildable []string // architectures; nil is all
+	// oneOfSeveral says that the definition is made for one of its architectures, and gone
+	// counts those of them that do not start by a firmware.
+	oneOfSeveral bool
+	gone         map[string]int
 	// incomplete says that a file could not be read, so that what seems missing
 	// may stand there.
 	incomplete bool
@@ -119,7 +123,7 @@ func (l *loading) definition() *Definition {
 	}
 	var doc document
 	l.value(reflect.ValueOf(&doc).Elem(), top)
-	return l.build(top, &doc)
+	return l.expand(top, &doc)
 }
 
 // file reads what a file says and what it includes, merged. The file's bytes are

@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ingot/internal/fault"
+	"ingot/internal/flavor"
 )
 
 const five = "version: 1\nname: web_1\ndistro: debian\nrelease: bookworm\noutputs: [qcow2]\n"
@@ -57,7 +58,7 @@ func TestShapesOfTheDesign(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	later := map[string]bool{"elements": true, "environment": true, "flavors": true, "template": true}
+	later := map[string]bool{"elements": true, "environment": true, "template": true}
 	text := "version: 1\nname: web\ndistro: debian\nrelease: bookworm\n"
 	for line := range strings.Lines(string(block)) {
 		if key, _, _ := strings.Cut(line, ":"); !later[key] {
@@ -74,6 +75,10 @@ func TestShapesOfTheDesign(t *testing.T) {
 	})
 	uid, gid, mode, motd := uint32(1000), uint32(2000), uint32(0o644), "hi\n"
 	in := func(p string) string { return filepath.Join(d.Dir, p) }
+	own, err := flavor.Parse("~kernel,~!vmware")
+	if err != nil {
+		t.Fatal(err)
+	}
 	same(t, &Definition{
 		Version: 1, Name: "web", Distro: "debian", Release: "bookworm",
 		Arch: []string{"amd64", "arm64"}, Start: "minbase",
@@ -88,6 +93,7 @@ func TestShapesOfTheDesign(t *testing.T) {
 		},
 		Services: Services{Enable: []string{"nginx"}},
 		Scripts:  []Script{{Name: "setup", Run: in("setup.sh"), Reads: []string{in("data")}, After: "packages"}},
+		Flavor:   own,
 		Kernel:   Kernel{Package: "linux-image-cloud-amd64", Chosen: true, Arguments: []string{"quiet"}, Console: "ttyS0"},
 		Boot:     Boot{Firmware: []string{"bios", "uefi"}, Loader: "grub", Secure: true},
 		Outputs:  []Output{{Format: "qcow2", Free: 1 << 30}, {Format: "tar.zst"}, {Format: "lxc"}},

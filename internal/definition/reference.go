@@ -86,7 +86,12 @@ func Reference() []byte {
 		if f.typ == reflect.TypeFor[[]outputDoc]() {
 			b.WriteString(formats())
 		}
-		if below := fieldsBelow(f.typ); below != nil {
+		below := fieldsBelow(f.typ)
+		if f.typ == reflect.TypeFor[flavorsDoc]() {
+			b.WriteString(flavorsHead)
+			below = fieldsOf(reflect.TypeFor[withoutDoc]())
+		}
+		if below != nil {
 			b.WriteString("| key | type | default | meaning |\n|---|---|---|---|\n")
 			for _, k := range below {
 				if k.typ == reflect.TypeFor[later]() {
@@ -215,6 +220,14 @@ How it is read:
 - Paths of things to read (` + "`include`, `source`, `run`, `reads`, `key`" + `) are relative to the file that names them and lie below the
   definition's directory; nothing outside is read, and a symbolic link that leads out is an error. Of the files read, only their bytes and whether their
   owner may execute them count.
+
+`
+
+const flavorsHead = `The definition as it stands is a flavor too, with what is declared of each flag that a flavor or a condition names. A flavor may say all that makes one
+image: every key but ` + "`version`, `name`, `distro`, `release`, `arch`, `archives`, `include`, `template`, `declared`" + ` and, of course, ` + "`flavors`" + `. Its name in files is made of its flags: ` + "`vmware`, `no-kernel`" + `.
+Lists of things that go into an image take conditions as well: ` + "`packages: [{name: open-vm-tools, when: vmware}]`" + `. In ` + "`when`" + ` stand flags and architectures, all of which must hold: ` + "`\"xen,!kernel is: x86_64\"`" + `.
+
+What a flavor does without stands in ` + "`without`" + `:
 
 `
 

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"ingot/internal/flavor"
 	"ingot/internal/format"
 	"ingot/internal/tree"
 )
@@ -306,6 +307,20 @@ var consoleRule = rule{
 	},
 }
 
+var conditionRule = rule{
+	what: "a condition", max: 1024,
+	check: func(s string) string {
+		if _, err := flavor.ParseCondition(s); err != nil {
+			why := "is no condition: " + err.Error()
+			if hint := hintOf(err); hint != "" {
+				why += "; " + hint
+			}
+			return why
+		}
+		return ""
+	},
+}
+
 var firmwareRule = rule{what: "a firmware", values: []string{"bios", "uefi"}, other: map[string]string{"efi": "uefi", "legacy": "bios", "BIOS": "bios", "UEFI": "uefi"}}
 
 var loaderRule = rule{
@@ -461,6 +476,7 @@ type (
 	after        struct{}
 	argument     struct{}
 	console      struct{}
+	condition    struct{}
 	firmware     struct{}
 	loader       struct{}
 	formatName   struct{}
@@ -510,6 +526,7 @@ func (scriptName) rule() *rule   { return &scriptNameRule }
 func (after) rule() *rule        { return &afterRule }
 func (argument) rule() *rule     { return &argumentRule }
 func (console) rule() *rule      { return &consoleRule }
+func (condition) rule() *rule    { return &conditionRule }
 func (firmware) rule() *rule     { return &firmwareRule }
 func (loader) rule() *rule       { return &loaderRule }
 func (formatName) rule() *rule   { return &formatRule }

@@ -18,18 +18,7 @@ type schemer interface{ schema() *jsonschema.Schema }
 // one value may be; what only the whole can tell, such as a name used twice, is
 // for [Load] alone.
 func Schema() []byte {
-	r := &jsonschema.Reflector{
-		Anonymous: true, DoNotReference: true, ExpandedStruct: true,
-		FieldNameTag: "yaml", RequiredFromJSONSchemaTags: true,
-		LookupComment: describe,
-		Mapper: func(t reflect.Type) *jsonschema.Schema {
-			if s, ok := reflect.New(t).Interface().(schemer); ok {
-				return s.schema()
-			}
-			return nil
-		},
-	}
-	s := r.ReflectFromType(documentType)
+	s := reflector().ReflectFromType(documentType)
 	s.Title = "ingot.yaml"
 	s.Description = "The definition of an operating-system image."
 	// What an included file may say instead is not asked for here.
@@ -44,6 +33,20 @@ func Schema() []byte {
 		panic(err) // the schema is a constant of the program
 	}
 	return b.Bytes()
+}
+
+func reflector() *jsonschema.Reflector {
+	return &jsonschema.Reflector{
+		Anonymous: true, DoNotReference: true, ExpandedStruct: true,
+		FieldNameTag: "yaml", RequiredFromJSONSchemaTags: true,
+		LookupComment: describe,
+		Mapper: func(t reflect.Type) *jsonschema.Schema {
+			if s, ok := reflect.New(t).Interface().(schemer); ok {
+				return s.schema()
+			}
+			return nil
+		},
+	}
 }
 
 func describe(t reflect.Type, name string) string {

@@ -130,6 +130,16 @@ func TestSchemaAndDecoderAgree(t *testing.T) {
 		{"elements: [x]", false},
 		{"environment: {}", false},
 		{"flavors: {}", false},
+		{"flavors: {vmware: {packages: [open-vm-tools], without: {}}}", true},
+		{"flavors: {vmware: {name: other}}", false},
+		{"flavors: {vmware: {packges: [x]}}", false},
+		{"flavors: [vmware]", false},
+		{"packages: [{name: nginx, when: vmware}, curl]", true},
+		{"packages: [{name: Nginx, when: vmware}]", false},
+		{"packages: [{when: vmware}]", false},
+		{"packages: [{name: nginx, if: vmware}]", false},
+		{"files: [{path: /a, content: x, when: \"!kernel\"}]", true},
+		{"declared: /etc", false},
 		{"template: {}", false},
 		{"layout: hybrid", true},
 		{"layout: hybrid-lvm", true},
@@ -236,7 +246,7 @@ func TestExamplesOfTheReference(t *testing.T) {
 				text += l
 			}
 		}
-		dir := lay(t, map[string]string{FileName: text, "common.yaml": "recommends: true\n", "setup.sh": "#!/bin/sh\n", "data/x": ""})
+		dir := lay(t, map[string]string{FileName: text, "common.yaml": "recommends: true\n", "setup.sh": "#!/bin/sh\n", "data/x": "", "declared/flags/web": "about: serves pages\n"})
 		if _, err := Load(dir, Options{HostArch: "amd64"}); err != nil {
 			t.Errorf("%v\n%s", err, text)
 		}
