@@ -37,6 +37,7 @@ type bootFlags struct {
 	memory   memorySize
 	cpus     int
 	json     bool
+	flavor   variantFlags
 }
 
 func newBootCommand() *cobra.Command {
@@ -87,6 +88,7 @@ its definition gives a password hash or a key; --run and --ssh need neither.`,
 	fl.Var(&f.memory, "memory", "its memory, such as 512MiB")
 	fl.IntVar(&f.cpus, "cpus", vm.DefaultCPUs, "its processors")
 	fl.BoolVar(&f.json, "json", false, "print one JSON object")
+	f.flavor.add(cmd)
 	for _, other := range []string{"ssh", "run", "then", "expect", "json"} {
 		cmd.MarkFlagsMutuallyExclusive("console", other)
 	}
@@ -102,10 +104,12 @@ func (f *bootFlags) boot(cmd *cobra.Command, path string) (err error) {
 	}
 	if isDefinition(path) {
 		var further []string
-		if path, further, err = buildToBoot(cmd, path); err != nil {
+		if path, further, err = buildToBoot(cmd, path, f.flavor); err != nil {
 			return err
 		}
 		f.drives = append(further, f.drives...)
+	} else if len(f.flavor.flavors) > 0 {
+		return fault.Newf(fault.Usage, "--flavor chooses what is built of a definition, and %s is an artifact", path).WithHint("leave it out")
 	}
 	passphrase, err := f.passphrase()
 	if err != nil {

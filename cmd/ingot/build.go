@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -27,6 +28,7 @@ import (
 // buildFlags are those of "ingot build", and in part of "ingot plan".
 type buildFlags struct {
 	sourceFlags
+	flavor  variantFlags
 	wish    plan.Wish
 	to      string
 	locked  bool
@@ -38,6 +40,7 @@ type buildFlags struct {
 
 func (f *buildFlags) addWish(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.wish.Formats, "output", nil, "make only the outputs of this format; may be repeated")
+	f.flavor.addAll(cmd)
 	cmd.Flags().StringArrayVar(&f.wish.Arch, "arch", nil, "build only for this architecture; may be repeated")
 	cmd.Flags().StringVar(&f.to, "to", ".", "directory of the artifacts")
 	cmd.Flags().BoolVar(&f.locked, "locked", false, "refuse a lock that does not fit the definition")
@@ -47,16 +50,22 @@ func (f *buildFlags) addWish(cmd *cobra.Command) {
 func newBuildCommand() *cobra.Command {
 	var f buildFlags
 	cmd := &cobra.Command{
-		Use:   "build [FILE]",
+		Use:   "build [FILE][[FLAVOR]]",
 		Short: "Build a definition's outputs from its lock",
 		Long: `build makes the outputs of a definition: ./ingot.yaml, or the file or directory
 given. The lock beside it, ingot.lock, fixes every package; where there is none
 or the definition asks for other packages, it is written first.
 
+Of a definition with flavors it makes its own; --flavor, or a flavor in brackets
+behind the file or the name, another one; --all-flavors makes all of them, and steps
+that they have in common run once.
+
 What a step reads is its key: a step whose key is known does not run again, and
 an artifact that is in its place untouched is not made again.`,
 		Example: `  ingot build                        every output of ./ingot.yaml
   ingot build --output qcow2 --to out
+  ingot build 'web[xen is: x86_64]'  a flavor of the definition web here
+  ingot build --all-flavors --to out
   ingot build --locked --offline     exactly the lock, from the store alone`,
 		GroupID: groupMake,
 		Args:    cobra.MaximumNArgs(1),
@@ -103,13 +112,14 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 	if err != nil {
 		return nil, err
 	}
-	def, lockPath, err := load(args)
+	def, lockPath, variants, err := f.flavor.load(args)
 	if err != nil {
 		return nil, err
 	}
+	f.wish.Variants = variants
 	warnOf(def, progress)
 	if f.test {
-		if err := f.provable(def); err != nil {
+		if err := f.provable(chosen(def, variants)); err != nil {
 			return nil, err
 		}
 	}
@@ -136,7 +146,7 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 	}
 	out := buildResult(p, lockPath, result)
 	if f.test {
-		if out.Tests, err = f.prove(cmd.Context(), h, p, result); err != nil {
+		if out.Tests, err = f.prove(cmd.Context(), h, result); err != nil {
 			return nil, err
 		}
 	}
@@ -224,7 +234,7 @@ func keepSeals(l *lock.Lock, path string, seals []lock.Seal, progress *ui.Progre
 			if i < 0 {
 				now.Seals = append(now.Seals, s)
 			} else if now.Seals[i] != s {
-				differs = fault.Newf(fault.Verification, "the %s tree for %s differs from the one that another build of this lock made meanwhile", s.Purpose, s.Arch).
+				differs = fault.Newf(fault.Verification, "the %s tree for %s differs from the one that another build of this lock made meanwhile", s.Purpose, strings.TrimSpace(s.Arch+" "+s.Flavor)).
 					WithHint("something in the build depends on more than the lock; build again to see which files differ")
 			}
 		}
@@ -250,6 +260,7 @@ type builtJSON struct {
 
 type artifactJSON struct {
 	Format     string        `json:"format"`
+	Flavor     string        `json:"flavor,omitempty"` // of the lock's set
 	Path       string        `json:"path"`
 	Size       int64         `json:"size"`
 	SHA256     digest.Digest `json:"sha256"`
@@ -280,7 +291,7 @@ func buildResult(p *plan.Plan, lockPath string, r *plan.Result) *builtJSON {
 	out.Group = fmt.Sprintf("%s=%s", p.Definition.Name, p.Lock.Digest())
 	for _, a := range r.Artifacts {
 		made := artifactJSON{
-			Format: a.Format, Path: a.Path, Size: a.Files[0].Size, SHA256: a.Files[0].SHA256,
+			Format: a.Format, Flavor: a.Chain.Set.Flavor, Path: a.Path, Size: a.Files[0].Size, SHA256: a.Files[0].SHA256,
 			Manifest: a.Path + artifact.ManifestSuffix, SBOM: a.Path + artifact.SBOMSuffix, Provenance: a.Path + artifact.ProvenanceSuffix,
 		}
 		if len(a.Files) > 1 {

@@ -12,6 +12,7 @@ import (
 	"ingot/internal/blockdevice"
 	"ingot/internal/definition"
 	"ingot/internal/fault"
+	"ingot/internal/lock"
 	"ingot/internal/plan"
 	"ingot/internal/sandbox"
 	"ingot/internal/ui"
@@ -20,13 +21,18 @@ import (
 
 // provable refuses a build whose tests could not run: it is known before anything is
 // built.
-func (f *buildFlags) provable(def *definition.Definition) error {
-	if len(def.Tests) == 0 {
+func (f *buildFlags) provable(variants []*definition.Definition) error {
+	tests, starts := false, false
+	for _, v := range variants {
+		tests = tests || len(v.Tests) > 0
+		starts = starts || len(v.Tests) > 0 && slices.ContainsFunc(v.Outputs, func(o definition.Output) bool {
+			return o.Starts() && (len(f.wish.Formats) == 0 || slices.Contains(f.wish.Formats, o.Format))
+		})
+	}
+	if !tests {
 		return fault.Newf(fault.Usage, "the definition has no tests").WithHint("add some: tests: [{run: \"systemctl is-active nginx\"}]")
 	}
-	if !slices.ContainsFunc(def.Outputs, func(o definition.Output) bool {
-		return o.Starts() && (len(f.wish.Formats) == 0 || slices.Contains(f.wish.Formats, o.Format))
-	}) {
+	if !starts {
 		return fault.Newf(fault.Usage, "no output of this build boots by itself, so no test can run").WithHint("add the output qcow2, or leave out --output")
 	}
 	return nil
@@ -34,25 +40,26 @@ func (f *buildFlags) provable(def *definition.Definition) error {
 
 // prove boots what was built and runs the definition's tests in it: in one
 // artifact of each tree.
-func (f *buildFlags) prove(ctx context.Context, h *house, p *plan.Plan, r *plan.Result) ([]vm.Result, error) {
-	tests := p.Definition.Tests
-	if slices.Contains(p.Definition.Boot.Firmware, blockdevice.Direct) {
-		return nil, fault.Newf(fault.Usage, "nothing on the disk starts it, so --test cannot").
-			WithHint("'ingot boot --kernel' starts a disk with a kernel from elsewhere")
-	}
+func (f *buildFlags) prove(ctx context.Context, h *house, r *plan.Result) ([]vm.Result, error) {
 	var all []vm.Result
-	var done [][2]string
+	var done []lock.Seal
 	for _, a := range r.Artifacts {
-		if !a.Starts() || slices.Contains(done, [2]string{a.Chain.Arch, a.Chain.Purpose}) {
+		def, tree := a.Chain.Definition, lock.Seal{Arch: a.Chain.Arch, Purpose: a.Chain.Purpose, Flavor: a.Chain.Set.Flavor}
+		if !a.Starts() || len(def.Tests) == 0 || slices.Contains(done, tree) {
 			continue
 		}
-		done = append(done, [2]string{a.Chain.Arch, a.Chain.Purpose})
+		if slices.Contains(def.Boot.Firmware, blockdevice.Direct) {
+			return nil, fault.Newf(fault.Usage, "nothing on the disk starts it, so --test cannot").
+				WithHint("'ingot boot --kernel' starts a disk with a kernel from elsewhere")
+		}
+		tests := def.Tests
+		done = append(done, tree)
 		task := h.progress.Start(ui.Step{ID: "test", Name: fmt.Sprintf("test %s (%d tests)", a.Name(), len(tests))})
-		spec := vm.Spec{Disk: vm.Disk{Path: a.Path}, Firmware: proving(p.Definition.Boot), Arch: a.Chain.Arch, Tools: h.bootTools(), Cache: filepath.Join(h.cache.Dir(), "vm")}
+		spec := vm.Spec{Disk: vm.Disk{Path: a.Path}, Firmware: proving(def.Boot), Arch: a.Chain.Arch, Tools: h.bootTools(), Cache: filepath.Join(h.cache.Dir(), "vm")}
 		for _, name := range a.Drives {
 			spec.Drives = append(spec.Drives, vm.Disk{Path: filepath.Join(filepath.Dir(a.Path), name)})
 		}
-		if s := p.Definition.Boot.Sign; s != nil && a.Kind().Disk() {
+		if s := def.Boot.Sign; s != nil && a.Kind().Disk() {
 			var err error
 			if spec.Trust, err = readCertificate(s.Certificate); err != nil {
 				task.Done(err)

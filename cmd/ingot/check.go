@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,6 +18,7 @@ type checkReport struct {
 	File     string               `json:"file"`
 	Valid    bool                 `json:"valid"`
 	Name     string               `json:"name,omitempty"`
+	Flavors  []string             `json:"flavors,omitempty"` // beside the definition's own
 	Problems []definition.Problem `json:"problems"`
 	More     int                  `json:"more,omitempty"` // problems beyond those listed
 	Warnings []string             `json:"warnings,omitempty"`
@@ -52,8 +54,12 @@ wrong with it, with file, line and column. It needs no network.`,
 			for _, o := range d.Outputs {
 				outputs = append(outputs, o.Format)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: %s, %s %s for %s, as %s\n", path, d.Name, d.Distro, d.Release,
-				strings.Join(d.Arch, " and "), strings.Join(outputs, ", "))
+			more := ""
+			if names := flavorNames(d); len(names) > 0 {
+				more = "; flavors " + strings.Join(names, ", ")
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is valid: %s, %s %s for %s, as %s%s\n", path, d.Name, d.Distro, d.Release,
+				strings.Join(d.Arch, " and "), strings.Join(outputs, ", "), more)
 			return err
 		},
 	}
@@ -65,7 +71,7 @@ wrong with it, with file, line and column. It needs no network.`,
 func reportCheck(cmd *cobra.Command, path string, d *definition.Definition, loadErr error) error {
 	r := checkReport{Schema: 1, File: path, Problems: []definition.Problem{}}
 	if loadErr == nil {
-		r.Valid, r.Name, r.Warnings = true, d.Name, d.Warnings
+		r.Valid, r.Name, r.Flavors, r.Warnings = true, d.Name, flavorNames(d), d.Warnings
 		return printJSON(cmd, r)
 	}
 	problems, ok := errors.AsType[*definition.Problems](loadErr)
@@ -78,4 +84,15 @@ func reportCheck(cmd *cobra.Command, path string, d *definition.Definition, load
 	}
 	first, _, _ := strings.Cut(loadErr.Error(), "\n")
 	return fault.Newf(fault.CodeOf(loadErr), "%s", first) // the rest has just been printed
+}
+
+// flavorNames are what a definition's flavors are called beside its own.
+func flavorNames(d *definition.Definition) []string {
+	var out []string
+	for _, v := range d.Variants() {
+		if v.FlavorName != "" && !slices.Contains(out, v.FlavorName) {
+			out = append(out, v.FlavorName)
+		}
+	}
+	return out
 }

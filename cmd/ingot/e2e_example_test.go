@@ -24,6 +24,10 @@ func (c *court) example(t *testing.T) {
 			if err := os.CopyFS(p.dir, os.DirFS(filepath.Dir(path))); err != nil {
 				t.Fatal(err)
 			}
+			if name == "flavors" {
+				c.flavors(t, p)
+				return
+			}
 			text := p.read(t, "ingot.yaml")
 			if !strings.Contains(text, "qcow2") {
 				p.build(t)
@@ -48,7 +52,7 @@ func (c *court) example(t *testing.T) {
 			sums(t, p.path("out"))
 		})
 	}
-	if want := []string{"minimal", "scripts", "web-server"}; !slices.Equal(names, want) {
+	if want := []string{"flavors", "minimal", "scripts", "web-server"}; !slices.Equal(names, want) {
 		t.Errorf("examples are %v, want %v", names, want)
 	}
 }

@@ -39,7 +39,7 @@ func newLayoutShowCommand() *cobra.Command {
 	var arch, output string
 	var svg bool
 	cmd := &cobra.Command{
-		Use:   "show [FILE]",
+		Use:   "show [FILE][[FLAVOR]]",
 		Short: "Draw partitions, volumes, file systems and mounts",
 		Long: `show draws the layout of a definition: partitions and volumes, where they lie, what
 they hold, and what is mounted where. It reads no network and builds nothing.
@@ -68,6 +68,7 @@ those that the definition says: what takes its size from its content has none ye
 			return err
 		},
 	}
+	f.flavor.add(cmd)
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object")
 	cmd.Flags().BoolVar(&svg, "svg", false, "print a picture")
 	cmd.Flags().StringVar(&arch, "arch", "", "of this architecture, instead of the first")
@@ -84,17 +85,20 @@ func (f *buildFlags) draw(cmd *cobra.Command, args []string, arch, output string
 		return d, err
 	}
 	defer progress.Close()
-	def, lockPath, err := load(args)
+	whole, lockPath, variants, err := f.flavor.load(args)
 	if err != nil {
 		return d, err
 	}
-	warnOf(def, progress)
-	if d.Arch = arch; arch == "" {
-		d.Arch = def.Arch[0]
+	warnOf(whole, progress)
+	variants = chosen(whole, variants)
+	at := 0
+	if arch != "" {
+		if at = slices.IndexFunc(variants, func(v *definition.Definition) bool { return slices.Contains(v.Arch, arch) }); at < 0 {
+			return d, fault.Newf(fault.Usage, "the definition has no architecture %q", arch)
+		}
 	}
-	if !slices.Contains(def.Arch, d.Arch) {
-		return d, fault.Newf(fault.Usage, "the definition has no architecture %q", arch)
-	}
+	def := variants[at]
+	d.Arch = def.Arch[0]
 	wanted := func(o definition.Output) bool {
 		return o.Kind().Disk() && !def.Kernel.None && (output == "" || o.Format == output)
 	}
@@ -114,8 +118,8 @@ func (f *buildFlags) draw(cmd *cobra.Command, args []string, arch, output string
 	if err != nil {
 		return d, err
 	}
-	f.wish = plan.Wish{Arch: []string{d.Arch}, Formats: []string{def.Outputs[i].Format}}
-	p, _, err := f.plan(cmd.Context(), h, def, lockPath)
+	f.wish = plan.Wish{Variants: []*definition.Definition{def}, Arch: []string{d.Arch}, Formats: []string{def.Outputs[i].Format}}
+	p, _, err := f.plan(cmd.Context(), h, whole, lockPath)
 	if err != nil {
 		progress.Notef("the lock is not this definition's any more: %v", err)
 		d.Drawing, err = plan.DrawDefinition(def, d.Arch)

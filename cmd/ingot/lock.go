@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -167,7 +168,7 @@ func runReseal(args []string) error {
 func contents(l *lock.Lock) string {
 	text := ""
 	for _, s := range l.Sets {
-		text += fmt.Sprintf("%d packages for a %s of %s, ", len(s.Refs), s.Purpose, s.Arch)
+		text += fmt.Sprintf("%d packages for a %s of %s, ", len(s.Refs), s.Purpose, strings.TrimSpace(s.Arch+" "+s.Flavor))
 	}
 	return text + fmt.Sprintf("%d tools, lock %s", len(l.Tools), l.Digest().Short())
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -20,6 +21,7 @@ type planJSON struct {
 
 type chainJSON struct {
 	Arch     string     `json:"arch"`
+	Flavor   string     `json:"flavor,omitempty"`
 	Purpose  string     `json:"purpose"`
 	Packages int        `json:"packages"`
 	Missing  int        `json:"missing"` // packages that the store does not have
@@ -38,7 +40,7 @@ type stepJSON struct {
 func newPlanCommand() *cobra.Command {
 	var f buildFlags
 	cmd := &cobra.Command{
-		Use:   "plan [FILE]",
+		Use:   "plan [FILE][[FLAVOR]]",
 		Short: "Show the steps of a build, and which are cached, without running any",
 		Long: `plan prints what build would do: each step with its key, the digest of all that
 the step reads, and whether its result is known already. It is the plan of the lock
@@ -55,10 +57,11 @@ as build would have it, and writes none.`,
 			if err != nil {
 				return err
 			}
-			def, lockPath, err := load(args)
+			def, lockPath, variants, err := f.flavor.load(args)
 			if err != nil {
 				return err
 			}
+			f.wish.Variants = variants
 			p, changed, err := f.plan(cmd.Context(), h, def, lockPath)
 			if err != nil {
 				return err
@@ -82,7 +85,7 @@ as build would have it, and writes none.`,
 func describePlan(p *plan.Plan, r *plan.Runner) planJSON {
 	out := planJSON{Schema: 1, Lock: p.Lock.Digest().String()}
 	for _, c := range p.Chains {
-		j := chainJSON{Arch: c.Arch, Purpose: c.Purpose, Packages: len(c.Set.Refs)}
+		j := chainJSON{Arch: c.Arch, Flavor: c.Set.Flavor, Purpose: c.Purpose, Packages: len(c.Set.Refs)}
 		for _, ref := range r.Supply.Missing(c.Set.Refs) {
 			j.Missing++
 			j.Bytes += ref.Size
@@ -105,7 +108,7 @@ func (p planJSON) print(w io.Writer) error {
 		if c.Missing > 0 {
 			fetch = fmt.Sprintf("%d to fetch, %s", c.Missing, ui.Size(c.Bytes))
 		}
-		if _, err := fmt.Fprintf(w, "%s for %s: %d packages, %s\n", c.Purpose, c.Arch, c.Packages, fetch); err != nil {
+		if _, err := fmt.Fprintf(w, "%s for %s: %d packages, %s\n", c.Purpose, strings.TrimSpace(c.Arch+" "+c.Flavor), c.Packages, fetch); err != nil {
 			return err
 		}
 		for _, s := range c.Steps {

@@ -14,7 +14,7 @@ func newSbomCommand() *cobra.Command {
 	var f buildFlags
 	var container bool
 	cmd := &cobra.Command{
-		Use:   "sbom [FILE]",
+		Use:   "sbom [FILE][[FLAVOR]]",
 		Short: "Print the bill of materials of an image, in SPDX",
 		Long: `sbom prints what is in the image of a definition as an SPDX 2.3 document: what
 lies beside each artifact, without an artifact. The image must have been built
@@ -36,10 +36,11 @@ spdxVersion: SPDX has no place for a key of ingot's.`,
 			if err != nil {
 				return err
 			}
-			def, lockPath, err := load(args)
+			def, lockPath, variants, err := f.flavor.load(args)
 			if err != nil {
 				return err
 			}
+			f.wish.Variants = variants
 			p, _, err := f.plan(cmd.Context(), h, def, lockPath)
 			if err != nil {
 				return err
@@ -66,11 +67,12 @@ spdxVersion: SPDX has no place for a key of ingot's.`,
 			enc := json.NewEncoder(cmd.OutOrStdout())
 			enc.SetIndent("", "  ")
 			enc.SetEscapeHTML(false)
-			name := artifact.FileName(p.Definition.Name, "", c.Arch, c.Purpose)
+			name := artifact.FileName(c.Definition.FullName(), "", c.Arch, c.Purpose)
 			return enc.Encode(image.SBOM(artifact.Output{Format: c.Purpose, Files: []artifact.File{{Name: name, SHA256: t.Seal(), Size: t.Size()}}}))
 		},
 	}
 	f.add(cmd)
+	f.flavor.add(cmd)
 	cmd.Flags().BoolVar(&f.json, "json", false, "print JSON, as without it")
 	cmd.Flags().BoolVar(&container, "container", false, "of the container, where there is a machine too")
 	cmd.Flags().StringArrayVar(&f.wish.Arch, "arch", nil, "of this architecture")

@@ -21,6 +21,7 @@ type whyJSON struct {
 
 type whyEntry struct {
 	Arch    string `json:"arch"`
+	Flavor  string `json:"flavor,omitempty"`
 	Purpose string `json:"purpose"`
 	Kind    string `json:"kind"`
 	Package string `json:"package,omitempty"`
@@ -50,10 +51,11 @@ version, or a step of the build. The image must have been built before.`,
 			if err != nil {
 				return err
 			}
-			def, lockPath, err := load(args[1:])
+			def, lockPath, variants, err := f.flavor.load(args[1:])
 			if err != nil {
 				return err
 			}
+			f.wish.Variants = variants
 			p, _, err := f.plan(cmd.Context(), h, def, lockPath)
 			if err != nil {
 				return err
@@ -66,9 +68,10 @@ version, or a step of the build. The image must have been built before.`,
 				return printJSON(cmd, out)
 			}
 			for _, r := range out.Reasons {
-				text := fmt.Sprintf("%s (%s, %s): package %s %s", out.Path, r.Purpose, r.Arch, r.Package, r.Version)
+				of := strings.TrimSpace(r.Arch + " " + r.Flavor)
+				text := fmt.Sprintf("%s (%s, %s): package %s %s", out.Path, r.Purpose, of, r.Package, r.Version)
 				if r.Package == "" {
-					text = fmt.Sprintf("%s (%s, %s): step %s", out.Path, r.Purpose, r.Arch, r.Step)
+					text = fmt.Sprintf("%s (%s, %s): step %s", out.Path, r.Purpose, of, r.Step)
 				}
 				if _, err := fmt.Fprintln(cmd.OutOrStdout(), text); err != nil {
 					return err
@@ -96,7 +99,7 @@ func explain(p *plan.Plan, r *plan.Runner, name string) (whyJSON, error) {
 		if !ok {
 			continue
 		}
-		w := whyEntry{Arch: c.Arch, Purpose: c.Purpose, Kind: e.Kind.String()}
+		w := whyEntry{Arch: c.Arch, Flavor: c.Set.Flavor, Purpose: c.Purpose, Kind: e.Kind.String()}
 		if pkg, ok := strings.CutPrefix(e.Owner, "deb:"); ok {
 			w.Package = pkg
 			for _, ref := range c.Set.Refs {

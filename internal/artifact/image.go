@@ -18,7 +18,7 @@ import (
 // say it.
 type Image struct {
 	Name    string
-	Flavor  string // as the user wrote it, or empty
+	Flavor  string // of the lock's set
 	Arch    string // Debian's name
 	Purpose string // of the lock's set: "container", "system" or "machine"
 	Lock    *lock.Lock
@@ -103,10 +103,8 @@ func marshal(v any) ([]byte, error) {
 // refs are the packages in the image, sorted by name, architecture and version.
 func (i Image) refs() []distro.Ref {
 	var refs []distro.Ref
-	for _, s := range i.Lock.Sets {
-		if s.Arch == i.Arch && s.Purpose == i.Purpose {
-			refs = slices.Clone(s.Refs)
-		}
+	if s, ok := i.Lock.Set(i.Arch, i.Purpose, i.Flavor); ok {
+		refs = slices.Clone(s.Refs)
 	}
 	slices.SortFunc(refs, func(a, b distro.Ref) int {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Arch, b.Arch), cmp.Compare(a.Version, b.Version))
@@ -124,7 +122,7 @@ func (i Image) describe(r distro.Ref) distro.Description {
 // seal is the digest of the tree as the lock records it, or would.
 func (i Image) seal() digest.Digest {
 	for _, s := range i.Lock.Seals {
-		if s.Arch == i.Arch && s.Purpose == i.Purpose {
+		if s.Arch == i.Arch && s.Purpose == i.Purpose && s.Flavor == i.Flavor {
 			return s.SHA256
 		}
 	}

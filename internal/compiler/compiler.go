@@ -15,6 +15,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -54,9 +55,22 @@ type Move struct {
 	Packages []string // or these alone
 }
 
-// Request is the digest of all that chooses packages in a definition: two
-// definitions with one request have the same lock but for their files.
+// Request is the digest of all that chooses packages in a definition, in all of its
+// flavors: two definitions with one request have the same lock but for their files.
 func Request(def *definition.Definition) digest.Digest {
+	variants := def.Variants()
+	if len(variants) == 1 && variants[0].FlavorLabel() == "" {
+		return request(variants[0])
+	}
+	var text strings.Builder
+	for _, v := range variants {
+		fmt.Fprintf(&text, "%s %s\n", request(v), v.FlavorLabel())
+	}
+	return digest.Of([]byte(text.String()))
+}
+
+// request is that of one variant.
+func request(def *definition.Definition) digest.Digest {
 	type kernel struct {
 		None    bool
 		Package string
@@ -174,7 +188,9 @@ func known(def *definition.Definition, old *lock.Lock, move []string) error {
 		}
 	}
 	for _, name := range move {
-		asked := slices.ContainsFunc(def.Packages, func(token string) bool { return plan.PackageName(token) == name })
+		asked := slices.ContainsFunc(def.Variants(), func(v *definition.Definition) bool {
+			return slices.ContainsFunc(v.Packages, func(token string) bool { return plan.PackageName(token) == name })
+		})
 		if asked || slices.Contains(locked, name) {
 			continue
 		}
@@ -359,45 +375,32 @@ func universe(files []debian.IndexFile, read map[string]*debian.Index, arch stri
 
 // resolve fills in the lock's sets and tools.
 func (c *Compiler) resolve(ctx context.Context, def *definition.Definition, l *lock.Lock, files []debian.IndexFile, read map[string]*debian.Index, old *lock.Lock, move Move) error {
-	for _, arch := range def.Arch {
-		u, err := universe(files, read, arch)
+	r := resolution{old: old, move: move, universes: map[string]*debian.Universe{}, open: func(arch string) (*debian.Universe, error) {
+		return universe(files, read, arch)
+	}}
+	var tools []string
+	for _, v := range def.Variants() {
+		for _, arch := range v.Arch {
+			sets, err := r.sets(ctx, v, arch)
+			if err != nil {
+				if v.FlavorName != "" {
+					return fmt.Errorf("flavor %s: %w", v.FlavorName, err)
+				}
+				return err
+			}
+			l.Sets = append(l.Sets, sets...)
+		}
+		more, err := plan.ToolPackages(v)
 		if err != nil {
 			return err
 		}
-		if def.Elements != nil && def.Elements.Root {
-			refs, err := resolve(ctx, u, distro.Request{Arch: arch, Start: "minbase"})
-			if err != nil {
-				return err
-			}
-			l.Sets = append(l.Sets, lock.Set{Arch: arch, Purpose: lock.Bootstrap, Start: "minbase", Refs: hold(ctx, u, distro.Request{}, refs, oldSet(old, arch, lock.Bootstrap), move)})
-		}
-		for _, purpose := range plan.Purposes(def) {
-			req := distro.Request{Arch: arch, Start: def.Start, Packages: append(slices.Clone(def.Packages), plan.Implied(def)...), Remove: def.Remove, Recommends: def.Recommends}
-			more, err := plan.PurposePackages(def, arch, purpose)
-			if err != nil {
-				return fault.Wrap(fault.Definition, err)
-			}
-			req.Packages = append(req.Packages, more...)
-			refs, err := resolve(ctx, u, req)
-			if err != nil {
-				return err
-			}
-			for _, r := range refs {
-				if slices.Contains(def.Remove, r.Name) {
-					return fault.Newf(fault.NotFound, "package %s cannot be removed: the starting set %q needs it", r.Name, def.Start).
-						WithHint("take it out of 'remove', or start from 'essential'")
-				}
-			}
-			refs = hold(ctx, u, req, refs, oldSet(old, arch, purpose), move)
-			asked := slices.Compact(slices.Sorted(slices.Values(req.Packages)))
-			l.Sets = append(l.Sets, lock.Set{Arch: arch, Purpose: purpose, Start: req.Start, Asked: asked, Refs: refs})
-		}
+		tools = append(tools, more...)
 	}
-	tools, err := plan.ToolPackages(def)
-	if err != nil || len(tools) == 0 {
-		return err
+	slices.Sort(tools)
+	if tools = slices.Compact(tools); len(tools) == 0 {
+		return nil
 	}
-	u, err := universe(files, read, c.HostArch)
+	u, err := r.universe(c.HostArch)
 	if err != nil {
 		return err
 	}
@@ -405,6 +408,89 @@ func (c *Compiler) resolve(ctx context.Context, def *definition.Definition, l *l
 		return fmt.Errorf("tools tree: %w", err)
 	}
 	return nil
+}
+
+// A resolution chooses the packages of one lock.
+type resolution struct {
+	old       *lock.Lock
+	move      Move
+	open      func(arch string) (*debian.Universe, error)
+	universes map[string]*debian.Universe
+	done      []chosen
+}
+
+// A chosen set is the answer to one request. Flavors often ask for the same.
+type chosen struct {
+	request distro.Request
+	old     []distro.Ref
+	refs    []distro.Ref
+}
+
+func (r *resolution) universe(arch string) (*debian.Universe, error) {
+	u := r.universes[arch]
+	if u != nil {
+		return u, nil
+	}
+	u, err := r.open(arch)
+	if err == nil {
+		r.universes[arch] = u
+	}
+	return u, err
+}
+
+// sets chooses the packages of a variant.
+func (r *resolution) sets(ctx context.Context, def *definition.Definition, arch string) ([]lock.Set, error) {
+	var out []lock.Set
+	add := func(purpose string, req distro.Request) error {
+		set := lock.Set{Arch: arch, Purpose: purpose, Flavor: def.FlavorLabel(), Start: req.Start, Asked: slices.Compact(slices.Sorted(slices.Values(req.Packages)))}
+		var err error
+		set.Refs, err = r.choose(ctx, req, oldSet(r.old, set))
+		out = append(out, set)
+		return err
+	}
+	if def.Elements != nil && def.Elements.Root {
+		if err := add(lock.Bootstrap, distro.Request{Arch: arch, Start: "minbase"}); err != nil {
+			return nil, err
+		}
+	}
+	for _, purpose := range plan.Purposes(def) {
+		req := distro.Request{Arch: arch, Start: def.Start, Packages: append(slices.Clone(def.Packages), plan.Implied(def)...), Remove: def.Remove, Recommends: def.Recommends}
+		more, err := plan.PurposePackages(def, arch, purpose)
+		if err != nil {
+			return nil, fault.Wrap(fault.Definition, err)
+		}
+		req.Packages = append(req.Packages, more...)
+		if err := add(purpose, req); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// choose answers one request.
+func (r *resolution) choose(ctx context.Context, req distro.Request, old []distro.Ref) ([]distro.Ref, error) {
+	for _, c := range r.done {
+		if reflect.DeepEqual(c.request, req) && slices.Equal(c.old, old) {
+			return c.refs, nil
+		}
+	}
+	u, err := r.universe(req.Arch)
+	if err != nil {
+		return nil, err
+	}
+	refs, err := resolve(ctx, u, req)
+	if err != nil {
+		return nil, err
+	}
+	for _, ref := range refs {
+		if slices.Contains(req.Remove, ref.Name) {
+			return nil, fault.Newf(fault.NotFound, "package %s cannot be removed: the starting set %q needs it", ref.Name, req.Start).
+				WithHint("take it out of 'remove', or start from 'essential'")
+		}
+	}
+	refs = hold(ctx, u, req, refs, old, r.move)
+	r.done = append(r.done, chosen{req, old, refs})
+	return refs, nil
 }
 
 // resolve chooses packages, unless nobody wants them any more.
@@ -415,12 +501,17 @@ func resolve(ctx context.Context, u *debian.Universe, req distro.Request) ([]dis
 	return u.Resolve(req)
 }
 
-func oldSet(old *lock.Lock, arch, purpose string) []distro.Ref {
+// oldSet is what an old lock has in a set's place: the same set, else, of a flavor that is
+// new, the first of its architecture and purpose.
+func oldSet(old *lock.Lock, set lock.Set) []distro.Ref {
 	if old == nil {
 		return nil
 	}
+	if s, ok := old.Set(set.Arch, set.Purpose, set.Flavor); ok {
+		return s.Refs
+	}
 	for _, s := range old.Sets {
-		if s.Arch == arch && s.Purpose == purpose {
+		if s.Arch == set.Arch && s.Purpose == set.Purpose {
 			return s.Refs
 		}
 	}

@@ -16,17 +16,39 @@ import (
 
 // A Wish says which part of a definition to build.
 type Wish struct {
-	Arch    []string // none is all of the definition's
-	Formats []string // none is all of the definition's
+	Variants []*definition.Definition // of the definition; none is those of its own flavor
+	Arch     []string                 // none is all of the definition's
+	Formats  []string                 // none is all of the definition's
+}
+
+// wants says whether a variant is to be built.
+func (w Wish) wants(v *definition.Definition) bool {
+	if w.Variants == nil {
+		return v.FlavorName == ""
+	}
+	return slices.Contains(w.Variants, v)
 }
 
 // Make plans a build of what a lock holds. It reads nothing but its arguments.
 func Make(def *definition.Definition, l *lock.Lock, wish Wish) (*Plan, error) {
 	p := &Plan{Definition: def, Lock: l}
+	var variants []*definition.Definition
+	var outputs []string
+	for _, v := range def.Variants() {
+		if wish.wants(v) {
+			variants, outputs = append(variants, v), append(outputs, formats(v.Outputs)...)
+		}
+	}
+	slices.Sort(outputs)
+	outputs = slices.Compact(outputs)
 	for _, f := range wish.Formats {
-		if !slices.ContainsFunc(def.Outputs, func(o definition.Output) bool { return o.Format == f }) {
-			return nil, fault.Newf(fault.Usage, "the definition has no output %q", f).
-				WithHint("its outputs are %s", strings.Join(formats(def.Outputs), ", "))
+		if !slices.Contains(outputs, f) {
+			what := "the definition has"
+			if def.Variants()[0] != def && len(variants) > 0 && variants[0].FlavorName != "" {
+				what = "what is to be built of the definition has"
+			}
+			return nil, fault.Newf(fault.Usage, "%s no output %q", what, f).
+				WithHint("its outputs are %s", strings.Join(outputs, ", "))
 		}
 	}
 	for _, a := range wish.Arch {
@@ -35,17 +57,20 @@ func Make(def *definition.Definition, l *lock.Lock, wish Wish) (*Plan, error) {
 				WithHint("its architectures are %s", strings.Join(def.Arch, ", "))
 		}
 	}
-	for _, arch := range def.Arch {
-		if len(wish.Arch) > 0 && !slices.Contains(wish.Arch, arch) {
-			continue
-		}
-		for _, purpose := range Purposes(def) {
-			c, err := p.chain(arch, purpose, wish)
-			if err != nil {
-				return nil, err
+	for _, v := range variants {
+		one := &Plan{Definition: v, Lock: l}
+		for _, arch := range v.Arch {
+			if len(wish.Arch) > 0 && !slices.Contains(wish.Arch, arch) {
+				continue
 			}
-			if len(c.Outputs) > 0 {
-				p.Chains = append(p.Chains, c)
+			for _, purpose := range Purposes(v) {
+				c, err := one.chain(arch, purpose, wish)
+				if err != nil {
+					return nil, err
+				}
+				if len(c.Outputs) > 0 {
+					p.Chains = append(p.Chains, c)
+				}
 			}
 		}
 	}
@@ -88,13 +113,12 @@ func Purposes(def *definition.Definition) []string {
 }
 
 func (p *Plan) chain(arch, purp string, wish Wish) (Chain, error) {
-	c := Chain{Arch: arch, Purpose: purp}
-	i := slices.IndexFunc(p.Lock.Sets, func(s lock.Set) bool { return s.Arch == arch && s.Purpose == purp })
-	if i < 0 {
-		return c, fault.Newf(fault.Verification, "the lock has no packages for a %s of %s", purp, arch).
+	c := Chain{Definition: p.Definition, Arch: arch, Purpose: purp}
+	var ok bool
+	if c.Set, ok = p.Lock.Set(arch, purp, p.Definition.FlavorLabel()); !ok {
+		return c, fault.Newf(fault.Verification, "the lock has no packages for a %s of %s", purp, strings.TrimSpace(arch+" "+p.Definition.FlavorLabel())).
 			WithHint("run 'ingot lock' to write it anew")
 	}
-	c.Set = p.Lock.Sets[i]
 	var key digest.Digest
 	for _, s := range p.steps(c) {
 		s.Key = keyOf(s.kind, key, s.reads)
@@ -145,7 +169,7 @@ func (p *Plan) names(o definition.Output, arch string) []string {
 		return o.As
 	case o.Format == "openvz":
 		// The one that is not called as all others: the name is all that vzctl knows.
-		return []string{openvz.Name(def.Distro, def.Release, arch, def.Name, o.Compress)}
+		return []string{openvz.Name(def.Distro, def.Release, arch, def.FullName(), o.Compress)}
 	case o.Type == "unified":
 		suffixes = suffixes[len(suffixes)-1:]
 	}
@@ -155,14 +179,18 @@ func (p *Plan) names(o definition.Output, arch string) []string {
 	}
 	var out []string
 	for _, suffix := range suffixes {
-		out = append(out, def.Name+"-"+arch+suffix+compressed)
+		out = append(out, def.FullName()+"-"+arch+suffix+compressed)
 	}
 	return out
 }
 
 // identity is what the UUIDs of a chain's disks are derived from.
 func (p *Plan) identity(c Chain) digest.Digest {
-	return keyOf("identity", p.Lock.Digest(), []string{p.Definition.Name, c.Arch, c.Purpose})
+	of := []string{p.Definition.Name, c.Arch, c.Purpose}
+	if label := p.Definition.FlavorLabel(); label != "" {
+		of = append(of, label)
+	}
+	return keyOf("identity", p.Lock.Digest(), of)
 }
 
 // layout is how the disks of a chain are divided.

@@ -130,7 +130,7 @@ func (r *Runner) Image(ctx context.Context, p *Plan, c Chain, t tree.Tree) (arti
 		return artifact.Image{}, err
 	}
 	return artifact.Image{
-		Name: p.Definition.Name, Arch: c.Arch, Purpose: c.Purpose, Lock: p.Lock, Tree: t, Version: r.Version,
+		Name: p.Definition.Name, Flavor: c.Set.Flavor, Arch: c.Arch, Purpose: c.Purpose, Lock: p.Lock, Tree: t, Version: r.Version,
 		Describe: func(ref distro.Ref) distro.Description { return descriptions[ref.SHA256] },
 	}, nil
 }

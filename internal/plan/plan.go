@@ -25,7 +25,8 @@ import (
 	"ingot/internal/supply"
 )
 
-// A Plan is what a build will do.
+// A Plan is what a build will do. Each chain has a definition of its own, and what chains
+// have in common they share by the keys of their steps.
 type Plan struct {
 	Definition *definition.Definition
 	Lock       *lock.Lock
@@ -34,11 +35,19 @@ type Plan struct {
 
 // A Chain makes one tree and the outputs of it.
 type Chain struct {
+	Definition *definition.Definition // the variant whose image it is
+
 	Arch    string
 	Purpose string // one of package format's
 	Set     lock.Set
 	Steps   []Step
 	Outputs []Output
+}
+
+// Of is the plan of one of its chains alone: a definition that knows no flavors but its
+// own, and its lock.
+func (p *Plan) Of(c Chain) *Plan {
+	return &Plan{Definition: c.Definition, Lock: p.Lock, Chains: []Chain{c}}
 }
 
 // seal is what a lock says of the chain's tree.

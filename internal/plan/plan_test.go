@@ -75,27 +75,32 @@ func locked(t *testing.T, path string) (*definition.Definition, *lock.Lock) {
 		}
 		l.Archives = append(l.Archives, archive)
 	}
-	for _, arch := range def.Arch {
-		for _, purpose := range Purposes(def) {
-			names := append([]string{"base-files"}, append(slices.Clone(def.Packages), Implied(def)...)...)
-			more, err := PurposePackages(def, arch, purpose)
-			if err != nil {
-				t.Fatal(err)
+	var tools []string
+	for _, v := range def.Variants() {
+		for _, arch := range v.Arch {
+			for _, purpose := range Purposes(v) {
+				names := append([]string{"base-files"}, append(slices.Clone(v.Packages), Implied(v)...)...)
+				more, err := PurposePackages(v, arch, purpose)
+				if err != nil {
+					t.Fatal(err)
+				}
+				names = append(names, more...)
+				slices.Sort(names)
+				s := lock.Set{Arch: arch, Purpose: purpose, Flavor: v.FlavorLabel()}
+				for _, n := range slices.Compact(names) {
+					s.Refs = append(s.Refs, ref(PackageName(n), "1-1", arch))
+				}
+				l.Sets = append(l.Sets, s)
 			}
-			names = append(names, more...)
-			slices.Sort(names)
-			s := lock.Set{Arch: arch, Purpose: purpose}
-			for _, n := range slices.Compact(names) {
-				s.Refs = append(s.Refs, ref(PackageName(n), "1-1", arch))
-			}
-			l.Sets = append(l.Sets, s)
 		}
+		more, err := ToolPackages(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tools = append(tools, more...)
 	}
-	tools, err := ToolPackages(def)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, n := range tools {
+	slices.Sort(tools)
+	for _, n := range slices.Compact(tools) {
 		l.Tools = append(l.Tools, ref(n, "1-1", "amd64"))
 	}
 	return def, l
@@ -104,7 +109,7 @@ func locked(t *testing.T, path string) (*definition.Definition, *lock.Lock) {
 // planned makes the plan of all of a definition.
 func planned(t *testing.T, def *definition.Definition, l *lock.Lock) *Plan {
 	t.Helper()
-	p, err := Make(def, l, Wish{})
+	p, err := Make(def, l, Wish{Variants: def.Variants()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -117,8 +122,8 @@ func text(t *testing.T, p *Plan) string {
 	t.Helper()
 	var b strings.Builder
 	for _, c := range p.Chains {
-		fmt.Fprintf(&b, "%s %s\n", c.Purpose, c.Arch)
-		for i, s := range p.steps(c) {
+		fmt.Fprintf(&b, "%s\n", strings.TrimSpace(c.Purpose+" "+c.Arch+" "+c.Set.Flavor))
+		for i, s := range p.Of(c).steps(c) {
 			reads, err := json.Marshal(s.reads)
 			if err != nil {
 				t.Fatal(err)
@@ -149,7 +154,7 @@ func TestGoldenPlans(t *testing.T) {
 			plans[release] += fmt.Sprintf("# %s\n%s\n", output, text(t, planned(t, def, l)))
 		}
 	}
-	for _, example := range []string{"minimal", "scripts", "web-server"} {
+	for _, example := range []string{"flavors", "minimal", "scripts", "web-server"} {
 		def, l := locked(t, filepath.Join("../../examples", example))
 		plans["example-"+example] = text(t, planned(t, def, l))
 	}

@@ -129,6 +129,7 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 			r.Progress.Cached(ui.Step{ID: "output:" + o.Format, Name: o.Name()})
 		}
 	}
+	p = p.Of(c)
 	w := &worker{Runner: r, plan: p, chain: c, reader: tree.NewReader(r.Supply.Cache)}
 	defer w.close()
 	if p.Definition.Elements != nil {

@@ -28,7 +28,7 @@ func (w *worker) seal() (lock.Seal, error) {
 	s.SHA256 = digest.Of(text.Bytes())
 	for _, known := range w.plan.Lock.Seals {
 		if known.Name() == s.Name() && known.SHA256 != s.SHA256 {
-			return s, fault.Newf(fault.Verification, "the %s tree for %s differs from the one that the first build of this lock made%s", s.Purpose, s.Arch, w.differences(known.SHA256, text.Bytes())).
+			return s, fault.Newf(fault.Verification, "the %s tree for %s differs from the one that the first build of this lock made%s", s.Purpose, strings.TrimSpace(s.Arch+" "+s.Flavor), w.differences(known.SHA256, text.Bytes())).
 				WithHint("something in the build depends on more than the lock; if that is well so, or ingot itself is a newer one, take the line \"seal\" of it out with 'ingot lock --reseal'")
 		}
 	}
@@ -66,7 +66,7 @@ func (w *worker) writeSeal() error {
 
 // sealName is the list's name beside the artifacts.
 func (w *worker) sealName() string {
-	return fmt.Sprintf("%s-%s.%s.seal", w.plan.Definition.Name, w.chain.Arch, w.chain.Purpose)
+	return fmt.Sprintf("%s-%s.%s.seal", w.plan.Definition.FullName(), w.chain.Arch, w.chain.Purpose)
 }
 
 // sealed says whether a tree's seal is the lock's, where that has one.
