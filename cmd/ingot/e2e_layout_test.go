@@ -9,14 +9,15 @@ import (
 	"ingot/internal/judge"
 )
 
-// thinLayout starts by a BIOS from an MBR, with all but /boot on thin volumes.
+// thinLayout starts by a BIOS from an MBR, with all but /boot on thin volumes, and has
+// all generations of ext4.
 const thinLayout = `layout:
 - local_loop: {name: image0}
 - partitioning:
     base: image0
     label: mbr
     partitions:
-    - {name: boot, size: 256MiB, flags: [boot, primary], mkfs: {type: ext4, mount: {mount_point: /boot, fstab: {by: uuid}}}}
+    - {name: boot, size: 256MiB, flags: [boot, primary], mkfs: {type: ext2, mount: {mount_point: /boot, fstab: {by: uuid}}}}
     - {name: rest, type: lvm, size: 100%, flags: [primary]}
 - lvm:
     name: lvm
@@ -25,7 +26,7 @@ const thinLayout = `layout:
     lvs:
     - {name: pool, base: vg, type: thin-pool, size: 2GiB}
     - {name: root-a, base: vg, type: thin, thin-pool: pool, size: 8GiB, mkfs: {type: ext4, label: root, mount: {mount_point: /, fstab: {by: uuid, fsck-passno: 1}}}}
-    - {name: var, base: vg, type: thin, thin-pool: pool, size: 4GiB, mkfs: {type: ext4, label: var, mount: {mount_point: /var, fstab: {}}}}
+    - {name: var, base: vg, type: thin, thin-pool: pool, size: 4GiB, mkfs: {type: ext3, label: var, mount: {mount_point: /var, fstab: {}}}}
     - {name: swap, base: vg, size: 128MiB, mkfs: {type: swap, mount: {mount_point: none, fstab: {by: uuid}}}}
 `
 
@@ -198,8 +199,8 @@ func (c *court) layout(t *testing.T) {
 		{"thin", thinLayout, "bios", false, []string{
 			"lvs --noheadings --separator , -o lv_name,segtype,lv_size --units m | tr -d ' '", `^pool,thin-pool,2048.00m\nroot-a,thin,8192.00m\nswap,linear,128.00m\nvar,thin,4096.00m\n$`,
 			"findmnt --real --noheadings --list -o TARGET,SOURCE,FSTYPE | tr -s ' '", `(?m)^/ /dev/mapper/vg-root--a ext4\s*$`,
-			"findmnt --noheadings -o SOURCE /boot", `^/dev/vda1\n$`,
-			"findmnt --noheadings -o SOURCE,FSTYPE /var", `^/dev/mapper/vg-var +ext4\n$`,
+			"findmnt --noheadings -o SOURCE,FSTYPE /boot", `^/dev/vda1 +ext2\n$`,
+			"findmnt --noheadings -o SOURCE,FSTYPE /var", `^/dev/mapper/vg-var +ext3\n$`,
 			"swapon --show=TYPE,SIZE --noheadings", `^partition +128M\n$`,
 			"dd if=/dev/urandom of=/var/x bs=1M count=300 status=none && sync && echo 3 >/proc/sys/vm/drop_caches && cat /var/x >/dev/null; dmesg | grep -ciE 'thin.*(error|fail)|I/O error' || true", `^0\n$`,
 			"umount /boot && e2fsck -fn /dev/vda1 && mount /boot", `Pass 5`,

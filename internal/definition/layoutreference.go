@@ -151,8 +151,8 @@ vmdk, vhd, vhdx, vdi.
 ingot writes the hashes. To hold a machine to them is the work of what starts it: it needs the root hash from where nobody else can write, such as the arguments of a signed kernel image, and
 an initramfs with systemd-veritysetup. Debian's usual initramfs has none; fstab mounts such a file system without checking it.
 
-## Not supported yet
+## Options of mkfs
 
-Refused with exit code 3: containers that a machine encrypts at its first start, and of types of mkfs all but %s. Of ` + "`opts`" + ` of mkfs, ext4's ` + "`-m`, `-i`, `-J size=`, `-b 4096` and `-I 256`" + `
-are known, and xfs's ` + "`-d agcount=` and `-l size=`" + ` with those that say what is made anyway. An xfs has at least 300 MiB, of which its log takes 64.
+There are the file systems %s; fat is vfat. An ext2 or ext3 has what mke2fs gives one, in blocks of 4096 bytes. Of ` + "`opts`" + `, those of ext4, ext3 and ext2 that are called ` + "`-m`, `-i`, `-J size=`, `-b 4096` and `-I 256`" + `
+are known (an ext2 has no journal), and xfs's ` + "`-d agcount=` and `-l size=`" + ` with those that say what is made anyway. An xfs has at least 300 MiB, of which its log takes 64.
 `

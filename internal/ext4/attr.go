@@ -188,5 +188,5 @@ func (b *attrBlock) encode(sum checksum, out []byte) {
 	le.PutUint32(out[4:], b.refs)
 	le.PutUint32(out[8:], 1) // blocks
 	le.PutUint32(out[12:], putAttrs(out, attrBlockHead, b.attrs, true))
-	le.PutUint32(out[16:], uint32(sum.add64(uint64(b.at)).add(out)))
+	le.PutUint32(out[16:], sum.add64(uint64(b.at)).add(out).value())
 }

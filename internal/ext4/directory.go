@@ -11,7 +11,6 @@ import (
 const (
 	direntHead = 8  // inode number, record length, name length, file type
 	dirTail    = 12 // the false entry at a block's end that holds its checksum
-	dirSpace   = blockSize - dirTail
 	dotSpace   = 24 // "." and ".."
 )
 
@@ -63,8 +62,9 @@ func fileType(k tree.Kind) uint8 {
 	return 0
 }
 
-// arrange decides which block holds which name, and says how many blocks there are.
-func (d *directory) arrange(h nameHash) (blocks int64, err error) {
+// arrange decides which block holds which name, and says how many blocks there are. Each
+// has a tail.
+func (d *directory) arrange(h nameHash, tail int) (blocks int64, err error) {
 	space := dotSpace
 	for i := range d.entries {
 		if len(d.entries[i].name) > 255 {
@@ -72,10 +72,10 @@ func (d *directory) arrange(h nameHash) (blocks int64, err error) {
 		}
 		space += d.entries[i].space()
 	}
-	if space <= dirSpace {
+	if space <= blockSize-tail {
 		return 1, nil
 	}
-	if d.tree, err = newHashTree(d.entries, h); err != nil {
+	if d.tree, err = newHashTree(d.entries, h, tail); err != nil {
 		return 0, err
 	}
 	return d.tree.blocks(), nil
@@ -91,9 +91,9 @@ func (d *directory) encode(ino uint32, block int64, sum checksum, out []byte) {
 	case block == 0:
 		at := putDirent(out, 0, &dirent{name: ".", ino: ino, kind: 2})
 		at = putDirent(out, at, &dirent{name: "..", ino: d.parent, kind: 2})
-		putDirents(out, at, d.entries)
+		putDirents(out[:blockSize-sum.tail()], at, d.entries)
 	default:
-		putDirents(out, 0, nil) // lost+found has empty blocks
+		putDirents(out[:blockSize-sum.tail()], 0, nil) // lost+found has empty blocks
 	}
 	endDirBlock(out, sum)
 }
@@ -109,20 +109,24 @@ func putDirent(out []byte, at int, e *dirent) int {
 	return at + e.space()
 }
 
-// putDirents writes entries up to the tail; the last one takes what is left.
+// putDirents writes entries into a block without its tail; the last one takes what is left.
 func putDirents(out []byte, at int, entries []dirent) {
 	last := max(at-dotSpace/2, 0) // ".." or the block's beginning
 	for i := range entries {
 		last = at
 		at = putDirent(out, at, &entries[i])
 	}
-	binary.LittleEndian.PutUint16(out[last+4:], uint16(dirSpace-last))
+	binary.LittleEndian.PutUint16(out[last+4:], uint16(len(out)-last))
 }
 
 // endDirBlock writes the tail of a block of names.
 func endDirBlock(out []byte, sum checksum) {
+	if sum.none {
+		return
+	}
+	const space = blockSize - dirTail
 	le := binary.LittleEndian
-	le.PutUint16(out[dirSpace+4:], dirTail)
-	out[dirSpace+7] = 0xde
-	le.PutUint32(out[dirSpace+8:], uint32(sum.add(out[:dirSpace])))
+	le.PutUint16(out[space+4:], dirTail)
+	out[space+7] = 0xde
+	le.PutUint32(out[space+8:], sum.add(out[:space]).value())
 }

@@ -32,6 +32,13 @@
 // orphan_file and metadata_csum_seed, which older systems refuse, and
 // sparse_super2, which the kernel cannot grow while mounted.
 //
+// # Its elders
+//
+// An ext3 or ext2 ([Options.Generation]) is the same in fewer words: has_journal (of ext3
+// alone), ext_attr, resize_inode, dir_index, filetype, sparse_super, large_file. Each
+// group has its own tables, inodes have maps of blocks, which stand behind the blocks
+// that they map, and all bitmaps are written, as no flag says that the kernel can make them.
+//
 // Facts are from the kernel's Documentation/filesystems/ext4 and from looking
 // at what mke2fs 1.47 writes.
 package ext4
@@ -44,8 +51,25 @@ import (
 	"ingot/internal/tree"
 )
 
+// A Generation is one of the file systems that are one family.
+type Generation int
+
+// The generations. Those before ext4 have what mke2fs gives them: files' blocks are in
+// maps in place of extents, tables stand in each group, block numbers and directories'
+// links are small, and nothing has a checksum.
+const (
+	Ext4 Generation = iota
+	Ext3            // with a journal
+	Ext2            // without
+)
+
+// String is what mke2fs and mount call it.
+func (g Generation) String() string { return [...]string{"ext4", "ext3", "ext2"}[g] }
+
 // Options say what the tree does not.
 type Options struct {
+	// Generation is [Ext4] unless it is said.
+	Generation Generation
 	// UUID names the filesystem and seeds all its checksums; it may not be zero.
 	UUID [16]byte
 	// HashSeed seeds the hash of names in large directories.
@@ -107,7 +131,7 @@ func Plan(t tree.Tree, o Options) (*FS, error) {
 	if err != nil {
 		return nil, err
 	}
-	fs := &FS{o: o, inodes: inodes, sum: newChecksum(o.UUID), journal: newJournal(&o), resize: newResizeInode(&o)}
+	fs := &FS{o: o, inodes: inodes, sum: newChecksum(&o), journal: newJournal(&o), resize: newResizeInode(&o)}
 	if err := fs.fit(); err != nil {
 		return nil, err
 	}
@@ -123,6 +147,10 @@ func (o *Options) check() error {
 		return fmt.Errorf("ext4: the UUID is zero")
 	case len(o.Label) > 16:
 		return fmt.Errorf("ext4: label %q is longer than 16 bytes", o.Label)
+	case o.Generation < Ext4 || o.Generation > Ext2:
+		return fmt.Errorf("ext4: there is no generation %d", int(o.Generation))
+	case o.Generation == Ext2 && o.Journal != 0:
+		return fmt.Errorf("ext4: an ext2 has no journal")
 	case o.Size < 0 || o.Free < 0 || o.FreeInodes < 0 || o.Journal < 0:
 		return fmt.Errorf("ext4: a size is negative")
 	case o.Size > MaxSize || o.Free > MaxSize:
@@ -200,4 +228,9 @@ func (fs *FS) Extents() []disk.Extent {
 		out = append(out, disk.Extent{Off: off, Len: n})
 	}
 	return out
+}
+
+// MinSize is the size in bytes of the smallest filesystem of a generation.
+func MinSize(g Generation) int64 {
+	return [...]int64{Ext4: 7245824, Ext3: 6856704, Ext2: 2838528}[g]
 }

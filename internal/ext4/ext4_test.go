@@ -97,15 +97,21 @@ func TestTrees(t *testing.T) {
 		}},
 	}
 	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			m := treetest.New(t)
-			tt.fill(m)
-			tr, p := m.Done()
-			img, _ := write(t, tr, p, options())
-			judged(t, img, tr)
-		})
+		m := treetest.New(t)
+		tt.fill(m)
+		tr, p := m.Done()
+		for _, g := range generations {
+			t.Run(tt.name+" of "+g.String(), func(t *testing.T) {
+				o := options()
+				o.Generation = g
+				img, _ := write(t, tr, p, o)
+				judged(t, img, tr)
+			})
+		}
 	}
 }
+
+var generations = []ext4.Generation{ext4.Ext4, ext4.Ext3, ext4.Ext2}
 
 func TestLargeDirectories(t *testing.T) {
 	tests := []struct {

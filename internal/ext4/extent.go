@@ -72,7 +72,7 @@ func (n *node) encodeIndex(i int, sum checksum, out []byte) {
 		i -= blocks
 	}
 	tail := 12 + 12*indexEntries
-	binary.LittleEndian.PutUint32(out[tail:], uint32(sum.add(out[:tail])))
+	binary.LittleEndian.PutUint32(out[tail:], sum.add(out[:tail]).value())
 }
 
 func putExtents(out []byte, depth, limit int, l extentLevel, from, to int) {

@@ -8,8 +8,8 @@ const (
 	inodeSize      = 256
 	inodesInBlock  = blockSize / inodeSize
 	maxGroupInodes = 8 * blockSize
-	descSize       = 64
-	descsInBlock   = blockSize / descSize
+	descSize64     = 64            // of a group descriptor with 64bit
+	descSize32     = 32            // without
 	addrsInBlock   = blockSize / 4 // block numbers in an indirect block
 	maxFlexLog     = 4             // up to 16 groups keep their tables together
 	growTo         = 2 << 40       // bytes for which descriptors are reserved at least
@@ -34,24 +34,35 @@ type geometry struct {
 	reserved       int // blocks kept for more descriptors
 	journal        int64
 	flexLog        int
+	descSize       int
 }
+
+func (g *geometry) descsInBlock() int64 { return int64(blockSize / g.descSize) }
 
 // newGeometry lays out a filesystem of about the given number of blocks with at
 // least so many inodes. A last group too small for its tables is rounded away:
 // up if grow is set, else down.
-func newGeometry(blocks, inodes, bytesPerInode, journal int64, grow bool) geometry {
+func newGeometry(generation Generation, blocks, inodes, bytesPerInode, journal int64, grow bool) geometry {
 	if grow {
 		blocks = max(blocks, (ceilDiv(inodes, maxGroupInodes)-1)*blocksPerGroup+1)
 	}
 	for {
-		g := geometry{blocks: blocks, groups: int(ceilDiv(blocks, blocksPerGroup))}
+		g := geometry{blocks: blocks, groups: int(ceilDiv(blocks, blocksPerGroup)), descSize: descSize64}
+		if generation != Ext4 {
+			g.descSize = descSize32
+		}
 		perGroup := max(blocksPerGroup*blockSize/bytesPerInode, ceilDiv(inodes, int64(g.groups)))
 		g.inodesPerGroup = int(min(ceilDiv(perGroup, inodesInBlock)*inodesInBlock, maxGroupInodes))
 		g.tableBlocks = g.inodesPerGroup / inodesInBlock
-		g.descBlocks = int(ceilDiv(int64(g.groups), descsInBlock))
-		g.journal = journalBlocks(journal, blocks)
+		g.descBlocks = int(ceilDiv(int64(g.groups), g.descsInBlock()))
+		if generation != Ext2 {
+			g.journal = journalBlocks(journal, blocks)
+		}
 		g.reserve()
-		for g.flexLog = maxFlexLog; g.flexLog > 0 && (2+g.tableBlocks)<<g.flexLog > blocksPerGroup/2; {
+		if generation == Ext4 {
+			g.flexLog = maxFlexLog
+		}
+		for g.flexLog > 0 && (2+g.tableBlocks)<<g.flexLog > blocksPerGroup/2 {
 			g.flexLog--
 		}
 		last := g.groups - 1
@@ -75,8 +86,11 @@ func newGeometry(blocks, inodes, bytesPerInode, journal int64, grow bool) geomet
 // of the journal; if they are more, it refuses to grow at all.
 func (g *geometry) reserve() {
 	limit := max(min(g.blocks*1024, 1<<32-1), growTo/blockSize)
-	all := int(ceilDiv(ceilDiv(limit, blocksPerGroup), descsInBlock))
-	g.reserved = max(0, min(all, addrsInBlock, int(g.journal/4)-journalSlack)-g.descBlocks)
+	all := int(ceilDiv(ceilDiv(limit, blocksPerGroup), g.descsInBlock()))
+	if g.journal > 0 {
+		all = min(all, int(g.journal/4)-journalSlack)
+	}
+	g.reserved = max(0, min(all, addrsInBlock)-g.descBlocks)
 }
 
 func ceilDiv(a, b int64) int64 { return (a + b - 1) / b }

@@ -21,6 +21,9 @@ func (fs *FS) usedInodes(group int) int {
 // bitmap it can where nothing but the group's own superblock lies; e2fsck wants
 // the last group's nevertheless.
 func (fs *FS) groupFlags(group int) int {
+	if fs.sum.none { // no checksum would guard the flags
+		return 0
+	}
 	flags := tableZeroed
 	if fs.o.Noise {
 		flags = 0
@@ -46,14 +49,18 @@ func (fs *FS) encodeDescriptors() []byte {
 	bitmap := make([]byte, blockSize)
 	le := binary.LittleEndian
 	for group := range g.groups {
-		b := table[group*descSize:][:descSize]
+		b := table[group*g.descSize:][:g.descSize]
 		split := func(lo, hi int, v int64) {
 			le.PutUint32(b[lo:], uint32(v))
-			le.PutUint32(b[hi:], uint32(v>>32))
+			if g.descSize == descSize64 {
+				le.PutUint32(b[hi:], uint32(v>>32))
+			}
 		}
 		halves := func(lo, hi int, v int64) {
 			le.PutUint16(b[lo:], uint16(v))
-			le.PutUint16(b[hi:], uint16(v>>16))
+			if g.descSize == descSize64 {
+				le.PutUint16(b[hi:], uint16(v>>16))
+			}
 		}
 		split(0x0, 0x20, g.blockBitmap(group))
 		split(0x4, 0x24, g.inodeBitmap(group))
@@ -62,18 +69,21 @@ func (fs *FS) encodeDescriptors() []byte {
 		halves(0xc, 0x2c, g.groupBlocks(group)-fs.usedBlocks(group))
 		halves(0xe, 0x2e, freeInodes)
 		halves(0x10, 0x30, int64(dirs[group]))
+		if fs.sum.none {
+			continue
+		}
 		halves(0x1c, 0x32, freeInodes) // all free ones are behind the used ones
 		flags := fs.groupFlags(group)
 		le.PutUint16(b[0x12:], uint16(flags))
 		if flags&blocksUnused == 0 {
 			fs.encodeBlockBitmap(group, bitmap)
-			halves(0x18, 0x38, int64(fs.sum.add(bitmap)))
+			halves(0x18, 0x38, int64(fs.sum.add(bitmap).value()))
 		}
 		if flags&inodesUnused == 0 {
 			fs.encodeInodeBitmap(group, bitmap)
-			halves(0x1a, 0x3a, int64(fs.sum.add(bitmap[:g.inodesPerGroup/8])))
+			halves(0x1a, 0x3a, int64(fs.sum.add(bitmap[:g.inodesPerGroup/8]).value()))
 		}
-		le.PutUint16(b[0x1e:], uint16(fs.sum.add32(uint32(group)).add(b)))
+		le.PutUint16(b[0x1e:], uint16(fs.sum.add32(uint32(group)).add(b).value()))
 	}
 	return table
 }

@@ -7,17 +7,11 @@ import (
 	"slices"
 )
 
-// How many index entries the root and an inner node of a hash tree hold; each
-// is eight bytes, and the last eight bytes of the block hold the checksum.
 const (
-	hashRootHead  = 32
-	hashNodeHead  = 8
-	hashRootLimit = (blockSize - hashRootHead - 8) / 8
-	hashNodeLimit = (blockSize - hashNodeHead - 8) / 8
-	halfMD4       = 1
-	// hashFill is how far a block of names is filled, so that a name can be added
-	// without splitting it at once: e2fsck -D leaves a fifth as well.
-	hashFill = dirSpace * 4 / 5
+	hashRootHead = 32
+	hashNodeHead = 8
+	hashTail     = 8 // of a block of the index, for its checksum
+	halfMD4      = 1
 )
 
 // A hashTree is a directory of several blocks: block 0 is the root, then come
@@ -26,7 +20,13 @@ const (
 type hashTree struct {
 	leaves []hashLeaf
 	nodes  int // inner nodes; 0 when the root points to leaves
+	tail   int // of a block of the index: 0 without checksums
 }
+
+// rootLimit and nodeLimit are how many index entries of eight bytes the root and an inner
+// node hold.
+func (t *hashTree) rootLimit() int { return (blockSize - hashRootHead - t.tail) / 8 }
+func (t *hashTree) nodeLimit() int { return (blockSize - hashNodeHead - t.tail) / 8 }
 
 // A hashLeaf is one block of names.
 type hashLeaf struct {
@@ -34,8 +34,11 @@ type hashLeaf struct {
 	entries []dirent
 }
 
-// newHashTree sorts the entries by hash and cuts them into leaves.
-func newHashTree(entries []dirent, h nameHash) (*hashTree, error) {
+// newHashTree sorts the entries by hash and cuts them into leaves, which have tails.
+func newHashTree(entries []dirent, h nameHash, tail int) (*hashTree, error) {
+	// How far a block of names is filled, so that a name can be added without splitting it
+	// at once: e2fsck -D leaves a fifth as well.
+	fill := (blockSize - tail) * 4 / 5
 	for i := range entries {
 		entries[i].hash, entries[i].less = h.of(entries[i].name)
 	}
@@ -43,9 +46,12 @@ func newHashTree(entries []dirent, h nameHash) (*hashTree, error) {
 		return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.less, b.less), cmp.Compare(a.name, b.name))
 	})
 	t := &hashTree{}
+	if tail > 0 {
+		t.tail = hashTail
+	}
 	for first, i, space := 0, 0, 0; i < len(entries); i++ {
 		space += entries[i].space()
-		if i+1 < len(entries) && space+entries[i+1].space() <= hashFill {
+		if i+1 < len(entries) && space+entries[i+1].space() <= fill {
 			continue
 		}
 		leaf := hashLeaf{hash: entries[first].hash, entries: entries[first : i+1]}
@@ -55,10 +61,10 @@ func newHashTree(entries []dirent, h nameHash) (*hashTree, error) {
 		t.leaves = append(t.leaves, leaf)
 		first, space = i+1, 0
 	}
-	if len(t.leaves) > hashRootLimit {
-		t.nodes = int(ceilDiv(int64(len(t.leaves)), hashNodeLimit))
+	if len(t.leaves) > t.rootLimit() {
+		t.nodes = int(ceilDiv(int64(len(t.leaves)), int64(t.nodeLimit())))
 	}
-	if t.nodes > hashRootLimit {
+	if t.nodes > t.rootLimit() {
 		return nil, fmt.Errorf("ext4: a directory has %d names, more than a hash tree of two levels holds", len(entries))
 	}
 	return t, nil
@@ -68,7 +74,7 @@ func (t *hashTree) blocks() int64 { return int64(1 + t.nodes + len(t.leaves)) }
 
 // under is the range of leaves below an inner node.
 func (t *hashTree) under(node int) (from, to int) {
-	return node * hashNodeLimit, min((node+1)*hashNodeLimit, len(t.leaves))
+	return node * t.nodeLimit(), min((node+1)*t.nodeLimit(), len(t.leaves))
 }
 
 func (t *hashTree) encode(d *directory, ino uint32, block int64, sum checksum, out []byte) {
@@ -82,9 +88,9 @@ func (t *hashTree) encode(d *directory, ino uint32, block int64, sum checksum, o
 		for k := from; k < to; k++ {
 			putHash(out[hashNodeHead:], k-from, t.leaves[k].hash, 1+t.nodes+k)
 		}
-		endHashBlock(out, hashNodeHead, hashNodeLimit, to-from, sum)
+		endHashBlock(out, hashNodeHead, t.nodeLimit(), to-from, sum)
 	default:
-		putDirents(out, 0, t.leaves[i-1-t.nodes].entries)
+		putDirents(out[:blockSize-sum.tail()], 0, t.leaves[i-1-t.nodes].entries)
 		endDirBlock(out, sum)
 	}
 }
@@ -108,7 +114,7 @@ func (t *hashTree) encodeRoot(d *directory, ino uint32, sum checksum, out []byte
 			putHash(out[hashRootHead:], i, t.leaves[i].hash, 1+i)
 		}
 	}
-	endHashBlock(out, hashRootHead, hashRootLimit, count, sum)
+	endHashBlock(out, hashRootHead, t.rootLimit(), count, sum)
 }
 
 // putHash writes an index entry. The first one's hash is taken as 0, and limit
@@ -125,5 +131,7 @@ func endHashBlock(out []byte, head, limit, count int, sum checksum) {
 	le := binary.LittleEndian
 	le.PutUint16(out[head:], uint16(limit))
 	le.PutUint16(out[head+2:], uint16(count))
-	le.PutUint32(out[head+8*limit+4:], uint32(sum.add(out[:head+8*count]).add64(0)))
+	if !sum.none {
+		le.PutUint32(out[head+8*limit+4:], sum.add(out[:head+8*count]).add64(0).value())
+	}
 }

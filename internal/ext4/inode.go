@@ -53,26 +53,29 @@ func (n *node) encode(o *Options, sum checksum, out []byte) {
 	putTime(out, 0x10, 0x88, n.mtime) // modification
 	putTime(out, 0x90, 0x94, epoch)   // birth
 
-	flags := uint32(0)
+	flags, mapped := uint32(0), uint32(extentsFlag)
+	if o.Generation != Ext4 {
+		mapped = 0
+	}
 	content := out[0x28 : 0x28+60]
 	switch n.kind {
 	case tree.Dir:
-		flags = extentsFlag
+		flags = mapped
 		if n.dir.tree != nil {
 			flags |= indexFlag
 		}
-		n.encodeExtentRoot(content)
+		n.encodeMap(o.Generation, content)
 	case tree.File:
 		if n.ino == resizeIno {
 			le.PutUint32(content[4*13:], uint32(n.runs[0].start)) // the doubly indirect block
 			break
 		}
-		flags = extentsFlag
-		n.encodeExtentRoot(content)
+		flags = mapped
+		n.encodeMap(o.Generation, content)
 	case tree.Symlink:
 		if n.size > fastSymlink {
-			flags = extentsFlag
-			n.encodeExtentRoot(content)
+			flags = mapped
+			n.encodeMap(o.Generation, content)
 		} else {
 			copy(content, n.link)
 		}
@@ -97,8 +100,17 @@ func (n *node) encode(o *Options, sum checksum, out []byte) {
 	endInode(out, n.ino, sum)
 }
 
+// encodeMap writes into i_block where the content lies.
+func (n *node) encodeMap(g Generation, out []byte) {
+	if g == Ext4 {
+		n.encodeExtentRoot(out)
+	} else {
+		n.encodeBlockMap(out)
+	}
+}
+
 func endInode(out []byte, ino uint32, sum checksum) {
-	c := sum.inode(ino).add(out)
+	c := sum.inode(ino).add(out).value()
 	binary.LittleEndian.PutUint16(out[0x7c:], uint16(c))
 	if binary.LittleEndian.Uint16(out[0x80:]) > 0 {
 		binary.LittleEndian.PutUint16(out[0x82:], uint16(c>>16))
@@ -152,6 +164,9 @@ func (fs *FS) encodeTable(ino uint32, out []byte) {
 		case resizeIno:
 			fs.resize.encode(&fs.o, fs.sum, slot)
 		case journalIno:
+			if fs.geo.journal == 0 {
+				break
+			}
 			fs.journal.encode(&fs.o, fs.sum, slot)
 		default:
 			if n := fs.inodes.byNumber(ino); n != nil {

@@ -98,7 +98,7 @@ var dirLinks = regexp.MustCompile(`^dir .* links=(\d+)`)
 // where that cannot be done.
 func mount(t testing.TB, img, options string, f func(dir, loop string)) bool {
 	t.Helper()
-	return treetest.Mount(t, img, "ext4", options, f)
+	return treetest.Mount(t, img, "auto", options, f)
 }
 
 var (

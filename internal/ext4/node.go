@@ -163,6 +163,9 @@ func newInodeSet(t tree.Tree, o *Options) (inodeSet, error) {
 			if n.size > 0 {
 				s.files = append(s.files, n)
 			}
+			if o.Generation != Ext4 && n.contentBlocks() > maxMapped {
+				return s, fmt.Errorf("%s: /%s has %d bytes, more than %d", o.Generation, e.Path, n.size, int64(maxMapped*blockSize))
+			}
 		case tree.Hardlink, tree.Char, tree.Block, tree.Fifo:
 		}
 		if _, ok := firsts[e.Path]; ok {
@@ -170,9 +173,9 @@ func newInodeSet(t tree.Tree, o *Options) (inodeSet, error) {
 		}
 	}
 	s.blocks = attrs.blocks
-	h := newNameHash(o.HashSeed)
+	h, tail := newNameHash(o.HashSeed), newChecksum(o).tail()
 	for _, d := range s.dirs {
-		blocks, err := d.dir.arrange(h)
+		blocks, err := d.dir.arrange(h, tail)
 		if err != nil {
 			return s, err
 		}
@@ -181,6 +184,9 @@ func newInodeSet(t tree.Tree, o *Options) (inodeSet, error) {
 		}
 		d.size = blocks * blockSize
 		d.links = 2 + d.dir.subdirs
+		if d.links > maxLinks && o.Generation != Ext4 {
+			return s, fmt.Errorf("%s: a directory has more than %d others", o.Generation, maxLinks-2)
+		}
 		if d.links > maxLinks {
 			d.links = 1
 		}

@@ -9,6 +9,7 @@ type placer struct {
 	fixed []run // tables not passed yet
 	next  int64
 	used  int64
+	maps  bool // of blocks, in place of extents
 }
 
 func (p *placer) take(n int64) []run {
@@ -37,7 +38,7 @@ func (p *placer) take(n int64) []run {
 // place gives every inode its blocks in one geometry, and says how many that are
 // and where they end. It goes past the filesystem's end if it must.
 func (fs *FS) place(g *geometry) (used, end int64) {
-	p := placer{fixed: g.fixed()}
+	p := placer{fixed: g.fixed(), maps: fs.o.Generation != Ext4}
 	p.node(fs.journal)
 	fs.resize.runs, fs.resize.reserved = p.take(1), g.reservedBlocks()
 	for _, n := range fs.inodes.dirs {
@@ -59,7 +60,11 @@ func (fs *FS) place(g *geometry) (used, end int64) {
 func (p *placer) node(n *node) {
 	n.runs = p.take(n.contentBlocks())
 	n.index = nil
-	for _, r := range p.take(int64(indexBlocks(len(n.runs)))) {
+	index := int64(indexBlocks(len(n.runs)))
+	if p.maps {
+		index = mapBlocks(n.contentBlocks())
+	}
+	for _, r := range p.take(index) {
 		for b := r.start; b < r.end(); b++ {
 			n.index = append(n.index, b)
 		}
@@ -100,7 +105,7 @@ func (fs *FS) wantedInodes() int64 {
 }
 
 func (fs *FS) newGeometry(blocks int64, grow bool) geometry {
-	return newGeometry(blocks, fs.wantedInodes(), fs.bytesPerInode(), fs.o.Journal, grow)
+	return newGeometry(fs.o.Generation, blocks, fs.wantedInodes(), fs.bytesPerInode(), fs.o.Journal, grow)
 }
 
 // try places all in a geometry and says how many blocks are missing at least.
@@ -110,7 +115,7 @@ func (fs *FS) try(g geometry) (missing int64) {
 	fs.geo, fs.end = g, end
 	fs.free = g.blocks - g.overhead() - used
 	missing = ceilDiv(fs.o.Free, blockSize) + fs.reservedBlocks(g.blocks) - fs.free
-	if fs.o.Free > 0 {
+	if fs.o.Free > 0 && fs.o.Generation == Ext4 {
 		missing += kernelReserve(g.blocks)
 	}
 	if int64(g.groups)*int64(g.inodesPerGroup) < fs.wantedInodes() {

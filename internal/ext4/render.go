@@ -57,12 +57,18 @@ func (fs *FS) listRegions() {
 		if flags&inodesUnused == 0 {
 			add(inodeBitmapContent, g.inodeBitmap(group), 1, arg)
 		}
-		add(tableContent, g.inodeTable(group), ceilDiv(int64(fs.usedInodes(group)), inodesInBlock), arg)
+		table := ceilDiv(int64(fs.usedInodes(group)), inodesInBlock)
+		if fs.o.Noise && fs.sum.none { // nothing tells the kernel to clear it
+			table = int64(g.tableBlocks)
+		}
+		add(tableContent, g.inodeTable(group), table, arg)
 	}
 	if len(g.copies()) > 0 || fs.o.Noise {
 		add(reservedContent, int64(1+g.descBlocks), int64(g.reserved), 0)
 	}
-	add(journalContent, fs.journal.runs[0].start, 1, 0)
+	if g.journal > 0 {
+		add(journalContent, fs.journal.runs[0].start, 1, 0)
+	}
 	add(resizeContent, fs.resize.runs[0].start, 1, 0)
 	fs.addNode(journalContent, fs.journal)
 	for _, n := range fs.inodes.dirs {
@@ -145,7 +151,11 @@ func (fs *FS) encodeBlock(r *region, i int64, out []byte) {
 		clear(out)
 		copy(out, r.node.link)
 	case indexContent:
-		r.node.encodeIndex(int(r.arg), fs.sum.inode(r.node.ino), out)
+		if fs.o.Generation == Ext4 {
+			r.node.encodeIndex(int(r.arg), fs.sum.inode(r.node.ino), out)
+		} else {
+			r.node.encodeMapBlock(int(r.arg), out)
+		}
 	case fileContent: // read, not made
 	}
 }

@@ -22,7 +22,27 @@ const (
 		0x400 // metadata_csum
 )
 
+// The features of ext2; ext3 has a journal too.
+const (
+	compatExt2   = compatFeatures &^ hasJournal
+	incompatExt2 = 0x2       // filetype
+	readOnlyExt2 = 0x1 | 0x2 // sparse_super, large_file
+	hasJournal   = 0x4
+)
+
 const superSize = 1024
+
+// features are those of a generation.
+func (g Generation) features() (compat, incompat, readOnly int64) {
+	switch g {
+	case Ext3:
+		return compatExt2 | hasJournal, incompatExt2, readOnlyExt2
+	case Ext2:
+		return compatExt2, incompatExt2, readOnlyExt2
+	case Ext4:
+	}
+	return compatFeatures, incompatFeatures, readOnlyFeatures
+}
 
 // encodeSuper makes the superblock of group 0.
 func (fs *FS) encodeSuper() []byte {
@@ -55,33 +75,39 @@ func (fs *FS) encodeSuper() []byte {
 	put32(0x4c, 1)              // revision with these fields:
 	put32(0x54, firstIno)
 	put16(0x58, inodeSize)
-	put32(0x5c, compatFeatures)
-	put32(0x60, incompatFeatures)
-	put32(0x64, readOnlyFeatures)
+	compat, incompat, readOnly := fs.o.Generation.features()
+	put32(0x5c, compat)
+	put32(0x60, incompat)
+	put32(0x64, readOnly)
 	copy(b[0x68:], fs.o.UUID[:])
 	copy(b[0x78:0x88], fs.o.Label)
 	put16(0xce, g.reserved)
-	put32(0xe0, journalIno)
 	copy(b[0xec:], fs.o.HashSeed[:])
 	b[0xfc] = halfMD4
-	b[0xfd] = 1 // the journal's i_block is kept here too:
-	fs.journal.encodeExtentRoot(b[0x10c : 0x10c+60])
-	split(0x10c+64, 0x10c+60, fs.journal.size)
-	put16(0xfe, descSize)
+	if g.journal > 0 {
+		put32(0xe0, journalIno)
+		b[0xfd] = 1 // the journal's i_block is kept here too:
+		fs.journal.encodeMap(fs.o.Generation, b[0x10c:0x10c+60])
+		split(0x10c+64, 0x10c+60, fs.journal.size)
+	}
 	put32(0x100, 0x4|0x8)        // mount with user_xattr and acl
 	at(0x108, 0x276, fs.o.Epoch) // made
 	put16(0x15c, extraSize)
 	put16(0x15e, extraSize)
 	put32(0x160, 1) // names are hashed as signed characters
-	b[0x174] = byte(g.flexLog)
-	b[0x175] = 1 // checksums are CRC-32C
+	if !fs.sum.none {
+		put16(0xfe, descSize64)
+		b[0x174] = byte(g.flexLog)
+		b[0x175] = 1 // checksums are CRC-32C
+	}
 	put32(0x248, g.overhead()+fs.journal.ownBlocks()-int64(len(fs.journal.index)))
-	sumSuper(b)
+	fs.sumSuper(b)
 	return b
 }
 
-func sumSuper(b []byte) {
-	binary.LittleEndian.PutUint32(b[0x3fc:], uint32(checksum(0xffffffff).add(b[:0x3fc])))
+func (fs *FS) sumSuper(b []byte) {
+	sum := checksum{0xffffffff, fs.sum.none}
+	binary.LittleEndian.PutUint32(b[0x3fc:], sum.add(b[:0x3fc]).value())
 }
 
 // encodeSuperBlock writes the block with a group's superblock. In group 0 it
@@ -95,5 +121,5 @@ func (fs *FS) encodeSuperBlock(group int, out []byte) {
 	}
 	copy(out, fs.super)
 	binary.LittleEndian.PutUint16(out[0x5a:], uint16(group))
-	sumSuper(out[:superSize])
+	fs.sumSuper(out[:superSize])
 }

@@ -302,6 +302,7 @@ func TestRandomTrees(t *testing.T) {
 		tr, p := m.Done()
 		o := options()
 		o.Free = rapid.Int64Range(0, 200<<20).Draw(rt, "free")
+		o.Generation = rapid.SampledFrom(generations).Draw(rt, "generation")
 		img, _ := write(t, tr, p, o)
 		fsck(t, img)
 		want := expect(t, tr)

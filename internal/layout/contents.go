@@ -80,7 +80,7 @@ func (b *builder) plan(fs *blockdevice.Mkfs, t tree.Tree, size, free int64) (pla
 		}
 		return btrfs.Plan(t, o)
 	}
-	o, err := mkfs.EXT4(fs.Options)
+	o, err := mkfs.Ext(fs.Type, fs.Options)
 	if err != nil {
 		return nil, err
 	}

@@ -56,7 +56,11 @@ func (r Resolved) Files() []boot.File {
 func (r Resolved) Drivers() []string {
 	var out []string
 	for _, fs := range r.Filesystems {
-		if fs.Type != "swap" {
+		switch fs.Type {
+		case "swap":
+		case "ext2", "ext3": // which Debian's kernels leave to it
+			out = append(out, "ext4")
+		default:
 			out = append(out, fs.Type)
 		}
 	}

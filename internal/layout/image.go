@@ -124,7 +124,7 @@ func (b *builder) needs() (blockdevice.Needs, error) {
 	needs := blockdevice.Needs{}
 	for _, fs := range b.Filesystems {
 		switch fs.Type {
-		case "btrfs", "ext4", "xfs":
+		case "btrfs", "ext2", "ext3", "ext4", "xfs":
 			small, err := b.plan(fs, b.trees[fs], thinSize(fs), b.freeIn(fs))
 			if err != nil {
 				return nil, fmt.Errorf("layout: file system %s: %w", fs.Name, err)
@@ -302,7 +302,7 @@ func (b *builder) deviceOf(n blockdevice.Node) device {
 
 func (b *builder) content(fs *blockdevice.Mkfs, size, hidden int64) (c Content, err error) {
 	switch fs.Type {
-	case "btrfs", "ext4", "xfs":
+	case "btrfs", "ext2", "ext3", "ext4", "xfs":
 		plan := b.small[fs]
 		// What is left of the last MiB is not worth another plan.
 		if size >= plan.Size()+1<<20 && b.Hashes(fs) == nil {

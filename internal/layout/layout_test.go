@@ -477,6 +477,7 @@ func TestJudgesAcceptImage(t *testing.T) {
 		{"hybrid", "hybrid"}, {"efi", "efi"}, {"bios", "bios"}, {"hybrid-lvm", "hybrid-lvm"}, {"whole-disk", "whole-disk"}, {"volumes", volumes}, {"fixed", fixed},
 		{"xfs", strings.ReplaceAll(rootAlone, "ext4", "xfs")}, {"xfs on volumes", xfsVolumes},
 		{"btrfs", btrfsVolumes}, {"large sectors", largeSectors}, {"btrfs alone", strings.ReplaceAll(rootAlone, "ext4", "btrfs")},
+		{"ext2 and ext3", strings.NewReplacer("type: ext4, mount", "type: ext2, mount", "type: ext4, free", "type: ext3, free").Replace(volumes)},
 	} {
 		t.Run(test.summary, func(t *testing.T) {
 			im := image(t, resolve(t, test.text, "amd64"))
@@ -506,7 +507,7 @@ func TestJudgesAcceptImage(t *testing.T) {
 			for _, fs := range im.Filesystems {
 				path := files[fs.Name]
 				switch fs.Type {
-				case "ext4":
+				case "ext2", "ext3", "ext4":
 					judge.Run(t, "e2fsck", "-fn", path)
 				case "xfs":
 					judge.Run(t, "xfs_repair", "-n", path)

@@ -23,10 +23,9 @@ import (
 func Types() []blockdevice.FilesystemType {
 	return []blockdevice.FilesystemType{
 		{Name: "btrfs", Least: btrfs.MinSize, Check: checkBtrfs},
-		{Name: "ext4", Least: 1 << 20, Check: func(fs *blockdevice.Mkfs, _ []*blockdevice.Fstab) (string, error) {
-			_, err := EXT4(fs.Options)
-			return "opts", err
-		}},
+		{Name: "ext2", Least: ext4.MinSize(ext4.Ext2), Check: checkExt},
+		{Name: "ext3", Least: ext4.MinSize(ext4.Ext3), Check: checkExt},
+		{Name: "ext4", Least: ext4.MinSize(ext4.Ext4), Check: checkExt},
 		{Name: "swap", Least: 40 << 10, Check: none}, // mkswap(8)'s least
 		{Name: "vfat", Least: fat.MinSize, Check: func(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) (string, error) {
 			if err := fat.CheckLabel(strings.ToUpper(fs.Label)); err != nil {
@@ -84,10 +83,16 @@ func flags(words []string, alone ...string) []given {
 	return out
 }
 
-// EXT4 reads the options of mkfs.ext4.
-func EXT4(words []string) (o ext4.Options, err error) {
+func checkExt(fs *blockdevice.Mkfs, _ []*blockdevice.Fstab) (key string, err error) {
+	_, err = Ext(fs.Type, fs.Options)
+	return "opts", err
+}
+
+// Ext reads the options of mkfs.ext4, or of that of its elders.
+func Ext(name string, words []string) (o ext4.Options, err error) {
+	o.Generation = map[string]ext4.Generation{"ext2": ext4.Ext2, "ext3": ext4.Ext3}[name]
 	for _, f := range flags(words) {
-		bad := fmt.Errorf("option %s %s of mkfs for ext4 is not known here", f.flag, f.value)
+		bad := fmt.Errorf("option %s %s of mkfs for %s is not known here", f.flag, f.value, name)
 		switch f.flag {
 		case "-m":
 			if o.ReservedPercent, err = strconv.Atoi(f.value); err != nil || o.ReservedPercent < 0 || o.ReservedPercent > 50 {
@@ -104,7 +109,7 @@ func EXT4(words []string) (o ext4.Options, err error) {
 		case "-J":
 			size, ok := strings.CutPrefix(f.value, "size=")
 			n, err := strconv.ParseInt(strings.TrimSuffix(size, "M"), 10, 64)
-			if !ok || err != nil || n < 4 || n > 4096 {
+			if !ok || err != nil || n < 4 || n > 4096 || o.Generation == ext4.Ext2 {
 				return o, bad
 			}
 			o.Journal = n << 20
