@@ -58,6 +58,7 @@ func TestHouse(t *testing.T) {
 		{"failing", c.failing, true},
 		{"console", c.console, true},
 		{"servers", c.servers, true},
+		{"groups", c.groups, true},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			if part.beside {

@@ -26,6 +26,8 @@ func TestJSONReference(t *testing.T) {
 		"publish": publishJSON{}, "promote": promoteJSON{}, "prune": pruneJSON{}, "server verify": verifyJSON{},
 		"element show": shownJSON{}, "element lint": lintJSON{},
 		"disk-image-create, ramdisk-image-create, diskimage-builder": dibJSON{},
+		"group commit, group promote, group clone":                   committedJSON{}, "group list": groupListJSON{}, "group find": groupFoundJSON{}, "group show": groupShownJSON{},
+		"group files": groupFilesJSON{}, "group checkout": groupCheckoutJSON{}, "group rm": groupRemovedJSON{}, "group gc": groupCollectedJSON{},
 		"flavor parse": flavorParsed{}, "flavor merge": flavorMerged{}, "flavor score": flavorScored{}, "flavor match": flavorMatched{},
 	} {
 		body := sections[name]

@@ -23,6 +23,13 @@ type document struct {
 	signature []byte // OpenPGP packets
 }
 
+// Unverified gives the text of a clear-signed document without asking who signed it: for
+// whoever has no key to hold it against, and knows that.
+func Unverified(data []byte) ([]byte, error) {
+	d, err := split(data)
+	return d.text, err
+}
+
 // announced are the digests that a Hash header may name.
 var announced = map[string]crypto.Hash{
 	"MD5": crypto.MD5, "SHA1": crypto.SHA1, "RIPEMD160": crypto.RIPEMD160,

@@ -1,0 +1,203 @@
+package main_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"ingot/internal/digest"
+	"ingot/internal/judge"
+	"ingot/internal/place/placetest"
+	"ingot/internal/sign"
+)
+
+// keys writes a key pair, armored: NAME.key and NAME.asc, and NAME.gpg for gpgv.
+func (p *project) keys(t *testing.T, name string) {
+	t.Helper()
+	k, err := sign.NewKey(name, time.Now().Add(-time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	secret, err := k.Private()
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := k.Public()
+	if err != nil {
+		t.Fatal(err)
+	}
+	plain, err := sign.Dearmor(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.write(t, map[string]string{name + ".key": string(secret), name + ".asc": string(public), name + ".gpg": string(plain)})
+}
+
+// groups commits what was built, finds it again in every kind of repository, and builds it
+// on machines that have nothing, without a network.
+func (c *court) groups(t *testing.T) {
+	p := c.project(t, map[string]string{
+		"ingot.yaml": minimal + "packages: [ca-certificates]\nfiles: [{path: /etc/motd, content: \"hi\\n\"}, {path: /srv, source: ./site}]\nscripts: [{name: setup, run: ./setup.sh}]\n",
+		"setup.sh":   "#!/bin/sh\necho made >/etc/made\n", "site/index.html": "<p>hi\n",
+	})
+	p.keys(t, "ours")
+	p.keys(t, "theirs")
+	repo := p.path("groups")
+	to := []string{"--to", repo, "--label", "images.example@acme:devel", "--sign", "ours.key"}
+	p.refuse(t, 5, []string{"it is not there"}, append([]string{"group", "commit"}, to...)...)
+	p.must(t, "build", "--to", "out")
+	p.must(t, append([]string{"group", "commit"}, to...)...)
+
+	// A second version, of another definition.
+	p.write(t, map[string]string{"ingot.yaml": strings.Replace(p.read(t, "ingot.yaml"), "hi\\n", "hello\\n", 1)})
+	p.must(t, "build", "--to", "out2")
+	var made struct {
+		Version string
+		New     bool
+	}
+	decode(t, p.must(t, append([]string{"group", "commit", "--json"}, to...)...), &made)
+	if made.Version != "/images.example@acme:devel/2-1-1" || !made.New {
+		t.Errorf("the second is %+v", made)
+	}
+	from := []string{"--from", repo, "--key", "ours.asc"}
+	group := func(args ...string) []string { return append(append([]string{"group"}, args...), from...) }
+	if out := p.must(t, group("find", "small=1", "small")...); out != "small=/images.example@acme:devel/1-1-1[is: x86_64]\nsmall=/images.example@acme:devel/2-1-1[is: x86_64]\n" {
+		t.Errorf("found:\n%s", out)
+	}
+
+	t.Run("offline", func(t *testing.T) {
+		// A machine that has nothing, and a mirror that has nothing either.
+		q := p.fresh()
+		q.mirror = ""
+		q.must(t, group("checkout", "small=1", "old")...)
+		q.must(t, "build", "--locked", "--offline", "--to", "again", "old")
+		if a, b := p.read(t, "out/small-amd64.tar"), q.read(t, "again/small-amd64.tar"); digest.Of([]byte(a)) != digest.Of([]byte(b)) {
+			t.Error("built from the repository, it has other bytes")
+		}
+		if p.read(t, "out/SHA256SUMS") != q.read(t, "again/SHA256SUMS") {
+			t.Error("its papers differ")
+		}
+		q.refuse(t, 10, []string{"is not empty"}, group("checkout", "small=1", "old")...)
+	})
+
+	t.Run("files", func(t *testing.T) {
+		// Every line of the seal beside the artifact, and each is somebody's.
+		var files struct {
+			Files []struct{ Path, Line, Owner string }
+		}
+		decode(t, p.must(t, group("files", "small=1", "--json")...), &files)
+		var lines strings.Builder
+		owners := map[string]string{}
+		for _, f := range files.Files {
+			lines.WriteString(f.Line + "\n")
+			kind, name, _ := strings.Cut(f.Owner, ":")
+			if kind != "deb" && kind != "step" || name == "" {
+				t.Errorf("%s is of %q", f.Path, f.Owner)
+			}
+			owners[f.Path] = f.Owner
+		}
+		if lines.String() != p.read(t, "out/small-amd64.container.seal") {
+			t.Error("the files of the version are not those of the seal")
+		}
+		for path, want := range map[string]string{"/usr/bin/dpkg": "deb:dpkg", "/etc/motd": "step:files", "/etc/made": "step:script setup", "/srv/index.html": "step:files", "/var/lib/dpkg/info/bash.list": "deb:bash"} {
+			if owners[path] != want {
+				t.Errorf("%s is of %q, want %q", path, owners[path], want)
+			}
+		}
+	})
+
+	t.Run("signed", func(t *testing.T) {
+		// An outside program agrees about the signature of each statement.
+		statements := 0
+		blobs, _ := filepath.Glob(filepath.Join(repo, "blobs", "*", "*"))
+		for _, b := range blobs {
+			text, err := os.ReadFile(b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if bytes.HasPrefix(text, []byte("-----BEGIN PGP SIGNED MESSAGE-----")) {
+				statements++
+				judge.Run(t, "gpgv", "--keyring", p.path("ours.gpg"), b)
+			}
+		}
+		if statements != 2 {
+			t.Errorf("%d statements are signed", statements)
+		}
+		p.refuse(t, 5, []string{"not signed by a trusted key"}, "group", "show", "small", "--from", repo, "--key", "theirs.asc")
+		q := p.fresh()
+		q.must(t, "group", "show", "small", "--from", repo)
+	})
+
+	t.Run("remote", func(t *testing.T) {
+		s3, oci := placetest.S3(t), placetest.OCI(t, false)
+		q := p.fresh()
+		q.env = append(q.env, s3.Environ()...)
+		for _, place := range []string{"s3://images/groups", "oci://" + oci.Host + "/acme/groups"} {
+			v := q.ingot(t, append(group("promote", "small=1", "images.example@acme:stable"), "--to", place, "--sign", "ours.key", "--progress", "json")...)
+			v.check(t, 0, nil, "promote")
+			for _, secret := range []string{s3.Env["AWS_SECRET_ACCESS_KEY"], "Signature="} {
+				if strings.Contains(v.out+v.err, secret) {
+					t.Errorf("%s: it tells %q", place, secret)
+				}
+			}
+			q.refuse(t, 5, []string{"no key is known"}, "group", "show", "small", "--from", place)
+			dir := "from-" + place[:3]
+			q.must(t, "group", "checkout", "small", dir, "--from", place, "--key", "ours.asc")
+			if q.read(t, dir+"/ingot.lock") != q.read(t, "old/ingot.lock") {
+				t.Errorf("%s gives another lock", place)
+			}
+			q.must(t, "group", "rm", "small=1", "--from", place, "--label", "images.example@acme:stable")
+			q.must(t, "group", "gc", "--from", place)
+			q.refuse(t, 4, []string{`no group "small"`}, "group", "show", "small", "--from", place, "--unsigned")
+		}
+	})
+
+	t.Run("wrong", func(t *testing.T) {
+		p.refuse(t, 4, []string{"was not found", "closest flavors: [is: x86_64]"}, group("find", "small[is: arm64]")...)
+		p.refuse(t, 4, []string{"small=7 was not found"}, group("find", "small=7")...)
+		p.refuse(t, 4, []string{`no group "smal"`, "it has small"}, group("show", "smal")...)
+		p.refuse(t, 2, []string{"more than one ="}, group("show", "small=1=2")...)
+		p.must(t, append(group("promote", "small=1", "images.example@acme:stable"), "--sign", "ours.key")...)
+		p.refuse(t, 10, []string{"is on several labels"}, group("show", "small")...)
+		p.refuse(t, 2, []string{"would not be", "--sign"}, group("promote", "small=:devel", "images.example@acme:other")...)
+
+		// A package that was changed, and one that is gone.
+		lock := p.read(t, "ingot.lock")
+		var name, sum string
+		for line := range strings.Lines(lock) {
+			if w := strings.Fields(line); len(w) == 7 && w[0] == "bash" {
+				name, sum = w[0], w[4]
+			}
+		}
+		blob := filepath.Join(repo, "blobs", sum[:2], sum)
+		data, err := os.ReadFile(blob)
+		if err != nil {
+			t.Fatal(err)
+		}
+		changed := slices.Clone(data)
+		changed[len(changed)/2] ^= 1
+		if err := os.WriteFile(blob, changed, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		at := []string{"--label", "images.example@acme:devel"}
+		q := p.fresh()
+		q.home = filepath.Join(p.dir, ".empty")
+		q.refuse(t, 5, []string{name, sum, "tampered"}, append(group("checkout", "small", "no1"), at...)...)
+		if err := os.Remove(blob); err != nil {
+			t.Fatal(err)
+		}
+		q.refuse(t, 4, []string{name, "lacks blob", sum}, append(group("checkout", "small", "no2"), at...)...)
+	})
+}
+
+func decode(t *testing.T, text string, into any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		t.Fatalf("%v: %.300s", err, text)
+	}
+}
