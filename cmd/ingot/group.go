@@ -33,14 +33,14 @@ func newGroupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "group",
 		Short: "Keep what was built under a version, and find it again",
-		Long: `A group is a lock with its seals: it names every file of every flavor. 'group commit'
-puts it into a repository under the next version, with all that it takes to build
-it again without a network, years later.
+		Long: `A group is a lock with its seals: it names every file of every flavor. 'group
+commit' puts it into a repository under the next version, with all that it takes
+to build it again without a network, years later.
 
-A repository is a directory, s3://BUCKET/PREFIX or oci://HOST/NAME: --from or --to, else
-INGOT_REPOSITORY, else the directory groups of INGOT_HOME. A spec names a version: NAME,
-NAME=VERSION, NAME[FLAVOR] or NAME=VERSION[FLAVOR]; a version may be whole or
-any part that tells it apart.`,
+A repository is a directory, s3://BUCKET/PREFIX or oci://HOST/NAME: --from or
+--to, else INGOT_REPOSITORY, else the directory groups of INGOT_HOME. A spec names
+a version: NAME, NAME=VERSION, NAME[FLAVOR] or NAME=VERSION[FLAVOR]; a version may
+be whole or any part that tells it apart.`,
 		GroupID: groupKeep,
 	}
 	cmd.AddCommand(newGroupCommitCommand(), newGroupListCommand(), newGroupShowCommand(), newGroupFilesCommand(), newGroupFindCommand(),

@@ -29,8 +29,8 @@ func newGroupCheckoutCommand() *cobra.Command {
 		Long: `checkout writes the definition and the lock of a version into a new directory and
 brings all that they name into the store. Then 'ingot build --locked --offline'
 gives the same bytes as the first build did, whether the archives still have its
-packages or not. Keys that sign, and seeds of encrypted disks, are in no group: put
-them where the definition names them.`,
+packages or not. Keys that sign, and seeds of encrypted disks, are in no group:
+put them where the definition names them.`,
 		Example: `  ingot group checkout web=3 old && ingot build --locked --offline old`,
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -100,10 +100,10 @@ label or branch: each of its flavors and sets, each file of these. The packages 
 into the repository as they were signed, with the definition and all it names.
 
 Versions count 1, 2, 3, or begin with --upstream: then the second number counts
-changes of the definition and the third new builds of it. A lock that is the newest
-version already gets no other.`,
+changes of the definition and the third new builds of it. A lock that is the
+newest version already gets no other.`,
 		Example: `  ingot build && ingot group commit
-  ingot group commit --to s3://images/groups --label images.example@acme:devel --sign key.asc
+  ingot group commit --to s3://images/groups --label images.example@acme:devel
   ingot group commit --upstream 1.4`,
 		Args: cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

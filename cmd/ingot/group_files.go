@@ -34,10 +34,10 @@ func newGroupFilesCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "files SPEC [PATH-PATTERN...]",
 		Short: "List every file of a version, and whose it is",
-		Long: `files prints the lines of a version's seal: type, mode, owner, path, size and digest of
-each file, link, directory and device of the image, and behind each which package,
-script or step of the definition put it there. Patterns are as a shell's, against whole
-paths.`,
+		Long: `files prints the lines of a version's seal: type, mode, owner, path, size and
+digest of each file, link, directory and device of the image, and behind each
+which package, script or step of the definition put it there. Patterns are as a
+shell's, against whole paths.`,
 		Example: `  ingot group files web=4 '/etc/*'
   ingot group files 'web=4[vmware]' --purpose machine`,
 		Args: cobra.MinimumNArgs(1),

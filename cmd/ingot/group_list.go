@@ -115,9 +115,9 @@ func newGroupFindCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "find SPEC...",
 		Short: "Say what specs name",
-		Long: `find prints the versions and flavors that specs name, a line each. Without a version
-it is the newest of each branch. What a flavor asks for must be there. If nothing is found
-the hint says which flavors would be.`,
+		Long: `find prints the versions and flavors that specs name, a line each. Without a
+version it is the newest of each branch. What a flavor asks for must be there. If
+nothing is found the hint says which flavors would be.`,
 		Example: `  ingot group find 'web[vmware]'
   ingot group find web=1.4 web=:stable`,
 		Args: cobra.MinimumNArgs(1),

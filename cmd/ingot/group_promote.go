@@ -14,12 +14,12 @@ func newGroupPromoteCommand() *cobra.Command {
 	return promotion(&cobra.Command{
 		Use:   "promote SPEC LABEL",
 		Short: "Give a version on another label, or in another repository",
-		Long: `promote gives the group that a spec names, with all its flavors, a version on another
-label: the same lock, files and packages, by digest. It keeps its revision, as far
-as that is free there. The new version is signed by the key of --sign, and
-says what it came from.`,
+		Long: `promote gives the group that a spec names, with all its flavors, a version on
+another label: the same lock, files and packages, by digest. It keeps its
+revision, as far as that is free there. The new version is signed by the key of
+--sign, and says what it came from.`,
 		Example: `  ingot group promote web=4 images.example@acme:stable --sign key.asc
-  ingot group promote web=4 images.example@acme:stable --from ./groups --to oci://registry.example/groups`,
+  ingot group promote web=4 images.example@acme:stable --to oci://registry.example/x`,
 	}, func(_ group.Version, label string) (group.Version, error) { return branchOf(label) })
 }
 
@@ -27,9 +27,9 @@ func newGroupCloneCommand() *cobra.Command {
 	return promotion(&cobra.Command{
 		Use:   "clone SPEC LABEL",
 		Short: "Give a version on a shadow of its branch",
-		Long: `clone gives the group that a spec names a version on a shadow of the branch it is on:
-/BRANCH//LABEL/REVISION. A shadow follows its branch; what is changed on it counts
-behind a point: 1-1.1-1. All else is as with promote.`,
+		Long: `clone gives the group that a spec names a version on a shadow of the branch it is
+on: /BRANCH//LABEL/REVISION. A shadow follows its branch; what is changed on it
+counts behind a point: 1-1.1-1. All else is as with promote.`,
 		Example: `  ingot group clone web=4 customer --sign key.asc`,
 	}, func(at group.Version, label string) (group.Version, error) {
 		if strings.ContainsAny(label, "/") {

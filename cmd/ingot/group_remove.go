@@ -121,9 +121,9 @@ func newGroupCollectCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "gc",
 		Short: "Remove what no version of a repository needs any more",
-		Long: `gc removes the blobs that no version of any group names. Nobody can commit meanwhile,
-and it waits for nobody: while somebody writes the exit code is 6. Who died while
-he wrote counts for a day, or until --force.`,
+		Long: `gc removes the blobs that no version of any group names. Nobody can commit
+meanwhile, and it waits for nobody: while somebody writes the exit code is 6. Who
+died while he wrote counts for a day, or until --force.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			f.unsigned = len(f.keys) == 0
