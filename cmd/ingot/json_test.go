@@ -22,7 +22,7 @@ func TestJSONReference(t *testing.T) {
 		sections[name] = body
 	}
 	for name, v := range map[string]any{
-		"check": checkReport{}, "lock, diff": lock.Comparison{}, "plan": planJSON{}, "build": builtJSON{}, "boot": bootResult{}, "why": whyJSON{}, "version": versionInfo{},
+		"check": checkReport{}, "lock, diff": lock.Comparison{}, "plan": planJSON{}, "build": builtJSON{}, "boot": bootResult{}, "why": whyJSON{}, "why PACKAGE": whyPackageJSON{}, "version": versionInfo{},
 		"publish": publishJSON{}, "promote": promoteJSON{}, "prune": pruneJSON{}, "server verify": verifyJSON{},
 		"element show": shownJSON{}, "element lint": lintJSON{},
 		"disk-image-create, ramdisk-image-create, diskimage-builder": dibJSON{},

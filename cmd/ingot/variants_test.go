@@ -11,6 +11,8 @@ import (
 
 	"ingot/internal/distro/debian/debtest"
 	"ingot/internal/fault"
+	"ingot/internal/lock"
+	"ingot/internal/supply"
 )
 
 // TestVariantsAtTheShell asks the verbs for flavors of a definition, with packages that
@@ -83,6 +85,40 @@ func TestVariantsAtTheShell(t *testing.T) {
 		want := strings.ReplaceAll(c.want, "ARCH", hostArch())
 		if code != c.code || code == fault.Done && got != want || !strings.Contains(got, want) {
 			t.Errorf("plan %q: code %d, %s; want %d, %s", c.args, code, got, c.code, want)
+		}
+	}
+	// Why a package is there is read from the packages, which nobody has fetched yet.
+	if _, talk, code := ingot("why", "libssl"); code != fault.NotFound || !strings.Contains(talk, "3 packages of "+hostArch()+" container ~ssl,~!vmware are not in the store") {
+		t.Errorf("why without packages: code %d\n%s", code, talk)
+	}
+	l, err := lock.Read("ingot.lock")
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := openHouse(sourceFlags{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := h.supply(l).Fetch(t.Context(), supply.Packages(l), supply.Meter{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		code fault.Code
+		want string
+	}{
+		{[]string{"libssl"}, fault.Done, "libssl 1 in container, ARCH ~ssl,~!vmware"},
+		{[]string{"libssl"}, fault.Done, "  through openssl > libssl\n  openssl depends libssl\n"},
+		{[]string{"openssl"}, fault.Done, "  asked for: openssl\n"},
+		{[]string{"base-files"}, fault.Done, "  of the starting set essential\n"},
+		{[]string{"open-vm-tools", "--all-flavors"}, fault.Done, "open-vm-tools is not in container, ARCH !ssl,~!vmware\n"},
+		{[]string{"open-vm-tools", "web[vmware]"}, fault.Done, "  asked for: open-vm-tools\n"},
+		{[]string{"openssll"}, fault.NotFound, "did you mean openssl?"},
+		{[]string{"libssl", "--json", "--offline"}, fault.Done, `"through":["openssl","libssl"],"by":[{"package":"openssl","kind":"depends","relation":"libssl","met":["libssl"]}]`},
+	} {
+		out, talk, code := ingot(append([]string{"why"}, c.args...)...)
+		if want := strings.ReplaceAll(c.want, "ARCH", hostArch()); code != c.code || !strings.Contains(out+talk, want) {
+			t.Errorf("why %q: code %d\n%s%s\nwant %s", c.args, code, out, talk, want)
 		}
 	}
 	if _, talk, code := ingot("boot", "some.qcow2", "--flavor", "vmware"); code != fault.Usage || !strings.Contains(talk, "is an artifact") {

@@ -33,11 +33,18 @@ type whyEntry struct {
 func newWhyCommand() *cobra.Command {
 	var f buildFlags
 	cmd := &cobra.Command{
-		Use:   "why PATH [FILE]",
-		Short: "Say which package or step put a path into an image",
+		Use:   "why PATH|PACKAGE [FILE][[FLAVOR]]",
+		Short: "Say why a path or a package is in an image",
 		Long: `why says who put a path into the image of a definition: a package with its
-version, or a step of the build. The image must have been built before.`,
-		Example: "  ingot why /usr/bin/curl",
+version, or a step of the build. The image must have been built before.
+
+Of a package, which is a name without a slash, it says who asked for it, or what of
+the starting set or of what was asked for leads to it; who needs it; what it would
+take itself that is not there; and how large it is. Of one that is not there it says
+who speaks of it, and what was taken in its place.`,
+		Example: `  ingot why /usr/bin/curl
+  ingot why libssl3
+  ingot why open-vm-tools 'web[vmware]'`,
 		GroupID: groupLook,
 		Args:    cobra.RangeArgs(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -59,6 +66,16 @@ version, or a step of the build. The image must have been built before.`,
 			p, _, err := f.plan(cmd.Context(), h, def, lockPath)
 			if err != nil {
 				return err
+			}
+			if !strings.Contains(args[0], "/") {
+				out, err := explainPackage(cmd.Context(), p, h.supply(p.Lock), args[0])
+				if err != nil {
+					return err
+				}
+				if f.json {
+					return printJSON(cmd, out)
+				}
+				return out.print(cmd.OutOrStdout())
 			}
 			out, err := explain(p, f.runner(h, p), args[0])
 			if err != nil {

@@ -105,6 +105,10 @@ type Description struct {
 	Summary    string
 	Licences   []string // SPDX identifiers found in the package, or none
 	Installed  int64    // bytes, as the package says
+	// Starts are the starting sets that have the package by themselves.
+	Starts   []string
+	Needs    []Need
+	Provides []Provided
 }
 
 // A Box is the sandbox that Configure works in: a tree made real.

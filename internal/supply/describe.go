@@ -1,7 +1,9 @@
 package supply
 
 import (
+	"bytes"
 	"context"
+	"encoding/gob"
 
 	"ingot/internal/digest"
 	"ingot/internal/distro"
@@ -19,4 +21,42 @@ func (s *Supply) Describe(ctx context.Context, refs []distro.Ref) (map[digest.Di
 		out[u.Ref.SHA256] = s.Distro.Describe(u.Package)
 	}
 	return out, nil
+}
+
+// Stored describes packages that the cache or the store has, and fetches none; missing
+// are the others.
+func (s *Supply) Stored(ctx context.Context, refs []distro.Ref) (out map[digest.Digest]distro.Description, missing []distro.Ref, err error) {
+	out = make(map[digest.Digest]distro.Description, len(refs))
+	for _, ref := range refs {
+		if err := ctx.Err(); err != nil {
+			return nil, nil, err
+		}
+		p, err := s.cachedControl(ref)
+		if err != nil {
+			if !s.Store.Has(ref.SHA256, ref.Size) {
+				missing = append(missing, ref)
+				continue
+			}
+			if p, err = s.inspect(ctx, ref); err != nil {
+				return nil, nil, err
+			}
+		}
+		out[ref.SHA256] = s.Distro.Describe(p)
+	}
+	return out, missing, nil
+}
+
+// cachedControl is what a package says of itself, as the cache has it.
+func (s *Supply) cachedControl(ref distro.Ref) (distro.Package, error) {
+	p := distro.Package{Ref: ref}
+	data, err := s.Cache.Get(treeName(ref))
+	if err != nil {
+		return p, err
+	}
+	var f form
+	if err := gob.NewDecoder(bytes.NewReader(data)).Decode(&f); err != nil {
+		return p, err
+	}
+	p.Control = f.Control
+	return p, nil
 }

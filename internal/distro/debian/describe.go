@@ -2,6 +2,7 @@ package debian
 
 import (
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -26,7 +27,60 @@ func (Debian) Describe(u distro.Package) distro.Description {
 		Homepage:   f["Homepage"],
 		Summary:    summary,
 		Installed:  int64(installed) << 10,
+		Starts:     startsWith(u.Ref.Name, f),
+		Needs:      needs(f),
+		Provides:   provided(f),
 	}
+}
+
+// startsWith are the starting sets that have a package by themselves ([starts]).
+func startsWith(name string, f map[string]string) []string {
+	essential, apt := f["Essential"] == "yes", name == "apt"
+	var out []string
+	if essential {
+		out = append(out, "essential")
+	}
+	if essential || apt || f["Priority"] == "required" {
+		out = append(out, "minbase")
+	}
+	if essential || apt || slices.Contains([]string{"required", "important", "standard"}, f["Priority"]) {
+		out = append(out, "standard")
+	}
+	return out
+}
+
+// needs are a control file's relations that ask for other packages. One that cannot be
+// read asks for none: dpkg has the last word of it.
+func needs(f map[string]string) []distro.Need {
+	var out []distro.Need
+	for _, kind := range []struct{ name, field string }{
+		{distro.PreDepends, "Pre-Depends"}, {distro.Depends, "Depends"}, {distro.Recommends, "Recommends"}, {distro.Suggests, "Suggests"},
+	} {
+		list, err := ParseRelations(f[kind.field])
+		if err != nil {
+			continue
+		}
+		for _, any := range list {
+			n := distro.Need{Kind: kind.name}
+			for _, r := range any {
+				n.Any = append(n.Any, distro.Choice{Name: r.Name, Text: r.String(), Met: r.Satisfied})
+			}
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+func provided(f map[string]string) []distro.Provided {
+	list, err := ParseRelations(f["Provides"])
+	if err != nil {
+		return nil
+	}
+	var out []distro.Provided
+	for _, any := range list {
+		out = append(out, distro.Provided{Name: any[0].Name, Version: any[0].Version})
+	}
+	return out
 }
 
 // purl is the package URL of a Debian package (the purl specification, type deb).
