@@ -4,18 +4,23 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"ingot/internal/artifact"
 	"ingot/internal/digest"
 	"ingot/internal/judge"
+	"ingot/internal/sign"
 )
 
 // A shop is a server tree that ingot publishes to and serves, and the clients that come.
@@ -50,7 +55,7 @@ tar -C "$root" --sort=name --owner=0 --group=0 --numeric-owner -c . | xz -0 >"$o
 include='lxc.include = LXC_TEMPLATE_CONFIG'
 printf "$include/common.conf\nlxc.arch = linux64\n" >"$root.meta/config"
 printf "$include/common.conf\n$include/userns.conf\nlxc.arch = linux64\n" >"$root.meta/config-user"
-echo /etc/hostname >"$root.meta/templates"; : >"$root.meta/excludes-user"; echo "made by ingot" >"$root.meta/create-message"
+echo /etc/hostname >"$root.meta/templates"; : >"$root.meta/excludes-user"; echo "made by ingot: $says" >"$root.meta/create-message"
 tar -C "$root.meta" -c . | xz >"$out/tiny-amd64.meta.tar.xz"
 printf 'architecture: x86_64\ncreation_date: 1750000000\nproperties:\n  os: Debian\n  release: bookworm\n  variant: tiny\n  architecture: x86_64\n  description: tiny\n' >"$root.incus/metadata.yaml"
 tar -C "$root.incus" -c metadata.yaml | xz >"$out/tiny-amd64.incus.tar.xz"
@@ -208,7 +213,7 @@ func (c *court) servers(t *testing.T) {
 					owner = "100000"
 				}
 				got := s.client(t, "CONFIG='"+config+"'\n"+lxcDownload)
-				for _, want := range []string{"made by ingot\n", "booted\n", "host c1\n", "says one\n", "owner " + owner + "\n"} {
+				for _, want := range []string{"made by ingot: one\n", "booted\n", "host c1\n", "says one\n", "owner " + owner + "\n"} {
 					if !strings.Contains(got, want) {
 						t.Errorf("it does not say %q:\n%s", want, got)
 					}
@@ -230,5 +235,143 @@ func (c *court) servers(t *testing.T) {
 			t.Errorf("the log has no image:\n%s", log)
 		}
 	})
+	t.Run("ingot", func(t *testing.T) { s.ingotClient(t) })
+	t.Run("while publishing", func(t *testing.T) { s.whilePublishing(t) })
 	p.must(t, "server", "verify", "tree")
+}
+
+// ingotClient judges what ingot's own client says on the command line of a server by TLS.
+func (s *shop) ingotClient(t *testing.T) {
+	p := *s.project
+	p.home = s.path("client-home")
+	p.env = append(p.env, "SSL_CERT_FILE="+s.path("cert.pem"))
+	from := []string{"--from", "https://" + s.address}
+	run := func(args ...string) string { t.Helper(); return p.must(t, append(args, from...)...) }
+	p.refuse(t, 5, []string{"no key of https://127.0.0.1", "--trust-on-first-use"}, append([]string{"list"}, from...)...)
+	if got := run("list", "--key", s.path("tree/key.asc")); !regexp.MustCompile(`(?m)^tiny +amd64 +stable +\d{8}_\d{4} .* debian bookworm +\d.* incus lxc$`).MatchString(got) {
+		t.Errorf("it lists\n%s", got)
+	}
+	run("pull", "tiny", "--to", "pulled")
+	sameFile(t, p.path("pulled/tiny-amd64.rootfs.tar.xz"), p.path("two/tiny-amd64.rootfs.tar.xz"))
+	run("verify", "pulled")
+	p.write(t, map[string]string{"pulled/other": "x"})
+	p.refuse(t, 5, []string{"does not offer pulled/other"}, append([]string{"verify", "pulled"}, from...)...)
+	// What a pull brought can be published again, as it is.
+	p.must(t, "publish", "pulled/tiny-amd64.rootfs.tar.xz", "--to", "mirror")
+	p.refuse(t, 7, []string{"hint:"}, "list", "--from", "https://127.0.0.1:1", "--trust-on-first-use")
+	// A certificate that nobody vouches for.
+	p.env = nil
+	p.refuse(t, 7, []string{"certificate"}, append([]string{"list"}, from...)...)
+	// No room: refused before anything is fetched.
+	full := exec.CommandContext(t.Context(), "unshare", "--mount", "--propagation", "private", "sh", "-c",
+		`mkdir -p small && mount -t tmpfs -o size=64k tmpfs small && exec "$@"`, "sh", p.c.bin, "pull", "tiny", "--to", "small", "--from", p.path("tree"), "--key", p.path("tree/key.asc"))
+	full.Dir, full.Env = p.dir, p.command(t.Context()).Env
+	finish(t, full).check(t, 9, []string{"small has no room"}, "pull")
+}
+
+func sameFile(t *testing.T, a, b string) {
+	t.Helper()
+	if x, y := sha256File(t, a), sha256File(t, b); x != y {
+		t.Errorf("%s differs from %s", a, b)
+	}
+}
+
+// whilePublishing has clients come all the time while publishers publish, two at once, and are
+// killed at all times. Each client sees one state, whole.
+func (s *shop) whilePublishing(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	var clients sync.WaitGroup
+	var count [3]atomic.Int64
+	loop := func(n int, once func() error) {
+		clients.Go(func() {
+			for ctx.Err() == nil {
+				if err := once(); err != nil {
+					t.Error(err)
+					return
+				}
+				count[n].Add(1)
+			}
+		})
+	}
+	// ingot's own: everything verified.
+	loop(0, func() error {
+		cmd := s.command(t.Context(), "pull", "tiny", "--format", "lxc", "--to", "loop", "--from", "https://"+s.address, "--key", s.path("tree/key.asc"))
+		cmd.Env = append(cmd.Env, "SSL_CERT_FILE="+s.path("cert.pem"))
+		return says(cmd)
+	})
+	// LXC's: metadata and root file system are of one version.
+	lxc := `set -eu
+rm -rf "$1/x" "$1/cache"; mkdir -p "$1/x/rootfs"; : >"$1/x/config"
+/usr/share/lxc/templates/lxc-download --path="$1/x" --name=x --rootfs="$1/x/rootfs" -d debian -r bookworm -a amd64 --variant tiny --server "$2" >"$1/out" 2>&1 || { cat "$1/out"; exit 1; }
+grep -q "made by ingot: $(cat "$1/x/rootfs/etc/says")" "$1/out" || { cat "$1/out" "$1/x/rootfs/etc/says"; exit 1; }
+`
+	dir := t.TempDir()
+	loop(1, func() error {
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", lxc, "sh", dir, s.address)
+		cmd.Env = append(os.Environ(), "WGETRC="+s.path("wgetrc"), "LXC_CACHE_PATH="+dir+"/cache")
+		return says(cmd)
+	})
+	// simplestreams' signed files, and what they name.
+	ring := filepath.Join(dir, "key.gpg")
+	packets, err := sign.Dearmor([]byte(s.read(t, "tree/key.asc")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(ring, packets, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	streams := `set -eu
+cd "$1"
+for f in index images; do wget -q -O $f.sjson "https://$2/streams/v1/$f.sjson"; gpgv -q --keyring "$3" --output $f.json $f.sjson 2>gpgv.log || { cat gpgv.log; exit 1; }; done
+path=$(sed -n 's,^ *"path": "\(images/.*/rootfs.squashfs\)".*,\1,p' images.json | tail -1)
+sum=$(grep -A1 "\"path\": \"$path\"" images.json | sed -n 's,^ *"sha256": "\(.*\)".*,\1,p')
+wget -q -O root "https://$2/$path"; echo "$sum  root" | sha256sum --quiet -c
+`
+	loop(2, func() error {
+		cmd := exec.CommandContext(t.Context(), "sh", "-c", streams, "sh", dir, s.address, ring)
+		cmd.Env = append(os.Environ(), "WGETRC="+s.path("wgetrc"))
+		return says(cmd)
+	})
+	rounds := 12
+	if s.c.full {
+		rounds = 100
+	}
+	killed := 0
+	came := func() int64 { return min(count[0].Load(), count[1].Load(), count[2].Load()) }
+	for n := 0; n < rounds || came() < 5 && !t.Failed(); n++ {
+		var both [2]*exec.Cmd
+		for k, what := range []string{"one", "two"} {
+			both[k] = s.command(t.Context(), "publish", what, "--to", "tree", "--quiet")
+			if err := both[k].Start(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		victim := both[n%2]
+		kill := time.AfterFunc(time.Duration(n%24)*15*time.Millisecond, func() { _ = victim.Process.Kill() })
+		for _, cmd := range both {
+			if err := cmd.Wait(); err != nil {
+				if cmd != victim || cmd.ProcessState.ExitCode() != -1 {
+					t.Errorf("a publisher ended with %v", err)
+				}
+				killed++
+			}
+		}
+		kill.Stop()
+	}
+	stop()
+	clients.Wait()
+	t.Logf("%d publishers were killed; each client came %d times or more", killed, came())
+	if killed < 3 {
+		t.Errorf("only %d publishers were killed", killed)
+	}
+}
+
+// says is a command's error with what it says.
+func says(cmd *exec.Cmd) error {
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("%s: %w\n%s", cmd.Args[:2], err, out)
+	}
+	return nil
 }

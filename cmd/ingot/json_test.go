@@ -24,6 +24,7 @@ func TestJSONReference(t *testing.T) {
 	for name, v := range map[string]any{
 		"check": checkReport{}, "lock, diff": lock.Comparison{}, "plan": planJSON{}, "build": builtJSON{}, "boot": bootResult{}, "why": whyJSON{}, "why PACKAGE": whyPackageJSON{}, "version": versionInfo{},
 		"publish": publishJSON{}, "promote": promoteJSON{}, "prune": pruneJSON{}, "server verify": verifyJSON{},
+		"list": offerJSON{}, "pull": pullJSON{}, "verify": knownJSON{},
 		"element show": shownJSON{}, "element lint": lintJSON{},
 		"disk-image-create, ramdisk-image-create, diskimage-builder": dibJSON{},
 		"group commit, group promote, group clone":                   committedJSON{}, "group list": groupListJSON{}, "group find": groupFoundJSON{}, "group show": groupShownJSON{},

@@ -114,7 +114,7 @@ func TestCommands(t *testing.T) {
 
 // Programs can read what people can.
 func TestReadingVerbsTakeJSON(t *testing.T) {
-	for _, verb := range []string{"check", "plan", "diff", "why", "sbom", "store list", "version", "server verify", "publish", "promote", "prune"} {
+	for _, verb := range []string{"check", "plan", "diff", "why", "sbom", "store list", "version", "server verify", "publish", "promote", "prune", "list", "pull", "verify"} {
 		cmd, _, err := newRootCommand().Find(strings.Fields(verb))
 		if err != nil || cmd.Flags().Lookup("json") == nil {
 			t.Errorf("%s takes no --json (%v)", verb, err)

@@ -166,7 +166,7 @@ func verdict(w Want, mirrors []*mirror) error {
 	all := strings.Join(whys, "; ")
 	switch {
 	case bad:
-		return fault.Newf(fault.Verification, "%s is not what the archive's index says: %s", w.Name, all).
+		return fault.Newf(fault.Verification, "%s is not what its index says: %s", w.Name, all).
 			WithHint("the mirror is out of step or was tampered with: try another with --mirror")
 	case pages:
 		return fault.Newf(fault.Unreachable, "cannot fetch %s: %s", w.Name, all).

@@ -223,7 +223,7 @@ func TestGet(t *testing.T) {
 			_, _ = io.WriteString(w, portal)
 		}, good)}, requests: []int{2}},
 		{summary: "other bytes", servers: []behaviour{func(w http.ResponseWriter, r *http.Request, n int, _ []byte) { good(w, r, n, other) }},
-			requests: []int{2}, code: fault.Verification, err: "pool/f.deb is not what the archive's index says: SERVER0: the file there has SHA-256 "},
+			requests: []int{2}, code: fault.Verification, err: "pool/f.deb is not what its index says: SERVER0: the file there has SHA-256 "},
 		{summary: "other bytes from one mirror, right ones from the next", servers: []behaviour{
 			func(w http.ResponseWriter, r *http.Request, n int, _ []byte) { good(w, r, n, other) }, good}, requests: []int{1, 1}},
 		{summary: "other bytes from one mirror, none from the next", servers: []behaviour{

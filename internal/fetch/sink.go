@@ -14,6 +14,25 @@ type Sink interface {
 	Reset() error
 }
 
+// A Keeper is a sink that keeps what came when a transfer ends early, and has another one go
+// on there: in another process, on another day. What turns out wrong at the end is
+// thrown away, and fetched anew. Only files of a known digest can be kept so.
+type Keeper interface {
+	Sink
+	// Kept gives what is there already. A transfer reads it once, before it writes.
+	Kept() (io.Reader, error)
+}
+
+// Kept makes an open file a sink that keeps what came. The caller holds it alone.
+func Kept(f *os.File) Sink { return kept{file{f}} }
+
+type kept struct{ file }
+
+func (k kept) Kept() (io.Reader, error) {
+	_, err := k.Seek(0, io.SeekStart)
+	return k.File, err
+}
+
 // File makes an open, empty file a sink. The caller closes it, and removes it
 // when the transfer fails.
 func File(f *os.File) Sink { return file{f} }

@@ -45,8 +45,51 @@ func (t *transfer) reset() error {
 	return t.to.Reset()
 }
 
-// stop empties the sink and passes the error on.
+// begin takes up what a sink has kept of the file.
+func (t *transfer) begin() error {
+	k, ok := t.to.(Keeper)
+	if !ok || t.want.SHA256.IsZero() {
+		return nil
+	}
+	r, err := k.Kept()
+	if err != nil {
+		return err
+	}
+	buf := chunks.Get().(*[chunk]byte)
+	defer chunks.Put(buf)
+	for {
+		n, err := r.Read(buf[:])
+		p := buf[:n]
+		if len(t.head) < headSize {
+			t.head = append(t.head, p[:min(n, headSize-len(t.head))]...)
+		}
+		t.hash.Write(p)
+		t.n += int64(n)
+		if t.n > t.want.bound() {
+			return t.reset() // of another file
+		}
+		if errors.Is(err, io.EOF) {
+			t.client.tell(Event{Name: t.want.Name, Done: t.n, Total: t.want.total()})
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// kept is whether what came so far, which is not known to be wrong, is of use to another
+// transfer.
+func (t *transfer) kept() bool {
+	_, ok := t.to.(Keeper)
+	return ok && !t.want.SHA256.IsZero()
+}
+
+// stop empties the sink, unless it keeps what came, and passes the error on.
 func (t *transfer) stop(err error) error {
+	if t.kept() {
+		return err
+	}
 	if e := t.reset(); e != nil {
 		return errors.Join(err, e)
 	}

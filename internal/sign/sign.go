@@ -138,6 +138,9 @@ func refused(name string, err error) error {
 // errUntrusted says that no signature was by a key of the ring.
 var errUntrusted = errors.New("not signed by a trusted key")
 
+// IsUntrusted says whether an error is that no signature was by a key of the ring.
+func IsUntrusted(err error) bool { return errors.Is(err, errUntrusted) }
+
 // verify checks all signatures over a text. hashes are the digests that a
 // clear-signed document announces; nil announces nothing.
 func (k *Keyring) verify(document text, signatures []byte, hashes map[crypto.Hash]bool, now time.Time) ([]Signer, error) {

@@ -204,11 +204,11 @@ t sid main all dists/sid/main/binary-all/Packages.gz "main all.gz"
 		{summary: "a changed index", change: func(s *site) {
 			edit(byHash, flip)(s)
 			edit("dists/sid/main/binary-amd64/Packages", flip)(s)
-		}, code: fault.Verification, err: "dists/sid/main/binary-amd64/Packages.gz is not what the archive's index says"},
+		}, code: fault.Verification, err: "dists/sid/main/binary-amd64/Packages.gz is not what its index says"},
 		{summary: "a cut index", change: func(s *site) {
 			edit(byHash, half)(s)
 			edit("dists/sid/main/binary-amd64/Packages", half)(s)
-		}, code: fault.Verification, err: "dists/sid/main/binary-amd64/Packages.gz is not what the archive's index says: SITE/debian/" + byHash},
+		}, code: fault.Verification, err: "dists/sid/main/binary-amd64/Packages.gz is not what its index says: SITE/debian/" + byHash},
 		{summary: "an index changed under its name only", change: edit("dists/sid/main/binary-amd64/Packages", flip), want: plain},
 		{summary: "an index changed under its digest only", change: edit(byHash, flip), want: plain},
 		{summary: "another suite", fields: strings.NewReplacer("unstable", "stable", "sid", "trixie").Replace(fields), code: fault.Verification,
