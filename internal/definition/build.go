@@ -64,6 +64,11 @@ func (l *loading) build(top *yaml.Node, doc *document) *Definition {
 	l.accounts(doc, def)
 	l.files(doc, def)
 	def.Services = l.services(doc)
+	conflicts := map[string]*yaml.Node{}
+	for _, c := range doc.Conflicts {
+		l.once(conflicts, c.Path.Value, c.Path.At, "path")
+		def.Conflicts = append(def.Conflicts, PathConflict{c.Path.Value, c.Keep.Value})
+	}
 	l.scripts(doc, def)
 	l.boot(doc, def)
 	l.layout(doc, def)

@@ -37,6 +37,7 @@ type Definition struct {
 	UnixGroups []UnixGroup
 	Files      []File
 	Services   Services
+	Conflicts  []PathConflict
 	Scripts    []Script
 	Kernel     Kernel // as given; see [Kernel.On]
 	Boot       Boot
@@ -106,6 +107,12 @@ type File struct {
 	Mode    *uint32 // nil: 0644, or 0755 for a source that its owner may execute
 	Owner   string  // a name or a number; default: root
 	Group   string
+}
+
+// A PathConflict says whose file stays where several packages bring one.
+type PathConflict struct {
+	Path string // absolute, in the image: a file, or a directory that it lies in
+	Keep string // the package
 }
 
 // Services names units to enable, disable or mask.

@@ -33,6 +33,7 @@ type document struct {
 	UnixGroups []unixGroupDoc  `yaml:"unix-groups" doc:"Groups to add. A user's own group needs no entry." example:"unix-groups: [{name: media, gid: 2000}]"`
 	Files      []fileDoc       `yaml:"files" doc:"Files to put into the image after the packages. Each has either content or source." example:"files: [{path: /etc/motd, content: \"hi\\n\", mode: \"0644\", owner: root, group: root}]"`
 	Services   servicesDoc     `yaml:"services" doc:"Which of systemd's units start with the machine." example:"services: {enable: [nginx], disable: [], mask: []}"`
+	Conflicts  []conflictDoc   `yaml:"path-conflicts" doc:"Whose file stays where several packages bring one path and none of them says that it replaces the other. Without it such packages are refused." example:"path-conflicts: [{path: /usr/bin/tool, keep: tool-ng}]"`
 	Scripts    []scriptDoc     `yaml:"scripts" doc:"Scripts to run in the image while it is built, in order. A script runs again only when it or something it reads has changed; it runs once for each kind of tree (see outputs) that the outputs need. It runs as root, with HOME=/root and TZ=UTC0, and finds INGOT_NAME, INGOT_DISTRO, INGOT_RELEASE, INGOT_ARCH, INGOT_PURPOSE (container, system or machine) and SOURCE_DATE_EPOCH in its environment. The clock is the real one: what is to be the same in every build takes its time from SOURCE_DATE_EPOCH. Its directory holds the script and what it reads, at their paths below the definition's directory, and is removed at the end." example:"scripts: [{name: setup, run: ./setup.sh, reads: [data/], network: false, after: packages}]"`
 	Kernel     kernelDoc       `yaml:"kernel" title:"How it boots" doc:"The kernel of bootable outputs. Instead of keys the word none says that there is no kernel and nothing that boots one; that is for outputs that do not boot by themselves." example:"kernel: {package: linux-image-cloud-amd64, arguments: [quiet], console: ttyS0}"`
 	Boot       bootDoc         `yaml:"boot" doc:"How bootable outputs start." example:"boot: {firmware: [bios, uefi], loader: grub}"`
@@ -114,6 +115,13 @@ type fileDoc struct {
 	Group   text[ownerName] `yaml:"group" default:"root" doc:"A group's name or number."`
 	When    text[condition] `yaml:"when" doc:"The flavor or architecture that it is for, such as vmware, \"!kernel\" or \"is: x86_64\"; without it it is for all."`
 	At      *yaml.Node      `yaml:"-"`
+}
+
+type conflictDoc struct {
+	Path text[imagePath] `yaml:"path" jsonschema:"required" doc:"A file, or a directory that it lies in."`
+	Keep text[pkgName]   `yaml:"keep" jsonschema:"required" doc:"The package whose file stays; the others' lists of files lose it."`
+	When text[condition] `yaml:"when" doc:"The flavor or architecture that it is for, such as vmware, \"!kernel\" or \"is: x86_64\"; without it it is for all."`
+	At   *yaml.Node      `yaml:"-"`
 }
 
 type servicesDoc struct {

@@ -79,7 +79,7 @@ type expansion struct {
 
 // conditions are the lists whose entries may have a condition, by their keys.
 var conditional = []string{
-	"packages", "remove", "users", "unix-groups", "files", "scripts", "outputs", "tests", "elements", "services.enable", "services.disable", "services.mask",
+	"packages", "remove", "users", "unix-groups", "files", "path-conflicts", "scripts", "outputs", "tests", "elements", "services.enable", "services.disable", "services.mask",
 }
 
 // entriesOf visits the lists of a document, or of what is said of a flavor, whose entries
@@ -477,7 +477,7 @@ func (x *expansion) overlaid(under, over *yaml.Node) *yaml.Node {
 	}
 	for _, pair := range [][2]string{
 		{"packages", "packages"}, {"packages", "remove"}, {"remove", "remove"}, {"remove", "packages"},
-		{"files", "files"}, {"users", "users"}, {"unix-groups", "unix-groups"}, {"scripts", "scripts"},
+		{"files", "files"}, {"path-conflicts", "path-conflicts"}, {"users", "users"}, {"unix-groups", "unix-groups"}, {"scripts", "scripts"},
 		{"services.enable", "services"}, {"services.disable", "services"}, {"services.mask", "services"},
 	} {
 		list := over
@@ -543,7 +543,7 @@ func identity(key string, e *yaml.Node) string {
 			token = token[:i]
 		}
 		return token
-	case "files":
+	case "files", "path-conflicts":
 		return name("path")
 	case "services":
 		return unitName(name("name"))

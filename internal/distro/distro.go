@@ -94,7 +94,13 @@ type Install struct {
 	Early    map[string]string // files that must be there before any script runs, by path
 	Epoch    int64             // the image's clock, seconds since 1970
 	Log      func(line string)
+	// Keep says whose file stays where several packages bring one and none of them
+	// replaces the other.
+	Keep []Keep
 }
+
+// A Keep is the package whose file stays at a path, or whose files stay below it.
+type Keep struct{ Path, Package string } // Path is absolute
 
 // A Description says what a package is, for manifests and SBOMs.
 type Description struct {

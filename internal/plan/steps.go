@@ -64,6 +64,10 @@ func (p *Plan) install(c Chain) keyed {
 		}
 	})
 	early := p.early(c)
+	var keep []distro.Keep
+	for _, k := range p.Definition.Conflicts {
+		keep = append(keep, distro.Keep{Path: k.Path, Package: k.Keep})
+	}
 	return keyed{
 		kind: "install",
 		reads: struct {
@@ -72,7 +76,8 @@ func (p *Plan) install(c Chain) keyed {
 			Packages      []string
 			Asked         []string
 			Early         map[string]string
-		}{c.Arch, p.Lock.Release, p.Lock.Epoch, refIDs(c.Set.Refs), names, early},
+			Conflicts     []definition.PathConflict `json:",omitempty"`
+		}{c.Arch, p.Lock.Release, p.Lock.Epoch, refIDs(c.Set.Refs), names, early, p.Definition.Conflicts},
 		Step: Step{Name: "install", work: func(ctx context.Context, w *worker) error {
 			box, err := w.Box(ctx)
 			if err != nil {
@@ -80,7 +85,7 @@ func (p *Plan) install(c Chain) keyed {
 			}
 			return w.Distro.Configure(ctx, box, distro.Install{
 				First: true, Packages: w.packages, Unpacked: w.delivery.Unpacked, Contents: w.reader, Arch: c.Arch, Release: p.Lock.Release,
-				Asked: asked, Epoch: p.Lock.Epoch, Early: early, Log: w.log,
+				Asked: asked, Epoch: p.Lock.Epoch, Early: early, Log: w.log, Keep: keep,
 			})
 		}},
 	}

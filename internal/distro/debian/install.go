@@ -180,7 +180,7 @@ func (i *installer) unpack(ctx context.Context, pkgs []*deb) error {
 		return err
 	}
 	i.diversions = parseDiversions(diverted)
-	entries, err := i.ground.merge(pkgs, unpackedNames(i.diversions))
+	entries, err := i.ground.merge(pkgs, unpackedNames(i.diversions), i.in.Keep)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ func (Debian) Lay(us []distro.Unpacked, arch string, epoch int64) (tree.Tree, er
 	slices.SortFunc(pkgs, func(a, b *deb) int { return strings.Compare(a.Ref.Name, b.Ref.Name) })
 	entries, err := ground{}.merge(pkgs, func(*deb) func(tree.Entry) string {
 		return func(e tree.Entry) string { return merged(e.Path, arch) }
-	})
+	}, nil)
 	if err != nil {
 		return tree.Tree{}, err
 	}

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"ingot/internal/fault"
+	"ingot/internal/distro"
 	"ingot/internal/tree"
 )
 
@@ -42,8 +42,10 @@ type naming func(p *deb) func(e tree.Entry) string
 // merge is what unpacking more packages puts into the tree, sorted by path,
 // directories once. Of two packages that bring one file, the one that says
 // Replaces wins; without that dpkg would refuse, and so does merge.
-func (g ground) merge(pkgs []*deb, names naming) ([]tree.Entry, error) {
+// Where somebody said whose file stays, that one does. All that is refused is said at once.
+func (g ground) merge(pkgs []*deb, names naming, keep []distro.Keep) ([]tree.Entry, error) {
 	changed := map[string]bool{}
+	var clashes []clash
 	linked := map[inode]bool{}
 	for _, p := range pkgs {
 		name := names(p)
@@ -53,14 +55,17 @@ func (g ground) merge(pkgs []*deb, names naming) ([]tree.Entry, error) {
 			if e.Kind == tree.Hardlink {
 				linked[inode{p, e.Link}] = true
 			}
-			won, err := g.place(p, e, original)
-			if err != nil {
-				return nil, err
+			won, refused := g.place(p, e, original, keep)
+			if refused {
+				clashes = append(clashes, clashOf(g[e.Path], p, e))
 			}
 			if won {
 				changed[e.Path] = true
 			}
 		}
+	}
+	if len(clashes) > 0 {
+		return nil, clashError(clashes)
 	}
 	out := make([]tree.Entry, 0, len(changed))
 	first := map[inode]string{}
@@ -127,27 +132,31 @@ func unpackedNames(diversions []diversion) naming {
 }
 
 // place puts an entry of a package where no other package has one, or where it
-// prevails, and says whether it did.
-func (g ground) place(p *deb, e tree.Entry, original string) (won bool, err error) {
+// prevails, and says whether it did, or whether two packages would have it.
+func (g ground) place(p *deb, e tree.Entry, original string, keep []distro.Keep) (won, refused bool) {
 	old, ok := g[e.Path]
+	files := old.entry.Kind != tree.Dir && e.Kind != tree.Dir
+	stays := ""
+	if ok && files && len(keep) > 0 {
+		stays = kept(keep, inImage(e.Path))
+	}
 	isDir := old.entry.Kind == tree.Dir || old.entry.Kind == tree.Symlink && e.Kind == tree.Dir
 	switch {
 	case !ok:
 	case isDir && (e.Kind == tree.Dir || e.Kind == tree.Symlink):
-		return false, nil // the first one's metadata count, and a link to a directory stays
+		return false, false // the first one's metadata count, and a link to a directory stays
 	case p.Ref.Name == old.by.Ref.Name && e.Content.Digest == old.entry.Content.Digest:
-		return false, nil // one package for several architectures
-	case p.over(old.by):
+		return false, false // one package for several architectures
+	case p.over(old.by), !old.by.over(p) && stays == p.Ref.Name && stays != old.by.Ref.Name:
 		old.by.lost[old.path] = true
-	case old.by.over(p):
+	case old.by.over(p), stays == old.by.Ref.Name && stays != p.Ref.Name:
 		p.lost[original] = true
-		return false, nil
+		return false, false
 	default:
-		return false, fault.Newf(fault.Choice, "packages %s and %s both bring /%s, and neither says that it replaces the other", old.by.Ref.Name, p.Ref.Name, e.Path).
-			WithHint("remove one of the two from the definition")
+		return false, true
 	}
 	g[e.Path] = placed{e, p, original}
-	return true, nil
+	return true, false
 }
 
 // over says whether p may overwrite files of q: dpkg looks at names alone, not at

@@ -1,6 +1,7 @@
 package debian
 
 import (
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ingot/internal/distro"
 	"ingot/internal/distro/debian/debtest"
 	"ingot/internal/fault"
 	"ingot/internal/tree"
@@ -41,6 +43,15 @@ func unpackAll(t *testing.T, pack *debtest.Pack, made ...debtest.Deb) []*deb {
 	return out
 }
 
+// alikeFiles are files that several packages bring.
+func alikeFiles(n int) []string {
+	var out []string
+	for i := range n {
+		out = append(out, fmt.Sprintf("file usr/m%02d x", i))
+	}
+	return out
+}
+
 // withoutDirs leaves the directories out of a tree's text.
 func withoutDirs(text string) string {
 	var b strings.Builder
@@ -56,6 +67,7 @@ func TestMerge(t *testing.T) {
 	for _, c := range []struct {
 		summary    string
 		diversions string
+		keep       []distro.Keep
 		phases     [][]debtest.Deb // unpacked one after the other
 		want       string          // of what each phase puts, directories of mode 0755 left out
 		lists      map[string]string
@@ -128,7 +140,62 @@ func TestMerge(t *testing.T) {
 		{
 			summary: "nobody replaces",
 			phases:  [][]debtest.Deb{{named("a", "file usr/f 1", ""), named("b", "file usr/f 1", "Replaces: c")}},
+			err:     "packages a and b both bring /usr/f, with the same content, and neither says that it replaces the other",
+		},
+		{
+			summary: "nobody replaces, with other content",
+			phases:  [][]debtest.Deb{{named("b", "file usr/f 1", ""), named("a", "file usr/f 2", "Replaces: c")}},
 			err:     "packages a and b both bring /usr/f, and neither says that it replaces the other",
+		},
+		{
+			summary: "nobody replaces, several times",
+			phases: [][]debtest.Deb{{
+				named("a", "file usr/f 1\nfile usr/g 1\nfile usr/h 1", ""), named("b", "file usr/f 1\nfile usr/g 2", ""), named("c", "file usr/h 3", ""),
+				named("d", strings.Join(alikeFiles(21), "\n"), ""), named("e", strings.Join(alikeFiles(21), "\n"), ""),
+			}},
+			err: "packages bring the same paths, and none of them says that it replaces another:\n    a and b both bring /usr/f (the same content), /usr/g\n    a and c both bring /usr/h\n" +
+				"    d and e both bring /usr/m00 (the same content), /usr/m01 (the same content), /usr/m02 (the same content), /usr/m03 (the same content), /usr/m04 (the same content), /usr/m05 (the same content), " +
+				"/usr/m06 (the same content), /usr/m07 (the same content), /usr/m08 (the same content), /usr/m09 (the same content), /usr/m10 (the same content) and 10 more",
+		},
+		{
+			summary: "the later one stays, as was said",
+			keep:    []distro.Keep{{Path: "/usr/f", Package: "b"}},
+			phases:  [][]debtest.Deb{{named("a", "file usr/f 1\nfile usr/g 1", ""), named("b", "file usr/f 2", "")}},
+			want:    "file 0644 /usr/f \"2\"\nfile 0644 /usr/g \"1\"\n",
+			lists:   map[string]string{"a": "/. /usr /usr/g", "b": "/. /usr /usr/f"},
+		},
+		{
+			summary: "the one that came before stays, of all below a directory but one",
+			keep:    []distro.Keep{{Path: "/usr", Package: "a"}, {Path: "/usr/g", Package: "b"}},
+			phases:  [][]debtest.Deb{{named("a", "file usr/f 1\nfile usr/g 1", "")}, {named("b", "file usr/f 2\nfile usr/g 2", "")}},
+			want:    "file 0644 /usr/f \"1\"\nfile 0644 /usr/g \"1\"\n--\nfile 0644 /usr/g \"2\"\n",
+			lists:   map[string]string{"a": "/. /usr /usr/f", "b": "/. /usr /usr/g"},
+		},
+		{
+			summary: "what was said is for other packages",
+			keep:    []distro.Keep{{Path: "/usr/f", Package: "c"}, {Path: "/usr/ff", Package: "a"}},
+			phases:  [][]debtest.Deb{{named("a", "file usr/f 1", ""), named("b", "file usr/f 2", "")}},
+			err:     "packages a and b both bring /usr/f",
+		},
+		{
+			summary: "what replaces replaces, whatever was said",
+			keep:    []distro.Keep{{Path: "/usr/f", Package: "a"}},
+			phases:  [][]debtest.Deb{{named("a", "file usr/f 1", ""), named("b", "file usr/f 2", "Replaces: a")}},
+			want:    "file 0644 /usr/f \"2\"\n",
+			lists:   map[string]string{"a": "/. /usr", "b": "/. /usr /usr/f"},
+		},
+		{
+			summary: "a file and a directory, whatever was said",
+			keep:    []distro.Keep{{Path: "/usr/f", Package: "a"}},
+			phases:  [][]debtest.Deb{{named("a", "file usr/f/x 1", ""), named("b", "file usr/f 2", "")}},
+			err:     "packages a and b both bring /usr/f",
+		},
+		{
+			summary: "a conffile stays, as was said",
+			keep:    []distro.Keep{{Path: "/etc/f", Package: "b"}},
+			phases:  [][]debtest.Deb{{named("a", "file etc/f 1", "", conffiles("/etc/f")), named("b", "file etc/f 2", "", conffiles("/etc/f"))}},
+			want:    "file 0644 /etc/f.dpkg-new \"2\"\n",
+			lists:   map[string]string{"a": "/. /etc", "b": "/. /etc /etc/f"},
 		},
 		{
 			summary: "nobody replaces one that came before",
@@ -215,7 +282,7 @@ func TestMerge(t *testing.T) {
 				pkgs := unpackAll(t, &pack, phase...)
 				all = append(all, pkgs...)
 				var entries []tree.Entry
-				if entries, err = g.merge(pkgs, unpackedNames(parseDiversions([]byte(c.diversions)))); err != nil {
+				if entries, err = g.merge(pkgs, unpackedNames(parseDiversions([]byte(c.diversions))), c.keep); err != nil {
 					break
 				}
 				got = append(got, withoutDirs(describeTree(entries, pack.Bytes())))

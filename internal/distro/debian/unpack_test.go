@@ -465,7 +465,7 @@ func FuzzUnpack(f *testing.F) {
 		}
 		d.unpacked(u)
 		d.list()
-		if _, err := (ground{}).merge([]*deb{d}, unpackedNames([]diversion{{"usr/bin/made", "etc/made.conf", "other"}})); err != nil && fault.CodeOf(err) != fault.Choice {
+		if _, err := (ground{}).merge([]*deb{d}, unpackedNames([]diversion{{"usr/bin/made", "etc/made.conf", "other"}}), nil); err != nil && fault.CodeOf(err) != fault.Choice {
 			t.Errorf("merge: %v", err)
 		}
 		if _, err := (Debian{}).Lay([]distro.Unpacked{u}, "amd64", 0); err != nil {
