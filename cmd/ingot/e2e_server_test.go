@@ -236,6 +236,7 @@ func (c *court) servers(t *testing.T) {
 		}
 	})
 	t.Run("ingot", func(t *testing.T) { s.ingotClient(t) })
+	t.Run("generations", func(t *testing.T) { s.generations(t) })
 	t.Run("while publishing", func(t *testing.T) { s.whilePublishing(t) })
 	p.must(t, "server", "verify", "tree")
 }
