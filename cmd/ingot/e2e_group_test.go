@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -41,8 +42,10 @@ func (p *project) keys(t *testing.T, name string) {
 // groups commits what was built, finds it again in every kind of repository, and builds it
 // on machines that have nothing, without a network.
 func (c *court) groups(t *testing.T) {
+	// The first version has the stable release alone.
+	stable := "archives: [{url: \"" + c.mirror.debian() + "\", suites: [bookworm], components: [main]}]\n"
 	p := c.project(t, map[string]string{
-		"ingot.yaml": minimal + "packages: [ca-certificates]\nfiles: [{path: /etc/motd, content: \"hi\\n\"}, {path: /srv, source: ./site}]\nscripts: [{name: setup, run: ./setup.sh}]\n",
+		"ingot.yaml": minimal + stable + "packages: [ca-certificates]\nfiles: [{path: /etc/motd, content: \"hi\\n\"}, {path: /srv, source: ./site}]\nscripts: [{name: setup, run: ./setup.sh}]\n",
 		"setup.sh":   "#!/bin/sh\necho made >/etc/made\n", "site/index.html": "<p>hi\n",
 	})
 	p.keys(t, "ours")
@@ -53,8 +56,9 @@ func (c *court) groups(t *testing.T) {
 	p.must(t, "build", "--to", "out")
 	p.must(t, append([]string{"group", "commit"}, to...)...)
 
-	// A second version, of another definition.
-	p.write(t, map[string]string{"ingot.yaml": strings.Replace(p.read(t, "ingot.yaml"), "hi\\n", "hello\\n", 1)})
+	// A second version, of another definition, with what updates and security bring.
+	p.write(t, map[string]string{"ingot.yaml": strings.Replace(strings.Replace(p.read(t, "ingot.yaml"), "hi\\n", "hello\\n", 1), stable, "", 1)})
+	p.must(t, "lock", "--update")
 	p.must(t, "build", "--to", "out2")
 	var made struct {
 		Version string
@@ -84,6 +88,8 @@ func (c *court) groups(t *testing.T) {
 		}
 		q.refuse(t, 10, []string{"is not empty"}, group("checkout", "small=1", "old")...)
 	})
+
+	t.Run("difference", func(t *testing.T) { p.difference(t, from) })
 
 	t.Run("files", func(t *testing.T) {
 		// Every line of the seal beside the artifact, and each is somebody's.
@@ -200,4 +206,164 @@ func decode(t *testing.T, text string, into any) {
 	if err := json.Unmarshal([]byte(text), into); err != nil {
 		t.Fatalf("%v: %.300s", err, text)
 	}
+}
+
+// difference judges what 'ingot diff' says of two versions: a stable release, and the same with
+// its security updates.
+func (p *project) difference(t *testing.T, from []string) {
+	diff := func(args ...string) string {
+		return p.must(t, append(append([]string{"diff", "small=1", "small=2"}, args...), from...)...)
+	}
+	type vulnerability struct{ ID, Source string }
+	var report struct {
+		Packages []struct{ Action, Name, Old, New string }
+		Sources  []struct {
+			Name, Old, New string
+			CVEs           []string
+			Entries        []struct{ Version string }
+		}
+		Files []struct {
+			Action, Path, Owner string
+			Config              bool
+		}
+		Vulnerabilities struct{ Fixed, Introduced, Remaining []vulnerability }
+	}
+	decode(t, diff("--format", "json"), &report)
+
+	// The packages that changed are those whose lines in the locks do.
+	versions := func(lock string) map[string]string {
+		out, set := map[string]string{}, false
+		for line := range strings.Lines(lock) {
+			if !strings.HasPrefix(line, "  ") {
+				set = strings.HasPrefix(line, "set ")
+			}
+			if w := strings.Fields(line); set && len(w) == 7 {
+				out[w[0]] = w[1]
+			}
+		}
+		return out
+	}
+	old, now := versions(p.read(t, "old/ingot.lock")), versions(p.read(t, "ingot.lock"))
+	changed := 0
+	for name, v := range now {
+		if old[name] != v {
+			changed++
+		}
+	}
+	if changed == 0 || len(report.Packages) < changed {
+		t.Fatalf("%d packages changed, %d are told", changed, len(report.Packages))
+	}
+	for _, x := range report.Packages {
+		if old[x.Name] != x.Old || now[x.Name] != x.New {
+			t.Errorf("%+v: the locks have %q and %q", x, old[x.Name], now[x.Name])
+		}
+	}
+
+	// What the changelogs of the images themselves tell, read by tar and gzip.
+	mentioned := map[string][]string{}
+	for _, s := range report.Sources {
+		for _, x := range report.Packages {
+			log := "./usr/share/doc/" + x.Name + "/changelog.Debian.gz"
+			if !strings.Contains(judge.Run(t, "tar", "-tf", p.path("out2/small-amd64.tar")), log+"\n") {
+				continue
+			}
+			text := judge.Run(t, "sh", "-c", "tar -xOf "+p.path("out2/small-amd64.tar")+" "+log+" | gzip -dc")
+			if !strings.HasPrefix(text, s.Name+" (") {
+				continue
+			}
+			text, _, found := strings.Cut(text, "\n"+s.Name+" ("+s.Old+")")
+			if !found {
+				t.Logf("the changelog of %s does not go back to %s", s.Name, s.Old)
+				continue
+			}
+			var want []string
+			for _, m := range regexp.MustCompile(`CVE-[0-9]{4}-[0-9]{4,}`).FindAllString(text, -1) {
+				if !slices.Contains(want, m) {
+					want = append(want, m)
+				}
+			}
+			slices.Sort(want)
+			got := slices.Sorted(slices.Values(s.CVEs))
+			if !slices.Equal(got, want) {
+				t.Errorf("%s %s to %s: CVEs %q, its changelog has %q", s.Name, s.Old, s.New, got, want)
+			}
+			mentioned[s.Name] = want
+			break
+		}
+	}
+	total := 0
+	for _, l := range mentioned {
+		total += len(l)
+	}
+	if total == 0 {
+		t.Fatal("no changelog mentions a CVE: this judges nothing")
+	}
+
+	// Feeds in both published forms, made of these: each is fixed by the new version, one
+	// came with it, one both have, one is of another release.
+	var fixed []string
+	tracker := map[string]any{}
+	var osv []any
+	release := func(name, status, fixed string) map[string]any {
+		return map[string]any{"releases": map[string]any{name: map[string]any{"status": status, "fixed_version": fixed, "urgency": "high"}}}
+	}
+	advisory := func(id, source string, events ...map[string]string) any {
+		return map[string]any{"id": id, "upstream": []string{strings.TrimPrefix(id, "DEBIAN-")}, "affected": []any{map[string]any{
+			"package": map[string]any{"ecosystem": "Debian:12", "name": source},
+			"ranges":  []any{map[string]any{"type": "ECOSYSTEM", "events": events}},
+		}}}
+	}
+	var last struct{ name, new string }
+	for _, s := range report.Sources {
+		list := map[string]any{"CVE-1999-0001": release("trixie", "open", ""), "CVE-1999-0002": release("bookworm", "open", "")}
+		for _, id := range mentioned[s.Name] {
+			list[id] = release("bookworm", "resolved", s.New)
+			osv = append(osv, advisory("DEBIAN-"+id, s.Name, map[string]string{"introduced": "0"}, map[string]string{"fixed": s.New}))
+			fixed = append(fixed, s.Name+" "+id)
+		}
+		tracker[s.Name] = list
+		last.name, last.new = s.Name, s.New
+	}
+	osv = append(osv, advisory("DEBIAN-CVE-1999-0003", last.name, map[string]string{"introduced": last.new}))
+	slices.Sort(fixed)
+	for name, feed := range map[string]any{"tracker.json": tracker, "osv.json": osv} {
+		text, err := json.Marshal(feed)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.write(t, map[string]string{name: string(text)})
+		decode(t, diff("--format", "json", "--feed", name), &report)
+		var got []string
+		for _, v := range report.Vulnerabilities.Fixed {
+			got = append(got, v.Source+" "+v.ID)
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, fixed) {
+			t.Errorf("%s: fixed %q, want %q", name, got, fixed)
+		}
+		introduced, remaining := 0, len(report.Sources)
+		if name == "osv.json" {
+			introduced, remaining = 1, 0
+		}
+		if len(report.Vulnerabilities.Introduced) != introduced || len(report.Vulnerabilities.Remaining) != remaining {
+			t.Errorf("%s: introduced %v, remaining %v", name, report.Vulnerabilities.Introduced, report.Vulnerabilities.Remaining)
+		}
+	}
+
+	// Files: the one of the definition, as configuration.
+	found := false
+	for _, f := range report.Files {
+		found = found || f.Path == "/etc/motd" && f.Action == "changed" && f.Config && f.Owner == "step:files"
+	}
+	if !found {
+		t.Error("/etc/motd is not told")
+	}
+	for _, format := range []string{"text", "markdown", "html"} {
+		if out := diff("--format", format, "--feed", "tracker.json"); !strings.Contains(out, "CVE-1999-0002") || !strings.Contains(out, "/etc/motd") {
+			t.Errorf("%s: %.500s", format, out)
+		}
+	}
+	p.refuse(t, 5, []string{"feed ingot.yaml"}, append([]string{"diff", "small=1", "small=2", "--feed", "ingot.yaml"}, from...)...)
+	p.refuse(t, 4, []string{"no feed"}, append([]string{"diff", "small=1", "small=2", "--feed", "none.json"}, from...)...)
+	p.refuse(t, 2, []string{"not of one kind"}, append([]string{"diff", "small=1", "ingot.lock"}, from...)...)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"ingot/internal/difference"
 	"ingot/internal/lock"
 )
 
@@ -27,7 +28,7 @@ func TestJSONReference(t *testing.T) {
 		"list": offerJSON{}, "pull": pullJSON{}, "verify": knownJSON{},
 		"element show": shownJSON{}, "element lint": lintJSON{},
 		"disk-image-create, ramdisk-image-create, diskimage-builder": dibJSON{},
-		"group commit, group promote, group clone":                   committedJSON{}, "group list": groupListJSON{}, "group find": groupFoundJSON{}, "group show": groupShownJSON{},
+		"group commit, group promote, group clone":                   committedJSON{}, "diff of two versions": difference.Report{}, "group list": groupListJSON{}, "group find": groupFoundJSON{}, "group show": groupShownJSON{},
 		"group files": groupFilesJSON{}, "group checkout": groupCheckoutJSON{}, "group rm": groupRemovedJSON{}, "group gc": groupCollectedJSON{},
 		"flavor parse": flavorParsed{}, "flavor merge": flavorMerged{}, "flavor score": flavorScored{}, "flavor match": flavorMatched{},
 	} {

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 
@@ -171,42 +170,4 @@ func contents(l *lock.Lock) string {
 		text += fmt.Sprintf("%d packages for a %s of %s, ", len(s.Refs), s.Purpose, strings.TrimSpace(s.Arch+" "+s.Flavor))
 	}
 	return text + fmt.Sprintf("%d tools, lock %s", len(l.Tools), l.Digest().Short())
-}
-
-func newDiffCommand() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "diff OLD NEW",
-		Short: "Say what changed between two locks",
-		Long: `diff compares two locks and says in words what changed: packages that moved,
-came or went, tools, archives, files of the definition.`,
-		Example: `  ingot diff <(git show HEAD:ingot.lock) ingot.lock`,
-		GroupID: groupLook,
-		Args:    cobra.ExactArgs(2),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			var locks [2]*lock.Lock
-			for i, path := range args {
-				f, err := os.Open(path) // also what a shell's <(…) gives
-				if errors.Is(err, fs.ErrNotExist) {
-					return fault.Newf(fault.NotFound, "there is no lock %s", path)
-				}
-				if err != nil {
-					return err
-				}
-				locks[i], err = lock.ReadFrom(f, path)
-				_ = f.Close()
-				if err != nil {
-					return err
-				}
-			}
-			c := lock.Compare(locks[0], locks[1])
-			if asJSON {
-				return printJSON(cmd, c)
-			}
-			_, err := fmt.Fprint(cmd.OutOrStdout(), c.Text())
-			return err
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
-	return cmd
 }

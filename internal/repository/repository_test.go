@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"ingot/internal/digest"
 	"ingot/internal/distro"
 	"ingot/internal/fault"
@@ -748,7 +750,9 @@ func BenchmarkSelect(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
+			used, n := processorTime(b), 0
 			for b.Loop() {
+				n++
 				x, err := r.Index(b.Context(), "web")
 				if err != nil {
 					b.Fatal(err)
@@ -758,6 +762,16 @@ func BenchmarkSelect(b *testing.B) {
 					b.Fatalf("%v %v", found, err)
 				}
 			}
+			b.ReportMetric((processorTime(b)-used).Seconds()*1000/float64(n), "processor-ms/op")
 		})
 	}
+}
+
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var u unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &u); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }

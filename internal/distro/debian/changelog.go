@@ -1,7 +1,11 @@
 package debian
 
 import (
+	"bytes"
+	"io"
 	"strings"
+
+	"github.com/klauspost/compress/gzip"
 
 	"ingot/internal/distro"
 	"ingot/internal/tree"
@@ -63,4 +67,17 @@ func ParseChangelog(text string) []ChangelogEntry {
 	}
 	end()
 	return out
+}
+
+// maxChangelog bounds a changelog, unpacked: the kernel's has a few MiB.
+const maxChangelog = 64 << 20
+
+// ReadChangelog reads a changelog as packages have it, compressed by gzip.
+func ReadChangelog(compressed []byte) ([]ChangelogEntry, error) {
+	z, err := gzip.NewReader(bytes.NewReader(compressed))
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(z, maxChangelog))
+	return ParseChangelog(string(text)), err
 }

@@ -1,0 +1,45 @@
+package advisory
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// tracked is what Debian's tracker says of a vulnerability of a source.
+type tracked struct {
+	Description string `json:"description"`
+	Releases    map[string]struct {
+		Status  string `json:"status"` // "open", "resolved" or "undetermined"
+		Fixed   string `json:"fixed_version"`
+		Urgency string `json:"urgency"`
+	} `json:"releases"`
+}
+
+func (f *Feed) addTracked(source string, text json.RawMessage, want func(string) bool) error {
+	f.Format = "debian"
+	if !want(source) {
+		return nil
+	}
+	var list map[string]tracked
+	if err := json.Unmarshal(text, &list); err != nil {
+		return fmt.Errorf("it is not the tracker's: source %q: %w", source, err)
+	}
+	for id, t := range list {
+		r, ok := t.Releases[f.release.Release]
+		if !ok {
+			continue
+		}
+		c := claim{Vulnerability: Vulnerability{ID: id, Source: source, Urgency: r.Urgency, Summary: t.Description}}
+		switch {
+		case r.Status == "open":
+			c.spans = []span{{}}
+		case r.Status == "resolved" && r.Fixed != "" && r.Fixed != "0": // 0: it never had it
+			c.Fixed = r.Fixed
+			c.spans = []span{{fixed: r.Fixed}}
+		default:
+			continue
+		}
+		f.by[source] = append(f.by[source], c)
+	}
+	return nil
+}
