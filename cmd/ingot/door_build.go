@@ -69,6 +69,9 @@ func buildRequest(cmd *cobra.Command, r dib.Request) (*builtJSON, error) {
 	if err := buildable(r); err != nil {
 		return nil, err
 	}
+	if err := os.MkdirAll(f.to, 0o755); err != nil {
+		return nil, fault.Newf(fault.Preflight, "cannot make the directory of the image: %w", err)
+	}
 	def, err := requested(cmd.Context(), h, r)
 	if err != nil {
 		return nil, err
@@ -85,7 +88,7 @@ func buildRequest(cmd *cobra.Command, r dib.Request) (*builtJSON, error) {
 	for _, c := range p.Chains {
 		_, known := runner.Known(c)
 		for i, o := range c.Outputs {
-			if known[i] {
+			if known[i] || o.Format == plan.Beside {
 				continue
 			}
 			old, err := r.MoveAside(filepath.Join(f.to, o.Name()), time.Now())
@@ -121,11 +124,11 @@ func buildRequest(cmd *cobra.Command, r dib.Request) (*builtJSON, error) {
 	return out, nil
 }
 
+// noFinalImage in an element's name says that no disk is wanted, as it always has.
+const noFinalImage = "no-final-image"
+
 // buildable refuses what is not built yet, before anything is fetched.
 func buildable(r dib.Request) error {
-	if r.Ramdisk {
-		return fault.Newf(fault.Failed, "ramdisks are not built from elements yet").WithHint("an element can make one in cleanup.d, as ironic's do")
-	}
 	for _, o := range r.Outputs {
 		if f, ok := format.Lookup(o.Format); ok && f.Boots() && !f.Disk() {
 			return fault.Newf(fault.Failed, "%s is not built from elements yet", o.Type).WithHint("disks and root file systems are; --dry-run shows what was understood")
@@ -198,6 +201,12 @@ func requested(ctx context.Context, h *house, r dib.Request) (*definition.Defini
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell the working directory: %w", err)
 	}
+	lent, variables, err := r.Lent()
+	if err != nil {
+		return nil, err
+	}
+	environment := r.Variables()
+	maps.Copy(environment, variables)
 	shown, err := json.Marshal(essence(r))
 	if err != nil {
 		return nil, err
@@ -207,19 +216,32 @@ func requested(ctx context.Context, h *house, r dib.Request) (*definition.Defini
 		Dir: here, Inputs: []definition.Input{{Path: filepath.Join(here, r.Name+".request"), Data: shown}},
 		Kernel: definition.Kernel{None: true},
 		Elements: &definition.Elements{
-			Hooks: hooks, Root: true, Environment: r.Variables(), Packages: r.Packages, InstallType: r.InstallType, Station: station.Station,
+			Hooks: hooks, Root: true, Environment: environment, Lent: lent, Packages: r.Packages, InstallType: r.InstallType, Station: station.Station,
 		},
 	}
 	if def.Elements.Station == nil {
 		def.Elements.Station = station.Tools
 	}
 	def.Elements.Environment["DIB_ARGS"] = strings.Join(foreign(r.Args), " ")
+	ramdisk := r.Ramdisk || slices.ContainsFunc(set.Names(), func(name string) bool { return strings.Contains(name, noFinalImage) })
 	for _, o := range r.Outputs {
+		if f, ok := format.Lookup(o.Format); ok && f.Disk() && ramdisk {
+			continue // what scripts leave beside the image is all
+		}
 		made := definition.Output{Format: o.Format, Compress: o.Compress, Type: o.Kind, Adapter: o.Adapter}
 		for _, file := range r.Files(o) {
 			made.As = append(made.As, filepath.Base(file))
 		}
 		def.Outputs = append(def.Outputs, made)
+	}
+	if len(def.Outputs) == 0 {
+		def.Outputs = []definition.Output{{Format: plan.Beside, As: []string{def.Name}}}
+	}
+	if filepath.IsAbs(r.Name) {
+		// What scripts call $IMAGE_NAME.d and the like lies where the image does.
+		def.Dir = filepath.Dir(r.Name)
+		def.Elements.Environment["IMAGE_NAME"] = def.Name
+		def.Inputs[0].Path = filepath.Join(def.Dir, def.Name+".request")
 	}
 	if err := diskLayout(def, set, r); err != nil {
 		return nil, err

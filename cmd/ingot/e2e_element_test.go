@@ -47,6 +47,11 @@ const mark = "#!/bin/bash\nset -eu\nroot=; if [ -d \"${TMP_MOUNT_PATH:-/nowhere}
 func (c *court) elements(t *testing.T) {
 	t.Run("contract", c.contract)
 	t.Run("debian-minimal", c.debianMinimal)
+	t.Run("shipped", c.shipped)
+	t.Run("sources", c.sources)
+	t.Run("ramdisks", c.ramdisks)
+	t.Run("puppet-master", c.puppetMaster)
+	t.Run("ramdisk boots", c.ramdiskBoots)
 	t.Run("efi", c.elementsEFI)
 }
 

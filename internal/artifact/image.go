@@ -23,6 +23,9 @@ type Image struct {
 	Purpose string // of the lock's set: "container", "system" or "machine"
 	Lock    *lock.Lock
 	Tree    tree.Tree
+	// Found are the packages that the tree has, where that is not what the lock says
+	// alone. Of one whose file is unknown the digest is zero.
+	Found []distro.Ref
 	// Describe says what a package of the lock is; Tools are described too.
 	Describe func(distro.Ref) distro.Description
 	Version  string // of the ingot that built
@@ -102,8 +105,8 @@ func marshal(v any) ([]byte, error) {
 
 // refs are the packages in the image, sorted by name, architecture and version.
 func (i Image) refs() []distro.Ref {
-	var refs []distro.Ref
-	if s, ok := i.Lock.Set(i.Arch, i.Purpose, i.Flavor); ok {
+	refs := slices.Clone(i.Found)
+	if s, ok := i.Lock.Set(i.Arch, i.Purpose, i.Flavor); ok && i.Found == nil {
 		refs = slices.Clone(s.Refs)
 	}
 	slices.SortFunc(refs, func(a, b distro.Ref) int {

@@ -44,9 +44,9 @@ type ManifestEntry struct {
 	Arch      string        `json:"arch"`
 	Source    string        `json:"source,omitempty"` // source package and its version
 	Purl      string        `json:"purl,omitempty"`
-	Size      int64         `json:"size"`                // of the package file
+	Size      int64         `json:"size,omitzero"`       // of the package file
 	Installed int64         `json:"installed,omitempty"` // bytes, as the package says
-	SHA256    digest.Digest `json:"sha256"`              // of the package file
+	SHA256    digest.Digest `json:"sha256,omitzero"`     // of the package file, where it is known
 }
 
 // Manifest says what is in an artifact.

@@ -109,24 +109,40 @@ func (i Image) Provenance(o Output) Statement {
 
 func sha(d digest.Digest) map[string]digest.Digest { return map[string]digest.Digest{"sha256": d} }
 
-// dependencies are the packages of the image, those of the tools, the indexes
-// that both were chosen from, and the files that the definition names.
+// dependencies are the packages of the image, those of the tools and of the station, the
+// indexes that all were chosen from, what scripts downloaded, and the files that the
+// definition names.
 func (i Image) dependencies() []Resource {
 	out := []Resource{}
+	packages := map[digest.Digest]bool{{}: true}
 	for _, r := range i.refs() {
+		if packages[r.SHA256] {
+			continue // came with something else, which is listed
+		}
+		packages[r.SHA256] = true
 		out = append(out, i.packageResource(r, "package"))
 	}
-	tools := slices.Clone(i.Lock.Tools)
-	slices.SortFunc(tools, func(a, b distro.Ref) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Arch, b.Arch), cmp.Compare(a.Version, b.Version))
-	})
-	for _, r := range tools {
-		out = append(out, i.packageResource(r, "tool"))
+	for _, s := range []struct {
+		kind string
+		refs []distro.Ref
+	}{{"tool", i.Lock.Tools}, {"station", i.Lock.Station}} {
+		refs := slices.Clone(s.refs)
+		slices.SortFunc(refs, func(a, b distro.Ref) int {
+			return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Arch, b.Arch), cmp.Compare(a.Version, b.Version))
+		})
+		for _, r := range refs {
+			out = append(out, i.packageResource(r, s.kind))
+		}
 	}
 	for _, x := range i.Lock.Indexes {
 		out = append(out, Resource{Name: x.Archive + " " + x.Path, Digest: sha(x.SHA256), Annotations: map[string]string{
 			"kind": "index", "archive": x.Archive, "suite": x.Suite, "component": x.Component, "arch": x.Arch, "date": strconv.FormatInt(x.Date, 10),
 		}})
+	}
+	for _, d := range i.Lock.Downloads {
+		if !packages[d.SHA256] {
+			out = append(out, Resource{URI: d.Address, Digest: sha(d.SHA256), Annotations: map[string]string{"kind": "download"}})
+		}
 	}
 	for _, f := range i.Lock.Files {
 		if f.Link != "" || f.EmptyDir {

@@ -41,7 +41,7 @@ type SPDXPackage struct {
 	Originator       string            `json:"originator,omitempty"`
 	DownloadLocation string            `json:"downloadLocation"`
 	FilesAnalyzed    bool              `json:"filesAnalyzed"`
-	Checksums        []SPDXChecksum    `json:"checksums"`
+	Checksums        []SPDXChecksum    `json:"checksums,omitempty"`
 	Homepage         string            `json:"homepage,omitempty"`
 	SourceInfo       string            `json:"sourceInfo,omitempty"`
 	LicenseConcluded string            `json:"licenseConcluded"`
@@ -133,7 +133,7 @@ func spdxPackage(r distro.Ref, d distro.Description) SPDXPackage {
 		Name: r.Name, VersionInfo: r.Version, PackageFileName: r.Location,
 		SPDXID:   "SPDXRef-Package-" + notIDString.ReplaceAllString(r.Name+"-"+r.Arch, "-") + "-" + r.SHA256.Short(),
 		Supplier: noAssertion, Originator: person(d.Maintainer), DownloadLocation: noAssertion,
-		Checksums:        []SPDXChecksum{{"SHA256", r.SHA256}},
+		Checksums:        checksums(r.SHA256),
 		LicenseConcluded: noAssertion, LicenseDeclared: declared(d.Licences), CopyrightText: noAssertion,
 		Summary: d.Summary,
 	}
@@ -147,6 +147,14 @@ func spdxPackage(r distro.Ref, d distro.Description) SPDXPackage {
 		p.ExternalRefs = []SPDXExternalRef{{"PACKAGE-MANAGER", "purl", d.Purl}}
 	}
 	return p
+}
+
+// checksums are those of a file, if it is known.
+func checksums(sum digest.Digest) []SPDXChecksum {
+	if sum.IsZero() {
+		return nil
+	}
+	return []SPDXChecksum{{"SHA256", sum}}
 }
 
 var licenceID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9.+-]*$`)

@@ -1,6 +1,7 @@
 package definition
 
 import (
+	"ingot/internal/digest"
 	distros "ingot/internal/distro"
 	"ingot/internal/element"
 )
@@ -22,6 +23,16 @@ type Elements struct {
 	// Packages are installed behind the phase install.d, by their names in the
 	// distribution.
 	Packages []string
+	// Lent are files of the machine that builds which the scripts beside the image may read.
+	Lent []Lent
 	// Station is the packages of the programs that their scripts run beside the image.
 	Station []distros.Ref
+}
+
+// A Lent is a file that scripts find beside the image.
+type Lent struct {
+	Path   string // absolute, where they find it
+	Mode   uint32
+	SHA256 digest.Digest
+	Data   []byte `json:"-"`
 }

@@ -31,6 +31,7 @@ var documentedVariables = []string{
 	"GENTOO_EMERGE_DEFAULT_OPTS", "GENTOO_EMERGE_ENV", "GENTOO_PORTAGE_CLEANUP", "GENTOO_PROFILE", "GENTOO_PYTHON_TARGETS",
 	"HW_DISCOVERY_URL",       // hwdiscovery
 	"NO_SOURCE_REPOSITORIES", // source-repositories
+	"PYPI_MIRROR_URL",        // pypi
 	"UBOOT_KERNEL_ADDR",      // uboot
 	"UBOOT_KERNEL_EP",        // uboot
 	"YUM", "YUM_FLAGS",       // yum

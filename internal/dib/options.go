@@ -102,6 +102,10 @@ func imageOptions() []option {
 			return nil
 		}},
 		{long: "inherit-env", about: "let all variables pass but for credentials", ours: true, apply: sets(func(r *Request) *bool { return &r.InheritEnv })},
+		{long: "file", value: "PATH[:AT]", about: "lend a file or a directory to scripts of the host's side, who find it there or at AT; may be repeated", ours: true, apply: func(r *reading, v string) error {
+			r.r.Lend = append(r.r.Lend, v)
+			return nil
+		}},
 		{long: "script-timeout", value: "TIME", about: "end a script that runs longer, such as 30m", ours: true, apply: func(r *reading, v string) (err error) {
 			if r.r.ScriptTimeout, err = time.ParseDuration(v); err != nil || r.r.ScriptTimeout <= 0 {
 				return fault.Newf(fault.Usage, "--script-timeout %s is not a time: want such as 90s or 30m", printable(v))

@@ -81,6 +81,8 @@ type Request struct {
 	// Environment are the caller's variables that scripts see. What else they see is
 	// the driver's own; see [Request.Variables].
 	Environment map[string]string `json:"environment"`
+	// Lend are files of the machine that builds which scripts may read: PATH or PATH:AT.
+	Lend []string `json:"lend,omitzero"`
 	// Secrets are the names in Environment whose values are nobody's business: no
 	// log, lock, manifest or JSON shows them.
 	Secrets []string `json:"secrets,omitzero"`

@@ -46,6 +46,8 @@ type Want struct {
 	Max int64
 	// SHA256 is its digest; zero when that is not known, as for InRelease.
 	SHA256 digest.Digest
+	// Request, if set, makes the request of a URL, where it is not simply for a file.
+	Request func(url string) (*http.Request, error)
 }
 
 // bound is the greatest number of bytes that the file may have.

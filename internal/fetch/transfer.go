@@ -164,7 +164,15 @@ func (t *transfer) request(ctx context.Context, m *mirror) *failure {
 		}
 	}
 
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, m.url, nil)
+	var req *http.Request
+	var err error
+	if t.want.Request != nil {
+		if req, err = t.want.Request(m.url); err == nil {
+			req = req.WithContext(ctx)
+		}
+	} else {
+		req, err = http.NewRequestWithContext(ctx, http.MethodGet, m.url, nil)
+	}
 	if err != nil {
 		return fail(fatal, fmt.Errorf("fetch %s: unreadable URL", t.want.Name))
 	}

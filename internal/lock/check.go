@@ -181,7 +181,7 @@ func checkDownloads(downloads []Download) error {
 	seen := map[string]bool{}
 	for _, d := range downloads {
 		switch {
-		case !isPlain(d.Address) || !strings.HasPrefix(d.Address, "http://"):
+		case !isPlain(d.Address) || !strings.HasPrefix(d.Address, "http://") && !strings.HasPrefix(d.Address, "https://"):
 			return fmt.Errorf("has a download from %q", bounded(d.Address))
 		case d.Size < 0 || d.Size > maxSize:
 			return fmt.Errorf("has a download of %d bytes from %s", d.Size, bounded(d.Address))

@@ -163,6 +163,9 @@ func Files(def *definition.Definition) ([]File, error) {
 // places.
 const ElementsDir = ".elements"
 
+// LentDir is where it lists the files that are lent to elements' scripts.
+const LentDir = ".lent"
+
 func hooks(e *definition.Elements) []File {
 	var out []File
 	for _, f := range e.Hooks.Files {
@@ -173,6 +176,9 @@ func hooks(e *definition.Elements) []File {
 		case f.Mode&fs.ModeSymlink != 0:
 			out = append(out, File{Path: name, Link: f.Target})
 		}
+	}
+	for _, f := range e.Lent {
+		out = append(out, File{Path: LentDir + f.Path, SHA256: f.SHA256, Executable: f.Mode&0o100 != 0})
 	}
 	return out
 }

@@ -307,7 +307,7 @@ func (w *worker) located(ctx context.Context, c relay.Calling) (map[want]distro.
 	g.SetLimit(16)
 	for _, address := range wanted {
 		g.Go(func() error {
-			f, err := w.downs.open(inner, canonicalAddress(address))
+			f, err := w.downs.open(inner, canonicalAddress(address), relay.Question{})
 			if err != nil {
 				return err
 			}

@@ -18,6 +18,7 @@ import (
 	"ingot/internal/fault"
 	"ingot/internal/fetch"
 	"ingot/internal/lock"
+	"ingot/internal/relay"
 	"ingot/internal/store"
 )
 
@@ -92,14 +93,14 @@ func (d *downloads) all() []lock.Download {
 }
 
 // open gives a file by its address.
-func (d *downloads) open(ctx context.Context, address string) (*os.File, error) {
+func (d *downloads) open(ctx context.Context, address string, q relay.Question) (*os.File, error) {
 	if ref, ok := d.packageAt(address); ok {
 		if err := d.runner.Supply.Fetch(ctx, []distro.Ref{ref}, noMeter); err != nil {
 			return nil, err
 		}
 		return d.runner.Supply.Store.OpenVerified(ref.SHA256)
 	}
-	known, err := d.fetched(ctx, address)
+	known, err := d.fetched(ctx, address, q)
 	switch {
 	case err != nil:
 		return nil, err
@@ -125,7 +126,7 @@ func (d *downloads) packageAt(address string) (distro.Ref, bool) {
 }
 
 // fetched gives what is known of an address; what is not yet is found out, once.
-func (d *downloads) fetched(ctx context.Context, address string) (lock.Download, error) {
+func (d *downloads) fetched(ctx context.Context, address string, q relay.Question) (lock.Download, error) {
 	d.mu.Lock()
 	once := d.busy[address]
 	if once == nil {
@@ -134,7 +135,7 @@ func (d *downloads) fetched(ctx context.Context, address string) (lock.Download,
 	}
 	d.mu.Unlock()
 	var err error
-	once.Do(func() { err = d.bring(ctx, address) })
+	once.Do(func() { err = d.bring(ctx, address, q) })
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	known, ok := d.known[address]
@@ -145,7 +146,7 @@ func (d *downloads) fetched(ctx context.Context, address string) (lock.Download,
 	return known, err
 }
 
-func (d *downloads) bring(ctx context.Context, address string) error {
+func (d *downloads) bring(ctx context.Context, address string, q relay.Question) error {
 	d.mu.Lock()
 	known, ok := d.known[address]
 	d.mu.Unlock()
@@ -161,6 +162,9 @@ func (d *downloads) bring(ctx context.Context, address string) error {
 		return fault.Newf(fault.Unreachable, "%s is not in the store, and this run is offline", address)
 	}
 	want := fetch.Want{Name: address, Max: maxDownload}
+	if strings.Contains(address, "#") {
+		want.Request = q.Request
+	}
 	if ok {
 		want.Max, want.Size, want.SHA256 = 0, known.Size, known.SHA256
 	}
@@ -256,7 +260,8 @@ func (d *downloads) roots(address string) []string {
 		}
 		return out
 	}
-	return []string{address}
+	place, _, _ = strings.Cut(address, "#")
+	return []string{place}
 }
 
 // sink lets a transfer write a blob.

@@ -9,11 +9,13 @@ import (
 	"strings"
 	"time"
 
+	"ingot/internal/definition"
 	"ingot/internal/digest"
 	"ingot/internal/element"
 	"ingot/internal/fault"
 	"ingot/internal/format"
 	"ingot/internal/lock"
+	"ingot/internal/relay"
 	"ingot/internal/sandbox"
 	"ingot/internal/tree"
 )
@@ -72,6 +74,14 @@ func (p *Plan) hooksStep(c Chain) keyed {
 			files = append(files, read{Path: f.Path, Mode: f.Mode, Target: f.Target, Digest: f.Digest})
 		}
 	}
+	// What lies directly in elements' directories is in the hooks under one name for all.
+	own := map[string]any{}
+	for _, one := range e.Hooks.Set.Elements {
+		files, err := ownFiles(one)
+		if own[one.Name] = files; err != nil {
+			own[one.Name] = err.Error() // the step says it
+		}
+	}
 	var bootstrap []string
 	for _, s := range p.Lock.Sets {
 		if s.Arch == c.Arch {
@@ -82,6 +92,7 @@ func (p *Plan) hooksStep(c Chain) keyed {
 		kind: "hooks",
 		reads: struct {
 			Hooks    []read
+			Own      map[string]any
 			Env      map[string]string
 			Elements []string
 			Arch     string
@@ -90,8 +101,9 @@ func (p *Plan) hooksStep(c Chain) keyed {
 			Indexes  []lock.Index
 			Packages []string
 			Station  []string
-			Layout   any `json:",omitempty"`
-		}{files, declared(e.Environment), e.Hooks.Set.Names(), c.Arch, p.Lock.Release, p.Lock.Epoch, p.Lock.Indexes, bootstrap, refIDs(p.Lock.Station), p.layoutRead(c)},
+			Layout   any               `json:",omitempty"`
+			Lent     []definition.Lent `json:",omitempty"`
+		}{files, own, declared(e.Environment), e.Hooks.Set.Names(), c.Arch, p.Lock.Release, p.Lock.Epoch, p.Lock.Indexes, bootstrap, refIDs(p.Lock.Station), p.layoutRead(c), e.Lent},
 		Step: Step{Name: "hooks", light: true, work: func(ctx context.Context, w *worker) error {
 			if _, err := w.Box(ctx); err != nil {
 				return err
@@ -191,6 +203,9 @@ func (w *worker) runElementScript(ctx context.Context, phase, name string) error
 	hooks, script := hooksDir, "exec "+hooksDir+"/"+phase+"/"+name
 	if side == element.Target {
 		hooks, script = targetDir, "exec "+targetDir+"/"+phase+"/"+name
+		for name, file := range relay.Variables(targetCertificate) {
+			env = append(env, name+"="+file)
+		}
 	}
 	text := "set -eu -o pipefail\n"
 	snippets, err := w.snippets(ctx)
@@ -205,6 +220,7 @@ func (w *worker) runElementScript(ctx context.Context, phase, name string) error
 		text = `m=` + mountDir + `
 mkdir -p $m` + targetDir + `
 mount --bind $TMP_HOOKS_PATH $m` + targetDir + ` && mount -o remount,bind,ro $m` + targetDir + `
+mount --bind ` + certificate + ` $m` + targetCertificate + `
 code=0
 chroot $m env -u TMPDIR PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin bash -c ` + shellQuote(text) + ` || code=$?
 umount -l $m` + targetDir + `
@@ -302,7 +318,7 @@ const auxCache = "var/cache/ldconfig/aux-cache"
 // leave takes away what only the build needed: what lies beside the image, and, as
 // diskimage-builder does, temporary files and the text of logs.
 func (p *Plan) leave(c Chain) keyed {
-	return keyed{kind: "leave", reads: c.Purpose, Step: Step{Name: "leave", data: func(e *edit) error {
+	return keyed{kind: "leave", reads: []string{c.Purpose, p.Definition.Elements.Environment["http_proxy"]}, Step: Step{Name: "leave", data: func(e *edit) error {
 		var gone []string
 		var set []tree.Entry
 		_, orig := e.tree.Lookup("etc/resolv.conf.ORIG")
@@ -329,9 +345,66 @@ func (p *Plan) leave(c Chain) keyed {
 		if err == nil {
 			t, err = t.Apply(tree.Delta{Set: set})
 		}
-		if err == nil {
-			e.tree = t
+		if err != nil {
+			return err
 		}
-		return err
+		e.tree = t
+		if err := e.settleIndexes(); err != nil {
+			return err
+		}
+		return e.forgetRelay(p.Definition.Elements.Environment["http_proxy"])
 	}}}
+}
+
+// forgetRelay sees to it that no configuration names the build's own proxy, which scripts
+// such as local-config's write down as they see it: it names the caller's in its place, or
+// none.
+func (e *edit) forgetRelay(proxy string) error {
+	const most = 64 << 10 // bytes of a file of configuration
+	var set []tree.Entry
+	var gone []string
+	for n := range e.tree.All() {
+		top, _, _ := strings.Cut(n.Path, "/")
+		if n.Kind != tree.File || n.Content.Size > most || n.Content.Size == 0 || strings.HasPrefix(n.Owner, "deb:") || !slices.Contains([]string{"etc", "root", "home"}, top) {
+			continue
+		}
+		data, err := e.read(e.tree, n.Path)
+		if err != nil {
+			return err
+		}
+		if !strings.Contains(string(data), relay.Proxy) {
+			continue
+		}
+		text := withoutRelay(string(data), proxy)
+		if text == "" {
+			gone = append(gone, n.Path)
+			continue
+		}
+		f, err := e.file(n.Path, n.Mode, []byte(text))
+		if err != nil {
+			return err
+		}
+		n.Content = f.Content
+		set = append(set, n)
+	}
+	t, err := e.tree.Apply(tree.Delta{Set: set, Remove: gone})
+	if err == nil {
+		e.tree = t
+	}
+	return err
+}
+
+// withoutRelay is a text with another proxy for the build's own, or without the lines
+// that name it.
+func withoutRelay(text, proxy string) string {
+	if proxy != "" {
+		return strings.ReplaceAll(text, relay.Proxy, proxy)
+	}
+	var out strings.Builder
+	for line := range strings.Lines(text) {
+		if !strings.Contains(line, relay.Proxy) {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"ingot/internal/digest"
 	"ingot/internal/element"
 	"ingot/internal/sandbox"
 	"ingot/internal/tree"
@@ -21,6 +22,10 @@ func (w *worker) putHooks(ctx context.Context) error {
 	entries := []tree.Entry{
 		w.made(sandbox.Aside), w.made(sandbox.Aside + "/build"), w.made(sandbox.Aside + "/image"), w.made(asideOut),
 		w.made(sandbox.Aside + "/build/mnt"), w.made(asideHooks),
+	}
+	// Where $IMAGE_NAME is a path, its directory is there, as it is for who builds.
+	for dir := path.Dir(path.Join(asideOut, w.plan.Definition.Elements.Environment["IMAGE_NAME"])); dir != asideOut && strings.HasPrefix(dir, asideOut+"/"); dir = path.Dir(dir) {
+		entries = append(entries, w.made(dir))
 	}
 	var files []sandbox.NewFile
 	for _, f := range hooks.Files {
@@ -36,14 +41,20 @@ func (w *worker) putHooks(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("element %s: %w", e.Name, err)
 		}
-		for i := range more {
-			more[i].Mtime = w.plan.Lock.Epoch
-			for dir := path.Dir(more[i].Path); dir != sandbox.Aside; dir = path.Dir(dir) {
-				entries = append(entries, w.made(dir))
+		top := sandbox.Aside + "/elements/" + e.Name
+		entries = append(entries, w.made(path.Dir(top)), w.made(top))
+		for _, f := range more {
+			at := path.Join(top, f.Path)
+			if f.Mode.IsDir() {
+				entries = append(entries, w.made(at))
+				continue
 			}
+			files = append(files, sandbox.NewFile{Path: at, Mode: uint32(f.Mode.Perm()), Data: f.data, Mtime: w.plan.Lock.Epoch})
 		}
-		files = append(files, more...)
 	}
+	// Where the certificate is shown in the image.
+	entries = append(entries, w.made(asideHooks+"/"+element.PreparedDir))
+	files = append(files, sandbox.NewFile{Path: asideHooks + strings.TrimPrefix(targetCertificate, targetDir), Mode: 0o644, Mtime: w.plan.Lock.Epoch})
 	slices.SortFunc(entries, func(a, b tree.Entry) int { return strings.Compare(a.Path, b.Path) })
 	entries = slices.CompactFunc(entries, func(a, b tree.Entry) bool { return a.Path == b.Path })
 	if err := box.Put(ctx, entries, w.reader); err != nil {
@@ -117,26 +128,44 @@ func (w *worker) putScripts(ctx context.Context) error {
 	return w.box.Write(ctx, files...)
 }
 
-// ownFiles are the files directly in an element's own directory, which scripts find by
-// the map of elements: what is in directories, the hooks have.
-func ownFiles(e *element.Element) ([]sandbox.NewFile, error) {
-	found, err := fs.ReadDir(e.FS, ".")
-	if err != nil {
-		return nil, err
-	}
-	var out []sandbox.NewFile
-	for _, f := range found {
-		info, err := fs.Stat(e.FS, f.Name())
-		if err != nil || !info.Mode().IsRegular() || info.Size() > maxHook {
-			continue // a link that leads nowhere is nobody's file
+// An ownFile is a file of an element's own directory, or a directory in it.
+type ownFile struct {
+	Path   string
+	Mode   fs.FileMode
+	Digest digest.Digest
+	data   []byte
+}
+
+// ownFiles are an element's own directory, which scripts find by the map of elements: all
+// of it but the scripts themselves, which the hooks have.
+func ownFiles(e *element.Element) ([]ownFile, error) {
+	var out []ownFile
+	return out, fs.WalkDir(e.FS, ".", func(at string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case at == ".":
+			return nil
+		case d.IsDir() && slices.Contains([]string{"__pycache__", "tests", ".git"}, d.Name()):
+			return fs.SkipDir
+		case isScript(at) && !d.IsDir():
+			return nil
 		}
-		data, err := fs.ReadFile(e.FS, f.Name())
-		if err != nil {
-			return nil, err
+		f := ownFile{Path: at, Mode: fs.ModeDir | 0o755}
+		if !d.IsDir() {
+			info, err := fs.Stat(e.FS, at)
+			if err != nil || !info.Mode().IsRegular() || info.Size() > maxHook {
+				return nil //nolint:nilerr // a link that leads nowhere is nobody's file
+			}
+			data, err := fs.ReadFile(e.FS, at)
+			if err != nil {
+				return err
+			}
+			f = ownFile{at, info.Mode().Perm(), digest.Of(data), data}
 		}
-		out = append(out, sandbox.NewFile{Path: sandbox.Aside + "/elements/" + e.Name + "/" + f.Name(), Mode: uint32(info.Mode().Perm()), Data: data})
-	}
-	return out, nil
+		out = append(out, f)
+		return nil
+	})
 }
 
 // maxHook bounds one file of the hooks, in bytes.

@@ -60,15 +60,15 @@ func (r *Runner) fresh(o Output) (Artifact, bool) {
 		return Artifact{}, false
 	}
 	var n note
-	if json.Unmarshal(data, &n) != nil || len(n.Files) != len(o.Names) || len(n.Stamps) != len(n.Files) || !n.besideIn(r.To, o) {
+	if json.Unmarshal(data, &n) != nil || o.Format != Beside && len(n.Files) != len(o.Names) || len(n.Files) == 0 || len(n.Stamps) != len(n.Files) || !n.besideIn(r.To, o) {
 		return Artifact{}, false
 	}
 	for i, f := range n.Files {
-		if s, err := stamp(filepath.Join(r.To, f.Name)); err != nil || f.Name != o.Names[i] || s != n.Stamps[i] {
+		if s, err := stamp(filepath.Join(r.To, f.Name)); err != nil || o.Format != Beside && f.Name != o.Names[i] || s != n.Stamps[i] {
 			return Artifact{}, false
 		}
 	}
-	return Artifact{Output: o, Path: filepath.Join(r.To, o.Name()), Files: n.Files, Seal: n.Seal}, true
+	return Artifact{Output: o, Path: filepath.Join(r.To, n.Files[0].Name), Files: n.Files, Seal: n.Seal}, true
 }
 
 // maxSums bounds a directory's checksums, in bytes: some 100,000 files.

@@ -11,6 +11,7 @@ import (
 	"ingot/internal/cache"
 	"ingot/internal/digest"
 	"ingot/internal/distro"
+	"ingot/internal/fault"
 	"ingot/internal/tree"
 	"ingot/internal/ui"
 )
@@ -23,6 +24,13 @@ func (w *worker) write(ctx context.Context, o Output, seal digest.Digest, t *ui.
 	}
 	var err error
 	switch {
+	case o.Format == Beside:
+		a.Files = w.sideFiles()
+		if len(a.Files) == 0 {
+			return a, fault.Newf(fault.Failed, "no script left a file beside the image, and nothing else was asked for").
+				WithHint("a script of cleanup.d can write $IMAGE_NAME.initramfs; or ask for an archive of the tree with -t tar")
+		}
+		a.Path = filepath.Join(w.To, a.Files[0].Name)
 	case o.Format == "oci-layout":
 		err = w.writeLayout(ctx, &a, t)
 	case o.Kind().Dir:
@@ -41,6 +49,9 @@ func (w *worker) write(ctx context.Context, o Output, seal digest.Digest, t *ui.
 		return a, err
 	}
 	beside[w.sealName()] = seal
+	if err := w.sumSide(beside); err != nil {
+		return a, err
+	}
 	return a, w.remember(a, beside)
 }
 
@@ -125,20 +136,43 @@ func (w *worker) writer(name string) writer {
 
 // Image is what papers say of a chain's tree.
 func (r *Runner) Image(ctx context.Context, p *Plan, c Chain, t tree.Tree) (artifact.Image, error) {
-	descriptions, err := r.Supply.Describe(ctx, append(append([]distro.Ref{}, c.Set.Refs...), p.Lock.Tools...))
+	found, about, err := r.found(p, t)
+	if err != nil {
+		return artifact.Image{}, err
+	}
+	described := slices.Concat(p.Lock.Tools, p.Lock.Station)
+	if found == nil {
+		described = append(described, c.Set.Refs...)
+	}
+	descriptions, err := r.Supply.Describe(ctx, described)
 	if err != nil {
 		return artifact.Image{}, err
 	}
 	return artifact.Image{
-		Name: p.Definition.Name, Flavor: c.Set.Flavor, Arch: c.Arch, Purpose: c.Purpose, Lock: p.Lock, Tree: t, Version: r.Version,
-		Describe: func(ref distro.Ref) distro.Description { return descriptions[ref.SHA256] },
+		Name: p.Definition.Name, Flavor: c.Set.Flavor, Arch: c.Arch, Purpose: c.Purpose, Lock: p.Lock, Tree: t, Version: r.Version, Found: found,
+		Describe: func(ref distro.Ref) distro.Description {
+			if d, ok := about[ref]; ok {
+				return d
+			}
+			return descriptions[ref.SHA256]
+		},
 	}, nil
 }
 
 // writePapers puts manifest, SBOM and provenance beside an artifact, and all of
 // them into the directory's checksums. It gives the papers' digests.
 func (w *worker) writePapers(ctx context.Context, a Artifact) (map[string]digest.Digest, error) {
-	image, err := w.Image(ctx, w.plan, w.chain, w.tree)
+	p := w.plan
+	if w.downs != nil {
+		if all := w.downs.all(); all != nil { // the lock gets them when all is built
+			l := *p.Lock
+			l.Downloads = all
+			with := *p
+			with.Lock = &l
+			p = &with
+		}
+	}
+	image, err := w.Image(ctx, p, w.chain, w.tree)
 	if err != nil {
 		return nil, err
 	}

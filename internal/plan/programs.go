@@ -19,8 +19,8 @@ import (
 // StationPackages are the programs that scripts find beside the image: what every Debian
 // machine has, and what diskimage-builder asks its host to have.
 var StationPackages = []string{
-	"base-files", "base-passwd", "bash", "bzip2", "ca-certificates", "coreutils", "cpio", "curl", "dash", "debianutils", "diffutils", "dpkg",
-	"e2fsprogs", "file", "findutils", "gawk", "gnupg", "gpgv", "grep", "gzip", "hostname", "jq", "kmod", "libc-bin", "mount", "ncurses-bin",
+	"base-files", "base-passwd", "bash", "bzip2", "ca-certificates", "coreutils", "cpio", "curl", "dash", "debianutils", "diffutils", "dosfstools", "dpkg",
+	"e2fsprogs", "file", "findutils", "gawk", "genisoimage", "git", "gnupg", "gpgv", "grep", "gzip", "hostname", "jq", "kmod", "libc-bin", "mount", "ncurses-bin",
 	"openssl", "perl-base", "procps", "python3-minimal", "rsync", "sed", "tar", "util-linux", "uuid-runtime", "xz-utils", "zstd",
 }
 
@@ -58,7 +58,7 @@ func (r *Runner) programs(ctx context.Context, refs []distro.Ref, epoch int64) (
 // scripts count on.
 func linked(t tree.Tree) (tree.Tree, error) {
 	var set []tree.Entry
-	for link, target := range map[string]string{"usr/bin/awk": "gawk", "usr/bin/which": "which.debianutils", "usr/bin/pager": "more"} {
+	for link, target := range map[string]string{"usr/bin/awk": "gawk", "usr/bin/which": "which.debianutils", "usr/bin/pager": "more", "usr/bin/mkisofs": "genisoimage"} {
 		_, taken := t.Lookup(link)
 		if _, ok := t.Lookup("usr/bin/" + target); ok && !taken {
 			set = append(set, tree.Entry{Path: link, Kind: tree.Symlink, Mode: 0o777, Link: target})

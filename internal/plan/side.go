@@ -1,12 +1,17 @@
 package plan
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"os"
 	"path"
+	"path/filepath"
+	"slices"
 	"strings"
 
+	"ingot/internal/artifact"
+	"ingot/internal/digest"
 	"ingot/internal/sandbox"
 	"ingot/internal/tree"
 )
@@ -36,6 +41,44 @@ func (w *worker) takeSide() error {
 		w.tree = t
 	}
 	return err
+}
+
+// Beside is the format of an output that is nothing but those files: a ramdisk and its
+// kernel, say.
+const Beside = "beside"
+
+// sideFiles are the regular ones among them that lie where artifacts go, those in no
+// directory of their own first.
+func (w *worker) sideFiles() []artifact.File {
+	to, err := filepath.Abs(w.To)
+	if err != nil {
+		return nil
+	}
+	var out []artifact.File
+	for _, e := range w.side {
+		name, err := filepath.Rel(to, filepath.Join(w.plan.Definition.Dir, e.Path))
+		if err != nil || strings.HasPrefix(name, "../") || e.Kind != tree.File {
+			continue
+		}
+		out = append(out, artifact.File{Name: name, Size: e.Content.Size, SHA256: e.Content.Digest})
+	}
+	slices.SortFunc(out, func(a, b artifact.File) int {
+		return cmp.Or(cmp.Compare(strings.Count(a.Name, "/"), strings.Count(b.Name, "/")), cmp.Compare(a.Name, b.Name))
+	})
+	return out
+}
+
+// sumSide puts them among the checksums, and into what belongs to an artifact: where one
+// is missing the artifact is made again.
+func (w *worker) sumSide(beside map[string]digest.Digest) error {
+	sums := map[string]digest.Digest{}
+	for _, f := range w.sideFiles() {
+		sums[f.Name], beside[f.Name] = f.SHA256, f.SHA256
+	}
+	if len(sums) == 0 {
+		return nil
+	}
+	return artifact.UpdateSums(w.To, sums)
 }
 
 // writeSide writes them below a directory. Only files and directories can be there.

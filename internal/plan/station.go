@@ -30,7 +30,11 @@ const (
 	libDir      = "/ingot/lib"
 	callDir     = "/usr/local/sbin" // of programs that stand for others: sudo looks here first too
 
-	asideHooks  = sandbox.Aside + "/build/hooks"
+	asideHooks = sandbox.Aside + "/build/hooks"
+	// The certificate that scripts are to trust, beside the image and in it while they run.
+	certificate       = "/ingot/certificate.pem"
+	targetCertificate = targetDir + "/" + element.PreparedDir + "/certificate.pem"
+
 	asideMounts = sandbox.Aside + "/state/mounts"
 )
 
@@ -68,8 +72,15 @@ func (w *worker) stationOptions(ctx context.Context) (*sandbox.Station, error) {
 		}
 		files[callDir+"/"+name] = []byte("#!/bin/sh\nexec " + relay.Program + " " + name + " \"$@\"\n")
 	}
+	if w.authority, err = relay.NewAuthority(); err != nil {
+		return nil, err
+	}
+	lent := []sandbox.NewFile{{Path: certificate, Mode: 0o644, Data: w.authority.PEM(), Mtime: w.plan.Lock.Epoch}}
+	for _, f := range w.plan.Definition.Elements.Lent {
+		lent = append(lent, sandbox.NewFile{Path: f.Path, Mode: f.Mode, Data: f.Data, Mtime: w.plan.Lock.Epoch})
+	}
 	return &sandbox.Station{
-		Programs: dir, Tree: mountDir, Aside: map[string]string{"build": buildDir, "image": imageDir, "out": workDir, "elements": elementsDir}, Files: files,
+		Programs: dir, Tree: mountDir, Aside: map[string]string{"build": buildDir, "image": imageDir, "out": workDir, "elements": elementsDir}, Files: files, Lent: lent,
 		Binds: []sandbox.Bind{{Host: self, Inside: relay.Program}},
 	}, nil
 }
@@ -82,7 +93,7 @@ func (w *worker) openStation(ctx context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	r := &relay.Relay{
-		Open: w.downs.open, Calls: w.calls(), Time: time.Unix(w.plan.Lock.Epoch, 0),
+		Open: w.downs.open, Calls: w.calls(), Time: time.Unix(w.plan.Lock.Epoch, 0), Authority: w.authority,
 		Log: func(line string) { w.Progress.Warnf("%s", line) },
 	}
 	ended := make(chan struct{})
@@ -215,6 +226,9 @@ func (w *worker) elementEnvironment(more ...string) []string {
 		"ARCH": w.chain.Arch, "IMAGE_NAME": w.plan.Definition.Name, "IMAGE_TYPE": "qcow2", "FS_TYPE": "ext4",
 		"SOURCE_DATE_EPOCH": fmt.Sprint(w.plan.Lock.Epoch),
 		"http_proxy":        relay.Proxy, "HTTP_PROXY": relay.Proxy, "no_proxy": "",
+		"https_proxy": relay.Proxy, "HTTPS_PROXY": relay.Proxy,
+		// What git writes down of when it did something.
+		"GIT_COMMITTER_DATE": fmt.Sprintf("@%d +0000", w.plan.Lock.Epoch), "GIT_AUTHOR_DATE": fmt.Sprintf("@%d +0000", w.plan.Lock.Epoch),
 	}
 	maps.Copy(all, e.Environment)
 	all["ELEMENTS_PATH"] = elementsDir
@@ -223,8 +237,9 @@ func (w *worker) elementEnvironment(more ...string) []string {
 		"TMP_BUILD_DIR": buildDir, "TMP_IMAGE_DIR": imageDir, "TMP_MOUNT_PATH": mountDir, "TMP_HOOKS_PATH": hooksDir,
 		"DIB_IMAGE_CACHE": cacheDir, "DIB_LOCKFILES": "/root/.cache/dib/lockfiles", "_LIB": libDir, "DIB_PYTHON_EXEC": "/usr/bin/python3",
 		"DIB_DEFAULT_INSTALLTYPE": or(e.InstallType, "source"),
-		"IMAGE_ELEMENT":           strings.Join(e.Hooks.Set.Names(), " "), "http_proxy": relay.Proxy,
+		"IMAGE_ELEMENT":           strings.Join(e.Hooks.Set.Names(), " "), "http_proxy": relay.Proxy, "https_proxy": relay.Proxy, "no_proxy": "",
 	})
+	maps.Copy(all, relay.Variables(certificate))
 	where := map[string]string{}
 	for _, one := range e.Hooks.Set.Elements {
 		where[one.Name] = elementDir(one)

@@ -11,6 +11,7 @@ import (
 
 	"ingot/internal/cache"
 	"ingot/internal/distro"
+	"ingot/internal/relay"
 	"ingot/internal/sandbox"
 	"ingot/internal/supply"
 	"ingot/internal/tree"
@@ -38,6 +39,7 @@ type worker struct {
 
 	side       []tree.Entry // files that scripts of elements left beside the image
 	station    *station     // of an element build
+	authority  *relay.Authority
 	downs      *downloads
 	times      []ScriptTime
 	lightSince time.Time

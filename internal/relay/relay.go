@@ -17,6 +17,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/url"
@@ -36,9 +37,12 @@ var Proxy = fmt.Sprintf("http://127.0.0.1:%d", Port)
 
 // A Relay answers requests. Its fields may not change once it serves.
 type Relay struct {
-	// Open gives the file of an http address, which stays the same for as long as the lock
-	// does; one that is not there is fs.ErrNotExist or a fault.NotFound.
-	Open func(ctx context.Context, address string) (*os.File, error)
+	// Open gives the file of an http or https address, which stays the same for as long as
+	// the lock does; one that is not there is fs.ErrNotExist or a fault.NotFound. What is
+	// asked beside the address is in it too, behind a "#".
+	Open func(ctx context.Context, address string, q Question) (*os.File, error)
+	// Authority has the relay answer https; without it https is refused.
+	Authority *Authority
 	// Calls are the functions of programs, by name.
 	Calls map[string]Call
 	// Time is what all files were last changed at.
@@ -63,22 +67,31 @@ func (r *Relay) Serve(ctx context.Context, l net.Listener) error {
 // ServeHTTP answers one request.
 func (r *Relay) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	switch {
-	case q.Method == http.MethodConnect:
+	case q.Method == http.MethodConnect && r.Authority == nil:
 		r.refuse(w, http.StatusForbidden, "%s: what is encrypted cannot be locked", q.Host)
+	case q.Method == http.MethodConnect:
+		r.serveTunnel(w, q)
 	case q.URL.Host == "" && q.Method == http.MethodPost:
 		r.serveCall(w, q)
 	case q.URL.Host == "" || q.URL.Scheme != "http":
 		r.refuse(w, http.StatusBadRequest, "%s: not a request for a proxy", q.URL)
-	case q.Method != http.MethodGet && q.Method != http.MethodHead:
-		r.refuse(w, http.StatusMethodNotAllowed, "%s %s: only files can be had", q.Method, q.URL)
 	default:
-		r.serveFile(w, q)
+		r.serveRequest(w, q)
 	}
 }
 
-func (r *Relay) serveFile(w http.ResponseWriter, q *http.Request) {
-	address := Canonical(q.URL)
-	f, err := r.Open(q.Context(), address)
+// serveRequest answers a request for a file, which has a whole address.
+func (r *Relay) serveRequest(w http.ResponseWriter, q *http.Request) {
+	if q.Method != http.MethodGet && q.Method != http.MethodHead && !isGit(q) {
+		r.refuse(w, http.StatusMethodNotAllowed, "%s %s: only files can be had", q.Method, q.URL)
+		return
+	}
+	address, question, err := asked(q)
+	if err != nil {
+		r.refuse(w, http.StatusBadRequest, "%s: %v", q.URL, err)
+		return
+	}
+	f, err := r.Open(q.Context(), address, question)
 	switch {
 	case err == nil:
 	case errors.Is(err, os.ErrNotExist), fault.CodeOf(err) == fault.NotFound:
@@ -90,6 +103,14 @@ func (r *Relay) serveFile(w http.ResponseWriter, q *http.Request) {
 		return
 	}
 	defer func() { _ = f.Close() }()
+	first := make([]byte, 64)
+	n, _ := f.ReadAt(first, 0)
+	if kind := gitType(q, first[:n]); kind != "" {
+		w.Header().Set("Content-Type", kind)
+		w.Header().Set("Cache-Control", "no-cache")
+		_, _ = io.Copy(w, f)
+		return
+	}
 	w.Header().Set("Content-Type", "application/octet-stream")
 	http.ServeContent(w, q, "", r.Time, f)
 }
@@ -106,13 +127,17 @@ func (r *Relay) refuse(w http.ResponseWriter, code int, text string, args ...any
 // Canonical is an address without what does not name a file: the default port, a
 // fragment, empty parts of the path.
 func Canonical(u *url.URL) string {
-	host := strings.TrimSuffix(strings.ToLower(u.Host), ":80")
+	scheme, port := "http", ":80"
+	if u.Scheme == "https" {
+		scheme, port = "https", ":443"
+	}
+	host := strings.TrimSuffix(strings.ToLower(u.Host), port)
 	path := u.EscapedPath()
 	for strings.Contains(path, "//") {
 		path = strings.ReplaceAll(path, "//", "/")
 	}
 	path = strings.ReplaceAll(path, "/./", "/")
-	out := "http://" + host + path
+	out := scheme + "://" + host + path
 	if u.RawQuery != "" {
 		out += "?" + u.RawQuery
 	}

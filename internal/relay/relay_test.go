@@ -29,7 +29,7 @@ func shop(t *testing.T) (client *http.Client, address string, said *[]string) {
 	r := &Relay{
 		Time: time.Unix(1700000000, 0),
 		Log:  func(line string) { *said = append(*said, line) },
-		Open: func(_ context.Context, address string) (*os.File, error) {
+		Open: func(_ context.Context, address string, _ Question) (*os.File, error) {
 			switch address {
 			case "http://a.example/dists/x":
 				return os.Open(file)

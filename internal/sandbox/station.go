@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,6 +31,8 @@ type Station struct {
 	Aside map[string]string
 	// Files are more of the station's own, by absolute path; executable all.
 	Files map[string][]byte
+	// Lent are files of whoever builds, as they are to be found there.
+	Lent []NewFile
 	// Binds are host files and directories to show, read-only unless said.
 	Binds []Bind
 }
@@ -93,6 +96,11 @@ func (s *Station) build(root string, offline starter) error {
 			return fmt.Errorf("cannot write the station's %s: %w", path, err)
 		}
 	}
+	for _, f := range s.Lent {
+		if err := lend(root, f); err != nil {
+			return fmt.Errorf("cannot write the station's %s: %w", f.Path, err)
+		}
+	}
 	for _, b := range s.Binds {
 		if err := prepareBind(b, root); err != nil {
 			return err
@@ -105,6 +113,22 @@ func (s *Station) build(root string, offline starter) error {
 		return unix.Mount("sysfs", root+"/sys", "sysfs", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")
 	})
 	return nil
+}
+
+// lend writes one of the files of whoever builds.
+func lend(root string, f NewFile) error {
+	at := root + f.Path
+	if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(at, f.Data, 0o600); err != nil {
+		return err
+	}
+	if err := unix.Chmod(at, f.Mode); err != nil {
+		return err
+	}
+	when := time.Unix(f.Mtime, 0)
+	return os.Chtimes(at, when, when)
 }
 
 // copyEtc copies directories, files and links; what only root of the host may read, such

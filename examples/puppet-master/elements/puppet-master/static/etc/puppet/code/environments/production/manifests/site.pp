@@ -1,0 +1,6 @@
+# What every machine is told.
+node default {
+  file { '/etc/motd':
+    content => "kept by Puppet\n",
+  }
+}
