@@ -53,13 +53,18 @@ func main() {
 	mmdebstrap := flag.String("mmdebstrap", "mmdebstrap", "the program")
 	mkosi := flag.String("mkosi", "", "a root file system with mkosi, and its definition in /build; empty leaves it out")
 	peers := flag.String("peers", "", "a root file system with the programs that formats are written with by others: times formats instead")
+	locks := flag.Bool("locks", false, "times the choosing of packages instead")
 	out := flag.String("out", "", "directory for results")
 	flag.Parse()
 	name, list, err := "results", []contestant(nil), error(nil)
-	if *peers != "" {
+	switch {
+	case *locks:
+		name = "locks"
+		list, err = b.locks()
+	case *peers != "":
 		name = "formats"
 		list, err = b.formats(*peers)
-	} else {
+	default:
 		list, err = b.contestants(*mmdebstrap, *mkosi)
 	}
 	if err != nil {
