@@ -516,6 +516,8 @@ func FuzzLoad(f *testing.F) {
 	f.Add([]byte("? [a]\n: b\n<<: {c: d}\ne: !!x &y z\n"))
 	f.Add([]byte("users: [{ssh-keys: [ssh-rsa AAAA]}, x, [], {uid: 0x10}]\nkernel: none\noutputs: [raw, {free: 1}]\n"))
 	f.Add([]byte("include: [a.yaml, ingot.yaml, ..]\n---\n"))
+	f.Add([]byte(five + "arch: [amd64, arm64]\npackages: [{name: aa, when: \"!vmware is: x86_64\"}, bb]\nservices: {enable: [{name: x, when: xen}]}\npath-conflicts: [{path: /a, keep: bb}]\n" +
+		"flavors: {vmware: {packages: [cc], without: {packages: [bb], services: [x]}, services: {mask: [x]}}, \"!kernel\": {kernel: none, outputs: [tar], files: [{path: /a, content: b}]}}\n"))
 	dir := f.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "a.yaml"), []byte("packages: [nginx]\nusers: [{name: ops}]\n"), 0o600); err != nil {
 		f.Fatal(err)
@@ -530,6 +532,11 @@ func FuzzLoad(f *testing.F) {
 		}
 		def, err := load(root, dir, &source{show: FileName, rel: FileName, data: b}, Options{HostArch: "amd64"})
 		if err == nil {
+			for _, v := range def.Variants() {
+				if v.Name != def.Name || len(v.Outputs) == 0 || len(v.Arch) != 1 && len(def.Variants()) > 1 {
+					t.Fatalf("taken, and a variant is not whole: %+v", v)
+				}
+			}
 			if def.Name == "" || len(def.Outputs) == 0 || len(def.Arch) == 0 || def.Digest().IsZero() {
 				t.Fatalf("taken, and not whole: %+v", def)
 			}
