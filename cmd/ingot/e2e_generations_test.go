@@ -71,12 +71,16 @@ func (s *shop) tryDownload(t *testing.T, root string, options ...string) (string
 	cmd := exec.CommandContext(t.Context(), root+"/usr/share/lxc/templates/lxc-download", args...)
 	cmd.Env = append(os.Environ(), "WGETRC="+s.path("wgetrc"), "LXC_CACHE_PATH="+dir+"/cache", "HOME="+dir)
 	out, err := cmd.CombinedOutput()
-	if err == nil {
-		says, e := os.ReadFile(dir + "/x/rootfs/etc/says")
-		host, e2 := os.ReadFile(dir + "/x/rootfs/etc/hostname")
-		if e != nil || e2 != nil || string(host) != "x\n" || !strings.Contains(string(out), "made by ingot: "+string(says)) {
-			err = fmt.Errorf("it made %q, %q (%v, %v)", says, host, e, e2)
-		}
+	if err != nil {
+		return string(out), err
+	}
+	says, err := os.ReadFile(dir + "/x/rootfs/etc/says")
+	if err != nil {
+		return string(out), err
+	}
+	host, err := os.ReadFile(dir + "/x/rootfs/etc/hostname")
+	if err == nil && (string(host) != "x\n" || !strings.Contains(string(out), "made by ingot: "+string(says))) {
+		err = fmt.Errorf("it made %q, %q", says, host)
 	}
 	return string(out), err
 }

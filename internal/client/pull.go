@@ -136,7 +136,7 @@ func (s *Server) fill(ctx context.Context, f catalog.File, part *os.File) error 
 	if f.Size == 0 {
 		return part.Truncate(0)
 	}
-	_, err := s.Fetch.Get(ctx, w, fetch.Kept(part))
+	_, err := s.Fetch.GetParallel(ctx, w, part)
 	if fetch.IsMissing(err) {
 		return fault.Newf(fault.Unreachable, "%w", err).WithHint("the image may have gone from the server meanwhile: run the command again")
 	}

@@ -48,7 +48,14 @@ type Want struct {
 	SHA256 digest.Digest
 	// Request, if set, makes the request of a URL, where it is not simply for a file.
 	Request func(url string) (*http.Request, error)
+
+	// part is where in the file the wanted bytes begin, and whole is the file's length,
+	// where only a part of it is wanted: see GetParallel.
+	part, whole int64
 }
+
+// isPart says whether only a part of a file is wanted.
+func (w Want) isPart() bool { return w.whole > 0 }
 
 // bound is the greatest number of bytes that the file may have.
 func (w Want) bound() int64 {

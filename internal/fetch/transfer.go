@@ -100,6 +100,9 @@ func (t *transfer) stop(err error) error {
 // digest any mirror may continue: the end is verified. Without one only the same
 // server with the same validator may.
 func (t *transfer) resumable(m *mirror) bool {
+	if t.want.isPart() {
+		return t.n > 0 // the whole is verified at the end
+	}
 	return t.n > 0 && (!t.want.SHA256.IsZero() || t.from == m && t.tag != "")
 }
 
@@ -180,7 +183,9 @@ func (t *transfer) request(ctx context.Context, m *mirror) *failure {
 	if m.tries[wrong] > 0 {
 		req.Header.Set("Cache-Control", "no-cache") // a cache between may hold the wrong bytes
 	}
-	if t.n > 0 {
+	if t.want.isPart() {
+		req.Header.Set("Range", fmt.Sprintf("bytes=%d-%d", t.want.part+t.n, t.want.part+t.want.Size-1))
+	} else if t.n > 0 {
 		req.Header.Set("Range", fmt.Sprintf("bytes=%d-", t.n))
 		if t.tag != "" && t.from == m {
 			req.Header.Set("If-Range", t.tag)
@@ -216,6 +221,14 @@ func (t *transfer) request(ctx context.Context, m *mirror) *failure {
 func (t *transfer) status(resp *http.Response) *failure {
 	code := resp.StatusCode
 	switch {
+	case t.want.isPart() && (code == http.StatusOK || code == http.StatusRequestedRangeNotSatisfiable):
+		return fail(fatal, errNoRanges)
+	case t.want.isPart() && code == http.StatusPartialContent:
+		first, total, ok := contentRange(resp.Header.Get("Content-Range"))
+		if ok && first == t.want.part+t.n && (total < 0 || total == t.want.whole) {
+			return nil
+		}
+		return fail(fatal, errNoRanges)
 	case code == http.StatusOK:
 		if t.n > 0 { // it knows no ranges, or the file is another one now
 			if err := t.reset(); err != nil {
@@ -324,7 +337,7 @@ func (t *transfer) take(body io.Reader, length int64, framed bool, feed func(int
 		return t.bad(fmt.Sprintf("is %d bytes long, not %d", t.n, total))
 	}
 	if t.want.SHA256.IsZero() {
-		if looksLikePage(t.head) {
+		if !t.want.isPart() && looksLikePage(t.head) {
 			return t.bad("is a web page")
 		}
 		return nil
