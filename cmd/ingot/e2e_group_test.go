@@ -139,6 +139,23 @@ func (c *court) groups(t *testing.T) {
 		q.must(t, "group", "show", "small", "--from", repo)
 	})
 
+	t.Run("delta", func(t *testing.T) {
+		p.must(t, group("delta", "small=1", "small=2", "--to", "1-2.delta")...)
+		p.must(t, "group", "apply", "1-2.delta", "out/small-amd64.tar", "applied.tar")
+		judge.Run(t, "cmp", p.path("applied.tar"), p.path("out2/small-amd64.tar"))
+		old, set := len(p.read(t, "out2/small-amd64.tar")), len(p.read(t, "1-2.delta"))
+		if float64(set) > 0.15*float64(old) {
+			t.Errorf("the change set has %d bytes, the new tree %d", set, old)
+		}
+		p.refuse(t, 5, []string{"not the file that the change set was made from"}, "group", "apply", "1-2.delta", "out2/small-amd64.tar", "not.tar")
+		p.refuse(t, 5, []string{"no change set"}, "group", "apply", "ingot.lock", "out/small-amd64.tar", "not.tar")
+		p.refuse(t, 4, []string{"small=7 was not found"}, group("delta", "small=1", "small=7", "--to", "not.tar")...)
+		p.refuse(t, 4, []string{"there is no file"}, group("delta", "none.tar", "none.tar", "--to", "not.tar")...)
+		if _, err := os.Stat(p.path("not.tar")); err == nil {
+			t.Error("something was written")
+		}
+	})
+
 	t.Run("remote", func(t *testing.T) {
 		s3, oci := placetest.S3(t), placetest.OCI(t, false)
 		q := p.fresh()

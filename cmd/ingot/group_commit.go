@@ -134,6 +134,7 @@ newest version already gets no other.`,
 			if err != nil {
 				return err
 			}
+			b.wish.Variants = def.Variants() // a version has all flavors
 			p, _, err := b.plan(cmd.Context(), h, def, lockPath)
 			if err != nil {
 				return err
@@ -150,7 +151,7 @@ newest version already gets no other.`,
 			for _, c := range p.Chains {
 				t, ok := runner.Tree(c)
 				if !ok {
-					return fault.Newf(fault.NotFound, "the tree of set %s is not here", c.Set.Name()).WithHint("run 'ingot build' first")
+					return fault.Newf(fault.NotFound, "the tree of set %s is not here", c.Set.Name()).WithHint("run 'ingot build' first, with --all-flavors if there are several")
 				}
 				built.Trees = append(built.Trees, repository.BuiltTree{Arch: c.Arch, Purpose: c.Purpose, Flavor: c.Set.Flavor, Tree: t})
 				for _, ref := range c.Set.Refs {

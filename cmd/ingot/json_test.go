@@ -29,7 +29,7 @@ func TestJSONReference(t *testing.T) {
 		"element show": shownJSON{}, "element lint": lintJSON{},
 		"disk-image-create, ramdisk-image-create, diskimage-builder": dibJSON{},
 		"group commit, group promote, group clone":                   committedJSON{}, "diff of two versions": difference.Report{}, "group list": groupListJSON{}, "group find": groupFoundJSON{}, "group show": groupShownJSON{},
-		"group files": groupFilesJSON{}, "group checkout": groupCheckoutJSON{}, "group rm": groupRemovedJSON{}, "group gc": groupCollectedJSON{},
+		"group files": groupFilesJSON{}, "group checkout": groupCheckoutJSON{}, "group rm": groupRemovedJSON{}, "group gc": groupCollectedJSON{}, "group delta, group apply": deltaJSON{},
 		"flavor parse": flavorParsed{}, "flavor merge": flavorMerged{}, "flavor score": flavorScored{}, "flavor match": flavorMatched{},
 	} {
 		body := sections[name]

@@ -121,7 +121,7 @@ func (b *Built) tree(s lock.Set, add func(string, []byte) Blob) (Tree, error) {
 	})
 	if i < 0 || j < 0 {
 		return out, fault.Newf(fault.NotFound, "set %s was not built: a version names every file of every set", s.Name()).
-			WithHint("run 'ingot build' first, with all flavors and outputs")
+			WithHint("run 'ingot build' first, with --all-flavors if there are several")
 	}
 	t := b.Trees[j].Tree
 	files, owners, err := Lists(t)
