@@ -34,8 +34,10 @@ type buildFlags struct {
 	locked  bool
 	noCache bool
 	shell   bool
-	test    bool
-	json    bool
+	// scriptTimeout is how long one script of an element may run.
+	scriptTimeout time.Duration
+	test          bool
+	json          bool
 }
 
 func (f *buildFlags) addWish(cmd *cobra.Command) {
@@ -76,6 +78,7 @@ an artifact that is in its place untouched is not made again.`,
 	cmd.Flags().BoolVar(&f.noCache, "no-cache", false, "run every step again; packages in the store are kept")
 	cmd.Flags().BoolVar(&f.test, "test", false, "boot what was built and run the definition's tests in it")
 	cmd.Flags().BoolVar(&f.shell, "shell-on-error", false, "open a shell where a script failed")
+	cmd.Flags().DurationVar(&f.scriptTimeout, "script-timeout", 0, "end a script of an element that runs longer")
 	return cmd
 }
 
@@ -135,9 +138,13 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 	}
 	defer release()
 	result, err := f.runner(h, p).Run(cmd.Context(), p)
+	if result != nil {
+		err = errors.Join(err, keepDownloads(p.Lock, lockPath, result.Downloads), keepHeld(cmd.Context(), h, p.Lock, lockPath))
+	}
 	if err != nil {
 		return nil, err
 	}
+	printTimes(progress, result.Times)
 	if err := keepSeals(p.Lock, lockPath, result.Seals, progress); err != nil {
 		return nil, err
 	}
@@ -187,6 +194,15 @@ func (f *buildFlags) plan(ctx context.Context, h *house, def *definition.Definit
 	if err != nil {
 		return nil, false, err
 	}
+	if slices.ContainsFunc(def.Variants(), func(v *definition.Definition) bool { return v.Elements != nil }) {
+		old, err := oldLock(lockPath)
+		if err == nil {
+			err = h.furnish(ctx, def, old)
+		}
+		if err != nil {
+			return nil, false, err
+		}
+	}
 	l, changed, err := c.Settle(ctx, def, lockPath, f.locked)
 	if err != nil {
 		return nil, false, err
@@ -199,6 +215,7 @@ func (f *buildFlags) runner(h *house, p *plan.Plan) *plan.Runner {
 	r := &plan.Runner{
 		Supply: h.supply(p.Lock), Distro: debian.Debian{}, Progress: h.progress, To: f.to, NoCache: f.noCache,
 		HostArch: hostArch(), Version: thisVersion().Version,
+		AcceptExpired: f.acceptExpired, Locked: f.locked, ScriptTimeout: f.scriptTimeout,
 	}
 	if f.shell {
 		r.Shell = func(ctx context.Context, box *sandbox.Box, failure error) error {

@@ -17,13 +17,11 @@ import (
 	"ingot/internal/boot"
 	"ingot/internal/definition"
 	"ingot/internal/dib"
-	"ingot/internal/distro/debian"
 	"ingot/internal/element"
 	"ingot/internal/fault"
 	"ingot/internal/format"
 	"ingot/internal/lock"
 	"ingot/internal/plan"
-	"ingot/internal/tools"
 	"ingot/internal/ui"
 )
 
@@ -159,29 +157,17 @@ func keepDownloads(l *lock.Lock, path string, downloads []lock.Download) error {
 	})
 }
 
-// upstream are the elements that ship with diskimage-builder, as Debian packs them.
-var upstream = tools.Set{Name: "elements", Packages: []string{"python3-diskimage-builder"}, Alone: true}
-
-const upstreamDir = "usr/lib/python3/dist-packages/diskimage_builder/elements"
-
-// elementPath is where elements are looked for: the user's directories, ingot's own, and
-// those of diskimage-builder.
-func elementPath(ctx context.Context, h *house, dirs []string) (*element.Path, error) {
-	var sources []element.Source
-	for _, d := range dirs {
-		sources = append(sources, element.Dir(d))
-	}
-	dir, err := h.keeper().Path(ctx, upstream)
+// requested makes a definition of a request.
+func requested(ctx context.Context, h *house, r dib.Request) (*definition.Definition, error) {
+	old, err := oldLock(r.Name + ".lock")
 	if err != nil {
 		return nil, err
 	}
-	sources = append(sources, element.Own(), element.Dir(filepath.Join(dir, upstreamDir)))
-	return element.Open(sources...)
-}
-
-// requested makes a definition of a request.
-func requested(ctx context.Context, h *house, r dib.Request) (*definition.Definition, error) {
-	path, err := elementPath(ctx, h, r.ElementsPath)
+	s, err := h.station(ctx, old)
+	if err != nil {
+		return nil, err
+	}
+	path, err := s.path(ctx, r.ElementsPath)
 	if err != nil {
 		return nil, err
 	}
@@ -190,10 +176,6 @@ func requested(ctx context.Context, h *house, r dib.Request) (*definition.Defini
 		return nil, err
 	}
 	hooks, err := element.Merge(set)
-	if err != nil {
-		return nil, err
-	}
-	station, err := h.keeper().Lock(ctx, tools.Set{Name: "station", Packages: plan.StationPackages})
 	if err != nil {
 		return nil, err
 	}
@@ -216,11 +198,8 @@ func requested(ctx context.Context, h *house, r dib.Request) (*definition.Defini
 		Dir: here, Inputs: []definition.Input{{Path: filepath.Join(here, r.Name+".request"), Data: shown}},
 		Kernel: definition.Kernel{None: true},
 		Elements: &definition.Elements{
-			Hooks: hooks, Root: true, Environment: environment, Lent: lent, Packages: r.Packages, InstallType: r.InstallType, Station: station.Station,
+			Hooks: hooks, Root: true, Environment: environment, Lent: lent, Packages: r.Packages, InstallType: r.InstallType, Station: s.refs,
 		},
-	}
-	if def.Elements.Station == nil {
-		def.Elements.Station = station.Tools
 	}
 	def.Elements.Environment["DIB_ARGS"] = strings.Join(foreign(r.Args), " ")
 	ramdisk := r.Ramdisk || slices.ContainsFunc(set.Names(), func(name string) bool { return strings.Contains(name, noFinalImage) })
@@ -246,24 +225,7 @@ func requested(ctx context.Context, h *house, r dib.Request) (*definition.Defini
 	if err := diskLayout(def, set, r); err != nil {
 		return nil, err
 	}
-	runner := &plan.Runner{Supply: h.supply(station), Distro: debian.Debian{}, Progress: h.progress, HostArch: hostArch(), Version: thisVersion().Version}
-	env, err := runner.Surround(ctx, def, r.DebianArch)
-	if err != nil {
-		return nil, err
-	}
-	around := element.Surrounding{Env: env}
-	prepared, warnings, err := element.Prepare(hooks, around)
-	if err != nil {
-		return nil, err
-	}
-	for _, w := range warnings {
-		h.progress.Warnf("%s", w)
-	}
-	for path, text := range r.Snippets() {
-		prepared = append(prepared, element.NewFile(path, 0o644, []byte(text)))
-	}
-	def.Elements.Hooks = hooks.With(prepared)
-	phases, _, err := hooks.AllPackages(around)
+	env, phases, err := h.prepare(ctx, s, def, r.DebianArch, r.Snippets())
 	if err != nil {
 		return nil, err
 	}

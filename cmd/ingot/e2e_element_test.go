@@ -53,6 +53,92 @@ func (c *court) elements(t *testing.T) {
 	t.Run("puppet-master", c.puppetMaster)
 	t.Run("ramdisk boots", c.ramdiskBoots)
 	t.Run("efi", c.elementsEFI)
+	t.Run("definition", c.elementsDefinition)
+}
+
+// elementsDefinition builds a definition that has elements beside everything else: those
+// of diskimage-builder as Debian ships them, and one of its own. The base is ingot's, and
+// no debootstrap runs.
+func (c *court) elementsDefinition(t *testing.T) {
+	p := c.project(t, map[string]string{
+		"ingot.yaml": `version: 1
+name: cloud
+distro: debian
+release: bookworm
+arch: [` + arch() + `]
+packages: [systemd-sysv]
+elements: [vm, cloud-init, cloud-init-nocloud, greet]
+environment: {GREETING: hello}
+users: [{name: ops, uid: 1000}]
+files: [{path: /etc/motd, content: "of the definition\n"}, {path: /etc/resolv.conf, content: "nameserver 192.0.2.1\n"}]
+scripts: [{run: ./setup.sh}]
+services: {enable: [greet]}
+outputs: [qcow2, tar]
+`,
+		"setup.sh":                                          "#!/bin/sh\nset -eu\ncat /etc/greeting >/etc/setup\ncommand -v tree >>/etc/setup\n",
+		"elements/greet/element-deps":                       "package-installs\ndib-init-system\n",
+		"elements/greet/package-installs.yaml":              "tree:\n",
+		"elements/greet/root.d/50-base":                     "#!/bin/bash\nset -eu\ntest -x $TARGET_ROOT/usr/bin/dpkg\n",
+		"elements/greet/install.d/50-greet":                 "#!/bin/bash\nset -eu\necho element >/etc/motd\nsudo tee /etc/greeting <<<\"$GREETING $DISTRO_NAME $DIB_RELEASE $DIB_INIT_SYSTEM ${STRANGER-none}\"\n",
+		"elements/greet/finalise.d/50-sees":                 "#!/bin/bash\nset -eu\n{ cat /etc/motd; id -un 1000; } >/etc/seen\n",
+		"elements/greet/cleanup.d/50-beside":                "#!/bin/bash\nset -eu\nmkdir -p $IMAGE_NAME.d\necho beside >$IMAGE_NAME.d/beside\n",
+		"elements/greet/init-scripts/systemd/greet.service": "[Service]\nType=oneshot\nExecStart=/bin/true\n[Install]\nWantedBy=multi-user.target\n",
+	})
+	p.env = []string{"STRANGER=yes"}
+	p.must(t, "check")
+	p.must(t, "build", "--to", "out")
+	tree := readTar(t, p.path("out/cloud-"+arch()+".tar"))
+	for path, text := range map[string]string{
+		"/etc/greeting":    "hello debian bookworm systemd none\n",
+		"/etc/motd":        "of the definition\n", // which has the last word
+		"/etc/setup":       "hello debian bookworm systemd none\n/usr/bin/tree\n",
+		"/etc/seen":        "of the definition\nops\n",
+		"/etc/resolv.conf": "nameserver 192.0.2.1\n",
+	} {
+		if e := tree[path]; e.content != text {
+			t.Errorf("%s is %q, want %q", path, e.content, text)
+		}
+	}
+	for _, path := range []string{"/usr/sbin/policy-rc.d", "/etc/apt/apt.conf.d/00ingot-build", "/etc/resolv.conf.ORIG", "/usr/bin/sudo", "/usr/sbin/debootstrap"} {
+		if _, ok := tree[path]; ok {
+			t.Errorf("%s is in the image", path)
+		}
+	}
+	for _, path := range []string{"/etc/systemd/system/multi-user.target.wants/greet.service", "/usr/bin/cloud-init", "/usr/local/bin/install-packages"} {
+		if _, ok := tree[path]; !ok {
+			t.Errorf("%s is not in the image", path)
+		}
+	}
+	for _, purpose := range []string{"machine", "container"} {
+		if text := p.read(t, "out/cloud-"+arch()+"-"+purpose+"/cloud.d/beside"); text != "beside\n" {
+			t.Errorf("beside the %s lies %q", purpose, text)
+		}
+	}
+	// What they list is locked beside what the definition asks for.
+	for _, want := range []string{"\nset " + arch() + " machine-base\n", "\nset " + arch() + " machine\n", "\nstation\n", " .elements/install.d/50-greet\n", "\n  python3-diskimage-builder "} {
+		if !strings.Contains(p.read(t, "ingot.lock"), want) {
+			t.Errorf("the lock has no %q", want)
+		}
+	}
+	t.Run("nothing changed", func(t *testing.T) {
+		if v := p.ingot(t, "build", "--to", "out", "--locked"); v.code != 0 || !strings.Contains(v.err, ".tar: cached") || strings.Contains(v.err, ": done") {
+			t.Errorf("exit code %d\n%s", v.code, tail(v.err, 20))
+		}
+	})
+	t.Run("another element", func(t *testing.T) {
+		p.write(t, map[string]string{"elements/greet/finalise.d/50-sees": "#!/bin/bash\necho again >/etc/seen\n"})
+		p.refuse(t, 5, []string{"does not fit", "hint:"}, "build", "--locked", "--to", "out")
+		v := p.ingot(t, "build", "--output", "tar", "--to", "out")
+		if v.code != 0 || !strings.Contains(v.err, "script setup: cached") {
+			t.Fatalf("exit code %d\n%s", v.code, tail(v.err, 20))
+		}
+		if e := readTar(t, p.path("out/cloud-"+arch()+".tar"))["/etc/seen"]; e.content != "again\n" {
+			t.Errorf("it is not in the image: %q", e.content)
+		}
+	})
+	t.Run("boot", func(t *testing.T) {
+		p.must(t, "boot", "out/cloud-"+arch()+".qcow2", "--timeout", "9m", "--expect", `Cloud-init v\. \S+ running 'init'`)
+	})
 }
 
 // elementsEFI builds diskimage-builder's disk for both firmwares, and starts it by each.

@@ -14,6 +14,7 @@ import (
 	"ingot/internal/compiler"
 	"ingot/internal/definition"
 	"ingot/internal/distro/debian"
+	"ingot/internal/element"
 	"ingot/internal/fault"
 	"ingot/internal/fetch"
 	"ingot/internal/lock"
@@ -130,6 +131,12 @@ func (h *house) supply(l *lock.Lock) *supply.Supply {
 		for _, a := range l.Archives {
 			roots[a.Name] = h.mirrors.Roots(a)
 		}
+		// What is beside the image is Debian's own, also where the image's archives are not.
+		if len(l.Station) > 0 {
+			for _, a := range debian.DefaultArchives(tools.Release) {
+				roots[a.Name] = append(roots[a.Name], h.mirrors.Roots(a)...)
+			}
+		}
 		s.Mirrors = func(archive string) []string { return roots[archive] }
 	}
 	return s
@@ -198,7 +205,11 @@ func warnOf(def *definition.Definition, progress *ui.Progress) {
 
 // loadOptions are what this machine says to a definition.
 func loadOptions() definition.Options {
-	return definition.Options{HostArch: hostArch(), Buildable: []string{hostArch()}}
+	var path []string
+	for _, d := range element.Dirs(environ("ELEMENTS_PATH")) {
+		path = append(path, d.Dir)
+	}
+	return definition.Options{HostArch: hostArch(), Buildable: []string{hostArch()}, ElementsPath: path}
 }
 
 // lockName is where the lock of a definition lies: ingot.lock beside ingot.yaml,

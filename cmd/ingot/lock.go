@@ -113,6 +113,13 @@ func runLock(cmd *cobra.Command, f sourceFlags, args []string, move compiler.Mov
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	station := old
+	if move.All {
+		station = nil
+	}
+	if err := h.furnish(cmd.Context(), def, station); err != nil {
+		return err
+	}
 	l, err := c.Compile(cmd.Context(), def, old, move)
 	if err != nil {
 		return err
@@ -167,6 +174,9 @@ func runReseal(args []string) error {
 func contents(l *lock.Lock) string {
 	text := ""
 	for _, s := range l.Sets {
+		if s.IsPart() {
+			continue
+		}
 		text += fmt.Sprintf("%d packages for a %s of %s, ", len(s.Refs), s.Purpose, strings.TrimSpace(s.Arch+" "+s.Flavor))
 	}
 	return text + fmt.Sprintf("%d tools, lock %s", len(l.Tools), l.Digest().Short())

@@ -92,10 +92,11 @@ func request(def *definition.Definition) digest.Digest {
 		Implied         []string
 		Layout          []string `json:",omitempty"`
 		Station         []string `json:",omitempty"` // digests
+		Listed          []string `json:",omitempty"` // packages of elements
 	}{
 		def.Distro, def.Release, def.Arch, relativeKeys(def), def.Start, def.Packages, def.Remove, def.Recommends, plan.Purposes(def), toolFormats(def),
 		kernel{def.Kernel.None, def.Kernel.Package, def.Kernel.Chosen && slices.Contains(plan.Purposes(def), format.Live), def.Kernel.All}, def.Boot, plan.Implied(def),
-		plan.LayoutPackages(def), station(def),
+		plan.LayoutPackages(def), station(def), listed(def),
 	})
 	if err != nil {
 		panic(err) // plain data
@@ -112,7 +113,16 @@ func station(def *definition.Definition) []string {
 	for _, r := range def.Elements.Station {
 		out = append(out, r.SHA256.String())
 	}
+	slices.Sort(out) // a lock has them in an order of its own
 	return out
+}
+
+// listed are the packages of a definition's elements.
+func listed(def *definition.Definition) []string {
+	if def.Elements == nil {
+		return nil
+	}
+	return slices.Concat(def.Elements.Listed, def.Elements.Packages)
 }
 
 // relativeKeys are the archives with keys named relative to the definition: where
@@ -156,9 +166,7 @@ func (c *Compiler) Compile(ctx context.Context, def *definition.Definition, old 
 		return nil, err
 	}
 	l := &lock.Lock{Definition: def.Digest(), Request: Request(def), Distro: def.Distro, Release: def.Release, Files: files}
-	if def.Elements != nil {
-		l.Station = def.Elements.Station
-	}
+	l.Station = def.Station()
 	archives, err := c.archives(def)
 	if err != nil {
 		return nil, err
@@ -460,9 +468,27 @@ func (r *resolution) sets(ctx context.Context, def *definition.Definition, arch 
 			return nil, fault.Wrap(fault.Definition, err)
 		}
 		req.Packages = append(req.Packages, more...)
-		if err := add(purpose, req); err != nil {
+		e := def.Elements
+		if e == nil || e.Root {
+			if err := add(purpose, req); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		// What elements' lists name comes on top of the rest, and changes nothing of it.
+		if err := add(lock.Base(purpose), req); err != nil {
 			return nil, err
 		}
+		base := out[len(out)-1].Refs
+		req.Packages = slices.Concat(req.Packages, e.Listed, e.Packages)
+		asked := slices.Compact(slices.Sorted(slices.Values(req.Packages)))
+		for _, ref := range base {
+			req.Packages = append(req.Packages, ref.Name+"="+ref.Version)
+		}
+		if err := add(purpose, req); err != nil {
+			return nil, fmt.Errorf("packages of elements: %w", err)
+		}
+		out[len(out)-1].Asked = asked // the rest follows from the base
 	}
 	return out, nil
 }

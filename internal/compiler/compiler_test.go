@@ -18,6 +18,7 @@ import (
 	"ingot/internal/definition"
 	"ingot/internal/distro"
 	"ingot/internal/distro/debian/debtest"
+	"ingot/internal/element"
 	"ingot/internal/fault"
 	"ingot/internal/fetch"
 	"ingot/internal/lock"
@@ -161,6 +162,39 @@ type closed struct {
 func (c closed) Close() error {
 	defer c.then()
 	return c.ReadCloser.Close()
+}
+
+// What elements list comes on top of what the definition asks for, which stays as it is
+// without them: also where the whole would be chosen otherwise.
+func TestCompileElements(t *testing.T) {
+	b := newBench(t, "app 1 Depends: small | big", "small 1", "big 1", "listed 1 Depends: big", "more 1")
+	def := b.define(t, "packages: [app]")
+	def.Elements = &definition.Elements{Hooks: &element.Hooks{}, Listed: []string{"listed"}, Packages: []string{"more"}, Station: []distro.Ref{base.Ref("debian")}}
+	l, err := b.compiler.Compile(t.Context(), def, nil, Move{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	for _, s := range l.Sets {
+		fmt.Fprintf(&got, "%s, asked %s:", s.Name(), s.Asked)
+		for _, r := range s.Refs {
+			got.WriteString(" " + r.Name)
+		}
+		got.WriteString("\n")
+	}
+	want := "amd64 container-base, asked [app]: app base-files small\namd64 container, asked [app listed more]: app base-files big listed more small\n"
+	if d := diff.Diff(want, got.String()); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+	// A lock with both, and a station of archives that the image has not, can be read.
+	again, err := lock.Decode(lock.Encode(*l))
+	if err != nil || again.Digest() != l.Digest() || again.Station[0].Archive != "debian" {
+		t.Errorf("read again: %+v, %v", again, err)
+	}
+	before := Request(def)
+	if def.Elements.Listed = append(def.Elements.Listed, "more"); Request(def) == before {
+		t.Error("another list does not choose anew")
+	}
 }
 
 func TestCompileIsInterrupted(t *testing.T) {

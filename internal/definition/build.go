@@ -72,6 +72,7 @@ func (l *loading) build(top *yaml.Node, doc *document) *Definition {
 	l.scripts(doc, def)
 	l.boot(doc, def)
 	l.layout(doc, def)
+	l.elements(doc, def)
 	l.secure(doc, def)
 	def.Kernel = Kernel{
 		None: doc.Kernel.None, Package: doc.Kernel.Package.Value, Chosen: doc.Kernel.Package.Value != "",

@@ -35,18 +35,20 @@ type document struct {
 	Services   servicesDoc     `yaml:"services" doc:"Which of systemd's units start with the machine." example:"services: {enable: [nginx], disable: [], mask: []}"`
 	Conflicts  []conflictDoc   `yaml:"path-conflicts" doc:"Whose file stays where several packages bring one path and none of them says that it replaces the other. Without it such packages are refused." example:"path-conflicts: [{path: /usr/bin/tool, keep: tool-ng}]"`
 	Scripts    []scriptDoc     `yaml:"scripts" doc:"Scripts to run in the image while it is built, in order. A script runs again only when it or something it reads has changed; it runs once for each kind of tree (see outputs) that the outputs need. It runs as root, with HOME=/root and TZ=UTC0, and finds INGOT_NAME, INGOT_DISTRO, INGOT_RELEASE, INGOT_ARCH, INGOT_PURPOSE (container, system or machine) and SOURCE_DATE_EPOCH in its environment. The clock is the real one: what is to be the same in every build takes its time from SOURCE_DATE_EPOCH. Its directory holds the script and what it reads, at their paths below the definition's directory, and is removed at the end." example:"scripts: [{name: setup, run: ./setup.sh, reads: [data/], network: false, after: packages}]"`
-	Kernel     kernelDoc       `yaml:"kernel" title:"How it boots" doc:"The kernel of bootable outputs. Instead of keys the word none says that there is no kernel and nothing that boots one; that is for outputs that do not boot by themselves." example:"kernel: {package: linux-image-cloud-amd64, arguments: [quiet], console: ttyS0}"`
-	Boot       bootDoc         `yaml:"boot" doc:"How bootable outputs start." example:"boot: {firmware: [bios, uefi], loader: grub}"`
-	Layout     layoutDoc       `yaml:"layout" default:"hybrid" doc:"Partitions, volumes and file systems of disk images: the name of a layout, or a list of nodes as diskimage-builder's block-device language has them ([layouts](layout.md))." example:"layout: hybrid"`
-	Outputs    []outputDoc     `yaml:"outputs" title:"What to make and how to judge it" jsonschema:"required,minItems=1" doc:"The artifacts to make, each a format or a map. One build makes them all and shares everything that they have in common." example:"outputs: [{format: qcow2, free: 1GiB}, tar.zst]"`
-	Tests      []testDoc       `yaml:"tests" doc:"Commands to run in the booted image with ingot build --test." example:"tests: [{run: \"systemctl is-active nginx\", expect: \"^active\", timeout: 60s}]"`
+
+	Elements    []item[elementName] `yaml:"elements" doc:"Elements of diskimage-builder to take in, with all that they need ([elements](element.md)). They are looked for in the directory elements beside the definition, in those of the variable ELEMENTS_PATH, among ingot's own and in Debian's package of diskimage-builder, which need not be installed. The operating system is the definition's own: their phases up to post-install.d come after the packages, the later ones after everything else that the definition says." example:"elements: [cloud-init]"`
+	Environment pairs[envName]      `yaml:"environment" doc:"Variables that the elements' scripts see. Nothing else of the environment of who builds reaches them." example:"elements: [cloud-init-datasources]\nenvironment: {DIB_CLOUD_INIT_DATASOURCES: NoCloud}"`
+
+	Kernel  kernelDoc   `yaml:"kernel" title:"How it boots" doc:"The kernel of bootable outputs. Instead of keys the word none says that there is no kernel and nothing that boots one; that is for outputs that do not boot by themselves." example:"kernel: {package: linux-image-cloud-amd64, arguments: [quiet], console: ttyS0}"`
+	Boot    bootDoc     `yaml:"boot" doc:"How bootable outputs start." example:"boot: {firmware: [bios, uefi], loader: grub}"`
+	Layout  layoutDoc   `yaml:"layout" default:"hybrid" doc:"Partitions, volumes and file systems of disk images: the name of a layout, or a list of nodes as diskimage-builder's block-device language has them ([layouts](layout.md))." example:"layout: hybrid"`
+	Outputs []outputDoc `yaml:"outputs" title:"What to make and how to judge it" jsonschema:"required,minItems=1" doc:"The artifacts to make, each a format or a map. One build makes them all and shares everything that they have in common." example:"outputs: [{format: qcow2, free: 1GiB}, tar.zst]"`
+	Tests   []testDoc   `yaml:"tests" doc:"Commands to run in the booted image with ingot build --test." example:"tests: [{run: \"systemctl is-active nginx\", expect: \"^active\", timeout: 60s}]"`
 
 	Flavors  flavorsDoc      `yaml:"flavors" title:"Flavors" doc:"Variants of the image: for each flavor what it changes. A flavor has its own outputs, else those of the definition; its texts, numbers and flags win, its lists are appended and its maps merged, an entry of a list replaces one of the same name, a package in packages is not removed and one in remove not asked for. Flags are those that ingot or the definition declares ([flavors](flavors.md))." example:"flavors: {\"vmware\": {packages: [open-vm-tools], outputs: [vmdk]}, \"!kernel\": {kernel: none, outputs: [openvz]}}"`
 	Declared text[localPath] `yaml:"declared" default:"ingot's own declarations alone" doc:"A directory with declarations of more flags and architectures, in flags/ and architectures/, a small file each ([flavors](flavors.md))." example:"declared: ./declared"`
 
-	Elements    later `yaml:"elements"`
-	Environment later `yaml:"environment"`
-	Template    later `yaml:"template"`
+	Template later `yaml:"template"`
 }
 
 func (*document) advise(key string) string {

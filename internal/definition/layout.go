@@ -18,6 +18,8 @@ import (
 // A Layout is how disks are divided, as it was written.
 type Layout struct {
 	Text string // YAML; "" is the usual one
+	// Said says that the definition has it: an element says nothing of it then.
+	Said bool `json:"-"`
 	// Given is what diskimage-builder's options say of it; nil is ingot's own defaults.
 	Given *LayoutOptions `json:",omitempty"`
 }
@@ -66,6 +68,7 @@ func (l *loading) layout(doc *document, def *Definition) {
 	if n == nil {
 		return
 	}
+	def.Layout.Said = true
 	l.secrets(n, def)
 	var b bytes.Buffer
 	enc := yaml.NewEncoder(&b)

@@ -36,6 +36,8 @@ type Options struct {
 	HostArch string
 	// Buildable are the architectures that can be built here; nil is all.
 	Buildable []string
+	// ElementsPath are directories of elements, beside those of the definition's own.
+	ElementsPath []string
 }
 
 // Load reads a definition with its includes, checks all of it and fills in the
@@ -74,7 +76,7 @@ func Load(file string, opts Options) (*Definition, error) {
 func load(root *os.Root, dir string, main *source, opts Options) (*Definition, error) {
 	l := &loading{
 		decoder: decoder{origin: map[*yaml.Node]*source{}},
-		root:    root, dir: dir, main: main, state: map[string]progress{}, host: opts.HostArch, buildable: opts.Buildable,
+		root:    root, dir: dir, main: main, state: map[string]progress{}, host: opts.HostArch, buildable: opts.Buildable, elementsPath: opts.ElementsPath,
 	}
 	def := l.definition()
 	if len(l.problems) > 0 {
@@ -108,6 +110,8 @@ type loading struct {
 	// counts those of them that do not start by a firmware.
 	oneOfSeveral bool
 	gone         map[string]int
+	// elementsPath are directories of elements that are nobody's in particular.
+	elementsPath []string
 	// incomplete says that a file could not be read, so that what seems missing
 	// may stand there.
 	incomplete bool

@@ -58,7 +58,7 @@ func TestShapesOfTheDesign(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	later := map[string]bool{"elements": true, "environment": true, "template": true}
+	later := map[string]bool{"template": true}
 	text := "version: 1\nname: web\ndistro: debian\nrelease: bookworm\n"
 	for line := range strings.Lines(string(block)) {
 		if key, _, _ := strings.Cut(line, ":"); !later[key] {
@@ -96,7 +96,9 @@ func TestShapesOfTheDesign(t *testing.T) {
 		Flavor:   own,
 		Kernel:   Kernel{Package: "linux-image-cloud-amd64", Chosen: true, Arguments: []string{"quiet"}, Console: "ttyS0"},
 		Boot:     Boot{Firmware: []string{"bios", "uefi"}, Loader: "grub", Secure: true},
+		Layout:   Layout{Said: true},
 		Outputs:  []Output{{Format: "qcow2", Free: 1 << 30}, {Format: "tar.zst"}, {Format: "lxc"}},
+		Elements: &Elements{Names: []string{"cloud-init"}, Environment: map[string]string{"DIB_CLOUD_INIT_DATASOURCES": "NoCloud"}},
 		Tests:    []Test{{Run: "systemctl is-active nginx", Expect: "^active", Timeout: time.Minute}},
 	}, d)
 	want := []string{"data/a", "key.asc", "setup.sh", "site/index.html"}

@@ -398,6 +398,11 @@ var envNameRule = rule{
 	pattern: regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`), max: 255, // POSIX.1-2017, XBD 3.235
 }
 
+var elementNameRule = rule{
+	what: "an element's name", form: "letters, digits, - . _ and +, as its directory is called",
+	pattern: regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9._+-]*$`), max: 255,
+}
+
 var labelNameRule = rule{
 	what: "a label's name", form: "letters, digits, - . _ and /",
 	pattern: regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._/-]*$`), max: 255,
@@ -490,6 +495,7 @@ type (
 	message      struct{}
 	word         struct{}
 	envName      struct{}
+	elementName  struct{}
 	labelName    struct{}
 	pairValue    struct{}
 	runUser      struct{}
@@ -540,6 +546,7 @@ func (expiry) rule() *rule       { return &expiryRule }
 func (message) rule() *rule      { return &messageRule }
 func (word) rule() *rule         { return &wordRule }
 func (envName) rule() *rule      { return &envNameRule }
+func (elementName) rule() *rule  { return &elementNameRule }
 func (labelName) rule() *rule    { return &labelNameRule }
 func (pairValue) rule() *rule    { return &pairValueRule }
 func (runUser) rule() *rule      { return &runUserRule }

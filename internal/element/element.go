@@ -52,7 +52,7 @@ type Element struct {
 	Name   string
 	Source string // what the place that it was found in is called
 	Dir    string // the real directory on this machine; empty for one that is inside ingot
-	FS     fs.FS  // its files
+	FS     fs.FS  // its files; nil of one that is only known (see [Shipped])
 
 	Deps     []Word // element-deps: elements that it needs
 	Provides []Word // element-provides: names that it stands for
@@ -100,6 +100,9 @@ func (e *Element) read(name string) ([]byte, error) {
 
 // load reads what the element says of other elements.
 func (e *Element) load() error {
+	if e.FS == nil {
+		return nil // of what is known by its name, that is known too
+	}
 	for _, l := range []struct {
 		name string
 		into *[]Word

@@ -17,6 +17,11 @@ type Options struct {
 	// AnyOS does not insist on an element that provides operating-system: for looking
 	// at dependencies alone, and for definitions whose tree comes from elsewhere.
 	AnyOS bool
+	// Given are names that whoever makes the tree stands for, unless an element does:
+	// what needs them needs no element.
+	Given []string
+	// By is what messages call who that is.
+	By string
 }
 
 // The names that diskimage-builder itself knows.
@@ -71,7 +76,7 @@ func (o Options) asked(names []string) []string {
 	}
 	out = append(out, names...)
 	device := func(name string) bool { return strings.HasPrefix(name, "block-device-") }
-	if slices.Contains(names, "vm") && !slices.ContainsFunc(names, device) {
+	if slices.Contains(names, "vm") && !slices.ContainsFunc(names, device) && !slices.Contains(o.Given, "block-device") {
 		switch o.Arch {
 		case "arm64", "aarch64":
 			out = append(out, "block-device-efi")
@@ -95,6 +100,10 @@ func (o Options) asked(names []string) []string {
 // that was named and is provided by another, and no operating system.
 func Expand(p *Path, names []string, o Options) (Set, error) {
 	s := Set{Asked: o.asked(names), Provided: map[string]string{}}
+	given := map[string]bool{}
+	for _, name := range o.Given {
+		given[name] = true
+	}
 	all := map[string]*Element{} // nil where a name was seen and not yet loaded
 	wants := map[string]string{} // who wants a name
 	queue := slices.Clone(s.Asked)
@@ -107,7 +116,7 @@ func Expand(p *Path, names []string, o Options) (Set, error) {
 	for len(queue) > 0 {
 		name := queue[0]
 		queue = queue[1:]
-		if _, ok := s.Provided[name]; ok {
+		if _, ok := s.Provided[name]; ok || given[name] {
 			continue
 		}
 		if p.found[name] == nil {
@@ -144,10 +153,18 @@ func Expand(p *Path, names []string, o Options) (Set, error) {
 			return Set{}, p.missing(name, wants[name])
 		}
 	}
+	for _, name := range o.Given {
+		if _, ok := s.Provided[name]; !ok {
+			s.Provided[name] = o.By
+		}
+	}
 	for _, name := range s.Asked {
 		if by, ok := s.Provided[name]; ok {
-			return Set{}, fault.Newf(fault.Definition, "%s is already provided by %s", name, by).
-				WithHint("leave %s out, or %s", name, by)
+			err := fault.Newf(fault.Definition, "%s is already provided by %s", name, by)
+			if by == o.By {
+				return Set{}, err.WithHint("leave %s out", name)
+			}
+			return Set{}, err.WithHint("leave %s out, or %s", name, by)
 		}
 	}
 	if _, ok := s.Provided[operatingSystem]; !ok && !o.AnyOS {
@@ -163,7 +180,12 @@ func Expand(p *Path, names []string, o Options) (Set, error) {
 }
 
 // place is where a word stands.
-func (w Word) place() string { return fmt.Sprintf("%s:%d", w.File, w.Line) }
+func (w Word) place() string {
+	if w.Line == 0 {
+		return w.File
+	}
+	return fmt.Sprintf("%s:%d", w.File, w.Line)
+}
 
 // sorted is the entries of a list by name, each once.
 func sorted(list []Word) []Word {

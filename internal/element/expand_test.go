@@ -62,6 +62,32 @@ func TestExpandAsUpstream(t *testing.T) {
 	}
 }
 
+// What is given is needed from no element, and comes from one all the same where one has it.
+func TestExpandGiven(t *testing.T) {
+	p := open(t, elements(t, "e", `
+		vm/element-deps = block-device\nbootloader
+		block-device-efi/element-provides = block-device
+		bootloader/element-deps = grub
+		grub/
+		wants/element-deps = operating-system
+		os/element-provides = operating-system
+`))
+	for _, row := range []struct{ name, asked, want, device, err string }{
+		{"nothing but what needs it", "vm wants", "vm wants", "the build", ""},
+		{"an element has it", "vm block-device-efi", "block-device-efi vm", "block-device-efi", ""},
+		{"named", "bootloader", "", "", "bootloader is already provided by the build"},
+		{"an operating system", "os", "os", "the build", ""}, // for whom it is too much says so
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			s, err := Expand(p, strings.Fields(row.asked), Options{SkipBase: true, Arch: "amd64", Given: []string{"operating-system", "block-device", "bootloader"}, By: "the build"})
+			wantFault(t, err, fault.Definition, row.err)
+			if got := strings.Join(s.Names(), " "); got != row.want || s.Provided["block-device"] != row.device {
+				t.Errorf("got %s, a disk by %q; want %s, by %q", got, s.Provided["block-device"], row.want, row.device)
+			}
+		})
+	}
+}
+
 func TestExpandOptions(t *testing.T) {
 	p := open(t, elements(t, "e", `
 		base/element-deps = tool

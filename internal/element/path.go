@@ -18,6 +18,8 @@ type Source struct {
 	Name string // what messages call it; of a directory, the directory as it was given
 	Dir  string // a directory, or empty
 	FS   fs.FS  // where Dir is empty
+
+	known []*Element // where there is neither: see [Shipped]
 }
 
 // Dir is a directory of elements, an entry of ELEMENTS_PATH.
@@ -67,7 +69,10 @@ func Open(sources ...Source) (*Path, error) {
 // of its real path, so a symbolic link leads to an element of another name.
 func (s Source) list() ([]*Element, error) {
 	var out []*Element
-	if s.Dir == "" {
+	switch {
+	case s.known != nil:
+		return s.known, nil
+	case s.Dir == "":
 		entries, err := fs.ReadDir(s.FS, ".")
 		if err != nil {
 			return nil, fault.Newf(fault.Failed, "cannot list the elements of %s: %w", s.Name, err)

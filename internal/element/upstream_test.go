@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"ingot/internal/distro"
 	"ingot/internal/distro/debian"
 	. "ingot/internal/element" //nolint:revive,staticcheck // the room itself, from outside: Debian's imports it
@@ -20,7 +22,7 @@ import (
 	"ingot/internal/tree"
 )
 
-const upstreamPackage = "python3-diskimage-builder"
+const upstreamPackage = ShippedPackage
 
 // upstreamDirs are directories of the elements that Debian's package of
 // diskimage-builder has, by release: those of INGOT_DIB_ELEMENTS (RELEASE=DIRECTORY
@@ -118,7 +120,7 @@ func unpacked(t *testing.T, ref distro.Ref, deb, to string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const elements = "usr/lib/python3/dist-packages/diskimage_builder/elements"
+	const elements = ShippedDir
 	for e := range u.Tree.All() {
 		if e.Path != elements && !strings.HasPrefix(e.Path, elements+"/") {
 			continue
@@ -139,6 +141,43 @@ func unpacked(t *testing.T, ref distro.Ref, deb, to string) string {
 		}
 	}
 	return filepath.Join(to, elements)
+}
+
+// What is known of the elements without having them is what the stable release has.
+func TestShipped(t *testing.T) {
+	dir, ok := upstreamDirs(t)["trixie"]
+	if !ok {
+		t.Skip("not among the directories")
+	}
+	say := func(s Source) string {
+		p, err := Open(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var b strings.Builder
+		for _, name := range p.Names() {
+			if name == "__pycache__" {
+				continue
+			}
+			e, err := p.Load(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			texts := func(words []Word) []string {
+				var out []string
+				for _, w := range words {
+					out = append(out, w.Text)
+				}
+				slices.Sort(out)
+				return slices.Compact(out)
+			}
+			fmt.Fprintln(&b, name, texts(e.Deps), texts(e.Provides))
+		}
+		return b.String()
+	}
+	if diff := cmp.Diff(say(Dir(dir)), say(Shipped())); diff != "" {
+		t.Errorf("-package +known:\n%s", diff)
+	}
 }
 
 // upstreamEnvironment is what the environment.d of a Debian build leaves.

@@ -2,6 +2,7 @@ package lock
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -123,7 +124,7 @@ func (l *Lock) Check() error {
 	sets := map[string]bool{}
 	for _, s := range l.Sets {
 		name := s.Name()
-		if !anyArch.takes(s.Arch) || s.Purpose != Bootstrap && !slices.Contains(format.Purposes(), s.Purpose) {
+		if !anyArch.takes(s.Arch) || s.Purpose != Bootstrap && !slices.Contains(format.Purposes(), strings.TrimSuffix(s.Purpose, baseSuffix)) {
 			return fmt.Errorf("has a set of unknown kind: %q", bounded(name))
 		}
 		if sets[name] {
@@ -140,7 +141,12 @@ func (l *Lock) Check() error {
 	if err := l.checkRefs("tools", l.Tools, archives); err != nil {
 		return err
 	}
-	if err := l.checkRefs("station", l.Station, archives); err != nil {
+	// The station is of the distribution's own archives, whatever the image's are.
+	own := maps.Clone(archives)
+	for _, name := range Own {
+		own[name] = true
+	}
+	if err := l.checkRefs("station", l.Station, own); err != nil {
 		return err
 	}
 	sealed := map[string]bool{}

@@ -8,6 +8,8 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -153,8 +155,27 @@ func Files(def *definition.Definition) ([]File, error) {
 		}
 		out = append(out, f)
 	}
-	if def.Elements != nil {
-		out = append(out, hooks(def.Elements)...)
+	known := map[string]File{}
+	for _, v := range def.Variants() {
+		if v.Elements == nil {
+			continue
+		}
+		if v.Elements.Hooks == nil {
+			return nil, errors.New("the definition's elements were not looked for yet")
+		}
+		for _, f := range hooks(v.Elements) {
+			// What is another file in another flavor stands below that one's name.
+			if first, ok := known[f.Path]; ok && first != f {
+				f.Path = ElementsDir + "/" + v.Arch[0] + v.FlavorLabel() + strings.TrimPrefix(f.Path, ElementsDir)
+			}
+			if _, ok := known[f.Path]; !ok {
+				known[f.Path] = f
+				out = append(out, f)
+			}
+		}
+	}
+	if len(known) > 0 { // as a lock has them
+		slices.SortFunc(out, func(a, b File) int { return strings.Compare(a.Path, b.Path) })
 	}
 	return out, nil
 }

@@ -112,7 +112,7 @@ type Index struct {
 // a lock that was read has them by name, architecture and version.
 type Set struct {
 	Arch    string
-	Purpose string // "container", "system", "machine" or "live", or [Bootstrap]
+	Purpose string // "container", "system", "machine" or "live", or [Bootstrap], or a [Base] of the others
 	Flavor  string // canonical, without the architecture: "~kernel,vmware"; "" of a definition without flavors
 	Start   string // the starting set, if there is one: "minbase"
 	// Asked are the packages that somebody asked for, as they were written, sorted: the
@@ -133,12 +133,25 @@ func setName(arch, purpose, flavor string) string {
 // debootstrap.
 const Bootstrap = "bootstrap"
 
+// Base is the purpose of the set that is in a tree before the elements of its definition
+// add to it: a part of the set of that purpose.
+func Base(purpose string) string { return purpose + baseSuffix }
+
+const baseSuffix = "-base"
+
+// IsPart says whether a set is no whole image's.
+func (s Set) IsPart() bool { return s.Purpose == Bootstrap || strings.HasSuffix(s.Purpose, baseSuffix) }
+
 // A Download is a file that a script asked for and that no package is.
 type Download struct {
 	Address string // http://HOST/PATH
 	Size    int64
 	SHA256  digest.Digest // zero for one that was not there
 }
+
+// Own are the names of archives that the packages of a station may be of although the
+// lock's image has no such archive.
+var Own = []string{"debian", "debian-security"}
 
 // A File is something that a build reads beside packages.
 type File struct {

@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"ingot/internal/distro"
-	"ingot/internal/lock"
 	"ingot/internal/relay"
 	"ingot/internal/sandbox"
 	"ingot/internal/supply"
@@ -108,10 +107,16 @@ func (w *worker) debootstrap(ctx context.Context, call relay.Calling, out io.Wri
 	return 0
 }
 
+// aptConfiguration is the file at aptBuildPath.
+func (w *worker) aptConfiguration() sandbox.NewFile {
+	return sandbox.NewFile{Path: aptBuildPath, Mode: 0o644, Data: []byte(aptBuild), Mtime: w.plan.Lock.Epoch}
+}
+
 func (w *worker) bootstrap(ctx context.Context, c debootstrapCall, out io.Writer) error {
-	set, _ := w.plan.Lock.Set(w.chain.Arch, lock.Bootstrap, w.chain.Set.Flavor)
-	refs := set.Refs
+	refs := w.plan.base(w.chain)
 	switch {
+	case !w.plan.Definition.Elements.Root:
+		return fmt.Errorf("the definition's base is there already")
 	case len(refs) == 0:
 		return fmt.Errorf("the lock has no starting set")
 	case strings.TrimSuffix(c.target, "/") != mountDir:
@@ -132,7 +137,7 @@ func (w *worker) bootstrap(ctx context.Context, c debootstrapCall, out io.Writer
 	if err != nil {
 		return err
 	}
-	if err := w.box.Write(ctx, sandbox.NewFile{Path: aptBuildPath, Mode: 0o644, Data: []byte(aptBuild), Mtime: w.plan.Lock.Epoch}); err != nil {
+	if err := w.box.Write(ctx, w.aptConfiguration()); err != nil {
 		return err
 	}
 	if err := w.cover(ctx, true); err != nil {

@@ -115,7 +115,7 @@ func (w *worker) compose(ctx context.Context, o Output) (*layout.Image, error) {
 		return nil, err
 	}
 	parts := layout.Parts{Tree: w.tree, Reader: w.reader, Loader: loader, Epoch: w.plan.Lock.Epoch, Free: o.Free, Secret: w.plan.secret}
-	if e := w.plan.Definition.Elements; e != nil && e.Root {
+	if e := w.plan.Definition.Elements; e != nil && e.Free != nil {
 		parts.Free = e.Free(w.tree.Size())
 	}
 	if o.Format == "gce" {

@@ -27,10 +27,21 @@ import (
 // that scripts share: the environment and every hook that is no script of a phase. So a
 // change of one script runs that and what follows.
 func (p *Plan) elements(c Chain) []keyed {
+	out := append([]keyed{p.hooksStep(c)}, p.phases(c, element.Phases)...)
+	return append(out, p.leave(c))
+}
+
+// laterPhases is which phase is the first that comes after all that a definition says
+// beside its elements: it sees the tree as it will be.
+var laterPhases = slices.IndexFunc(element.Phases, func(p element.Phase) bool { return p.Name == "post-root.d" })
+
+// phases lists the steps of some phases.
+func (p *Plan) phases(c Chain, phases []element.Phase) []keyed {
 	hooks := p.Definition.Elements.Hooks
-	out := []keyed{p.hooksStep(c)}
-	for _, phase := range element.Phases {
-		if phase.Name == "pre-finalise.d" && c.Purpose == format.Machine {
+	var out []keyed
+	for _, phase := range phases {
+		// The mounts of a definition's machine are set with all that has its identity.
+		if phase.Name == "pre-finalise.d" && c.Purpose == format.Machine && p.Definition.Elements.Root {
 			out = append(out, p.mountsFiles(c))
 		}
 		scripts := hooks.Phase(phase.Name)
@@ -49,7 +60,7 @@ func (p *Plan) elements(c Chain) []keyed {
 			out = append(out, p.rooted())
 		}
 	}
-	return append(out, p.leave(c))
+	return out
 }
 
 // isScript says whether a path of the hooks is directly in a phase's directory: what
@@ -82,12 +93,8 @@ func (p *Plan) hooksStep(c Chain) keyed {
 			own[one.Name] = err.Error() // the step says it
 		}
 	}
-	var bootstrap []string
-	for _, s := range p.Lock.Sets {
-		if s.Arch == c.Arch {
-			bootstrap = append(bootstrap, refIDs(s.Refs)...)
-		}
-	}
+	// Who installs decides among these.
+	packages := append(refIDs(p.base(c)), refIDs(c.Set.Refs)...)
 	return keyed{
 		kind: "hooks",
 		reads: struct {
@@ -103,10 +110,15 @@ func (p *Plan) hooksStep(c Chain) keyed {
 			Station  []string
 			Layout   any               `json:",omitempty"`
 			Lent     []definition.Lent `json:",omitempty"`
-		}{files, own, declared(e.Environment), e.Hooks.Set.Names(), c.Arch, p.Lock.Release, p.Lock.Epoch, p.Lock.Indexes, bootstrap, refIDs(p.Lock.Station), p.layoutRead(c), e.Lent},
+		}{files, own, declared(e.Environment), e.Hooks.Set.Names(), c.Arch, p.Lock.Release, p.Lock.Epoch, p.Lock.Indexes, packages, refIDs(p.Lock.Station), p.layoutRead(c), e.Lent},
 		Step: Step{Name: "hooks", light: true, work: func(ctx context.Context, w *worker) error {
 			if _, err := w.Box(ctx); err != nil {
 				return err
+			}
+			if !e.Root {
+				if err := w.box.Write(ctx, w.aptConfiguration()); err != nil {
+					return err
+				}
 			}
 			return w.putHooks(ctx)
 		}},
@@ -217,12 +229,16 @@ func (w *worker) runElementScript(ctx context.Context, phase, name string) error
 	}
 	text += script + "\n"
 	if side == element.Target {
+		programs := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+		if !w.plan.Definition.Elements.Root {
+			programs += ":" + targetDir + "/" + element.PreparedDir + "/bin" // what the image does not have
+		}
 		text = `m=` + mountDir + `
 mkdir -p $m` + targetDir + `
 mount --bind $TMP_HOOKS_PATH $m` + targetDir + ` && mount -o remount,bind,ro $m` + targetDir + `
 mount --bind ` + certificate + ` $m` + targetCertificate + `
 code=0
-chroot $m env -u TMPDIR PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin bash -c ` + shellQuote(text) + ` || code=$?
+chroot $m env -u TMPDIR PATH=` + programs + ` bash -c ` + shellQuote(text) + ` || code=$?
 umount -l $m` + targetDir + `
 rmdir $m` + targetDir + `
 exit $code
@@ -318,7 +334,9 @@ const auxCache = "var/cache/ldconfig/aux-cache"
 // leave takes away what only the build needed: what lies beside the image, and, as
 // diskimage-builder does, temporary files and the text of logs.
 func (p *Plan) leave(c Chain) keyed {
-	return keyed{kind: "leave", reads: []string{c.Purpose, p.Definition.Elements.Environment["http_proxy"]}, Step: Step{Name: "leave", data: func(e *edit) error {
+	// A definition's own file of that name is none that was lent.
+	own := slices.ContainsFunc(p.Definition.Files, func(f definition.File) bool { return f.Path == "/etc/resolv.conf" })
+	return keyed{kind: "leave", reads: []any{c.Purpose, own, p.Definition.Elements.Environment["http_proxy"]}, Step: Step{Name: "leave", data: func(e *edit) error {
 		var gone []string
 		var set []tree.Entry
 		_, orig := e.tree.Lookup("etc/resolv.conf.ORIG")
@@ -333,11 +351,13 @@ func (p *Plan) leave(c Chain) keyed {
 			case strings.HasPrefix(n.Path, "var/log/") && n.Kind == tree.File && n.Content.Size > 0:
 				n.Content = tree.Content{Digest: digest.Of(nil)}
 				set = append(set, n)
+			case n.Path == "etc/resolv.conf.ORIG" && own:
+				gone = append(gone, n.Path)
 			case n.Path == "etc/resolv.conf.ORIG":
 				gone = append(gone, n.Path)
 				n.Path = "etc/resolv.conf"
 				set = append(set, n)
-			case n.Path == "etc/resolv.conf" && !orig:
+			case n.Path == "etc/resolv.conf" && !orig && !own:
 				gone = append(gone, n.Path)
 			}
 		}

@@ -314,7 +314,7 @@ func (p *Plan) early(c Chain) map[string]string {
 // LayoutPackages are what the disks of a definition need beside what every machine
 // does.
 func LayoutPackages(def *definition.Definition) []string {
-	if !slices.Contains(Purposes(def), format.Machine) || def.Elements != nil {
+	if !slices.Contains(Purposes(def), format.Machine) || def.Elements != nil && def.Elements.Root {
 		return nil
 	}
 	var out []string

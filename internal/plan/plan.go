@@ -31,6 +31,8 @@ type Plan struct {
 	Definition *definition.Definition
 	Lock       *lock.Lock
 	Chains     []Chain
+
+	several bool // it is a part of one that has more chains
 }
 
 // A Chain makes one tree and the outputs of it.
@@ -47,7 +49,7 @@ type Chain struct {
 // Of is the plan of one of its chains alone: a definition that knows no flavors but its
 // own, and its lock.
 func (p *Plan) Of(c Chain) *Plan {
-	return &Plan{Definition: c.Definition, Lock: p.Lock, Chains: []Chain{c}}
+	return &Plan{Definition: c.Definition, Lock: p.Lock, Chains: []Chain{c}, several: p.several || len(p.Chains) > 1}
 }
 
 // seal is what a lock says of the chain's tree.

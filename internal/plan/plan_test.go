@@ -59,6 +59,12 @@ func locked(t *testing.T, path string) (*definition.Definition, *lock.Lock) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return def, lockOf(t, def)
+}
+
+// lockOf makes the lock of a definition.
+func lockOf(t *testing.T, def *definition.Definition) *lock.Lock {
+	t.Helper()
 	files, err := lock.Files(def)
 	if err != nil {
 		t.Fatal(err)
@@ -103,7 +109,7 @@ func locked(t *testing.T, path string) (*definition.Definition, *lock.Lock) {
 	for _, n := range slices.Compact(tools) {
 		l.Tools = append(l.Tools, ref(n, "1-1", "amd64"))
 	}
-	return def, l
+	return l
 }
 
 // planned makes the plan of all of a definition.

@@ -24,6 +24,11 @@ var StationPackages = []string{
 	"openssl", "perl-base", "procps", "python3-minimal", "rsync", "sed", "tar", "util-linux", "uuid-runtime", "xz-utils", "zstd",
 }
 
+// Programs gives the directory of a station's programs, which is made if it is not there.
+func (r *Runner) Programs(ctx context.Context, refs []distro.Ref) (string, error) {
+	return r.programs(ctx, refs, 0)
+}
+
 // programs lays out the tools tree as a directory, for stations to show; it is made once
 // and kept in the cache.
 func (r *Runner) programs(ctx context.Context, refs []distro.Ref, epoch int64) (string, error) {

@@ -153,7 +153,7 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 		if err := w.takeSide(); err != nil {
 			return err
 		}
-		if err := w.writeSide(p.Definition.Dir); err != nil {
+		if err := w.writeSide(p.sideDir(c, r.To)); err != nil {
 			return err
 		}
 	}
@@ -304,9 +304,15 @@ func (w *worker) blame(s Step, err error) error {
 // delivered are the packages that the chain's steps install themselves.
 func (w *worker) delivered() []distro.Ref {
 	refs := w.chain.Set.Refs
-	if e := w.plan.Definition.Elements; e != nil && e.Root {
-		set, _ := w.plan.Lock.Set(w.chain.Arch, lock.Bootstrap, w.chain.Set.Flavor)
-		refs = append(slices.Clone(set.Refs), refs...)
+	if w.plan.Definition.Elements != nil {
+		refs = append(slices.Clone(w.plan.base(w.chain)), refs...)
+		// What is in both comes once.
+		seen := map[digest.Digest]bool{}
+		refs = slices.DeleteFunc(refs, func(r distro.Ref) bool {
+			known := seen[r.SHA256]
+			seen[r.SHA256] = true
+			return known
+		})
 	}
 	return refs
 }

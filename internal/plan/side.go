@@ -56,7 +56,7 @@ func (w *worker) sideFiles() []artifact.File {
 	}
 	var out []artifact.File
 	for _, e := range w.side {
-		name, err := filepath.Rel(to, filepath.Join(w.plan.Definition.Dir, e.Path))
+		name, err := filepath.Rel(to, filepath.Join(w.plan.sideDir(w.chain, to), e.Path))
 		if err != nil || strings.HasPrefix(name, "../") || e.Kind != tree.File {
 			continue
 		}
@@ -81,10 +81,26 @@ func (w *worker) sumSide(beside map[string]digest.Digest) error {
 	return artifact.UpdateSums(w.To, sums)
 }
 
+// sideDir is where they are to come to: to who called disk-image-create, or beside the
+// artifacts, in a directory for each tree if there are several.
+func (p *Plan) sideDir(c Chain, to string) string {
+	switch {
+	case p.Definition.Elements.Root:
+		return p.Definition.Dir
+	case p.several || len(p.Chains) > 1:
+		return filepath.Join(to, p.Definition.FullName()+"-"+c.Arch+"-"+c.Purpose)
+	}
+	return to
+}
+
 // writeSide writes them below a directory. Only files and directories can be there.
 func (w *worker) writeSide(dir string) error {
 	if len(w.side) == 0 {
 		return nil
+	}
+	err := os.MkdirAll(dir, 0o755)
+	if err != nil {
+		return fmt.Errorf("cannot write the files beside the image: %w", err)
 	}
 	root, err := os.OpenRoot(dir)
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 
 	"ingot/internal/definition"
 	"ingot/internal/distro"
+	"ingot/internal/element"
 	"ingot/internal/lock"
 )
 
@@ -27,6 +28,10 @@ func (p *Plan) steps(c Chain) []keyed {
 		return p.elements(c)
 	}
 	out := []keyed{p.install(c), p.system()}
+	if def.Elements != nil {
+		out = append(out, p.hooksStep(c))
+		out = append(out, p.phases(c, element.Phases[:laterPhases])...)
+	}
 	if len(def.Users)+len(def.UnixGroups) > 0 {
 		out = append(out, p.users())
 	}
@@ -39,19 +44,24 @@ func (p *Plan) steps(c Chain) []keyed {
 		out = append(out, p.services(c))
 	}
 	out = append(out, p.scripts("services")...)
+	if def.Elements != nil {
+		out = append(out, p.phases(c, element.Phases[laterPhases:])...)
+		out = append(out, p.leave(c))
+	}
 	return append(out, p.settle(c))
 }
 
 // install puts the packages in.
 func (p *Plan) install(c Chain) keyed {
+	def := p.Definition
 	asked := map[string]bool{}
-	for _, token := range p.Definition.Packages {
+	for _, token := range def.Packages {
 		asked[PackageName(token)] = true
 	}
-	for _, name := range Implied(p.Definition) {
+	for _, name := range Implied(def) {
 		asked[name] = true
 	}
-	if more, err := PurposePackages(p.Definition, c.Arch, c.Purpose); err == nil {
+	if more, err := PurposePackages(def, c.Arch, c.Purpose); err == nil {
 		for _, name := range more {
 			asked[name] = true
 		}
@@ -68,6 +78,7 @@ func (p *Plan) install(c Chain) keyed {
 	for _, k := range p.Definition.Conflicts {
 		keep = append(keep, distro.Keep{Path: k.Path, Package: k.Keep})
 	}
+	refs := p.base(c)
 	return keyed{
 		kind: "install",
 		reads: struct {
@@ -77,18 +88,37 @@ func (p *Plan) install(c Chain) keyed {
 			Asked         []string
 			Early         map[string]string
 			Conflicts     []definition.PathConflict `json:",omitempty"`
-		}{c.Arch, p.Lock.Release, p.Lock.Epoch, refIDs(c.Set.Refs), names, early, p.Definition.Conflicts},
+		}{c.Arch, p.Lock.Release, p.Lock.Epoch, refIDs(refs), names, early, p.Definition.Conflicts},
 		Step: Step{Name: "install", work: func(ctx context.Context, w *worker) error {
 			box, err := w.Box(ctx)
 			if err != nil {
 				return err
 			}
+			packages := w.packages
+			if def.Elements != nil { // theirs come later
+				if packages, err = w.delivery.Packages(ctx, refs); err != nil {
+					return err
+				}
+			}
 			return w.Distro.Configure(ctx, box, distro.Install{
-				First: true, Packages: w.packages, Unpacked: w.delivery.Unpacked, Contents: w.reader, Arch: c.Arch, Release: p.Lock.Release,
+				First: true, Packages: packages, Unpacked: w.delivery.Unpacked, Contents: w.reader, Arch: c.Arch, Release: p.Lock.Release,
 				Asked: asked, Epoch: p.Lock.Epoch, Early: early, Log: w.log, Keep: keep,
 			})
 		}},
 	}
+}
+
+// base are the packages that are in a chain's tree before scripts of elements add to it.
+func (p *Plan) base(c Chain) []distro.Ref {
+	purpose := lock.Base(c.Purpose)
+	switch e := p.Definition.Elements; {
+	case e == nil:
+		return c.Set.Refs
+	case e.Root:
+		purpose = lock.Bootstrap
+	}
+	set, _ := p.Lock.Set(c.Arch, purpose, c.Set.Flavor)
+	return set.Refs
 }
 
 // PackageName is the name in a token of apt's: "curl=7.88", "nginx/stable",

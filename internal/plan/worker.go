@@ -127,7 +127,7 @@ func (w *worker) Box(ctx context.Context) (*sandbox.Box, error) {
 			return nil, err
 		}
 		w.filled = true
-		if w.station != nil && w.tree.Len() > 0 {
+		if _, hooks := w.tree.Lookup(asideHooks); w.station != nil && hooks {
 			return w.box, errors.Join(w.putScripts(ctx), w.remount(ctx))
 		}
 	}

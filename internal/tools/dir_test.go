@@ -65,8 +65,8 @@ func house(t *testing.T, debs ...debtest.Deb) (*Keeper, Set, *debtest.Archive) {
 	}
 	s := QEMU
 	l := lock.Lock{
-		Definition: digest.Of([]byte("set")), Request: digest.Of([]byte(release + " " + strings.Join(s.Packages, " "))), Distro: "debian", Release: release, Epoch: now.Unix(),
-		Archives: []lock.Archive{{Name: "debian", URL: "http://archive.example/debian", Suites: []string{release}, Components: []string{"main"}}},
+		Definition: digest.Of([]byte("set")), Request: digest.Of([]byte(Release + " " + strings.Join(s.Packages, " "))), Distro: "debian", Release: Release, Epoch: now.Unix(),
+		Archives: []lock.Archive{{Name: "debian", URL: "http://archive.example/debian", Suites: []string{Release}, Components: []string{"main"}}},
 	}
 	for _, d := range debs {
 		l.Tools = append(l.Tools, d.Ref("debian"))

@@ -38,9 +38,9 @@ type Set struct {
 	Alone    bool     // only these packages are laid out
 }
 
-// release is the one that tools come from: the stable release of the day, since
+// Release is the one that tools come from: the stable release of the day, since
 // what they make is looked at and not shipped.
-const release = "trixie"
+const Release = "trixie"
 
 // A Keeper makes and keeps tools trees.
 type Keeper struct {
@@ -108,14 +108,14 @@ func (k *Keeper) Path(ctx context.Context, s Set) (string, error) {
 // packages.
 func (k *Keeper) lock(ctx context.Context, s Set, path string) (*lock.Lock, error) {
 	l, err := lock.Read(path)
-	want := digest.Of([]byte(release + " " + strings.Join(s.Packages, " ")))
+	want := digest.Of([]byte(Release + " " + strings.Join(s.Packages, " ")))
 	if err == nil && l.Request == want {
 		return l, nil
 	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	if l, err = k.Compiler.Tools(ctx, release, s.Packages); err != nil {
+	if l, err = k.Compiler.Tools(ctx, Release, s.Packages); err != nil {
 		return nil, err
 	}
 	l.Request = want

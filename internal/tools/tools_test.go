@@ -46,8 +46,8 @@ func TestToolsAreHeld(t *testing.T) {
 	here := []byte("a package that is here")
 	set := Set{Name: "few", Packages: []string{"here", "there"}}
 	l := lock.Lock{
-		Definition: digest.Of([]byte("definition")), Request: digest.Of([]byte(release + " here there")), Distro: "debian", Release: release, Epoch: 1731000000,
-		Archives: []lock.Archive{{Name: "debian", URL: "http://archive.example/debian", Suites: []string{release}, Components: []string{"main"}}},
+		Definition: digest.Of([]byte("definition")), Request: digest.Of([]byte(Release + " here there")), Distro: "debian", Release: Release, Epoch: 1731000000,
+		Archives: []lock.Archive{{Name: "debian", URL: "http://archive.example/debian", Suites: []string{Release}, Components: []string{"main"}}},
 		Tools: []distro.Ref{
 			{Name: "here", Version: "1", Arch: "all", Archive: "debian", Location: "here.deb", Size: int64(len(here)), SHA256: digest.Of(here)},
 			{Name: "there", Version: "1", Arch: "all", Archive: "debian", Location: "there.deb", Size: 1, SHA256: digest.Of([]byte("x"))},
