@@ -14,6 +14,7 @@ import (
 
 	"ingot/internal/artifact"
 	"ingot/internal/definition"
+	"ingot/internal/dib"
 	"ingot/internal/digest"
 	"ingot/internal/distro/debian"
 	"ingot/internal/fault"
@@ -36,8 +37,10 @@ type buildFlags struct {
 	shell   bool
 	// scriptTimeout is how long one script of an element may run.
 	scriptTimeout time.Duration
-	test          bool
-	json          bool
+	// breaks are the places where a build of elements stops.
+	breaks []string
+	test   bool
+	json   bool
 }
 
 func (f *buildFlags) addWish(cmd *cobra.Command) {
@@ -78,6 +81,7 @@ an artifact that is in its place untouched is not made again.`,
 	cmd.Flags().BoolVar(&f.noCache, "no-cache", false, "run every step again; packages in the store are kept")
 	cmd.Flags().BoolVar(&f.test, "test", false, "boot what was built and run the definition's tests in it")
 	cmd.Flags().BoolVar(&f.shell, "shell-on-error", false, "open a shell where a script failed")
+	cmd.Flags().StringSliceVar(&f.breaks, "break", nil, "open a shell in the phases of elements: before-`PHASE`, after-PHASE, after-error")
 	cmd.Flags().DurationVar(&f.scriptTimeout, "script-timeout", 0, "end a script of an element that runs longer")
 	return cmd
 }
@@ -106,6 +110,9 @@ func (f *buildFlags) run(cmd *cobra.Command, args []string) error {
 // build is the verb without what it prints.
 func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error) {
 	start := time.Now()
+	if err := f.plain(cmd); err != nil {
+		return nil, err
+	}
 	progress, err := newProgress(cmd)
 	if err != nil {
 		return nil, err
@@ -137,7 +144,11 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 		return nil, err
 	}
 	defer release()
-	result, err := f.runner(h, p).Run(cmd.Context(), p)
+	runner := f.runner(h, p)
+	if len(f.breaks) > 0 {
+		runner.Pause = &plan.Pause{At: f.breaks, In: os.Stdin, Out: os.Stderr, Err: os.Stderr}
+	}
+	result, err := runner.Run(cmd.Context(), p)
 	if result != nil {
 		err = errors.Join(err, keepDownloads(p.Lock, lockPath, result.Downloads), keepHeld(cmd.Context(), h, p.Lock, lockPath))
 	}
@@ -159,6 +170,20 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 	}
 	out.Seconds = time.Since(start).Seconds()
 	return out, nil
+}
+
+// plain sees to it that what is started at a stop has the terminal for itself.
+func (f *buildFlags) plain(cmd *cobra.Command) error {
+	for _, at := range f.breaks {
+		if err := dib.Breakpoint(at); err != nil {
+			return err
+		}
+	}
+	flags := cmd.Root().PersistentFlags()
+	if len(f.breaks) == 0 || flags.Changed("progress") {
+		return nil
+	}
+	return flags.Set("progress", "plain")
 }
 
 // settle makes the plan of a definition and writes its lock. 'ingot store gc' keeps what

@@ -53,13 +53,15 @@ func buildRequests(cmd *cobra.Command, b dib.Batch) error {
 // like any other.
 func buildRequest(cmd *cobra.Command, r dib.Request) (*builtJSON, error) {
 	start := time.Now()
+	f := doorFlags(r)
+	if err := f.plain(cmd); err != nil {
+		return nil, err
+	}
 	progress, err := newProgress(cmd)
 	if err != nil {
 		return nil, err
 	}
 	defer progress.Close()
-	f := buildFlags{locked: r.Locked, to: filepath.Dir(r.Name)}
-	f.offline = r.Offline
 	h, err := openHouse(f.sourceFlags, progress)
 	if err != nil {
 		return nil, err
@@ -81,12 +83,16 @@ func buildRequest(cmd *cobra.Command, r dib.Request) (*builtJSON, error) {
 	}
 	defer release()
 	runner := f.runner(h, p)
-	runner.AcceptExpired = environ("INGOT_ACCEPT_EXPIRED") != ""
-	runner.Locked, runner.ScriptTimeout = r.Locked, r.ScriptTimeout
+	if len(r.Break) > 0 {
+		runner.Pause = &plan.Pause{At: r.Break, Outside: r.BreakOutside, In: os.Stdin, Out: os.Stderr, Err: os.Stderr}
+		if r.BreakCommand != "bash" {
+			runner.Pause.Command = r.BreakCommand
+		}
+	}
 	for _, c := range p.Chains {
 		_, known := runner.Known(c)
 		for i, o := range c.Outputs {
-			if known[i] || o.Format == plan.Beside {
+			if known[i] && !runner.Pause.Stops(c) || o.Format == plan.Beside {
 				continue
 			}
 			old, err := r.MoveAside(filepath.Join(f.to, o.Name()), time.Now())
@@ -124,6 +130,14 @@ func buildRequest(cmd *cobra.Command, r dib.Request) (*builtJSON, error) {
 
 // noFinalImage in an element's name says that no disk is wanted, as it always has.
 const noFinalImage = "no-final-image"
+
+// doorFlags are those of a build that a request says too.
+func doorFlags(r dib.Request) buildFlags {
+	f := buildFlags{locked: r.Locked, to: filepath.Dir(r.Name), scriptTimeout: r.ScriptTimeout, breaks: r.Break}
+	f.offline, f.mirror = r.Offline, r.Mirror
+	f.acceptExpired = r.AcceptExpired || environ("INGOT_ACCEPT_EXPIRED") != ""
+	return f
+}
 
 // buildable refuses what is not built yet, before anything is fetched.
 func buildable(r dib.Request) error {
@@ -225,7 +239,7 @@ func requested(ctx context.Context, h *house, r dib.Request) (*definition.Defini
 	if err := diskLayout(def, set, r); err != nil {
 		return nil, err
 	}
-	env, phases, err := h.prepare(ctx, s, def, r.DebianArch, r.Snippets())
+	env, phases, err := h.prepare(ctx, s, def, r.DebianArch, r.Compat, r.Snippets())
 	if err != nil {
 		return nil, err
 	}
@@ -287,6 +301,7 @@ func essence(r dib.Request) dib.Request {
 	r.Environment = maps.Clone(r.Environment)
 	delete(r.Environment, "ELEMENTS_PATH")
 	r.ScriptTimeout, r.Break, r.BreakCommand, r.BreakOutside, r.Usage = 0, nil, "", false, 0
+	r.Mirror, r.AcceptExpired = "", false
 	return r
 }
 
@@ -297,11 +312,11 @@ func foreign(args []string) []string {
 	for i := 0; i < len(args); i++ {
 		name, _, has := strings.Cut(args[i], "=")
 		switch name {
-		case "--script-timeout", "--progress":
+		case "--script-timeout", "--progress", "--mirror":
 			if !has {
 				i++
 			}
-		case "--locked", "--json", "--inherit-env":
+		case "--locked", "--json", "--inherit-env", "--compat", "--accept-expired":
 		default:
 			out = append(out, args[i])
 		}

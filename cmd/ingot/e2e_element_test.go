@@ -165,6 +165,7 @@ func (c *court) contract(t *testing.T) {
 		"elements/look/extra-data.d/50-adds":     "#!/bin/bash\nset -eu\ncp $TMP_HOOKS_PATH/install.d/10-b $TMP_HOOKS_PATH/install.d/11-added\n",
 		"elements/look/post-install.d/50-static": "#!/bin/bash\nset -eu\nlook-here >/probe/bin\necho 'a dot' >/.dotted\nlogger() { :; }\necho noise >>/var/log/noise.log\necho x >/tmp/rubbish\n",
 		"elements/look/static/etc/look.conf":     "static\n",
+		"elements/look/package-installs.yaml":    "tree: {uninstall: false}\n",
 	}
 	for _, phase := range []string{"root.d", "extra-data.d", "pre-install.d", "install.d", "post-install.d", "post-root.d", "pre-finalise.d", "finalise.d", "cleanup.d"} {
 		files["elements/look/"+phase+"/99-probe"] = probe(phase)
@@ -177,7 +178,15 @@ func (c *court) contract(t *testing.T) {
 	p.write(t, map[string]string{"elements/look/install.d/20-plain": "echo never\n"})
 	p.env = []string{"ELEMENTS_PATH=" + p.path("elements"), "TINY=caller", "STRANGER=yes", "OS_PASSWORD=hunter2", "INGOT_MIRROR_DEBIAN=" + p.mirror}
 	args := []string{"disk-image-create", "-n", "-o", "img", "-t", "tar", "tiny", "look"}
-	p.must(t, args...)
+	first := p.ingot(t, args...)
+	if first.code != 0 {
+		t.Fatalf("exit code %d\n%s", first.code, tail(first.err, 40))
+	}
+	for _, want := range []string{"install.d/20-plain: it does not run: it is not executable", "install.d/50-dotted.sh: it does not run: names of scripts have only", "call it 50-dotted", " s  install.d/010-a"} {
+		if !strings.Contains(first.err, want) {
+			t.Errorf("it does not say %q", want)
+		}
+	}
 	tree := readTar(t, p.path("img.tar"))
 	const build = "/tmp/dib_build.ingot"
 	var got, want strings.Builder
@@ -240,6 +249,19 @@ func (c *court) contract(t *testing.T) {
 			t.Errorf("the order is\n%s\nwant\n%s", got, want)
 		}
 		p.refuse(t, 1, []string{"iso", "hint:"}, "disk-image-create", "-n", "-o", "disk", "-t", "iso", "tiny", "look")
+
+		// Other names of scripts, and lists read with their mistakes, are another build.
+		q := *p
+		q.env = append(slices.Clone(p.env), "RUN_PARTS_REGEX=[a-z]$")
+		if text := q.must(t, append([]string{"element", "plan"}, args[1:]...)...); !strings.Contains(text, "install.d/50-dotted.sh\n") {
+			t.Errorf("by RUN_PARTS_REGEX:\n%s", text)
+		}
+		q.env = append(slices.Clone(p.env), "RUN_PARTS_REGEX=[")
+		q.refuse(t, 3, []string{"RUN_PARTS_REGEX"}, append([]string{"element", "plan"}, args[1:]...)...)
+		if p.must(t, append([]string{"element", "plan", "--compat"}, args[1:]...)...) == text {
+			t.Error("--compat changes nothing, and a list has 'uninstall: false'")
+		}
+		p.refuse(t, 2, []string{"--mirror", "nonsense", "hint:"}, append([]string{"element", "plan", "--mirror", "nonsense"}, args[1:]...)...)
 	})
 	t.Run("one script changed", func(t *testing.T) {
 		p.write(t, map[string]string{"elements/look/finalise.d/99-probe": probe("finalise.d") + "echo changed >/probe/changed\n"})
@@ -278,6 +300,59 @@ func (c *court) contract(t *testing.T) {
 			t.Errorf("offline: digests %s and %s", a, b)
 		}
 	})
+	t.Run("break", func(t *testing.T) {
+		before := sha256File(t, p.path("img.tar"))
+		q := *p
+		q.env = append(slices.Clone(p.env), "break=before-post-install.d,after-finalise", "break_cmd=echo at $INGOT_SCRIPT by $(ls -d /tmp/in_target.d) >>/probe/stops")
+		v := q.ingot(t, args...)
+		if v.code != 0 || !strings.Contains(v.err, "install.d/010-a: cached") {
+			t.Fatalf("exit code %d\n%s", v.code, tail(v.err, 20))
+		}
+		if got, want := readTar(t, p.path("img.tar"))["/probe/stops"].content, "at before-post-install by /tmp/in_target.d\nat after-finalise by /tmp/in_target.d\n"; got != want {
+			t.Errorf("in the image is %q, want %q", got, want)
+		}
+		// What somebody did there is in no cache, and no seal.
+		p.must(t, args...)
+		if sha256File(t, p.path("img.tar")) != before {
+			t.Error("without the break it is another image")
+		}
+		t.Run("shell", func(t *testing.T) {
+			q.env = append(slices.Clone(p.env), "break=before-cleanup,before-root")
+			cmd := q.command(t.Context(), args...)
+			cmd.Stdin = strings.NewReader("test ! -e $TMP_MOUNT_PATH/probe || echo typed >$TMP_MOUNT_PATH/probe/typed\nexit 3\n")
+			if v := finish(t, cmd); v.code != 0 {
+				t.Fatalf("exit code %d\n%s", v.code, tail(v.err, 20))
+			}
+		})
+		t.Run("fails", func(t *testing.T) {
+			q.env = append(slices.Clone(p.env), "break=before-cleanup", "break_cmd=exit 4")
+			q.refuse(t, 1, []string{"before-cleanup", "exited with code 4"}, args...)
+			q.env = append(slices.Clone(p.env), "break=before-nothing")
+			q.refuse(t, 2, []string{"before-nothing", "hint:"}, args...)
+		})
+		t.Run("after an error", func(t *testing.T) {
+			p.write(t, map[string]string{"elements/look/install.d/60-bad": "#!/bin/bash\nexit 7\n"})
+			defer func() { _ = os.Remove(p.path("elements/look/install.d/60-bad")) }()
+			q.env = append(slices.Clone(p.env), "break=after-error", "break_outside_target=1", "break_cmd=echo seen $(head -n1 $TMP_MOUNT_PATH/probe/order) >&2")
+			if v := q.refuse(t, 1, []string{"install.d/60-bad", "exited with code 7"}, args...); !strings.Contains(v.err, "seen aa\n") {
+				t.Errorf("it did not stop\n%s", tail(v.err, 20))
+			}
+		})
+	})
+	t.Run("leaves things", func(t *testing.T) {
+		p.write(t, map[string]string{"elements/look/install.d/60-leaves": "#!/bin/bash\nset -eu\n(while :; do sleep 98765; done) &\nsetsid sleep 98765 &\nmount -t tmpfs none /mnt\necho x >/mnt/hidden\necho ok >/etc/left\n"})
+		defer func() { _ = os.Remove(p.path("elements/look/install.d/60-leaves")) }()
+		p.must(t, args...)
+		tree := readTar(t, p.path("img.tar"))
+		if _, hidden := tree["/mnt/hidden"]; hidden || tree["/etc/left"].content != "ok\n" {
+			t.Errorf("what was mounted is in the image: %v; what was done: %q", hidden, tree["/etc/left"].content)
+		}
+		for _, path := range globbed(t, "/proc/[0-9]*/cmdline") {
+			if text, err := os.ReadFile(path); err == nil && strings.HasPrefix(string(text), "sleep\x0098765") {
+				t.Errorf("%s still runs", path)
+			}
+		}
+	})
 	t.Run("fails", func(t *testing.T) {
 		for _, k := range []struct {
 			name, script string
@@ -294,6 +369,14 @@ func (c *court) contract(t *testing.T) {
 				p.refuse(t, 1, k.words, append(slices.Clone(args), k.more...)...)
 			})
 		}
+		t.Run("full", func(t *testing.T) {
+			p.write(t, map[string]string{"elements/look/install.d/60-bad": "#!/bin/bash\nexec fallocate -l 7T /fill\n"})
+			defer func() { _ = os.Remove(p.path("elements/look/install.d/60-bad")) }()
+			p.refuse(t, 9, []string{"no space left", "install.d/60-bad", "hint:"}, args...)
+		})
+		if left := globbed(t, filepath.Join(p.cache, "work", "*")); len(left) > 0 {
+			t.Errorf("was left: %s", left)
+		}
 		p.refuse(t, 3, []string{`"lok"`, "hint:", "look"}, "disk-image-create", "-n", "-o", "img", "-t", "tar", "tiny", "lok")
 		p.refuse(t, 2, []string{"--imag-size"}, "disk-image-create", "--imag-size-nonsense", "tiny")
 	})
@@ -305,8 +388,8 @@ func (c *court) contract(t *testing.T) {
 // device-mapper.
 func (c *court) debianMinimal(t *testing.T) {
 	p := c.project(t, map[string]string{})
-	p.env = []string{"DIB_RELEASE=bookworm", "DIB_APT_SOURCES_CONF=default:deb http://ftp.debian.org/debian bookworm main", "DIB_MODPROBE_BLACKLIST=floppy", "DIB_GRUB_TIMEOUT=7", "INGOT_MIRROR_DEBIAN=" + p.mirror}
-	p.must(t, "disk-image-create", "-n", "-o", "img", "-t", "tar,qcow2", "-p", "tree", "vm", "debian-minimal", "modprobe", "element-manifest")
+	p.env = []string{"DIB_RELEASE=bookworm", "DIB_APT_SOURCES_CONF=default:deb http://ftp.debian.org/debian bookworm main", "DIB_MODPROBE_BLACKLIST=floppy", "DIB_GRUB_TIMEOUT=7"}
+	p.must(t, "disk-image-create", "--mirror", p.mirror, "-n", "-o", "img", "-t", "tar,qcow2", "-p", "tree", "vm", "debian-minimal", "modprobe", "element-manifest")
 	tree := readTar(t, p.path("img.tar"))
 	status := tree["/var/lib/dpkg/status"].content
 	for _, name := range []string{"systemd-sysv", "busybox", "sudo", "gnupg2", "python3", "locales", "tree"} {

@@ -37,8 +37,8 @@ func planRequest(cmd *cobra.Command, r dib.Request, asJSON bool) error {
 		return err
 	}
 	defer progress.Close()
-	f := buildFlags{locked: r.Locked, to: "."}
-	f.offline = r.Offline
+	f := doorFlags(r)
+	f.to = "."
 	h, err := openHouse(f.sourceFlags, progress)
 	if err != nil {
 		return err

@@ -132,7 +132,7 @@ func (h *house) furnishOne(ctx context.Context, s *station, def *definition.Defi
 	if err := elementLayout(def, set, arch); err != nil {
 		return err
 	}
-	_, phases, err := h.prepare(ctx, s, def, arch, r.Snippets())
+	_, phases, err := h.prepare(ctx, s, def, arch, false, r.Snippets())
 	if err != nil {
 		return err
 	}
@@ -179,13 +179,20 @@ func elementLayout(def *definition.Definition, set element.Set, arch string) err
 
 // prepare completes the hooks of merged elements with what has to be known of all of them
 // together, and gives what scripts see of the environment and which packages are listed.
-func (h *house) prepare(ctx context.Context, s *station, def *definition.Definition, arch string, more map[string]string) (map[string]string, []element.InstallPhase, error) {
+func (h *house) prepare(ctx context.Context, s *station, def *definition.Definition, arch string, compat bool, more map[string]string) (map[string]string, []element.InstallPhase, error) {
 	e := def.Elements
+	var err error
+	if e.Hooks, err = e.Hooks.Match(e.Environment["RUN_PARTS_REGEX"]); err != nil {
+		return nil, nil, err
+	}
+	for _, i := range e.Hooks.Ignored() {
+		h.progress.Warnf("%s: it does not run: %s", i.Path, i.Why)
+	}
 	env, err := s.runner.Surround(ctx, def, arch)
 	if err != nil {
 		return nil, nil, err
 	}
-	around := element.Surrounding{Env: env}
+	around := element.Surrounding{Env: env, Compat: compat}
 	prepared, warnings, err := element.Prepare(e.Hooks, around)
 	if err != nil {
 		return nil, nil, err

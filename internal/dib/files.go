@@ -21,6 +21,8 @@ type Batch struct {
 	StopOnFailure bool      `json:"stop_on_failure"` // the first that fails is the last that is built
 	JSON          bool      `json:"json"`
 	Progress      string    `json:"progress,omitzero"`
+	Mirror        string    `json:"mirror,omitzero"`
+	AcceptExpired bool      `json:"accept_expired,omitzero"`
 
 	// Asked is "help" or "version" where that is all that was asked for.
 	Asked string `json:"-"`
@@ -45,6 +47,11 @@ func fileOptions(b *Batch) []option {
 		{long: "stop-on-failure", about: "build nothing more after an image that failed", apply: set(&b.StopOnFailure)},
 		{short: 'h', long: "help", about: "show this", apply: ask("help")},
 		{long: "version", about: "show the version", ours: true, apply: ask("version")},
+		{long: "mirror", value: "URL", about: "fetch Debian's packages from this mirror", ours: true, apply: func(_ *reading, v string) error {
+			b.Mirror = v
+			return nil
+		}},
+		{long: "accept-expired", about: "take package indexes past their Valid-Until", ours: true, apply: set(&b.AcceptExpired)},
 		{long: "json", about: "print results as one JSON object", ours: true, apply: set(&b.JSON)},
 		{long: "progress", value: "HOW", about: "auto, plain or json", ours: true, apply: func(_ *reading, v string) error {
 			b.Progress = v
@@ -84,7 +91,8 @@ func ParseFiles(args, env []string) (Batch, error) {
 		return b, fault.Wrap(fault.Definition, problems)
 	}
 	for i := range b.Requests {
-		b.Requests[i].DryRun, b.Requests[i].JSON, b.Requests[i].Progress = b.DryRun, b.JSON, b.Progress
+		r := &b.Requests[i]
+		r.DryRun, r.JSON, r.Progress, r.Mirror, r.AcceptExpired = b.DryRun, b.JSON, b.Progress, b.Mirror, b.AcceptExpired
 	}
 	return b, nil
 }

@@ -112,6 +112,12 @@ func imageOptions() []option {
 			}
 			return nil
 		}},
+		{long: "compat", about: "read lists of packages as diskimage-builder does also where that is a mistake", ours: true, apply: sets(func(r *Request) *bool { return &r.Compat })},
+		{long: "mirror", value: "URL", about: "fetch Debian's packages from this mirror", ours: true, apply: func(r *reading, v string) error {
+			r.r.Mirror = v
+			return nil
+		}},
+		{long: "accept-expired", about: "take package indexes past their Valid-Until", ours: true, apply: sets(func(r *Request) *bool { return &r.AcceptExpired })},
 		{long: "locked", about: "take nothing that the lock does not name", ours: true, apply: sets(func(r *Request) *bool { return &r.Locked })},
 		{long: "dry-run", about: "show what was understood, build nothing", ours: true, apply: sets(func(r *Request) *bool { return &r.DryRun })},
 		{long: "json", about: "print results as one JSON object", ours: true, apply: sets(func(r *Request) *bool { return &r.JSON })},

@@ -161,7 +161,7 @@ func (r *reading) how(get func(string) string) error {
 	}
 	q.Break = words(get("break"))
 	for _, b := range q.Break {
-		if err := breakpoint(b); err != nil {
+		if err := Breakpoint(b); err != nil {
 			return err
 		}
 	}
@@ -188,8 +188,8 @@ var Phases = []string{
 	"root", "extra-data", "pre-install", "install", "post-install", "post-root", "block-device", "pre-finalise", "finalise", "cleanup",
 }
 
-// breakpoint says whether a build can stop at a place.
-func breakpoint(at string) error {
+// Breakpoint says whether a build can stop there: a value of break.
+func Breakpoint(at string) error {
 	phase, before := strings.CutPrefix(at, "before-")
 	after := false
 	if !before {

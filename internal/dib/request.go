@@ -59,24 +59,27 @@ type Request struct {
 
 	// How it is built.
 	Offline       bool          `json:"offline"`
-	CacheDir      string        `json:"cache_dir,omitzero"`  // of downloads; "" is ~/.cache/image-create
-	LocksDir      string        `json:"locks_dir,omitzero"`  // "" is ~/.cache/dib/lockfiles
-	TempDir       string        `json:"temp_dir,omitzero"`   // "" is the system's
-	Trace         int           `json:"trace"`               // 1: each command of a script; 2: deeper
-	Logfile       string        `json:"logfile,omitzero"`    // appended to
-	Quiet         bool          `json:"quiet"`               // what scripts say goes to Logfile alone
-	Timestamps    bool          `json:"timestamps"`          // before each line of what scripts say
-	Usage         int           `json:"usage"`               // 1: say what in the image is large; 2: all of it
-	Break         []string      `json:"break"`               // "before-install.d", "after-error": where a shell is opened
-	BreakCommand  string        `json:"break_command"`       // what is started there
-	BreakOutside  bool          `json:"break_outside"`       // on the host's side even in the target's phases
-	ScriptTimeout time.Duration `json:"script_timeout"`      // of one script, in nanoseconds; 0 is none
-	Locked        bool          `json:"locked"`              // nothing but what the lock names
-	DryRun        bool          `json:"dry_run"`             // say what would be done
-	JSON          bool          `json:"json"`                // results for programs
-	Progress      string        `json:"progress,omitzero"`   // "auto", "plain" or "json"
-	Clear         bool          `json:"clear"`               // the caller's environment was not looked at
-	InheritEnv    bool          `json:"inherit_environment"` // all of it passes, but for credentials
+	CacheDir      string        `json:"cache_dir,omitzero"`      // of downloads; "" is ~/.cache/image-create
+	LocksDir      string        `json:"locks_dir,omitzero"`      // "" is ~/.cache/dib/lockfiles
+	TempDir       string        `json:"temp_dir,omitzero"`       // "" is the system's
+	Trace         int           `json:"trace"`                   // 1: each command of a script; 2: deeper
+	Logfile       string        `json:"logfile,omitzero"`        // appended to
+	Quiet         bool          `json:"quiet"`                   // what scripts say goes to Logfile alone
+	Timestamps    bool          `json:"timestamps"`              // before each line of what scripts say
+	Usage         int           `json:"usage"`                   // 1: say what in the image is large; 2: all of it
+	Break         []string      `json:"break"`                   // "before-install.d", "after-error": where a shell is opened
+	BreakCommand  string        `json:"break_command"`           // what is started there
+	BreakOutside  bool          `json:"break_outside"`           // on the host's side even in the target's phases
+	ScriptTimeout time.Duration `json:"script_timeout"`          // of one script, in nanoseconds; 0 is none
+	Locked        bool          `json:"locked"`                  // nothing but what the lock names
+	Compat        bool          `json:"compat,omitzero"`         // lists of packages mean what they mean to diskimage-builder, mistakes and all
+	Mirror        string        `json:"mirror,omitzero"`         // of Debian's packages
+	AcceptExpired bool          `json:"accept_expired,omitzero"` // indexes past their Valid-Until
+	DryRun        bool          `json:"dry_run"`                 // say what would be done
+	JSON          bool          `json:"json"`                    // results for programs
+	Progress      string        `json:"progress,omitzero"`       // "auto", "plain" or "json"
+	Clear         bool          `json:"clear"`                   // the caller's environment was not looked at
+	InheritEnv    bool          `json:"inherit_environment"`     // all of it passes, but for credentials
 
 	// Environment are the caller's variables that scripts see. What else they see is
 	// the driver's own; see [Request.Variables].

@@ -60,6 +60,10 @@ type Hooks struct {
 	Set   Set
 	Files []File // by path; a directory stands before what is in it
 
+	// Pattern, if not empty, says which names of scripts run: RUN_PARTS_REGEX, which
+	// [Hooks.Match] sets.
+	Pattern string
+
 	at          map[string]int
 	overwritten []overwriting
 	skipped     []Ignored // what the merge left out
@@ -326,7 +330,7 @@ func (h *Hooks) Phase(name string) []Script {
 	if !ok {
 		return nil
 	}
-	run, _ := Scripts(h.List(name))
+	run, _ := h.Scripts(h.List(name))
 	out := make([]Script, len(run))
 	for i, s := range run {
 		f, _ := h.follow(path.Join(name, s))
@@ -360,7 +364,7 @@ func (h *Hooks) Ignored() []Ignored {
 		}
 	}
 	for _, p := range Phases {
-		_, list := Scripts(h.List(p.Name))
+		_, list := h.Scripts(h.List(p.Name))
 		in(p.Name, list)
 	}
 	_, list := Snippets(h.List(EnvironmentDir))
@@ -368,10 +372,32 @@ func (h *Hooks) Ignored() []Ignored {
 	return out
 }
 
+// Match is the hooks with other names of scripts that run: a value of RUN_PARTS_REGEX, ""
+// for the usual ones.
+func (h *Hooks) Match(pattern string) (*Hooks, error) {
+	if pattern != "" {
+		if _, _, err := ScriptsMatching(nil, pattern); err != nil {
+			return nil, fault.Wrap(fault.Definition, err)
+		}
+	}
+	out := *h
+	out.Pattern = pattern
+	return &out, nil
+}
+
+// Scripts is what runs of some entries of a phase's directory, and what does not.
+func (h *Hooks) Scripts(entries []Listed) (run []string, ignored []Ignored) {
+	if h.Pattern == "" {
+		return Scripts(entries)
+	}
+	run, ignored, _ = ScriptsMatching(entries, h.Pattern) // which Match has read
+	return run, ignored
+}
+
 // With is the hooks with some more files, which take the place of those of the same
 // path: what [Prepare] computes. Directories are made as they are needed.
 func (h *Hooks) With(files []File) *Hooks {
-	out := &Hooks{Set: h.Set, overwritten: h.overwritten, skipped: h.skipped}
+	out := &Hooks{Set: h.Set, Pattern: h.Pattern, overwritten: h.overwritten, skipped: h.skipped}
 	all := map[string]File{}
 	for _, f := range h.Files {
 		all[f.Path] = f

@@ -149,7 +149,7 @@ func (p *Plan) scriptStep(s element.Script, before string, last bool) keyed {
 			Last                bool
 			Digest              digest.Digest
 		}{s.Phase, s.Name, before, last, s.File.Digest},
-		Step: Step{Name: s.Phase + "/" + s.Name, light: true, work: func(ctx context.Context, w *worker) error {
+		Step: Step{Name: s.Phase + "/" + s.Name, phase: s.Phase, light: true, work: func(ctx context.Context, w *worker) error {
 			return w.elementScript(ctx, s, before, last)
 		}},
 	}
@@ -171,7 +171,7 @@ func (w *worker) elementScript(ctx context.Context, s element.Script, before str
 	for _, n := range names {
 		listed = append(listed, element.Listed{Name: n.Name, Mode: n.Mode})
 	}
-	run, _ := element.Scripts(listed)
+	run, _ := w.plan.Definition.Elements.Hooks.Scripts(listed)
 	planned := w.plan.Definition.Elements.Hooks.Phase(s.Phase)
 	for _, name := range run {
 		isPlanned := slices.ContainsFunc(planned, func(p element.Script) bool { return p.Name == name })
@@ -185,7 +185,7 @@ func (w *worker) elementScript(ctx context.Context, s element.Script, before str
 			continue // the next one's
 		}
 		if err := w.runElementScript(ctx, s.Phase, name); err != nil {
-			return err
+			return w.lookAfter(ctx, s.Phase, err)
 		}
 	}
 	return w.noteMounts(ctx)
@@ -228,22 +228,7 @@ func (w *worker) runElementScript(ctx context.Context, phase, name string) error
 		text += ". " + shellQuote(hooks+"/"+s) + "\n"
 	}
 	text += script + "\n"
-	if side == element.Target {
-		programs := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-		if !w.plan.Definition.Elements.Root {
-			programs += ":" + targetDir + "/" + element.PreparedDir + "/bin" // what the image does not have
-		}
-		text = `m=` + mountDir + `
-mkdir -p $m` + targetDir + `
-mount --bind $TMP_HOOKS_PATH $m` + targetDir + ` && mount -o remount,bind,ro $m` + targetDir + `
-mount --bind ` + certificate + ` $m` + targetCertificate + `
-code=0
-chroot $m env -u TMPDIR PATH=` + programs + ` bash -c ` + shellQuote(text) + ` || code=$?
-umount -l $m` + targetDir + `
-rmdir $m` + targetDir + `
-exit $code
-`
-	}
+	text = w.atSide(side, text)
 	if limit := w.ScriptTimeout; limit > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeoutCause(ctx, limit, fault.Newf(fault.Failed, "%s/%s still runs after %v", phase, name, limit).WithHint("give it longer with --script-timeout, or look at what it waits for"))
@@ -257,6 +242,28 @@ exit $code
 		return fault.Newf(fault.Failed, "script %s/%s %s%s", phase, name, strings.TrimPrefix(exit.Error(), "/bin/bash "), sandbox.Quote(lastLines(out)))
 	}
 	return err
+}
+
+// atSide is a text of bash that runs another one on a side of the build: in the image with
+// the hooks in sight.
+func (w *worker) atSide(side element.Side, text string) string {
+	if side == element.Host {
+		return text
+	}
+	programs := "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+	if !w.plan.Definition.Elements.Root {
+		programs += ":" + targetDir + "/" + element.PreparedDir + "/bin" // what the image does not have
+	}
+	return `m=` + mountDir + `
+mkdir -p $m` + targetDir + `
+mount --bind $TMP_HOOKS_PATH $m` + targetDir + ` && mount -o remount,bind,ro $m` + targetDir + `
+mount --bind ` + certificate + ` $m` + targetCertificate + `
+code=0
+chroot $m env -u TMPDIR PATH=` + programs + ` bash -c ` + shellQuote(text) + ` || code=$?
+umount -l $m` + targetDir + `
+rmdir $m` + targetDir + `
+exit $code
+`
 }
 
 // elementOf is the element that a script is of; none where a script made it.
@@ -292,7 +299,7 @@ func lastLines(out []byte) []byte {
 // morePackages installs what was asked for beside the elements' own lists.
 func (p *Plan) morePackages() keyed {
 	packages := p.Definition.Elements.Packages
-	return keyed{kind: "more packages", reads: packages, Step: Step{Name: "install.d packages", light: true, work: func(ctx context.Context, w *worker) error {
+	return keyed{kind: "more packages", reads: packages, Step: Step{Name: "install.d packages", phase: "install.d", light: true, work: func(ctx context.Context, w *worker) error {
 		if _, err := w.Box(ctx); err != nil {
 			return err
 		}

@@ -67,6 +67,8 @@ type Step struct {
 	data func(e *edit) error
 	// light steps are many and short: not each one's result is kept (see [worker.perform]).
 	light bool
+	// phase is that of an element whose scripts the step is of; "" is none.
+	phase string
 }
 
 // An Output is one artifact of a chain.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"ingot/internal/artifact"
@@ -35,6 +36,8 @@ type Runner struct {
 	Version       string // of this ingot, for papers
 	// ScriptTimeout is how long one script of an element may run; 0 is for ever.
 	ScriptTimeout time.Duration
+	// Pause, if set, says where an element build stops for somebody to look around.
+	Pause *Pause
 	// Shell, if set, is called with the sandbox of a script that failed.
 	Shell func(ctx context.Context, box *sandbox.Box, failure error) error
 }
@@ -113,6 +116,10 @@ func (r *Runner) Run(ctx context.Context, p *Plan) (*Result, error) {
 }
 
 func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) error {
+	c, paused := r.Pause.paused(c)
+	for _, at := range r.Pause.nowhere(c) {
+		r.Progress.Warnf("it does not stop %s: no script of that phase runs in this build", strings.Replace(at, "-", " ", 1))
+	}
 	todo := c.Outputs
 	if !r.NoCache {
 		todo = nil
@@ -159,11 +166,14 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 	}
 	out.Times = append(out.Times, w.times...)
 	w.noteDownloads(out)
-	seal, err := w.seal()
-	if err != nil {
-		return err
+	seal := c.seal(w.tree.Seal())
+	if !paused { // else nobody knows what was done to it
+		var err error
+		if seal, err = w.seal(); err != nil {
+			return err
+		}
+		out.Seals = append(out.Seals, seal)
 	}
-	out.Seals = append(out.Seals, seal)
 	w.dropBox() // its memory is better used for what follows
 	for _, o := range todo {
 		t := r.Progress.Start(ui.Step{ID: "output:" + o.Format, Name: o.Name(), Unit: ui.Bytes})
@@ -223,6 +233,9 @@ func (w *worker) runSteps(ctx context.Context, out *Result) error {
 	for i := start; i < len(w.chain.Steps); i++ {
 		s := w.chain.Steps[i]
 		keep := !s.light || i+1 == len(w.chain.Steps) || !w.chain.Steps[i+1].light
+		if err := w.stop(ctx, "before", i); err != nil {
+			return w.blame(s, err)
+		}
 		t := w.Progress.Start(ui.Step{ID: s.Name, Name: s.Name})
 		w.log = func(line string) { t.Notef("%s", line) }
 		err := w.perform(ctx, s, keep)
@@ -231,6 +244,9 @@ func (w *worker) runSteps(ctx context.Context, out *Result) error {
 			return w.blame(s, err)
 		}
 		out.Run++
+		if err := w.stop(ctx, "after", i); err != nil {
+			return w.blame(s, err)
+		}
 	}
 	if w.delivery != nil {
 		return w.delivery.Finish()
