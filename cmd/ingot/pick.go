@@ -19,6 +19,25 @@ type variantFlags struct {
 
 func (f *variantFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.flavors, "flavor", nil, "of the `flavor` that this asks for, such as \"vmware is: x86_64\", instead of the definition's own; may be repeated")
+	_ = cmd.RegisterFlagCompletionFunc("flavor", completeFlavor) // fails for no such flag only
+}
+
+// completeFlavor are the flavors of the definition that the arguments name.
+func completeFlavor(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	var out []string
+	// The definition is the last argument, or the one here.
+	def, _, err := load(args[max(0, len(args)-1):])
+	if err != nil {
+		def, _, err = load(nil)
+	}
+	if err == nil {
+		for _, v := range def.Variants() {
+			if label := v.FlavorLabel(); label != "" && !slices.Contains(out, label) {
+				out = append(out, label)
+			}
+		}
+	}
+	return out, cobra.ShellCompDirectiveNoFileComp
 }
 
 func (f *variantFlags) addAll(cmd *cobra.Command) {

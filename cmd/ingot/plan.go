@@ -33,6 +33,7 @@ type stepJSON struct {
 	Name   string `json:"name"`
 	Key    string `json:"key"`
 	Cached bool   `json:"cached"`
+	Shared bool   `json:"shared,omitempty"` // it runs for a chain before
 	// Secrets are files that the bytes of an output depend on, beside its lock.
 	Secrets []string `json:"secrets,omitempty"`
 }
@@ -84,6 +85,7 @@ as build would have it, and writes none.`,
 
 func describePlan(p *plan.Plan, r *plan.Runner) planJSON {
 	out := planJSON{Schema: 1, Lock: p.Lock.Digest().String()}
+	before := map[string]bool{}
 	for _, c := range p.Chains {
 		j := chainJSON{Arch: c.Arch, Flavor: c.Set.Flavor, Purpose: c.Purpose, Packages: len(c.Set.Refs)}
 		for _, ref := range r.Supply.Missing(c.Set.Refs) {
@@ -92,10 +94,12 @@ func describePlan(p *plan.Plan, r *plan.Runner) planJSON {
 		}
 		steps, outputs := r.Known(c)
 		for i, s := range c.Steps {
-			j.Steps = append(j.Steps, stepJSON{Name: s.Name, Key: s.Key.String(), Cached: steps[i]})
+			key := s.Key.String()
+			j.Steps = append(j.Steps, stepJSON{Name: s.Name, Key: key, Cached: steps[i], Shared: !steps[i] && before[key]})
+			before[key] = true
 		}
 		for i, o := range c.Outputs {
-			j.Steps = append(j.Steps, stepJSON{"output " + o.Name(), o.Key.String(), outputs[i], o.Secrets})
+			j.Steps = append(j.Steps, stepJSON{Name: "output " + o.Name(), Key: o.Key.String(), Cached: outputs[i], Secrets: o.Secrets})
 		}
 		out.Chains = append(out.Chains, j)
 	}
@@ -113,8 +117,11 @@ func (p planJSON) print(w io.Writer) error {
 		}
 		for _, s := range c.Steps {
 			state := "run"
-			if s.Cached {
+			switch {
+			case s.Cached:
 				state = "cached"
+			case s.Shared:
+				state = "shared"
 			}
 			caveat := ""
 			if len(s.Secrets) > 0 {

@@ -30,7 +30,7 @@ func TestVariantsAtTheShell(t *testing.T) {
 	for name, text := range map[string]string{
 		"key.asc": string(a.Signer.Key),
 		"ingot.yaml": fmt.Sprintf("version: 1\nname: web\ndistro: debian\nrelease: test\nstart: essential\noutputs: [tar]\narchives: [{url: %q, key: ./key.asc}]\n"+
-			"packages: [openssl]\nflavors: {vmware: {packages: [open-vm-tools]}, \"!ssl\": {without: {packages: [openssl]}, outputs: [tar.zst]}}\n", a.URL),
+			"packages: [openssl]\nflavors: {vmware: {packages: [open-vm-tools]}, \"!ssl\": {without: {packages: [openssl]}, outputs: [tar.zst]}, \"!ipv6\": {hostname: other}}\n", a.URL),
 	} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -42,11 +42,11 @@ func TestVariantsAtTheShell(t *testing.T) {
 		code = fault.Code(run(append([]string{"ingot"}, args...), strings.NewReader(""), &out, &errs))
 		return out.String(), errs.String(), code
 	}
-	if out, _, _ := ingot("check"); !strings.HasSuffix(out, "as tar; flavors vmware, no-ssl\n") {
+	if out, _, _ := ingot("check"); !strings.HasSuffix(out, "as tar; flavors vmware, no-ssl, no-ipv6\n") {
 		t.Errorf("check says %s", out)
 	}
 	out, talk, code := ingot("lock")
-	for _, want := range []string{"3 packages for a container of ARCH ~ssl,~!vmware", "4 packages for a container of ARCH ~ssl,vmware", "1 packages for a container of ARCH !ssl,~!vmware"} {
+	for _, want := range []string{"3 packages for a container of ARCH ~ipv6,~ssl,~!vmware", "4 packages for a container of ARCH ~ipv6,~ssl,vmware", "1 packages for a container of ARCH ~ipv6,!ssl,~!vmware"} {
 		if want = strings.ReplaceAll(want, "ARCH", hostArch()); !strings.Contains(out, want) || code != fault.Done {
 			t.Fatalf("lock: code %d, says %s, not %q\n%s", code, out, want, talk)
 		}
@@ -62,8 +62,8 @@ func TestVariantsAtTheShell(t *testing.T) {
 		{[]string{".[!ssl]"}, fault.Done, "web-no-ssl-ARCH.tar.zst"},
 		{[]string{"ingot.yaml[!ssl]"}, fault.Done, "web-no-ssl-ARCH.tar.zst"},
 		{[]string{"--flavor", "!ssl", "--flavor", "vmware"}, fault.Done, "web-vmware-ARCH.tar web-no-ssl-ARCH.tar.zst"},
-		{[]string{"--all-flavors"}, fault.Done, "web-ARCH.tar web-vmware-ARCH.tar web-no-ssl-ARCH.tar.zst"},
-		{[]string{"--all-flavors", "--output", "tar"}, fault.Done, "web-ARCH.tar web-vmware-ARCH.tar"},
+		{[]string{"--all-flavors"}, fault.Done, "web-ARCH.tar web-vmware-ARCH.tar web-no-ssl-ARCH.tar.zst web-no-ipv6-ARCH.tar"},
+		{[]string{"--all-flavors", "--output", "tar"}, fault.Done, "web-ARCH.tar web-vmware-ARCH.tar web-no-ipv6-ARCH.tar"},
 		{[]string{"--all-flavors", "--flavor", "vmware"}, fault.Usage, "are two wishes"},
 		{[]string{"web[vmwrae]"}, fault.NotFound, "did you mean vmware?"},
 		{[]string{"web[!ssl,vmware]"}, fault.NotFound, "closest: "},
@@ -87,8 +87,15 @@ func TestVariantsAtTheShell(t *testing.T) {
 			t.Errorf("plan %q: code %d, %s; want %d, %s", c.args, code, got, c.code, want)
 		}
 	}
+	out, _, _ = ingot("plan", "--all-flavors", "--json")
+	if strings.Count(out, `"shared":true`) != 1 || strings.Count(out, `"flavor":"`) != 4 {
+		t.Errorf("two flavors share their packages, and the others nothing: %s", out)
+	}
+	if out, _, _ := ingot("__complete", "build", "--flavor", ""); !strings.HasPrefix(out, "~ipv6,~ssl,~!vmware\n~ipv6,~ssl,vmware\n~ipv6,!ssl,~!vmware\n!ipv6,~ssl,~!vmware\n") {
+		t.Errorf("a shell completes with %q", out)
+	}
 	// Why a package is there is read from the packages, which nobody has fetched yet.
-	if _, talk, code := ingot("why", "libssl"); code != fault.NotFound || !strings.Contains(talk, "3 packages of "+hostArch()+" container ~ssl,~!vmware are not in the store") {
+	if _, talk, code := ingot("why", "libssl"); code != fault.NotFound || !strings.Contains(talk, "3 packages of "+hostArch()+" container ~ipv6,~ssl,~!vmware are not in the store") {
 		t.Errorf("why without packages: code %d\n%s", code, talk)
 	}
 	l, err := lock.Read("ingot.lock")
@@ -107,11 +114,11 @@ func TestVariantsAtTheShell(t *testing.T) {
 		code fault.Code
 		want string
 	}{
-		{[]string{"libssl"}, fault.Done, "libssl 1 in container, ARCH ~ssl,~!vmware"},
+		{[]string{"libssl"}, fault.Done, "libssl 1 in container, ARCH ~ipv6,~ssl,~!vmware"},
 		{[]string{"libssl"}, fault.Done, "  through openssl > libssl\n  openssl depends libssl\n"},
 		{[]string{"openssl"}, fault.Done, "  asked for: openssl\n"},
 		{[]string{"base-files"}, fault.Done, "  of the starting set essential\n"},
-		{[]string{"open-vm-tools", "--all-flavors"}, fault.Done, "open-vm-tools is not in container, ARCH !ssl,~!vmware\n"},
+		{[]string{"open-vm-tools", "--all-flavors"}, fault.Done, "open-vm-tools is not in container, ARCH ~ipv6,!ssl,~!vmware\n"},
 		{[]string{"open-vm-tools", "web[vmware]"}, fault.Done, "  asked for: open-vm-tools\n"},
 		{[]string{"openssll"}, fault.NotFound, "did you mean openssl?"},
 		{[]string{"libssl", "--json", "--offline"}, fault.Done, `"through":["openssl","libssl"],"by":[{"package":"openssl","kind":"depends","relation":"libssl","met":["libssl"]}]`},

@@ -49,6 +49,48 @@ func TestFlavorsShareSteps(t *testing.T) {
 	}
 }
 
+// TestFlavorsRunOnce builds two flavors that part at their last script: what they share
+// runs once in a run, also without the cache.
+func TestFlavorsRunOnce(t *testing.T) {
+	f := newFactory(t)
+	write(t, f.dir, map[string]string{"ingot.yaml": built["ingot.yaml"] + "flavors: {\"!ssl\": {without: {scripts: [two]}, outputs: [tar]}}\n"})
+	def, l := locked(t, f.dir)
+	for i := range l.Sets {
+		l.Sets[i].Refs = f.refs
+	}
+	p := planned(t, def, l)
+	const own, other, shared = 6 + 2, 1 + 1, 4 // steps and outputs: install to files are shared
+	for _, c := range []struct {
+		noCache     bool
+		run, cached int
+	}{
+		{false, own + other, shared}, {false, 0, own + other + shared}, {true, own + other, shared},
+	} {
+		f.NoCache = c.noCache
+		got, err := f.Run(t.Context(), p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got.Run != c.run || got.Cached != c.cached {
+			t.Errorf("no cache %v: %d ran and %d did not, want %d and %d", c.noCache, got.Run, got.Cached, c.run, c.cached)
+		}
+		l.Seals = got.Seals
+	}
+	if len(l.Seals) != 2 || l.Seals[0].Flavor != "~ssl" || l.Seals[1].Flavor != "!ssl" || l.Seals[0].SHA256 == l.Seals[1].SHA256 {
+		t.Errorf("seals are %v", l.Seals)
+	}
+	// Each flavor is held to its own seal.
+	l.Seals[0].SHA256, l.Seals[1].SHA256 = l.Seals[1].SHA256, l.Seals[0].SHA256
+	if _, err := f.Run(t.Context(), p); fault.CodeOf(err) != fault.Verification || !strings.Contains(err.Error(), "the container tree for amd64 ~ssl differs") {
+		t.Errorf("with the seals swapped: %v", err)
+	}
+	l.Seals = l.Seals[1:]
+	l.Seals[0].SHA256 = digest.Of([]byte("other"))
+	if _, err := f.Run(t.Context(), p); fault.CodeOf(err) != fault.Verification || !strings.Contains(err.Error(), "the container tree for amd64 !ssl differs") {
+		t.Errorf("with another seal: %v", err)
+	}
+}
+
 // TestWishOfFlavors plans some of a definition's flavors.
 func TestWishOfFlavors(t *testing.T) {
 	dir := t.TempDir()

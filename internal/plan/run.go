@@ -40,6 +40,8 @@ type Runner struct {
 	Pause *Pause
 	// Shell, if set, is called with the sandbox of a script that failed.
 	Shell func(ctx context.Context, box *sandbox.Box, failure error) error
+
+	ran map[digest.Digest]bool // steps of this run, by key: chains share them, whatever NoCache says
 }
 
 // A Result says what a run did.
@@ -92,6 +94,7 @@ func (r *Runner) Known(c Chain) (steps []bool, outputs []bool) {
 // Run makes all of a plan's outputs.
 func (r *Runner) Run(ctx context.Context, p *Plan) (*Result, error) {
 	var out Result
+	r.ran = map[digest.Digest]bool{}
 	if err := os.MkdirAll(r.To, 0o755); err != nil {
 		return nil, fault.Newf(fault.Preflight, "cannot make the directory of the artifacts: %w", err)
 	}
@@ -243,6 +246,7 @@ func (w *worker) runSteps(ctx context.Context, out *Result) error {
 		if err != nil {
 			return w.blame(s, err)
 		}
+		w.ran[s.Key] = true
 		out.Run++
 		if err := w.stop(ctx, "after", i); err != nil {
 			return w.blame(s, err)
@@ -257,11 +261,11 @@ func (w *worker) runSteps(ctx context.Context, out *Result) error {
 // applyKnown applies the results that the cache has, as far as they reach without
 // a gap, and says which step is next.
 func (w *worker) applyKnown(out *Result) int {
-	if w.NoCache {
-		return 0
-	}
 	next := 0
 	for i, s := range w.chain.Steps {
+		if w.NoCache && !w.ran[s.Key] {
+			return next
+		}
 		d, err := w.result(s)
 		if err == nil {
 			var same bool
