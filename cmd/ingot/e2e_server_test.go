@@ -236,6 +236,7 @@ func (c *court) servers(t *testing.T) {
 		}
 	})
 	t.Run("ingot", func(t *testing.T) { s.ingotClient(t) })
+	t.Run("lxc-ingot", func(t *testing.T) { s.lxcTemplate(t) })
 	t.Run("generations", func(t *testing.T) { s.generations(t) })
 	t.Run("while publishing", func(t *testing.T) { s.whilePublishing(t) })
 	p.must(t, "server", "verify", "tree")
@@ -268,6 +269,49 @@ func (s *shop) ingotClient(t *testing.T) {
 		`mkdir -p small && mount -t tmpfs -o size=64k tmpfs small && exec "$@"`, "sh", p.c.bin, "pull", "tiny", "--to", "small", "--from", p.path("tree"), "--key", p.path("tree/key.asc"))
 	full.Dir, full.Env = p.dir, p.command(t.Context()).Env
 	finish(t, full).check(t, 9, []string{"small has no room"}, "pull")
+}
+
+// bothTemplates makes one container by LXC's own template and one by ingot, and prints how
+// their files are. No other program than ingot is there for its template.
+const bothTemplates = `set -eu
+path=$1 server=$2
+exec 2>&1
+printf '%b' "$CONFIG" >"$path/config"
+mkdir "$path/a" "$path/b"
+image="-d debian -r bookworm -a amd64 --variant tiny --server $server"
+lxc-create -P "$path/a" -f "$path/config" -n c1 -t download -- $image
+lxc-create -P "$path/b" -f "$path/config" -n c1 -t "$TEMPLATE" -- $image --pubkey "$KEY"
+for t in a b; do
+	(cd "$path/$t/c1" && find . -printf '%p %y %m %U:%G %T@ %s %l %n\n' | sed 's,^\(./[^/]* d .*\|. d .*\|./config f .*\),,; s,^\(\S* d \S* \S* \)\S* \S*,\1,' | sed 's,^\(./rootfs/etc/hostname f .*\) [0-9.]* 3,\1 3,' | sort; find . -type f ! -name config -exec sha256sum {} + | sort; sed "/^# Template used/d; /^# Parameters passed/d; s,$path/$t,PATH,g" config) >"$path/$t.txt"
+done
+diff "$path/a.txt" "$path/b.txt" && echo same
+lxc-start -P "$path/b" -n c1
+trap 'lxc-stop -P "$path/b" -n c1 -k || true' EXIT
+n=0
+until lxc-attach -P "$path/b" -n c1 -- cat /run/booted; do n=$((n+1)); [ $n -lt 600 ]; sleep 0.1; done
+`
+
+// lxcTemplate judges ingot as a template of LXC by LXC's own.
+func (s *shop) lxcTemplate(t *testing.T) {
+	judge.Path(t, "lxc-create")
+	template := s.path("lxc-ingot")
+	if err := os.Symlink(s.c.bin, template); err != nil {
+		t.Fatal(err)
+	}
+	const network = `lxc.net.0.type = empty\nlxc.apparmor.profile = unconfined\n`
+	for name, config := range map[string]string{"privileged": network, "unprivileged": network + `lxc.idmap = u 0 100000 65536\nlxc.idmap = g 0 100000 65536\n`} {
+		t.Run(name, func(t *testing.T) {
+			if name == "unprivileged" {
+				allowIDs(t)
+			}
+			got := s.client(t, "INGOT_HOME=$1/home TEMPLATE="+template+" KEY="+s.path("tree/key.asc")+" CONFIG='"+config+"'\nexport INGOT_HOME\n"+bothTemplates)
+			for _, want := range []string{"made by ingot: ", "\nsame\n", "booted\n"} {
+				if !strings.Contains(got, want) {
+					t.Errorf("it does not say %q:\n%s", want, got)
+				}
+			}
+		})
+	}
 }
 
 func sameFile(t *testing.T, a, b string) {
