@@ -476,7 +476,7 @@ func (x *expansion) overlaid(under, over *yaml.Node) *yaml.Node {
 		}
 	}
 	for _, pair := range [][2]string{
-		{"packages", "packages"}, {"packages", "remove"}, {"remove", "remove"}, {"remove", "packages"},
+		{"packages", "packages"}, {"packages", "remove"}, {"remove", "remove"}, {"remove", "packages"}, {"elements", "elements"},
 		{"files", "files"}, {"path-conflicts", "path-conflicts"}, {"users", "users"}, {"unix-groups", "unix-groups"}, {"scripts", "scripts"},
 		{"services.enable", "services"}, {"services.disable", "services"}, {"services.mask", "services"},
 	} {

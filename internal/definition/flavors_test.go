@@ -2,7 +2,9 @@ package definition
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -20,6 +22,12 @@ func told(d *Definition) string {
 	}
 	list("packages", d.Packages)
 	list("remove", d.Remove)
+	if d.Elements != nil {
+		list("elements", d.Elements.Names)
+		for _, k := range slices.Sorted(maps.Keys(d.Elements.Environment)) {
+			list("variable", []string{k, d.Elements.Environment[k]})
+		}
+	}
 	for _, f := range d.Files {
 		fmt.Fprintf(&b, "  file %s %q\n", f.Path, *f.Content)
 	}
@@ -147,6 +155,28 @@ web-no-ssl [!ssl,~!vmware is: x86_64] for amd64
   disable cron
   kernel linux-image-cloud-amd64
   output tar
+`},
+		{"elements", `
+elements: [cloud-init, {name: growroot, when: kernel}]
+environment: {A: one}
+flavors: {"!kernel": {kernel: none, outputs: [openvz], elements: [cloud-init], environment: {A: two, B: three}}, vmware: {elements: [pip-cache], without: {elements: [cloud-init]}}}
+`, `
+web [~kernel,~!vmware is: x86_64] for amd64
+  elements cloud-init growroot
+  variable A one
+  kernel linux-image-cloud-amd64
+  output qcow2
+web-no-kernel [!kernel,~!vmware is: x86_64] for amd64
+  elements cloud-init
+  variable A two
+  variable B three
+  no kernel
+  output openvz
+web-vmware [~kernel,vmware is: x86_64] for amd64
+  elements growroot pip-cache
+  variable A one
+  kernel linux-image-cloud-amd64
+  output qcow2
 `},
 		{"declared beside it", `
 declared: declared
