@@ -30,6 +30,14 @@ type contestant struct {
 	held   []against // and what it is held against
 	sum    string    // the name under which times of several are added up
 	size   []string  // files that are weighed afterwards
+	spent  spent     // by the last run
+}
+
+// spent is what a run took beside time.
+type spent struct {
+	processor float64 // seconds, of all processes
+	place     string  // where its disk is looked at
+	disk      int64   // by how many bytes that was fuller than at the beginning, at most
 }
 
 // against is a peer and the ratio to its time that is to be reached, or 0.
@@ -53,6 +61,7 @@ func main() {
 	mmdebstrap := flag.String("mmdebstrap", "mmdebstrap", "the program")
 	mkosi := flag.String("mkosi", "", "a root file system with mkosi, and its definition in /build; empty leaves it out")
 	peers := flag.String("peers", "", "a root file system with the programs that formats are written with by others: times formats instead")
+	elements := flag.String("elements", "", "a root file system with diskimage-builder: times builds of elements instead")
 	locks := flag.Bool("locks", false, "times the choosing of packages instead")
 	out := flag.String("out", "", "directory for results")
 	flag.Parse()
@@ -61,6 +70,9 @@ func main() {
 	case *locks:
 		name = "locks"
 		list, err = b.locks()
+	case *elements != "":
+		name = "elements"
+		list, err = b.elements(*elements)
 	case *peers != "":
 		name = "formats"
 		list, err = b.formats(*peers)
@@ -75,12 +87,14 @@ func main() {
 	// cache, and memory is measured, which costs time.
 	for round := range b.rounds + 1 {
 		sums := map[string]float64{}
-		for _, c := range list {
+		for i := range list {
+			c := &list[i]
+			c.spent.place = b.work
 			took, peak, err := c.run(round == 0)
 			if err != nil {
 				log.Fatalf("%s: %v", c.name, err)
 			}
-			fmt.Fprintf(os.Stderr, "round %d  %-44s %7.2f s\n", round, c.name, took)
+			fmt.Fprintf(os.Stderr, "round %d  %-60s %7.2f s, %.2f s of processor time, at most %d MB more on the disk\n", round, c.name, took, c.spent.processor, c.spent.disk/1e6)
 			if round == 0 {
 				memory[c.name] = peak
 				continue
@@ -105,7 +119,7 @@ func main() {
 }
 
 // run gives the seconds that it took and, if asked, the most memory that it held.
-func (c contestant) run(measure bool) (float64, int64, error) {
+func (c *contestant) run(measure bool) (float64, int64, error) {
 	if c.before != nil {
 		if err := c.before(); err != nil {
 			return 0, 0, err
@@ -120,6 +134,12 @@ func (c contestant) run(measure bool) (float64, int64, error) {
 		return 0, 0, err
 	}
 	done, peak := make(chan struct{}), make(chan int64, 1)
+	grown := make(chan int64, 1)
+	if c.spent.place != "" {
+		go func() { grown <- growth(c.spent.place, done) }()
+	} else {
+		grown <- 0
+	}
 	if measure {
 		go func() { peak <- watch(cmd.Process.Pid, done) }()
 	} else {
@@ -128,6 +148,8 @@ func (c contestant) run(measure bool) (float64, int64, error) {
 	err := cmd.Wait()
 	took := time.Since(start).Seconds()
 	close(done)
+	c.spent.disk = <-grown
+	c.spent.processor = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
 	if err != nil {
 		return 0, 0, fmt.Errorf("%w\n%s", err, said.String())
 	}

@@ -133,7 +133,7 @@ const noFinalImage = "no-final-image"
 
 // doorFlags are those of a build that a request says too.
 func doorFlags(r dib.Request) buildFlags {
-	f := buildFlags{locked: r.Locked, to: filepath.Dir(r.Name), scriptTimeout: r.ScriptTimeout, breaks: r.Break}
+	f := buildFlags{locked: r.Locked, noCache: r.NoCache, to: filepath.Dir(r.Name), scriptTimeout: r.ScriptTimeout, breaks: r.Break}
 	f.offline, f.mirror = r.Offline, r.Mirror
 	f.acceptExpired = r.AcceptExpired || environ("INGOT_ACCEPT_EXPIRED") != ""
 	return f
@@ -301,7 +301,7 @@ func essence(r dib.Request) dib.Request {
 	r.Environment = maps.Clone(r.Environment)
 	delete(r.Environment, "ELEMENTS_PATH")
 	r.ScriptTimeout, r.Break, r.BreakCommand, r.BreakOutside, r.Usage = 0, nil, "", false, 0
-	r.Mirror, r.AcceptExpired = "", false
+	r.Mirror, r.AcceptExpired, r.NoCache = "", false, false
 	return r
 }
 
@@ -316,7 +316,7 @@ func foreign(args []string) []string {
 			if !has {
 				i++
 			}
-		case "--locked", "--json", "--inherit-env", "--compat", "--accept-expired":
+		case "--locked", "--no-cache", "--json", "--inherit-env", "--compat", "--accept-expired":
 		default:
 			out = append(out, args[i])
 		}

@@ -118,6 +118,7 @@ func imageOptions() []option {
 			return nil
 		}},
 		{long: "accept-expired", about: "take package indexes past their Valid-Until", ours: true, apply: sets(func(r *Request) *bool { return &r.AcceptExpired })},
+		{long: "no-cache", about: "run every script again; packages in the store are kept", ours: true, apply: sets(func(r *Request) *bool { return &r.NoCache })},
 		{long: "locked", about: "take nothing that the lock does not name", ours: true, apply: sets(func(r *Request) *bool { return &r.Locked })},
 		{long: "dry-run", about: "show what was understood, build nothing", ours: true, apply: sets(func(r *Request) *bool { return &r.DryRun })},
 		{long: "json", about: "print results as one JSON object", ours: true, apply: sets(func(r *Request) *bool { return &r.JSON })},

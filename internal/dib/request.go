@@ -72,6 +72,7 @@ type Request struct {
 	BreakOutside  bool          `json:"break_outside"`           // on the host's side even in the target's phases
 	ScriptTimeout time.Duration `json:"script_timeout"`          // of one script, in nanoseconds; 0 is none
 	Locked        bool          `json:"locked"`                  // nothing but what the lock names
+	NoCache       bool          `json:"no_cache,omitzero"`       // every script runs again
 	Compat        bool          `json:"compat,omitzero"`         // lists of packages mean what they mean to diskimage-builder, mistakes and all
 	Mirror        string        `json:"mirror,omitzero"`         // of Debian's packages
 	AcceptExpired bool          `json:"accept_expired,omitzero"` // indexes past their Valid-Until
