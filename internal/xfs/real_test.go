@@ -4,11 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"runtime/debug"
-	"strconv"
-	"strings"
 	"testing"
 
 	"ingot/internal/judge"
@@ -17,26 +13,9 @@ import (
 	"ingot/internal/xfs"
 )
 
-// realTree is the directory that INGOT_TEST_TREE names, or a few Debian packages
-// from the host's own apt sources, unpacked.
-func realTree(t testing.TB) string {
-	t.Helper()
-	if dir := os.Getenv("INGOT_TEST_TREE"); dir != "" {
-		return dir
-	}
-	tmp := t.TempDir()
-	cmd := exec.CommandContext(t.Context(), "sh", "-ec", `apt-get download -q libc6 libc-bin bash coreutils perl-base perl-modules-5.36 git tzdata systemd vim-runtime python3.11-minimal libpython3.11-stdlib
-		mkdir root; for p in *.deb; do dpkg-deb -x $p root; done`)
-	cmd.Dir = tmp
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("cannot unpack packages: %v\n%s", err, out)
-	}
-	return filepath.Join(tmp, "root")
-}
-
 func TestRealTree(t *testing.T) {
 	judge.Needs(t, judge.Full)
-	tr, p := treetest.Scan(t, realTree(t))
+	tr, p := treetest.Scan(t, treetest.Real(t))
 	o := options()
 	o.Free = 1 << 30
 	img, f := write(t, tr, p, o)
@@ -46,28 +25,13 @@ func TestRealTree(t *testing.T) {
 
 // BenchmarkWrite plans and writes a real tree, from page cache to page cache.
 func BenchmarkWrite(b *testing.B) {
-	tr, p := treetest.Scan(b, realTree(b))
+	tr, p := treetest.Scan(b, treetest.Real(b))
 	o := options()
 	o.Free = 1 << 30
 	name := filepath.Join(b.TempDir(), "img")
 	b.SetBytes(tr.Size())
 	b.ReportAllocs()
-	debug.FreeOSMemory()
-	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil { // the peak begins anew
-		b.Fatal(err)
-	}
-	defer func() {
-		status, err := os.ReadFile("/proc/self/status")
-		if err != nil {
-			b.Fatal(err)
-		}
-		_, rest, _ := strings.Cut(string(status), "VmHWM:")
-		kib, err := strconv.ParseFloat(strings.Fields(rest)[0], 64)
-		if err != nil {
-			b.Fatal(err)
-		}
-		b.ReportMetric(kib/1024, "peak-MiB")
-	}()
+	defer treetest.Peak(b)()
 	for b.Loop() {
 		f, err := xfs.Plan(tr, o)
 		if err != nil {
@@ -87,7 +51,7 @@ func BenchmarkWrite(b *testing.B) {
 // BenchmarkMkfs is what mkfs.xfs, a mount and a copy need for the same, from a
 // directory: root's way.
 func BenchmarkMkfs(b *testing.B) {
-	dir := realTree(b)
+	dir := treetest.Real(b)
 	name := filepath.Join(b.TempDir(), "img")
 	for b.Loop() {
 		judge.Run(b, "truncate", "-s", "1600M", name)
