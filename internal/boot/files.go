@@ -21,6 +21,7 @@ type Params struct {
 	ID        string   // of the distribution: "debian" (os-release(5))
 	Release   string   // all that the distribution says of itself (os-release(5))
 	Ukify     bool     // whether the tree can make unified kernel images
+	Secure    bool     // whether shim and systemd-boot start, as the distribution signed them
 	Signed    bool     // whether what starts has signatures by a key of the user's
 	Timeout   int      // seconds that the menu waits
 }

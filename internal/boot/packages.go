@@ -12,7 +12,7 @@ type PackageRequest struct {
 	Release  string // "bookworm"
 	Firmware []string
 	Loader   string // one of the loaders' names; "" is [GRUB]
-	Secure   bool   // shim and GRUB as the distribution signed them
+	Secure   bool   // shim and the loader as the distribution signed them
 	Signed   bool   // by a key of the user's
 	Kernel   string // package; "" is the smallest that drives virtual machines
 }
@@ -51,6 +51,9 @@ func Packages(r PackageRequest) ([]string, error) {
 			out = append(out, "systemd-boot-efi") // bootctl would put a newer one, without our signature, in its place
 		} else {
 			out = append(out, "systemd-boot")
+		}
+		if r.Secure {
+			out = append(out, "shim-signed", "systemd-boot-efi-"+r.Arch+"-signed")
 		}
 	}
 	if splitResolved(r.Release) {

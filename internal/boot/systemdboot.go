@@ -143,19 +143,31 @@ func (p Params) systemdBoot(c Contents) (Loader, error) {
 	if len(p.Kernels) == 0 {
 		return Loader{}, errNoKernel
 	}
-	name := "usr/lib/systemd/boot/efi/systemd-boot" + a.efi + ".efi"
-	program, err := readFile(c, name)
-	if err != nil {
-		return Loader{}, fmt.Errorf("boot: systemd-boot is missing: %w", err)
+	name := "systemd-boot" + a.efi + ".efi"
+	own := "usr/lib/systemd/boot/efi/" + name
+	// bootctl looks for it in EFI/systemd, to update it and to say whether it is there.
+	programs := []struct{ tree, esp string }{{own, a.efiFile}, {own, "EFI/systemd/" + name}}
+	if p.Secure {
+		// shim starts what is called as GRUB is, whatever it is.
+		own += ".signed"
+		programs = []struct{ tree, esp string }{
+			{"usr/lib/shim/shim" + a.efi + ".efi.signed", a.efiFile}, {own, "EFI/BOOT/grub" + a.efi + ".efi"},
+			{"usr/lib/shim/mm" + a.efi + ".efi.signed", "EFI/BOOT/mm" + a.efi + ".efi"}, {own, "EFI/systemd/" + name},
+		}
 	}
-	if !strings.HasPrefix(string(program), "MZ") {
-		return Loader{}, fmt.Errorf("boot: /%s is no UEFI program", name)
+	var l Loader
+	for _, f := range programs {
+		data, err := readFile(c, f.tree)
+		if err != nil {
+			return Loader{}, fmt.Errorf("boot: %s is missing: %w", map[bool]string{false: "systemd-boot", true: "signed systemd-boot, or shim in front of it,"}[p.Secure], err)
+		}
+		if !strings.HasPrefix(string(data), "MZ") {
+			return Loader{}, fmt.Errorf("boot: /%s is no UEFI program", f.tree)
+		}
+		l.esp = append(l.esp, fat.File{Path: f.esp, Data: data})
 	}
-	return Loader{esp: []fat.File{
-		{Path: a.efiFile, Data: program},
-		// bootctl looks for this one, to update it and to say whether systemd-boot is there.
-		{Path: "EFI/systemd/" + path.Base(name), Data: program},
-		{Path: "loader/loader.conf", Data: fmt.Appendf(nil, "timeout %d\n", p.Timeout)},
-		{Path: "loader/entries.srel", Data: []byte("type1\n")},
-	}}, nil
+	l.esp = append(l.esp,
+		fat.File{Path: "loader/loader.conf", Data: fmt.Appendf(nil, "timeout %d\n", p.Timeout)},
+		fat.File{Path: "loader/entries.srel", Data: []byte("type1\n")})
+	return l, nil
 }

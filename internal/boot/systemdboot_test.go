@@ -140,3 +140,34 @@ func TestSystemdBootRefuses(t *testing.T) {
 		t.Error("lilo has files")
 	}
 }
+
+// Under Secure Boot shim stands in front, and starts systemd-boot by GRUB's name.
+func TestSystemdBootSecure(t *testing.T) {
+	p := params()
+	p.Loader, p.ID, p.Secure, p.Kernels = SDBoot, "debian", true, p.Kernels[:1]
+	c := contents()
+	for _, name := range []string{"shim/shimx64.efi.signed", "shim/mmx64.efi.signed", "systemd/boot/efi/systemd-bootx64.efi.signed"} {
+		c["usr/lib/"+name] = "MZ " + name
+	}
+	l, err := SystemdBoot(p, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, _, _ := strings.Cut(holding(t, l), "loader/")
+	want := `EFI/BOOT/BOOTX64.EFI:
+MZ shim/shimx64.efi.signed
+EFI/BOOT/grubx64.efi:
+MZ systemd/boot/efi/systemd-bootx64.efi.signed
+EFI/BOOT/mmx64.efi:
+MZ shim/mmx64.efi.signed
+EFI/systemd/systemd-bootx64.efi:
+MZ systemd/boot/efi/systemd-bootx64.efi.signed
+`
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	delete(c, "usr/lib/shim/shimx64.efi.signed")
+	if _, err := SystemdBoot(p, c); err == nil || !strings.Contains(err.Error(), "/usr/lib/shim/shimx64.efi.signed") {
+		t.Errorf("without shim: %v", err)
+	}
+}

@@ -64,8 +64,12 @@ func (l *loading) boot(doc *document, def *Definition) {
 		l.problem(b.Loader.At, "loader %s does not work with the packages of %s: bookworm is the first release that has what it needs", def.Boot.Loader, def.Release)
 	}
 	l.sign(doc, def)
-	if def.Boot.Secure && def.Boot.Loader != "grub" {
-		l.problem(b.Secure.At, "secure is shim and GRUB as the distribution signed them, and loader is %s; sign has uki start under Secure Boot, with a key of your own", def.Boot.Loader)
+	switch {
+	case !def.Boot.Secure || def.Boot.Loader == "grub":
+	case def.Boot.Loader != "systemd-boot":
+		l.problem(b.Secure.At, "secure is shim with GRUB or systemd-boot as the distribution signed them, and loader is %s; sign has uki start under Secure Boot, with a key of your own", def.Boot.Loader)
+	case slices.Contains([]string{"bullseye", "oldoldstable", "bookworm", "oldstable"}, def.Release):
+		l.problem(b.Secure.At, "%s has no signed systemd-boot: trixie is the first release that has one; grub starts under Secure Boot in all", def.Release)
 	}
 }
 

@@ -208,7 +208,7 @@ func (w *worker) params(l layout.Resolved, t tree.Tree) (boot.Params, error) {
 	return boot.Params{
 		Arch: w.chain.Arch, Loader: def.Boot.Loader, Places: places, Grows: l.Grows(), Kernels: boot.Kernels(t), Console: k.Console, Arguments: k.Arguments,
 		Title: w.osRelease(t, "PRETTY_NAME"), ID: w.osRelease(t, "ID"), Timeout: def.Boot.Timeout,
-		Release: string(release), Ukify: ukify, Signed: def.Boot.Signed,
+		Release: string(release), Ukify: ukify, Secure: def.Boot.Secure, Signed: def.Boot.Signed,
 	}, nil
 }
 
