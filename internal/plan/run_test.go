@@ -62,7 +62,7 @@ type factory struct {
 	refs []distro.Ref
 }
 
-func newFactory(t *testing.T) *factory {
+func newFactory(t *testing.T, more ...debtest.Deb) *factory {
 	t.Helper()
 	now := time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 	debs := []debtest.Deb{
@@ -79,6 +79,7 @@ func newFactory(t *testing.T) *factory {
 			symlink etc/ssl/certs/0123.0 ssl-cert-snakeoil.pem
 			symlink etc/ssl/certs/4567.0 other.pem`), debtest.File{Name: "./etc/passwd", Data: "root:x:0:0::/:/bin/sh\ndaemon:x:1:1::/:/bin/sh\n"})},
 	}
+	debs = append(debs, more...)
 	a := debtest.NewArchive(t, debtest.NewSigner(t, now))
 	a.Offer(t, now, debs...)
 	f := &factory{Runner: runner(t), dir: t.TempDir()}
