@@ -3,6 +3,7 @@ package main_test
 import (
 	"bufio"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -162,9 +163,23 @@ func (c *court) netboot(t *testing.T, dir string) {
 // kernel runs a machine until its serial console says something.
 func (c *court) kernel(t *testing.T, want string, args ...string) {
 	t.Helper()
+	c.converse(t, []exchange{{want, ""}}, args...)
+}
+
+// An exchange is what a machine's console is waited to say, in a line or in the beginning
+// of one, and what is typed then.
+type exchange struct{ want, answer string }
+
+// converse runs a machine, and ends it, as a power cut would, when all has been said.
+func (c *court) converse(t *testing.T, talk []exchange, args ...string) string {
+	t.Helper()
 	args = append([]string{"-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2", "-m", "2G", "-nodefaults", "-machine", "pc,graphics=off", "-display", "none", "-vga", "none", "-serial", "stdio", "-no-reboot"}, args...)
 	cmd := exec.CommandContext(t.Context(), judge.Path(t, "qemu-system-x86_64"), args...)
 	r, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,19 +187,19 @@ func (c *court) kernel(t *testing.T, want string, args ...string) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	timer := time.AfterFunc(8*time.Minute, func() { _ = cmd.Process.Kill() })
+	timer := time.AfterFunc(15*time.Minute, func() { _ = cmd.Process.Kill() })
 	defer func() {
 		timer.Stop()
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
 	}()
-	start, re := time.Now(), regexp.MustCompile(want)
+	start, re := time.Now(), regexp.MustCompile(talk[0].want)
 	var said strings.Builder
 	var line []byte
 	for in := bufio.NewReader(r); ; {
 		b, err := in.ReadByte()
 		if err != nil {
-			t.Fatalf("it ends without saying %s:\n%s", want, tail(said.String(), 40))
+			t.Fatalf("it ends without saying %s:\n%s", re, tail(said.String(), 40))
 		}
 		said.WriteByte(b)
 		if b == '\n' || b == '\r' {
@@ -192,10 +207,20 @@ func (c *court) kernel(t *testing.T, want string, args ...string) {
 			continue
 		}
 		// A prompt is a line without an end.
-		if line = append(line, b); re.Match(line) {
-			t.Logf("%s after %.0f s", line, time.Since(start).Seconds())
-			return
+		if line = append(line, b); !re.Match(line) {
+			continue
 		}
+		t.Logf("%s after %.0f s", line, time.Since(start).Seconds())
+		line = line[:0]
+		if a := talk[0].answer; a != "" {
+			if _, err := io.WriteString(w, a+"\n"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if talk = talk[1:]; len(talk) == 0 {
+			return said.String()
+		}
+		re = regexp.MustCompile(talk[0].want)
 	}
 }
 

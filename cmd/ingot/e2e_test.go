@@ -46,6 +46,7 @@ func TestHouse(t *testing.T) {
 		{"elements", c.elements, true},
 		{"crash", c.crash, true},
 		{"layout", c.layout, true},
+		{"encrypted", c.encrypted, true},
 		{"day", c.day, true},
 		{"loaders", c.loaders, true},
 		{"iso", c.iso, true},

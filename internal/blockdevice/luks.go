@@ -34,8 +34,8 @@ func (l *LUKS) keys() []key {
 	return []key{
 		may("name", "KIND_BASE", "What other nodes call the device in the container, and its name below /dev/mapper.", text(&l.Name, nil)),
 		{KeyDoc{Name: "base", Doc: "The partition, logical volume or disk that it fills.", Default: "what it stands within", Must: true}, words(&l.bases, true)},
-		must("passphrase", "What opens it: {file: PATH}, a file with one line, relative to the file that names it.", secret(&l.Passphrase)),
-		must("seed", "What its keys derive from: {file: PATH}, a file of at least 32 bytes that nobody can guess.", secret(&l.Seed)),
+		may("passphrase", "chosen at the first start", "What opens it: {file: PATH}, a file with one line, relative to the file that names it.", secret(&l.Passphrase)),
+		may("seed", "keys are made at the first start", "What its keys derive from: {file: PATH}, a file of at least 32 bytes that nobody can guess.", secret(&l.Seed)),
 		may("label", "the node's name", "The label, by which a machine finds it.", text(&l.Label, nil)),
 		may("uuid", "derived", "The identity.", text(&l.UUID, nil)),
 		may("kdf", string(luks.Argon2id), "How a key is made of the passphrase: argon2id, or pbkdf2.", oneOf(&l.KDF, luks.Argon2id, luks.PBKDF2)),
@@ -46,7 +46,7 @@ func (l *LUKS) keys() []key {
 				l.Memory = 0
 			}
 		}),
-		may("key-file", "none: a person is asked", "A file of the image that has the passphrase, for what is opened after the root.", text(&l.KeyFile, func(s string) (string, string) {
+		may("key-file", "none: a person is asked", "A file of the image that has the passphrase, for what is opened after the root. At the first start one is made that is not there.", text(&l.KeyFile, func(s string) (string, string) {
 			if !strings.HasPrefix(s, "/") || strings.ContainsAny(s, " \t#") {
 				return "is no absolute path without blanks", ""
 			}
@@ -55,6 +55,9 @@ func (l *LUKS) keys() []key {
 		may("discard", "false", "Whether freed blocks are given back, which shows which ones are in use.", toggle(&l.Discard)),
 	}
 }
+
+// Enrolled says whether it gets its keys when a machine starts for the first time.
+func (l *LUKS) Enrolled() bool { return l.Passphrase.At == nil && l.Seed.At == nil }
 
 // secret takes {file: PATH}.
 func secret(to *Secret) func(reader) {
@@ -133,6 +136,21 @@ func (c *Config) Early(l *LUKS) bool {
 // unlocking checks how containers are opened.
 func (l *linker) unlocking() {
 	for _, n := range l.c.Containers {
+		if (n.values["passphrase"] == nil) != (n.values["seed"] == nil) {
+			l.problem(&n.Header, "", "passphrase and seed go together; without both, a machine makes its keys when it starts for the first time")
+			continue
+		}
+		for _, in := range l.c.Within(n.Device) {
+			if n.Enrolled() || in.Enrolled() {
+				l.problem(&n.Header, "base", "it lies in %s, and of containers in one another all need a passphrase and a seed", printable(in.Name))
+				break
+			}
+		}
+		if n.Enrolled() && n.KeyFile != "" {
+			if m := l.c.Holding(n.KeyFile); m == nil || m.Point != "/" {
+				l.problem(&n.Header, "key-file", "key-file %s is not on the root, which alone is there when it is made", quote(n.KeyFile))
+			}
+		}
 		if n.KeyFile != "" && l.c.Early(n) {
 			l.problem(&n.Header, "key-file", "key-file is for what is opened after the root, and the root or /usr lies in this one: its passphrase is asked for")
 		}

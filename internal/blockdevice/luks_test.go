@@ -134,7 +134,11 @@ func TestContainerProblems(t *testing.T) {
 	const disk = "- local_loop: {name: d}\n- local_loop: {name: e, mkfs: {type: ext4, mount: {mount_point: /}}}\n"
 	const secrets = "passphrase: {file: a}, seed: {file: b}"
 	for _, test := range []struct{ summary, text, want string }{
-		{"no secrets", disk + "- luks: {base: d}\n", "3 «{base:» luks_d: passphrase of this luks is missing\n3 «{base:» luks_d: seed of this luks is missing\n"},
+		{"half a secret", disk + "- luks: {base: d, seed: {file: b}}\n", "3 «{base:» luks_d: passphrase and seed go together; without both, a machine makes its keys when it starts for the first time\n"},
+		{"enrolled in another", disk + "- luks: {name: a, base: d}\n- lvm: {name: l, pvs: [{name: p, base: a}], vgs: [{name: g, base: [p]}], lvs: [{name: v, base: g, size: 1GiB, luks: {name: b, " + secrets + "}}]}\n",
+			"4 «{name:» b: it lies in a, and of containers in one another all need a passphrase and a seed\n"},
+		{"key file elsewhere", "- local_loop: {name: d, luks: {name: c, key-file: /srv/key}}\n- local_loop: {name: e, mkfs: {type: ext4, mount: {mount_point: /}}}\n- local_loop: {name: f, mkfs: {type: ext4, mount: {mount_point: /srv}}}\n",
+			"1 «/srv/key» c: key-file \"/srv/key\" is not on the root, which alone is there when it is made\n"},
 		{"a secret in the text", disk + "- luks: {base: d, passphrase: hello, seed: {file: b}}\n", "3 «hello» luks_d: passphrase wants {file: PATH}, not \"hello\"\n"},
 		{"kdf", disk + "- luks: {base: d, " + secrets + ", kdf: argon2}\n", "3 «argon2» luks_d: kdf \"argon2\" is unknown: there are argon2id, pbkdf2; did you mean \"argon2id\"?\n"},
 		{"memory", disk + "- luks: {base: d, " + secrets + ", memory: 8GiB}\n", "3 «8GiB» luks_d: memory \"8GiB\" is not at most 4GiB in whole KiB\n"},

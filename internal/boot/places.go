@@ -9,7 +9,9 @@ type Places struct {
 	// RootFlags are options that the kernel mounts the root with, beside fstab's:
 	// "subvol=@".
 	RootFlags string `json:",omitempty"`
-	RootType  string // of the root's file system: "ext4"
+	// RootHash is what a script in the initramfs holds the root to; "" is nothing.
+	RootHash string `json:",omitempty"`
+	RootType string // of the root's file system: "ext4"
 	// BootDir is where /boot lies in the file system that has it: "/boot", or "" where
 	// it has one of its own.
 	BootDir  string
@@ -26,7 +28,14 @@ type Places struct {
 
 // Arguments are the kernel's that say where the root is and how it is mounted.
 func (p Places) Arguments() []string {
-	out := []string{"root=" + p.Root, "ro"}
+	root := p.Root
+	if p.RootHash != "" {
+		root = "/dev/mapper/root"
+	}
+	out := []string{"root=" + root, "ro"}
+	if p.RootHash != "" {
+		out = append(out, "ingot.roothash="+p.RootHash)
+	}
 	if p.RootFlags != "" {
 		out = append(out, "rootflags="+p.RootFlags)
 	}

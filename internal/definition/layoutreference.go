@@ -118,6 +118,37 @@ A file system or a physical volume can stand in a container of LUKS2, on a parti
       size: 100%%
       luks:
         name: crypt
+        mkfs: {type: ext4, mount: {mount_point: /, fstab: {by: uuid, fsck-passno: 1}}}
+` + "```" + `
+
+/boot has a file system of its own, as GRUB does not open containers. Encryption is AES in XTS mode with 512 bits of key. Containers are found by their labels. What is opened after the
+root and /usr may name a ` + "`key-file`" + `, best one that lies in an encrypted root.
+
+### At the first start
+
+An image has no secret. Its containers are encrypted with a key that everybody knows who has the image, and a token in their heads, ` + "`ingot-first-start`" + `, says so (` + "`cryptsetup luksDump`" + `). When a machine
+starts for the first time, a script in its initramfs has cryptsetup encrypt them anew, before anything of them is mounted, with a key that the machine makes. What opens a container then is
+
+1. the systemd credential ` + "`cryptsetup.passphrase`" + `, where whoever runs the machine gives it one: by SMBIOS (a string of type 11, ` + "`io.systemd.credential:cryptsetup.passphrase=…`" + `) or QEMU's fw_cfg
+   (` + "`opt/io.systemd.credentials/cryptsetup.passphrase`" + `);
+2. else what a person types, twice, on the console: one passphrase for all containers;
+3. where there is a ` + "`key-file`" + `: 64 random bytes that the script puts there, on the root, readable to root alone. A file that is there already is taken as it is.
+
+On each later start the initramfs asks for the passphrase of the root's and /usr's containers, or takes the credential; systemd opens the others. A machine whose person goes away without an answer waits (fstab has ` + "`x-systemd.device-timeout=0`" + ` for what a person opens, unless it says another time).
+
+A power cut does no harm. Until cryptsetup has begun nothing has changed, and the next start asks again; from then on it goes on where it was, and asks for the same passphrase once. cryptsetup keeps
+a journal of what it does in the container's head; whatever fails ends in the initramfs' shell and not in a system that writes with a known key.
+The first start takes as long as reading and writing the whole container takes, as large as the image has it: a root that grows does so afterwards, and has the rest at the start that follows.
+Blocks without content are written too. /boot stays readable and writable to whoever has the disk, as with any such system: what is asked for a passphrase is for ` + "`boot: {loader: uki, sign: …}`" + ` to guard.
+
+` + "`kdf`" + ` and ` + "`memory`" + ` are those of the new passphrase. Such a container stands in no other one. The bytes of the image follow from the lock alone. Disks of [elements](disk-image-create.md) take containers with secrets alone.
+In compressed formats encrypted blocks take as much room as they have.
+
+### With secrets from the build
+
+` + "```yaml" + `
+      luks:
+        name: crypt
         passphrase: {file: secret/passphrase}
         seed: {file: secret/seed}
         mkfs: {type: ext4, mount: {mount_point: /, fstab: {by: uuid, fsck-passno: 1}}}
@@ -128,9 +159,8 @@ not in the lock, its digest, the cache or a log, and a build without them ends w
 container's identity, which derives from the lock: so the same lock, seed and passphrase give the same bytes, and another lock another key. ` + "`ingot plan`" + ` says which artifacts depend
 on such files. They are made anew by each build. Whoever has the seed and the artifact can open it: keep it as you keep the passphrase, and give neither to whoever gets the image.
 
-A machine asks for the passphrase on its console, in the initramfs for the root and /usr. Containers are found by their labels. What is opened later may name a ` + "`key-file`" + `, best one
-that lies in an encrypted root; the file has the passphrase without an end of line. /boot has a file system of its own, as GRUB does not open containers. Encryption is AES in XTS mode with 512
-bits of key. What no file uses stays unwritten, as with ` + "`discard`" + `: an image shows which blocks are in use, and not what they hold.
+A machine asks for the passphrase on its console, in the initramfs for the root and /usr. A key file has the passphrase without an end of line. What no file uses stays unwritten, as with
+` + "`discard`" + `: an image shows which blocks are in use, and not what they hold.
 
 A key file that ` + "`files`" + ` puts into the image is an input like any other, and its digest is in the lock: fill it with bytes that nobody can guess.
 
@@ -148,8 +178,11 @@ stands before roothash. With a key and its certificate, a signature in the form 
 identities are the halves of the root hash, unless uuid says others, so that systemd's programs find them by it. These files come with formats that are disks and nothing else: raw, qcow2,
 vmdk, vhd, vhdx, vdi.
 
-ingot writes the hashes. To hold a machine to them is the work of what starts it: it needs the root hash from where nobody else can write, such as the arguments of a signed kernel image, and
-an initramfs with systemd-veritysetup. Debian's usual initramfs has none; fstab mounts such a file system without checking it.
+A root with hashes is held to them by ` + "`boot: {loader: uki}`" + `: the root hash is in the command line of the unified kernel image (` + "`ingot.roothash`" + `), under its signature if ` + "`boot.sign`" + ` names a key, and a
+script in the initramfs opens the root by it. What somebody changes on the disk the kernel does not read. The partitions are a GPT's, and no uuid is said of them. Such a root is only read: what is
+written to (/var at the least) needs a file system of its own, /tmp is in memory unless the layout has one, and nothing in the machine updates its packages or its kernel.
+
+With other loaders, and for file systems other than the root, ingot writes the hashes, and to hold a machine to them is the work of what starts it: fstab mounts such a file system without checking it.
 
 ## Options of mkfs
 

@@ -10,6 +10,7 @@ package distro
 import (
 	"context"
 	"io"
+	"strings"
 
 	"ingot/internal/digest"
 	"ingot/internal/sandbox"
@@ -138,4 +139,12 @@ type Distro interface {
 	Lay(pkgs []Unpacked, arch string, epoch int64) (tree.Tree, error)
 	// Describe says what a package is.
 	Describe(p Package) Description
+}
+
+// EarlyMode is the mode of one of [Install.Early]: a script can be run.
+func EarlyMode(text string) uint32 {
+	if strings.HasPrefix(text, "#!") {
+		return 0o755
+	}
+	return 0o644
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,6 +86,11 @@ homecrypt LABEL=homecrypt none luks
 `
 	if got := r.Crypttab(); got != want {
 		t.Errorf("crypttab:\n%s", got)
+	}
+	for _, line := range []string{"/home ext4 defaults,x-systemd.device-timeout=0 0 2\n", "/var xfs defaults 0 2\n", "/ ext4 defaults 0 1\n"} {
+		if got := r.Fstab(); !strings.Contains(got, line) {
+			t.Errorf("fstab has no line %s:\n%s", line, got)
+		}
 	}
 	raw := writeRaw(t, im)
 	q := writeQcow2(t, im, qcow2.None)
@@ -198,5 +204,76 @@ func TestSecretsRefused(t *testing.T) {
 				t.Errorf("error %v with code %d, want %d with %q", err, fault.CodeOf(err), test.code, test.want)
 			}
 		})
+	}
+}
+
+// Without secrets in the definition a container is open to everybody, says so, and comes
+// with what gives it a key when a machine starts for the first time.
+func TestFirstStart(t *testing.T) {
+	text := strings.ReplaceAll(strings.ReplaceAll(encrypted, "passphrase: {file: pass}, seed: {file: seed}, ", ""), ", label: crypt", ", label: 'my root'")
+	r := resolve(t, text, "amd64")
+	if s := r.Secrets(); len(s) != 0 {
+		t.Errorf("secrets %q", s)
+	}
+	im, err := r.Compose(parts(t, r))
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := writeRaw(t, im)
+	for _, name := range []string{"root", "volumes", "home"} {
+		at := func() disk.Extent {
+			if name == "home" {
+				v := im.Fitted.Groups[1].LVs[0]
+				return disk.Extent{Off: v.Segments[0].Pieces[0].Place.Off, Len: v.Size}
+			}
+			_, place := im.Fitted.Place(im.Find(name))
+			return place
+		}()
+		path := filepath.Join(t.TempDir(), name)
+		copyRange(t, path, raw, at)
+		if dump := judge.Run(t, "cryptsetup", "luksDump", path); !strings.Contains(dump, "  0: ingot-first-start\n\tKeyslot:    0\n") {
+			t.Errorf("%s has no token:\n%s", name, dump)
+		}
+		// What the script in the initramfs does first.
+		key := filepath.Join(t.TempDir(), "public")
+		if err := os.WriteFile(key, []byte(layout.PublicPassphrase), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		judge.Run(t, "cryptsetup", "open", "--disable-locks", "--test-passphrase", "--key-slot", "0", "--key-file", key, path)
+	}
+	files := map[string]string{}
+	for _, f := range r.Files() {
+		files[f.Path] = string(f.Data)
+		if strings.HasPrefix(string(f.Data), "#!") {
+			if f.Mode != 0o755 {
+				t.Errorf("%s has mode %o", f.Path, f.Mode)
+			}
+			script := filepath.Join(t.TempDir(), "script")
+			if err := os.WriteFile(script, f.Data, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			judge.Run(t, "shellcheck", "--shell=sh", "--exclude=SC1091,SC2154", script) // what initramfs-tools has
+		}
+	}
+	const list = `rootcrypt - pbkdf2 1000000 - - my root
+pvcrypt /etc/keys/pv argon2id 4 1024 - pvcrypt
+homecrypt - argon2id 4 1024 vg2/home homecrypt
+`
+	if got := files["etc/ingot/luks-first-start"]; got != list {
+		t.Errorf("list:\n%s", got)
+	}
+	if !strings.Contains(files["usr/lib/ingot/luks-first-start"], "public=\""+layout.PublicPassphrase+"\"") {
+		t.Error("the script knows another passphrase than the writer")
+	}
+	want := `# device, container, passphrase, options
+rootcrypt LABEL=my\040root none luks,initramfs,keyscript=/usr/lib/ingot/luks-passphrase
+pvcrypt LABEL=pvcrypt /etc/keys/pv luks,discard
+homecrypt LABEL=homecrypt none luks
+`
+	if got := files["etc/crypttab"]; got != want {
+		t.Errorf("crypttab:\n%s", got)
+	}
+	if !slices.Contains(r.Packages("bookworm"), "cryptsetup-initramfs") {
+		t.Error("nothing puts cryptsetup into the initramfs")
 	}
 }

@@ -58,3 +58,6 @@ func (im *Image) Carve(t testing.TB, raw string) map[string]string {
 
 // Divide is divide.
 func (r Resolved) Divide(t tree.Tree) (map[*blockdevice.Mkfs]tree.Tree, error) { return r.divide(t) }
+
+// PublicPassphrase opens containers that no machine has started from.
+const PublicPassphrase = publicPassphrase

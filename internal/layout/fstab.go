@@ -20,9 +20,19 @@ func (r Resolved) Fstab() string {
 		if f.By == blockdevice.ByLabel {
 			what = "LABEL=" + fs.Label
 		}
-		fmt.Fprintf(&b, "%s %s %s %s %d %d\n", escape(what), escape(f.Mount.Point), fs.Type, f.Options, f.Dump, f.Pass)
+		options := f.Options
+		if r.asked(fs) && !strings.Contains(options, "x-systemd.device-timeout=") {
+			options += ",x-systemd.device-timeout=0"
+		}
+		fmt.Fprintf(&b, "%s %s %s %s %d %d\n", escape(what), escape(f.Mount.Point), fs.Type, options, f.Dump, f.Pass)
 	}
 	return b.String()
+}
+
+// asked says whether a file system comes to be when a person has typed a passphrase to
+// systemd, which must not take them for a disk that is not there.
+func (r Resolved) asked(fs *blockdevice.Mkfs) bool {
+	return slices.ContainsFunc(r.Within(fs.Device), func(c *blockdevice.LUKS) bool { return c.KeyFile == "" && !r.Early(c) })
 }
 
 // escape is a field as fstab has it (fstab(5), getmntent(3)).
@@ -33,9 +43,7 @@ func escape(s string) string {
 // Files are what the tree needs to be mounted this way: fstab and mount points.
 func (r Resolved) Files() []boot.File {
 	out := []boot.File{{Path: "etc/fstab", Kind: tree.File, Mode: 0o644, Data: []byte(r.Fstab())}}
-	if text := r.Crypttab(); text != "" {
-		out = append(out, boot.File{Path: "etc/crypttab", Kind: tree.File, Mode: 0o644, Data: []byte(text)})
-	}
+	out = append(out, r.EarlyFiles()...)
 	for _, m := range r.Mounts {
 		path := strings.Trim(m.Point, "/")
 		if path == "" || m.Point == "none" {
@@ -67,6 +75,9 @@ func (r Resolved) Drivers() []string {
 	if len(r.Containers) > 0 {
 		out = append(out, "dm-mod", "dm-crypt")
 	}
+	if r.HeldTo() {
+		out = append(out, "dm-mod", "dm-verity")
+	}
 	for _, g := range r.Groups {
 		out = append(out, "dm-mod")
 		for _, v := range g.LVs {
@@ -88,9 +99,12 @@ func (r Resolved) Packages(release string) []string {
 		if !slices.Contains([]string{"buster", "bullseye", "bookworm"}, release) {
 			out = append(out, "systemd-cryptsetup") // which was in systemd before
 		}
-		if slices.ContainsFunc(r.Containers, r.Early) {
+		if len(r.Enrolled()) > 0 || slices.ContainsFunc(r.Containers, r.Early) {
 			out = append(out, "cryptsetup-initramfs")
 		}
+	}
+	if r.HeldTo() {
+		out = append(out, "cryptsetup-bin") // veritysetup
 	}
 	if len(r.Groups) > 0 {
 		out = append(out, "lvm2")

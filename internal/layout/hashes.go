@@ -43,16 +43,26 @@ func (b *builder) fillHashes() error {
 	return nil
 }
 
-func (b *builder) fillHash(v *blockdevice.Verity) error {
+// hash hashes a file system, once.
+func (b *builder) hash(v *blockdevice.Verity) (*verity.Tree, error) {
+	if t := b.hashed[v]; t != nil {
+		return t, nil
+	}
 	fs := b.small[v.Data]
 	in, ok := fs.(readable)
 	if !ok {
-		return fmt.Errorf("no reader for %s", v.Data.Type)
+		return nil, fmt.Errorf("no reader for %s", v.Data.Type)
 	}
 	one, two := b.Derive("verity "+v.Name+" salt"), b.Derive("verity "+v.Name+" salt, second half")
 	t, err := verity.New(context.Background(), in.ReaderAt(b.Reader), fs.Size(), fs.Extents(), verity.Options{
 		UUID: b.Derive("verity " + v.Name), Salt: append(one[:], two[:]...),
 	})
+	b.hashed[v] = t
+	return t, err
+}
+
+func (b *builder) fillHash(v *blockdevice.Verity) error {
+	t, err := b.hash(v)
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"ingot/internal/gpt"
 	"ingot/internal/luks"
 	"ingot/internal/tree"
+	"ingot/internal/verity"
 )
 
 // Parts are what a disk is made of.
@@ -23,6 +24,9 @@ type Parts struct {
 	Tree   tree.Tree
 	Reader *tree.Reader // of the tree's contents
 	Loader boot.Loader
+	// Rooted makes the loader anew with the hash of a root that has hashes, which is known
+	// once the tree is; it is as large as Loader. Nil where it does not depend on it.
+	Rooted func(hash string) (boot.Loader, error)
 	Epoch  int64 // of all that has a time, seconds since 1970
 	Free   int64 // bytes free in each file system whose size is not said
 	// Unit is what the disk's size must be a multiple of, in bytes, beside its
@@ -66,6 +70,7 @@ type builder struct {
 	files  map[*blockdevice.Mkfs][]fat.File
 	inside map[blockdevice.Node]device         // of containers
 	roots  map[*blockdevice.Partition]gpt.GUID // halves of root hashes
+	hashed map[*blockdevice.Verity]*verity.Tree
 	fitted *blockdevice.Fitted
 	image  *Image
 	kept   *os.File // the contents of a loader's files in the tree
@@ -74,7 +79,7 @@ type builder struct {
 // Compose divides the tree among the file systems, fits the disk around them, and
 // plans all that will be written. A disk that is too small is exit code 9.
 func (r Resolved) Compose(p Parts) (*Image, error) {
-	b := &builder{Resolved: r, Parts: p, small: map[*blockdevice.Mkfs]planned{}, files: map[*blockdevice.Mkfs][]fat.File{}, inside: map[blockdevice.Node]device{}, roots: map[*blockdevice.Partition]gpt.GUID{}}
+	b := &builder{Resolved: r, Parts: p, small: map[*blockdevice.Mkfs]planned{}, files: map[*blockdevice.Mkfs][]fat.File{}, inside: map[blockdevice.Node]device{}, roots: map[*blockdevice.Partition]gpt.GUID{}, hashed: map[*blockdevice.Verity]*verity.Tree{}}
 	var err error
 	if err := b.addResident(); err != nil {
 		return nil, err
@@ -97,7 +102,7 @@ func (r Resolved) Compose(p Parts) (*Image, error) {
 		return nil, err
 	}
 	b.image = &Image{Resolved: r, Fitted: b.fitted, secret: p.Secret}
-	for _, step := range []func() error{b.fillContainers, b.fillFilesystems, b.fillGroups, b.fillResident, b.fillHashes, b.fillTables} {
+	for _, step := range []func() error{b.reload, b.fillContainers, b.fillFilesystems, b.fillGroups, b.fillResident, b.fillHashes, b.fillTables} {
 		if err := step(); err != nil {
 			return nil, err
 		}

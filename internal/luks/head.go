@@ -11,13 +11,19 @@ import (
 // The JSON of a head. Numbers of 64 bits are texts in it.
 type metadata struct {
 	Keyslots map[string]keyslot  `json:"keyslots"`
-	Tokens   map[string]struct{} `json:"tokens"`
+	Tokens   map[string]token    `json:"tokens"`
 	Segments map[string]segment  `json:"segments"`
 	Digests  map[string]keyproof `json:"digests"`
 	Config   struct {
 		JSONSize     int64 `json:"json_size,string"`
 		KeyslotsSize int64 `json:"keyslots_size,string"`
 	} `json:"config"`
+}
+
+// A token says what a key slot is for.
+type token struct {
+	Type     string   `json:"type"`
+	Keyslots []string `json:"keyslots"`
 }
 
 type keyslot struct {
@@ -88,9 +94,12 @@ func (o *Options) metadata(s secrets) ([]byte, error) {
 	}
 	m := metadata{
 		Keyslots: map[string]keyslot{"0": k},
-		Tokens:   map[string]struct{}{},
+		Tokens:   map[string]token{},
 		Segments: map[string]segment{"0": {"crypt", HeaderSize, "dynamic", 0, cipherName, o.SectorSize}},
 		Digests:  map[string]keyproof{"0": {"pbkdf2", []string{"0"}, []string{"0"}, hashName, digestTurns, s.digestSalt, proof}},
+	}
+	if o.Token != "" {
+		m.Tokens["0"] = token{o.Token, []string{"0"}}
 	}
 	m.Config.JSONSize, m.Config.KeyslotsSize = copySize-binarySize, HeaderSize-slotStart
 	text, err := json.Marshal(m)

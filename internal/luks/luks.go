@@ -46,6 +46,8 @@ const (
 	// MaxLabel is how many bytes a label has at the most.
 	MaxLabel = 47
 
+	maxToken = 64
+
 	copySize    = 16 << 10 // of one copy of the head
 	binarySize  = 4096     // of that, what is not JSON
 	slotStart   = 2 * copySize
@@ -73,6 +75,7 @@ const (
 	DefaultMemory     = 64 << 20
 	DefaultTime       = 4
 	DefaultIterations = 1_000_000
+	LeastIterations   = 1000
 	lanes             = 4
 )
 
@@ -94,8 +97,11 @@ type Options struct {
 	KDF KDF
 	// Memory is how many bytes Argon2id fills: 0 is [DefaultMemory].
 	Memory int64
-	// Iterations are PBKDF2's: 0 is [DefaultIterations].
+	// Iterations are PBKDF2's: 0 is [DefaultIterations], and [LeastIterations] the least.
 	Iterations int
+	// Token is the type of a token that the key slot gets, by which others know what the
+	// container is for; "" is none.
+	Token string
 }
 
 func (o *Options) defaults() {
@@ -129,8 +135,10 @@ func (o *Options) check() error {
 		return fmt.Errorf("luks: no key derivation is called %q: there are %s and %s", o.KDF, Argon2id, PBKDF2)
 	case o.Memory < 1<<20 || o.Memory > 4<<30 || o.Memory%1024 != 0:
 		return fmt.Errorf("luks: memory of %d bytes is not from 1 MiB to 4 GiB in whole KiB", o.Memory)
-	case o.Iterations < 1000 || o.Iterations > 1<<31-1:
-		return fmt.Errorf("luks: %d iterations are not from 1000 to %d", o.Iterations, 1<<31-1)
+	case o.Iterations < LeastIterations || o.Iterations > 1<<31-1:
+		return fmt.Errorf("luks: %d iterations are not from %d to %d", o.Iterations, LeastIterations, 1<<31-1)
+	case len(o.Token) > maxToken:
+		return fmt.Errorf("luks: the type of a token has %d bytes, more than %d", len(o.Token), maxToken)
 	}
 	return nil
 }

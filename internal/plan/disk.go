@@ -10,6 +10,7 @@ import (
 
 	"ingot/internal/appliance"
 	"ingot/internal/artifact"
+	"ingot/internal/boot"
 	"ingot/internal/definition"
 	"ingot/internal/digest"
 	"ingot/internal/disk"
@@ -110,11 +111,16 @@ func (w *worker) compose(ctx context.Context, o Output) (*layout.Image, error) {
 	if err != nil {
 		return nil, err
 	}
-	loader, err := w.loader(ctx, l)
+	var rooted func(hash string) (boot.Loader, error)
+	hash := ""
+	if l.HeldTo() && w.plan.Definition.Boot.Loader == boot.UnifiedKernel {
+		hash, rooted = unknownHash, func(hash string) (boot.Loader, error) { return w.loader(ctx, l, hash) }
+	}
+	loader, err := w.loader(ctx, l, hash)
 	if err != nil {
 		return nil, err
 	}
-	parts := layout.Parts{Tree: w.tree, Reader: w.reader, Loader: loader, Epoch: w.plan.Lock.Epoch, Free: o.Free, Secret: w.plan.secret}
+	parts := layout.Parts{Tree: w.tree, Reader: w.reader, Loader: loader, Rooted: rooted, Epoch: w.plan.Lock.Epoch, Free: o.Free, Secret: w.plan.secret}
 	if e := w.plan.Definition.Elements; e != nil && e.Free != nil {
 		parts.Free = e.Free(w.tree.Size())
 	}

@@ -12,6 +12,7 @@ import (
 	"ingot/internal/layout"
 	"ingot/internal/lock"
 	"ingot/internal/openvz"
+	"ingot/internal/tree"
 )
 
 // A Wish says which part of a definition to build.
@@ -203,7 +204,12 @@ func resolved(def *definition.Definition, arch string, identity digest.Digest) (
 	if err != nil {
 		return layout.Resolved{}, fault.Wrap(fault.Definition, err)
 	}
-	return layout.Resolve(config, identity)
+	l, err := layout.Resolve(config, identity)
+	if err == nil && len(l.Enrolled()) > 0 && def.Elements != nil && def.Elements.Root {
+		// Their scripts make the initramfs, by what they know of.
+		err = fault.Newf(fault.Definition, "layout: luks %s has neither passphrase nor seed, and a disk of elements is not encrypted at its first start", l.Enrolled()[0].Name)
+	}
+	return l, err
 }
 
 // MachinePackages are what a machine gets beside the definition's own packages.
@@ -301,8 +307,10 @@ func (p *Plan) early(c Chain) map[string]string {
 	rootType, out := "auto", map[string]string{}
 	if l, err := p.layout(c); err == nil { // else it is said where the disk is made
 		rootType = l.Root().Type
-		if text := l.Crypttab(); text != "" {
-			out["etc/crypttab"] = text
+		for _, f := range l.EarlyFiles() {
+			if f.Kind == tree.File {
+				out[f.Path] = string(f.Data)
+			}
 		}
 	}
 	// Otherwise the initramfs would have no fsck: its hook looks for the root's device,

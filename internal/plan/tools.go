@@ -191,12 +191,17 @@ func find(ctx context.Context, box *sandbox.Box, name string) (string, error) {
 	return "", fmt.Errorf("the tools tree has no program %s", name)
 }
 
-// loader makes the boot loader of a chain for a disk.
-func (w *worker) loader(ctx context.Context, l layout.Resolved) (boot.Loader, error) {
+// unknownHash is as long as a root hash.
+var unknownHash = strings.Repeat("0", 64)
+
+// loader makes the boot loader of a chain for a disk, whose root is held to a hash where
+// there is one.
+func (w *worker) loader(ctx context.Context, l layout.Resolved, hash string) (boot.Loader, error) {
 	params, err := w.params(l, w.tree)
 	if err != nil {
 		return boot.Loader{}, err
 	}
+	params.Places.RootHash = hash
 	b := w.plan.Definition.Boot
 	switch b.Loader {
 	case boot.None:

@@ -103,7 +103,7 @@ func (i *installer) early(ctx context.Context) error {
 	files := map[string]record{}
 	var parents []tree.Entry
 	for path, text := range i.in.Early {
-		files[path] = record{0o644, []byte(text)}
+		files[path] = record{distro.EarlyMode(text), []byte(text)}
 		for d := tree.Parent(path); d != ""; d = tree.Parent(d) {
 			parents = append(parents, tree.Entry{Path: d, Kind: tree.Dir, Mode: 0o755, Mtime: tree.Time{Sec: i.in.Epoch}})
 		}

@@ -130,7 +130,7 @@ func (i *installer) begin(ctx context.Context) error {
 		}
 	}
 	for _, path := range slices.Sorted(maps.Keys(i.in.Early)) {
-		if err := i.write(ctx, path, 0o644, []byte(i.in.Early[path])); err != nil {
+		if err := i.write(ctx, path, distro.EarlyMode(i.in.Early[path]), []byte(i.in.Early[path])); err != nil {
 			return err
 		}
 	}
