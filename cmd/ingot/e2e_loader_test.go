@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/rsa"
@@ -9,6 +10,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"os"
 	"regexp"
 	"strconv"
 	"strings"
@@ -38,6 +40,16 @@ func (c *court) loaders(t *testing.T) {
 			"--run", "grep 'timeout 2' /boot/efi/loader/loader.conf; ! ls /boot/grub /etc/default/grub.d")
 		c.upgraded(t, p, "uefi")
 	})
+	t.Run("systemd-boot signed", func(t *testing.T) {
+		judge.Needs(t, judge.Full)
+		p := c.project(t, map[string]string{"ingot.yaml": strings.Replace(define("{loader: systemd-boot, secure: true}"), "release: bookworm", "release: trixie", 1)})
+		p.build(t)
+		p.must(t, "boot", p.path("out/small-amd64.qcow2"), "--firmware", "secure", "--timeout", "15m",
+			"--run", healthy, "--run", "dmesg | grep 'Secure boot enabled'", "--run", "bootctl status | grep 'Product: systemd-boot'")
+		bookworm := c.project(t, map[string]string{"ingot.yaml": define("{loader: systemd-boot, secure: true}")})
+		bookworm.refuse(t, 3, []string{"bookworm has no signed systemd-boot"}, "check")
+	})
+	t.Run("root hash", func(t *testing.T) { c.rootHash(t) })
 	t.Run("uki", func(t *testing.T) {
 		pair := newSigningPair(t)
 		p := c.project(t, map[string]string{
@@ -109,6 +121,58 @@ func (c *court) loaders(t *testing.T) {
 		c.upgraded(t, p, "bios")
 		c.upgraded(t, p, "uefi")
 	})
+}
+
+// rootHashLayout has a root that is held to its hashes, and what is written beside it.
+const rootHashLayout = `boot: {loader: uki, sign: {key: secret/db.key, certificate: db.crt}}
+layout:
+- local_loop: {name: image0}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+    - {name: esp, type: esp, size: 200MiB, mkfs: {type: vfat, mount: {mount_point: /boot/efi, fstab: {by: uuid}}}}
+    - {name: root, type: root, size: fit, mkfs: {type: ext4, label: root, mount: {mount_point: /, fstab: {by: uuid, options: ro, fsck-passno: 0}}}}
+    - {name: hashes, type: root-verity, size: fit, verity: {data: mkfs_root}}
+    - {name: var, type: var, size: 300MiB, mkfs: {type: ext4, label: var, mount: {mount_point: /var, fstab: {by: uuid}}}}
+files: [{path: /usr/share/marker, content: "this is the marker of the test\n"}]
+`
+
+// rootHash judges a root that the machine holds to the hash that a signed kernel image
+// says: what somebody changed on the disk is not read.
+func (c *court) rootHash(t *testing.T) {
+	judge.Needs(t, judge.Full)
+	pair := newSigningPair(t)
+	p := c.project(t, map[string]string{
+		"ingot.yaml":    strings.Replace(minimal, "[tar]", "[{format: raw, free: 40MiB}]", 1) + rootHashLayout,
+		"secret/db.key": pair.key, "db.crt": pair.certificate,
+	})
+	p.build(t)
+	disk := p.path("out/small-amd64.raw")
+	start := []string{"boot", disk, "--firmware", "secure", "--trust", p.path("db.crt"), "--timeout", "15m"}
+	p.must(t, append(start,
+		"--run", "systemctl is-system-running --wait", "--run", "findmnt -no SOURCE,OPTIONS / | grep -E '^/dev/mapper/root +ro'",
+		"--run", "veritysetup status root | grep 'status: *verified' && grep -o 'ingot.roothash=[0-9a-f]*' /proc/cmdline | grep "+strings.TrimSpace(p.read(t, "out/small-amd64.roothash")),
+		"--run", "cat /usr/share/marker")...)
+	whole, err := os.ReadFile(disk)
+	if err != nil {
+		t.Fatal(err)
+	}
+	marker := []byte("this is the marker of the test\n")
+	if n := bytes.Count(whole, marker); n != 1 {
+		t.Fatalf("the marker is on the disk %d times", n)
+	}
+	f, err := os.OpenFile(disk, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("THIS"), int64(bytes.Index(whole, marker))); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p.must(t, append(start, "--run", "! cat /usr/share/marker", "--run", "dmesg | grep 'verity.*corrupted'")...)
 }
 
 // extlinuxLayout has /boot on the root, on either kind of table.
