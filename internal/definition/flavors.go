@@ -466,8 +466,9 @@ func (x *expansion) overlaid(under, over *yaml.Node) *yaml.Node {
 		for _, w := range list.Content {
 			there := false
 			for _, key := range keys {
-				var took bool
-				under, took = x.dropped(under, key, func(name string) bool { return name == identity(k.Value, w) })
+				is := func(name string) bool { return name == identity(k.Value, w) }
+				_, took := x.dropped(x.top, key, is) // for some flavor or architecture, if not for this one
+				under, _ = x.dropped(under, key, is)
 				there = there || took
 			}
 			if !there && w.Kind == yaml.ScalarNode {

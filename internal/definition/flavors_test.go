@@ -93,6 +93,46 @@ web-xen [xen is: x86_64] for amd64
   kernel linux-image-cloud-amd64
   output qcow2
 `},
+		{"without what is for one architecture", `
+arch: [amd64, arm64]
+packages: [{name: grub-pc, when: "is: x86_64"}, nginx]
+flavors: {xen: {without: {packages: [grub-pc]}}}
+`, `
+web [~!xen is: x86_64] for amd64
+  packages grub-pc nginx
+  kernel linux-image-cloud-amd64
+  output qcow2
+web [~!xen is: aarch64] for arm64
+  packages nginx
+  kernel linux-image-cloud-arm64
+  output qcow2
+web-xen [xen is: x86_64] for amd64
+  packages nginx
+  kernel linux-image-cloud-amd64
+  output qcow2
+web-xen [xen is: aarch64] for arm64
+  packages nginx
+  kernel linux-image-cloud-arm64
+  output qcow2
+`},
+		{"included", `
+include: [more.yaml]
+packages: [{name: curl, when: vmware}]
+flavors: {vmware: {packages: [nginx], hostname: here}}
+`, `
+web [~!vmware,~!xen is: x86_64] for amd64
+  packages vim
+  kernel linux-image-cloud-amd64
+  output qcow2
+web-vmware [vmware,~!xen is: x86_64] for amd64
+  packages vim curl open-vm-tools nginx
+  kernel linux-image-cloud-amd64
+  output qcow2
+web-xen [~!vmware,xen is: x86_64] for amd64
+  packages vim nano
+  kernel linux-image-cloud-amd64
+  output qcow2
+`},
 		{"conditions alone, of architectures", `
 arch: [amd64, arm64]
 files: [{path: /a, content: x, when: "is: aarch64"}]
@@ -192,7 +232,9 @@ web-no-logs [!logs is: x86_64] for amd64
 `},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := loaded(t, map[string]string{FileName: head + c.text, "a.sh": "#!/bin/sh\n", "b.sh": "#!/bin/sh\n", "declared/flags/logs": "about: keeps logs\n"})
+			d := loaded(t, map[string]string{FileName: head + c.text, "a.sh": "#!/bin/sh\n", "b.sh": "#!/bin/sh\n", "declared/flags/logs": "about: keeps logs\n",
+				"more.yaml": "packages: [vim]\nflavors: {vmware: {packages: [open-vm-tools], hostname: there}, xen: {packages: [nano]}}\n",
+			})
 			var got strings.Builder
 			for _, v := range d.Variants() {
 				got.WriteString(told(v))
