@@ -60,6 +60,10 @@ tar -C "$root.meta" -c . | xz >"$out/tiny-amd64.meta.tar.xz"
 printf 'architecture: x86_64\ncreation_date: 1750000000\nproperties:\n  os: Debian\n  release: bookworm\n  variant: tiny\n  architecture: x86_64\n  description: tiny\n' >"$root.incus/metadata.yaml"
 tar -C "$root.incus" -c metadata.yaml | xz >"$out/tiny-amd64.incus.tar.xz"
 mksquashfs "$root" "$out/tiny-amd64.rootfs.squashfs" -all-root -quiet -no-progress -comp gzip >/dev/null
+# A machine's, for those who only fetch it: a disk without anything on it.
+mkdir "$root.vm"; sed 's/^properties:/&\n  requirements.secureboot: "false"/' "$root.incus/metadata.yaml" >"$root.vm/metadata.yaml"
+tar -C "$root.vm" -c metadata.yaml | xz >"$out/tiny-amd64.incus-vm.tar.xz"
+qemu-img create -q -f qcow2 "$out/tiny-amd64.incus-vm.qcow2" 64M
 `
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
@@ -67,6 +71,7 @@ mksquashfs "$root" "$out/tiny-amd64.rootfs.squashfs" -all-root -quiet -no-progre
 	judge.Run(t, "sh", "-c", script, "sh", root, busybox, says, dir)
 	for format, files := range map[string][]string{
 		"lxc": {"tiny-amd64.rootfs.tar.xz", "tiny-amd64.meta.tar.xz"}, "incus": {"tiny-amd64.rootfs.squashfs", "tiny-amd64.incus.tar.xz"},
+		"incus-vm": {"tiny-amd64.incus-vm.qcow2", "tiny-amd64.incus-vm.tar.xz"},
 	} {
 		m := artifact.Manifest{Schema: 1, Name: "tiny", Arch: "amd64", Format: format, Distro: "debian", Release: "bookworm", Epoch: 1_750_000_000, Lock: digest.Of([]byte(says)), Seal: digest.Of([]byte(says))}
 		for _, name := range files {
@@ -178,6 +183,8 @@ n=0
 until lxc exec t1 -- cat /run/booted; do n=$((n+1)); [ $n -lt 600 ]; sleep 0.1; done
 echo "says $(lxc exec t1 -- cat /etc/says)"
 lxc delete --force t1
+lxc image copy lab:tiny local: --vm --alias tv --quiet
+lxc image info tv
 eval "$PUBLISH"
 rm -rf "$LXD_DIR"/cache/*
 lxc image refresh t
@@ -225,7 +232,7 @@ func (c *court) servers(t *testing.T) {
 		judge.Path(t, "lxd")
 		publish := p.command(t.Context(), "publish", "two", "--to", "tree", "--quiet")
 		got := s.client(t, "PUBLISH='cd "+p.dir+"; INGOT_HOME="+p.home+" "+strings.Join(publish.Args, " ")+"'\n"+lxdStreams)
-		for _, want := range []string{"Architecture: x86_64\n", "Type: container\n", "variant: tiny\n", "tiny/amd64\n", "booted\n", "\nsays one\n", "then says two\n"} {
+		for _, want := range []string{"Architecture: x86_64\n", "Type: container\n", "Type: virtual-machine\n", "requirements.secureboot: false\n", "variant: tiny\n", "tiny/amd64\n", "booted\n", "\nsays one\n", "then says two\n"} {
 			if !strings.Contains(got, want) {
 				t.Errorf("it does not say %q:\n%s", want, got)
 			}
@@ -250,7 +257,7 @@ func (s *shop) ingotClient(t *testing.T) {
 	from := []string{"--from", "https://" + s.address}
 	run := func(args ...string) string { t.Helper(); return p.must(t, append(args, from...)...) }
 	p.refuse(t, 5, []string{"no key of https://127.0.0.1", "--trust-on-first-use"}, append([]string{"list"}, from...)...)
-	if got := run("list", "--key", s.path("tree/key.asc")); !regexp.MustCompile(`(?m)^tiny +amd64 +stable +\d{8}_\d{4} .* debian bookworm +\d.* incus lxc$`).MatchString(got) {
+	if got := run("list", "--key", s.path("tree/key.asc")); !regexp.MustCompile(`(?m)^tiny +amd64 +stable +\d{8}_\d{4} .* debian bookworm +\d.* incus incus-vm lxc$`).MatchString(got) {
 		t.Errorf("it lists\n%s", got)
 	}
 	run("pull", "tiny", "--to", "pulled")
@@ -369,8 +376,9 @@ grep -q "made by ingot: $(cat "$1/x/rootfs/etc/says")" "$1/out" || { cat "$1/out
 	streams := `set -eu
 cd "$1"
 for f in index images; do wget -q -O $f.sjson "https://$2/streams/v1/$f.sjson"; gpgv -q --keyring "$3" --output $f.json $f.sjson 2>gpgv.log || { cat gpgv.log; exit 1; }; done
-path=$(sed -n 's,^ *"path": "\(images/.*/rootfs.squashfs\)".*,\1,p' images.json | tail -1)
-sum=$(grep -A1 "\"path\": \"$path\"" images.json | sed -n 's,^ *"sha256": "\(.*\)".*,\1,p')
+tr -d '\n' <images.json | tr ',{}' '\n\n\n' >lines
+path=$(sed -n 's,^"path":"\(images/.*/rootfs.squashfs\)"$,\1,p' lines | tail -1)
+sum=$(grep -A1 "^\"path\":\"$path\"" lines | sed -n 's,^"sha256":"\(.*\)"$,\1,p')
 wget -q -O root "https://$2/$path"; echo "$sum  root" | sha256sum --quiet -c
 `
 	loop(2, func() error {

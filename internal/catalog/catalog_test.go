@@ -1,7 +1,9 @@
 package catalog_test
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -212,21 +214,21 @@ func TestRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, k := range []struct{ old, new, err string }{
-		{`"schema": 1`, `"schema": 2`, "schema 2"},
-		{`"serial": 7`, `"serial": 0`, "serial 0"},
-		{`"name": "web"`, `"name": "../web"`, "is no name"},
-		{`"name": "web"`, `"name": ".web"`, "is no name"},
-		{`"name": "web"`, `"name": "we\u0000b"`, "is no name"},
-		{`"arch": "amd64"`, `"arch": "a;b"`, "is no name"},
-		{`"name": "f.lxc"`, `"name": "../../etc/passwd"`, "no file's name"},
-		{`"name": "f.lxc"`, `"name": ".."`, "no file's name"},
-		{`"size": 3`, `"size": -1`, "no file's name"},
-		{`"size": 3`, `"size": 1125899906842625`, "no file's name"},
-		{`"release": "bookworm"`, `"release": "a/b"`, "is no name"},
-		{`"version": "20261130_0552"`, `"version": "20261130_0553"`, "points to no version"},
-		{`"images": [`, `"images": [{}, `, "is no name"},
+		{`"schema":1`, `"schema":2`, "schema 2"},
+		{`"serial":7`, `"serial":0`, "serial 0"},
+		{`"name":"web"`, `"name":"../web"`, "is no name"},
+		{`"name":"web"`, `"name":".web"`, "is no name"},
+		{`"name":"web"`, `"name":"we\u0000b"`, "is no name"},
+		{`"arch":"amd64"`, `"arch":"a;b"`, "is no name"},
+		{`"name":"f.lxc"`, `"name":"../../etc/passwd"`, "no file's name"},
+		{`"name":"f.lxc"`, `"name":".."`, "no file's name"},
+		{`"size":3`, `"size":-1`, "no file's name"},
+		{`"size":3`, `"size":1125899906842625`, "no file's name"},
+		{`"release":"bookworm"`, `"release":"a/b"`, "is no name"},
+		{`"version":"20261130_0552"`, `"version":"20261130_0553"`, "points to no version"},
+		{`"images":[`, `"images":[{},`, "is no name"},
 		{"}\n", "} {}", "something follows"},
-		{`"serial": 7`, `"serial": "x"`, "unreadable"},
+		{`"serial":7`, `"serial":"x"`, "unreadable"},
 	} {
 		s := strings.Replace(string(plain), k.old, k.new, 1)
 		if k.old == "}\n" {
@@ -235,6 +237,28 @@ func TestRead(t *testing.T) {
 		if _, err := catalog.Decode([]byte(s)); err == nil || !strings.Contains(err.Error(), k.err) {
 			t.Errorf("%s: %v", k.new, err)
 		}
+	}
+}
+
+// TestMarshal: lines are short where values are, and a reader finds the same.
+func TestMarshal(t *testing.T) {
+	odd := []string{`a"b`, `back\`, `\",`, strings.Repeat(`,"`, 300), "", "ü,\n"}
+	v := map[string]any{"a": append(odd, odd...), "b": make([]int, 5000)}
+	data, err := catalog.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(data)) {
+		if len(line) > 160+1300 {
+			t.Errorf("a line of %d bytes", len(line))
+		}
+	}
+	var got struct {
+		A []string
+		B []int
+	}
+	if err := json.Unmarshal(data, &got); err != nil || len(got.B) != 5000 || !slices.Equal(got.A, append(odd, odd...)) {
+		t.Errorf("%q, %v", got.A, err)
 	}
 }
 

@@ -39,14 +39,44 @@ func (c Catalog) Encode() ([]byte, error) {
 	if c.Images == nil {
 		c.Images = []Image{}
 	}
+	return Marshal(c)
+}
+
+// lineLength is from where on a line of JSON is broken.
+const lineLength = 160
+
+// Marshal writes JSON that is signed: without white space but for breaks between values, so that
+// no line is longer than GnuPG takes if no value is.
+func Marshal(v any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
-	enc.SetIndent("", " ")
-	if err := enc.Encode(c); err != nil {
-		return nil, fmt.Errorf("cannot write the catalog: %w", err)
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("cannot write an index: %w", err)
 	}
-	return b.Bytes(), nil
+	data := b.Bytes()
+	out := make([]byte, 0, len(data)+len(data)/lineLength+1)
+	text, from, line := false, 0, 0
+	for n, c := range data {
+		switch {
+		case c == '"' && (!text || !escaped(data, n)):
+			text = !text
+		case c == ',' && !text && n-line > lineLength:
+			out = append(append(out, data[from:n+1]...), '\n')
+			from, line = n+1, n+1
+		}
+	}
+	return append(out, data[from:]...), nil
+}
+
+// escaped says whether an odd number of backslashes stands before a byte.
+func escaped(data []byte, at int) bool {
+	n := 0
+	for at > 0 && data[at-1] == '\\' {
+		at--
+		n++
+	}
+	return n%2 == 1
 }
 
 // Read verifies a signed catalog by a ring of keys and decodes it. It does not look at

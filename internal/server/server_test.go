@@ -333,7 +333,7 @@ func TestForeign(t *testing.T) {
 	s.publish(art, "")
 	index := filepath.Join(s.dir, catalog.Path)
 	good := s.read(catalog.Path)
-	if err := os.WriteFile(index, []byte(strings.Replace(good, `"name": "web"`, `"name": "wep"`, 1)), 0o644); err != nil {
+	if err := os.WriteFile(index, []byte(strings.Replace(good, `"name":"web"`, `"name":"wep"`, 1)), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	lxcPair(t, art, "db", "two")

@@ -2,8 +2,6 @@ package server
 
 import (
 	"bytes"
-	"encoding/json"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -94,14 +92,14 @@ func streamsPlain(c catalog.Catalog) (map[string][]byte, error) {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	list, err := marshal(products)
+	list, err := catalog.Marshal(products)
 	if err != nil {
 		return nil, err
 	}
 	out := map[string][]byte{}
 	for _, suffix := range []string{".json", ".sjson"} {
 		out[dir+contentID+suffix] = list
-		if out[dir+index+suffix], err = marshal(streamIndex{Format: "index:1.0", Updated: updated, Index: map[string]streamEntry{contentID: {
+		if out[dir+index+suffix], err = catalog.Marshal(streamIndex{Format: "index:1.0", Updated: updated, Index: map[string]streamEntry{contentID: {
 			DataType: products.DataType, Format: products.Format, Updated: updated, Products: names,
 			// A reader that trusts signed files alone goes on to a signed one.
 			Path: dir + contentID + suffix,
@@ -110,18 +108,6 @@ func streamsPlain(c catalog.Catalog) (map[string][]byte, error) {
 		}
 	}
 	return out, nil
-}
-
-// marshal writes JSON in lines, which no line of GnuPG's is too long for.
-func marshal(v any) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	enc.SetIndent("", " ")
-	if err := enc.Encode(v); err != nil {
-		return nil, fmt.Errorf("cannot write an index: %w", err)
-	}
-	return b.Bytes(), nil
 }
 
 // streamsProducts are the products: one for each image, release and channel, with the
