@@ -117,6 +117,15 @@ func (c *court) groups(t *testing.T) {
 		}
 	})
 
+	t.Run("papers", func(t *testing.T) {
+		// From the group they are what the build wrote.
+		for kind, suffix := range map[string]string{"sbom": ".spdx.json", "provenance": ".intoto.json"} {
+			if got, want := p.must(t, group("papers", "small=1", "out/small-amd64.tar", "--kind", kind)...), p.read(t, "out/small-amd64.tar"+suffix); got != want {
+				t.Errorf("the %s from the group is another: %.300s\nwant %.300s", kind, got, want)
+			}
+		}
+	})
+
 	t.Run("signed", func(t *testing.T) {
 		// An outside program agrees about the signature of each statement.
 		statements := 0

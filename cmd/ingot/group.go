@@ -44,7 +44,7 @@ be whole or any part that tells it apart.`,
 		GroupID: groupKeep,
 	}
 	cmd.AddCommand(newGroupCommitCommand(), newGroupListCommand(), newGroupShowCommand(), newGroupFilesCommand(), newGroupFindCommand(),
-		newGroupCheckoutCommand(), newGroupPromoteCommand(), newGroupCloneCommand(), newGroupRemoveCommand(), newGroupCollectCommand(), newGroupDeltaCommand(), newGroupApplyCommand())
+		newGroupCheckoutCommand(), newGroupPromoteCommand(), newGroupCloneCommand(), newGroupRemoveCommand(), newGroupCollectCommand(), newGroupDeltaCommand(), newGroupApplyCommand(), newGroupPapersCommand())
 	return cmd
 }
 
