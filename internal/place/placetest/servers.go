@@ -19,6 +19,7 @@ import (
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+	"golang.org/x/sys/unix"
 
 	"ingot/internal/judge"
 )
@@ -81,9 +82,20 @@ func program(t testing.TB, p judgeProgram) string {
 	if _, err := os.Stat(file); err == nil {
 		return file
 	}
-	// Into a directory of its own: two packages' tests may build at once.
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		t.Fatal(err)
+	}
+	// Tests of several packages run at once, and one build is enough.
+	lock, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lock.Close()
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(file); err == nil {
+		return file
 	}
 	own, err := os.MkdirTemp(dir, "build")
 	if err != nil {
