@@ -57,11 +57,11 @@ func web(t *testing.T) (Image, Output) {
 		Indexes: []lock.Index{{Archive: "debian", Suite: "bookworm", Component: "main", Arch: "amd64", Path: "dists/bookworm/main/binary-amd64/Packages.xz", Date: 1699999999, Size: 8, SHA256: of("index")}},
 		Sets: []lock.Set{
 			{Arch: "amd64", Purpose: "container"},
-			{Arch: "amd64", Purpose: "machine", Refs: []distro.Ref{tzdata, cpp, bash}},
+			{Arch: "amd64", Purpose: "machine", Flavor: "vmware", Refs: []distro.Ref{tzdata, cpp, bash}},
 		},
 		Tools: []distro.Ref{tool},
 		Files: []lock.File{{Path: "setup.sh", SHA256: of("setup"), Executable: true}, {Path: "site/empty", EmptyDir: true}},
-		Seals: []lock.Seal{{Arch: "amd64", Purpose: "machine", SHA256: tr.Seal()}},
+		Seals: []lock.Seal{{Arch: "amd64", Purpose: "machine", Flavor: "vmware", SHA256: tr.Seal()}},
 	}
 	return Image{
 		Name: "web", Flavor: "vmware", Arch: "amd64", Purpose: "machine", Lock: l, Tree: tr, Version: "1.0",
