@@ -83,14 +83,29 @@ const keptStates = 4
 
 // CreateDir opens a directory for publishing, and makes it when it is new.
 func CreateDir(to string) (*Dir, error) {
+	if err := isDir(to); err != nil {
+		return nil, err
+	}
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		return nil, explain(fmt.Errorf("cannot make the server tree: %w", err))
 	}
 	return &Dir{path: to, dirty: map[string]bool{}}, nil
 }
 
+// isDir refuses what is written like another kind of place.
+func isDir(to string) error {
+	if !strings.Contains(to, "://") {
+		return nil
+	}
+	return fault.Newf(fault.Usage, "a server tree is a directory, and %s is none", to).
+		WithHint("publish to a directory, and copy that: links followed, blobs and images first")
+}
+
 // OpenDir opens a directory that is a server tree.
 func OpenDir(at string) (*Dir, error) {
+	if err := isDir(at); err != nil {
+		return nil, err
+	}
 	info, err := os.Stat(at)
 	if err == nil && !info.IsDir() {
 		err = errors.New("not a directory")
