@@ -102,6 +102,24 @@ func (c *court) encrypted(t *testing.T) {
 			}
 		}
 	})
+	t.Run("credential", func(t *testing.T) {
+		judge.Needs(t, judge.Full)
+		p := c.project(t, map[string]string{"ingot.yaml": define(dataLayout), "key": "correct horse"})
+		p.build(t)
+		for name, given := range map[string][]string{
+			"smbios": {"-smbios", "type=11,value=io.systemd.credential:cryptsetup.passphrase=correct horse"},
+			"fw_cfg": {"-fw_cfg", "name=opt/io.systemd.credentials/cryptsetup.passphrase,string=correct horse"},
+		} {
+			disk := p.path(name + ".raw")
+			judge.Run(t, "cp", "--sparse=always", p.path("out/small-amd64.raw"), disk)
+			said := c.converse(t, []exchange{{"ingot: datacrypt is encrypted", ""}}, append(given, "-drive", "format=raw,if=virtio,cache=unsafe,file="+disk)...)
+			if strings.Contains(said, "passphrase for disk") {
+				t.Errorf("by %s, somebody is asked:\n%s", name, tail(said, 20))
+			}
+			p.head(t, disk, "data")
+			judge.Run(t, "cryptsetup", "open", "--disable-locks", "--test-passphrase", "--key-file", p.path("key"), p.path("data.head"))
+		}
+	})
 	t.Run("root", func(t *testing.T) {
 		judge.Needs(t, judge.Full)
 		p := c.project(t, map[string]string{"ingot.yaml": define(rootLayout), "secret/passphrase": "correct horse\n"})

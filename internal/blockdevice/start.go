@@ -130,6 +130,27 @@ func (c *Config) Unkept() *Problem {
 	return nil
 }
 
+// Unheld says why a machine could not find a root with hashes by its root hash, or nil.
+func (c *Config) Unheld() *Problem {
+	v := c.Hashes(c.Root())
+	if v == nil {
+		return nil
+	}
+	data, _ := v.Data.Device.(*Partition)
+	for _, p := range []*Partition{data, v.Device} {
+		switch {
+		case p == nil: // which is said elsewhere
+		case p.Table.Label != GPT:
+			q := fault(&v.Header, "", "the root is found by its root hash, which are identities of partitions, and those of an MBR have none")
+			return &q
+		case p.UUID != "":
+			q := fault(&p.Header, "uuid", "the root is found by its root hash, of which half is this partition's identity: leave uuid out")
+			return &q
+		}
+	}
+	return nil
+}
+
 // NoExtlinux says why extlinux could not start from the disk, or nil: it lives in the
 // file system of /boot, at the start of a partition.
 func (c *Config) NoExtlinux() *Problem {

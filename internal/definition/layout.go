@@ -106,6 +106,10 @@ func (l *loading) layout(doc *document, def *Definition) {
 			l.problem(at(why.At, n), "%s", layoutMessage(*why))
 			return
 		}
+		if why := c.Unheld(); why != nil && def.Boot.Loader == "uki" && doc.boots() {
+			l.problem(at(why.At, n), "%s", layoutMessage(*why))
+			return
+		}
 		starts = append(starts, c.Firmware()...)
 		if why := c.NoExtlinux(); why != nil && def.Boot.Loader == "extlinux" && doc.boots() {
 			l.problem(at(why.At, n), "%s", layoutMessage(*why))

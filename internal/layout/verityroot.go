@@ -4,7 +4,6 @@ import (
 	_ "embed"
 	"fmt"
 
-	"ingot/internal/blockdevice"
 	"ingot/internal/boot"
 	"ingot/internal/fault"
 	"ingot/internal/tree"
@@ -51,11 +50,8 @@ func (b *builder) reload() error {
 	if v == nil {
 		return nil
 	}
-	data, _ := v.Data.Device.(*blockdevice.Partition)
-	for _, p := range []*blockdevice.Partition{data, v.Device} {
-		if p == nil || p.Table.Label != blockdevice.GPT || p.UUID != "" {
-			return fault.Newf(fault.Definition, "layout: verity %s: the root and its hashes are found by the root hash, so their partitions are a GPT's, and no uuid is said of them", v.Name)
-		}
+	if q := b.Unheld(); q != nil {
+		return fault.Newf(fault.Definition, "layout: %s", q.Message)
 	}
 	t, err := b.hash(v)
 	if err != nil {

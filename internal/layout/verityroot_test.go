@@ -45,7 +45,7 @@ func TestRootHash(t *testing.T) {
 		t.Errorf("%d scripts, packages %q, drivers %q", scripts, r.Packages("bookworm"), r.Drivers())
 	}
 	said := resolve(t, strings.Replace(text, "type: root, size", "type: root, uuid: 0FC63DAF-8483-4772-8E79-3D69D8477DE4, size", 1), "amd64")
-	if _, err := said.Compose(p); fault.CodeOf(err) != fault.Definition || !strings.Contains(err.Error(), "no uuid is said") {
+	if _, err := said.Compose(p); fault.CodeOf(err) != fault.Definition || !strings.Contains(err.Error(), "leave uuid out") {
 		t.Errorf("with an identity of its own: %v", err)
 	}
 }
