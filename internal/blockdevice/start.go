@@ -127,6 +127,12 @@ func (c *Config) Unkept() *Problem {
 		q := fault(&m.Header, "mount_point", "dpkg cannot keep kernels on a vfat, and /boot is where they lie: mount it at /boot/efi or /efi")
 		return &q
 	}
+	for _, n := range c.Nodes {
+		if p, ok := n.(*Partition); ok && p.Is("xbootldr") {
+			q := fault(&p.Header, "type", "updates would put their kernels there, and it would be a vfat, on which dpkg cannot keep them, or one that systemd-boot cannot read: leave it out, kernels have room on the EFI system partition")
+			return &q
+		}
+	}
 	return nil
 }
 
