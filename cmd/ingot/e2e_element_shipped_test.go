@@ -1,15 +1,19 @@
 package main_test
 
 import (
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
+	"ingot/internal/element/elementtest"
 	"ingot/internal/judge"
 )
 
@@ -204,6 +208,41 @@ cat ~/.pip/pip.conf >>/probe/pip
 // what each was to do; then holds the image's papers against dpkg.
 func (c *court) shipped(t *testing.T) {
 	c.shippedOf(t, "")
+}
+
+// releases does the same with the elements of testing and unstable, byte for byte as
+// their package has them, by ELEMENTS_PATH as people set it.
+func (c *court) releases(t *testing.T) {
+	judge.Needs(t, judge.Full)
+	built := map[string]string{}
+	for _, release := range []string{"forky", "sid"} { // trixie's are those that ingot takes by itself
+		t.Run(release, func(t *testing.T) {
+			dir := elementtest.Upstream(t, release)
+			sum, err := dirhash(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if same := built[sum]; same != "" {
+				t.Skipf("its elements are %s's", same)
+			}
+			built[sum] = release
+			c.shippedOf(t, dir)
+		})
+	}
+}
+
+// dirhash is a digest of the files below a directory.
+func dirhash(dir string) (string, error) {
+	h := sha256.New()
+	err := filepath.WalkDir(dir, func(name string, d fs.DirEntry, err error) error {
+		if err != nil || !d.Type().IsRegular() {
+			return err
+		}
+		data, err := os.ReadFile(name)
+		fmt.Fprintf(h, "%s %x\n", strings.TrimPrefix(name, dir), sha256.Sum256(data))
+		return err
+	})
+	return fmt.Sprintf("%x", h.Sum(nil)), err
 }
 
 // shippedOf is the same with the elements of a directory, or those that ingot fetches.
@@ -404,5 +443,22 @@ func (l looked) papers(t *testing.T, manifest string) {
 	slices.Sort(want)
 	if len(want) < 100 || !slices.Equal(got, want) {
 		t.Errorf("the manifest has\n%s\ndpkg has\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
+// The reference says of each of them what it was told and looked at for.
+func TestShippedReference(t *testing.T) {
+	text, err := os.ReadFile("../../docs/reference/elements-debian.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range shippedElements {
+		when := "sample"
+		if s.full {
+			when = "full"
+		}
+		if !regexp.MustCompile("(?m)^\\| (`[a-z0-9-]+`, )*`" + regexp.QuoteMeta(s.element) + "`.*\\| " + when + " \\|$").MatchString(string(text)) {
+			t.Errorf("%s is not there, or is said to be judged otherwise than at level %s", s.element, when)
+		}
 	}
 }

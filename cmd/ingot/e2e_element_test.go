@@ -52,7 +52,9 @@ func (c *court) elements(t *testing.T) {
 	t.Run("ramdisks", c.ramdisks)
 	t.Run("puppet-master", c.puppetMaster)
 	t.Run("ramdisk boots", c.ramdiskBoots)
+	t.Run("releases", c.releases)
 	t.Run("efi", c.elementsEFI)
+	t.Run("disk", c.elementsDisk)
 	t.Run("definition", c.elementsDefinition)
 }
 

@@ -58,10 +58,10 @@ func (h *house) station(ctx context.Context, old *lock.Lock) (*station, error) {
 	return s, nil
 }
 
-// path is where elements are looked for: in some directories, among ingot's own, and among
-// those of diskimage-builder.
+// path is where elements are looked for: among ingot's own, in some directories, which may
+// well have all of diskimage-builder's, and among those that ship with that.
 func (s *station) path(ctx context.Context, dirs []string) (*element.Path, error) {
-	var sources []element.Source
+	sources := []element.Source{element.Own()}
 	for _, d := range dirs {
 		sources = append(sources, element.Dir(d))
 	}
@@ -69,7 +69,7 @@ func (s *station) path(ctx context.Context, dirs []string) (*element.Path, error
 	if err != nil {
 		return nil, err
 	}
-	return element.Open(append(sources, element.Own(), element.Dir(filepath.Join(programs, element.ShippedDir)))...)
+	return element.Open(append(sources, element.Dir(filepath.Join(programs, element.ShippedDir)))...)
 }
 
 // oldLock is the lock that lies at a path, or nil.

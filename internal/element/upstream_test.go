@@ -1,28 +1,20 @@
 package element_test
 
 import (
-	"bytes"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"ingot/internal/distro"
-	"ingot/internal/distro/debian"
 	. "ingot/internal/element" //nolint:revive,staticcheck // the room itself, from outside: Debian's imports it
+	"ingot/internal/element/elementtest"
 	"ingot/internal/fault"
-	"ingot/internal/fetch"
 	"ingot/internal/judge"
-	"ingot/internal/tree"
 )
-
-const upstreamPackage = ShippedPackage
 
 // upstreamDirs are directories of the elements that Debian's package of
 // diskimage-builder has, by release: those of INGOT_DIB_ELEMENTS (RELEASE=DIRECTORY
@@ -40,107 +32,9 @@ func upstreamDirs(t *testing.T) map[string]string {
 	}
 	judge.Needs(t, judge.CI)
 	for _, release := range []string{"bookworm", "trixie", "sid"} {
-		out[release] = fetched(t, release)
+		out[release] = elementtest.Upstream(t, release)
 	}
 	return out
-}
-
-// fetched is the elements of a release's package, in a directory.
-func fetched(t *testing.T, release string) string {
-	t.Helper()
-	dir := t.TempDir()
-	keys, err := debian.ArchiveKeys()
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := debian.DefaultArchives(release)[0]
-	at.Suites = at.Suites[:1]
-	m := debian.Mirrors{Env: os.Getenv("INGOT_MIRROR_DEBIAN"), Host: debian.AptSources("/")}
-	// A mirror may be frozen, and what is read here matters for no image.
-	archives := []debian.Archive{{Archive: at, Roots: m.Roots(at), Keys: keys, AcceptExpired: true}}
-	client := &fetch.Client{}
-	u := debian.Updater{Client: client, Cache: filepath.Join(dir, "cache"), Seen: filepath.Join(dir, "seen"), Now: time.Now()}
-	files, err := u.Update(t.Context(), archives, []string{"amd64"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	var indexes []*debian.Index
-	for _, x := range files {
-		f, err := os.Open(x.File)
-		if err != nil {
-			t.Fatal(err)
-		}
-		index, err := debian.ReadIndex(f, x.Source)
-		_ = f.Close()
-		if err != nil {
-			t.Fatal(err)
-		}
-		indexes = append(indexes, index)
-	}
-	universe, err := debian.NewUniverse(debian.Options{Arch: "amd64"}, indexes...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	refs, err := universe.Resolve(distro.Request{Arch: "amd64", Packages: []string{upstreamPackage}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	i := slices.IndexFunc(refs, func(r distro.Ref) bool { return r.Name == upstreamPackage })
-	if i < 0 {
-		t.Fatalf("%s has no %s", release, upstreamPackage)
-	}
-	deb := filepath.Join(dir, "package.deb")
-	if _, err := client.Save(t.Context(), debian.Want(archives[0].Roots, refs[i]), deb); err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("%s has %s %s", release, upstreamPackage, refs[i].Version)
-	return unpacked(t, refs[i], deb, filepath.Join(dir, "unpacked"))
-}
-
-// A memory is a pack that is never written.
-type memory struct{ bytes.Buffer }
-
-func (m *memory) Name() string { return "memory" }
-func (m *memory) Size() int64  { return int64(m.Len()) }
-
-// unpacked writes the elements of a package file and gives their directory.
-func unpacked(t *testing.T, ref distro.Ref, deb, to string) string {
-	t.Helper()
-	f, err := os.Open(deb)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	p, err := debian.Debian{}.Inspect(t.Context(), ref, f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var pack memory
-	u, err := debian.Debian{}.Unpack(t.Context(), p, f, &pack)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const elements = ShippedDir
-	for e := range u.Tree.All() {
-		if e.Path != elements && !strings.HasPrefix(e.Path, elements+"/") {
-			continue
-		}
-		at := filepath.Join(to, e.Path)
-		switch e.Kind {
-		case tree.Dir:
-			err = os.MkdirAll(at, 0o755)
-		case tree.File:
-			err = os.WriteFile(at, pack.Bytes()[e.Content.Offset:e.Content.Offset+e.Content.Size], fs.FileMode(e.Mode))
-		case tree.Symlink:
-			err = os.Symlink(e.Link, at)
-		default:
-			t.Errorf("%s is a %s", e.Path, e.Kind)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	return filepath.Join(to, elements)
 }
 
 // What is known of the elements without having them is what the stable release has.
@@ -391,4 +285,22 @@ func scriptsOf(t *testing.T, p *Path, name string) []string {
 		out = append(out, "bin/"+l.Name)
 	}
 	return out
+}
+
+// The reference says of every element that ships what is known of it on Debian.
+func TestUpstreamReference(t *testing.T) {
+	dirs := upstreamDirs(t)
+	text, err := os.ReadFile("../../docs/reference/elements-debian.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := Open(Own(), Dir(dirs["trixie"]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range p.Names() {
+		if !strings.Contains(string(text), "`"+name+"`") {
+			t.Errorf("nothing is said of %s", name)
+		}
+	}
 }

@@ -20,7 +20,7 @@ import (
 // machine has, and what diskimage-builder asks its host to have.
 var StationPackages = []string{
 	"base-files", "base-passwd", "bash", "bzip2", "ca-certificates", "coreutils", "cpio", "curl", "dash", "debianutils", "diffutils", "dosfstools", "dpkg",
-	"e2fsprogs", "file", "findutils", "gawk", "genisoimage", "git", "gnupg", "gpgv", "grep", "gzip", "hostname", "jq", "kmod", "libc-bin", "mount", "ncurses-bin",
+	"e2fsprogs", "file", "findutils", "gawk", "genisoimage", "git", "gnupg", "gpgv", "grep", "gzip", "hostname", "jq", "kmod", "libc-bin", "mount", "mtools", "ncurses-bin",
 	"openssl", "perl-base", "procps", "python3-minimal", "rsync", "sed", "tar", "util-linux", "uuid-runtime", "xz-utils", "zstd",
 }
 
