@@ -130,6 +130,31 @@ func TestHandler(t *testing.T) {
 	}
 }
 
+// A deadliner notes until when an answer may take.
+type deadliner struct {
+	*httptest.ResponseRecorder
+	until []time.Time
+}
+
+func (d *deadliner) SetWriteDeadline(t time.Time) error {
+	d.until = append(d.until, t)
+	return nil
+}
+
+// TestDeadlines: each answer has a time of its own, also one that is refused: the time of the
+// answer before on the same connection may be over.
+func TestDeadlines(t *testing.T) {
+	s, h := served(t)
+	for _, request := range []string{"GET /key.asc", "GET /nothing", "GET /", "POST /key.asc", "GET /" + s.names("blobs")[0]} {
+		method, path, _ := strings.Cut(request, " ")
+		w := &deadliner{ResponseRecorder: httptest.NewRecorder()}
+		h.ServeHTTP(w, httptest.NewRequest(method, path, nil))
+		if len(w.until) == 0 || time.Until(w.until[0]) < patience/2 {
+			t.Errorf("%s: %v", request, w.until)
+		}
+	}
+}
+
 // TestTags: an entity tag is of the bytes. What lasts says so; an index is asked for
 // again, and is short when it is the same.
 func TestTags(t *testing.T) {
