@@ -195,6 +195,9 @@ func (c *court) groups(t *testing.T) {
 		p.refuse(t, 4, []string{`no group "smal"`, "it has small"}, group("show", "smal")...)
 		p.refuse(t, 2, []string{"more than one ="}, group("show", "small=1=2")...)
 		p.must(t, append(group("promote", "small=1", "images.example@acme:stable"), "--sign", "ours.key")...)
+		if out := p.must(t, append(group("clone", "small=images.example@acme:devel/1", "customer"), "--sign", "ours.key")...); out != "small=/images.example@acme:devel//customer/1-1-1\n" {
+			t.Errorf("cloned: %s", out)
+		}
 		p.refuse(t, 10, []string{"is on several labels"}, group("show", "small")...)
 		p.refuse(t, 2, []string{"would not be", "--sign"}, group("promote", "small=:devel", "images.example@acme:other")...)
 
