@@ -138,7 +138,7 @@ On each later start the initramfs asks for the passphrase of the root's and /usr
 
 A power cut does no harm. Until cryptsetup has begun nothing has changed, and the next start asks again; from then on it goes on where it was, and asks for the same passphrase once. cryptsetup keeps
 a journal of what it does in the container's head; whatever fails ends in the initramfs' shell and not in a system that writes with a known key.
-The first start takes as long as reading and writing the whole container takes, as large as the image has it: a root that grows does so afterwards, and has the rest at the start that follows.
+The first start takes as long as reading and writing the whole container takes, as large as the image has it: a root grows, if it does, afterwards.
 Blocks without content are written too. /boot stays readable and writable to whoever has the disk, as with any such system: what is asked for a passphrase is for ` + "`boot: {loader: uki, sign: …}`" + ` to guard.
 
 ` + "`kdf`" + ` and ` + "`memory`" + ` are those of the new passphrase. Such a container stands in no other one. The bytes of the image follow from the lock alone. Disks of [elements](disk-image-create.md) take containers with secrets alone.
