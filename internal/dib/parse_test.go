@@ -117,6 +117,7 @@ func TestParse(t *testing.T) {
 		{"vm", "DIB_SHOW_IMAGE_USAGE=1 DIB_SHOW_IMAGE_USAGE_FULL=1", `environment={"DIB_SHOW_IMAGE_USAGE":"1","DIB_SHOW_IMAGE_USAGE_FULL":"1"} usage=2`},
 		{"vm", "break=before-install,after-error break_cmd=sh break_outside_target=1", `break=["before-install","after-error"] break_command="sh" break_outside=true`},
 		{"vm", "break=before-install.d", `break=["before-install.d"]`},
+		{"--compat --mirror http://m/debian --accept-expired --no-cache vm", "", `accept_expired=true compat=true mirror="http://m/debian" no_cache=true`},
 		{"--script-timeout 90s --locked --dry-run --json --progress plain vm", "", `dry_run=true json=true locked=true progress="plain" script_timeout=90000000000`},
 		{"-c vm", "DIB_X=1 ARCH=arm64", `clear=true`},
 		{"-c --env DIB_X vm", "DIB_X=1 ARCH=arm64", `clear=true environment={"DIB_X":"1"}`},

@@ -132,9 +132,13 @@ func (w *worker) recall(s Step) (bool, error) {
 	return w.downs.recall(used), nil
 }
 
-// lightFor is how long light steps may go on without any result kept: to run them again
-// costs no more than to keep each of them would.
-const lightFor = 700 * time.Millisecond
+// lightFor is how long light steps may go on without any result kept, or as long as
+// keeping the last few took: to run them again costs no more than to keep each of them
+// would.
+const (
+	lightFor  = 700 * time.Millisecond
+	lightCost = 3
+)
 
 // perform runs a step and keeps what it did. Of light steps that follow each other only
 // one now and then is captured: the result of that one is what all of them did.
@@ -146,13 +150,14 @@ func (w *worker) perform(ctx context.Context, s Step, keep bool) error {
 		if w.lightSince.IsZero() {
 			w.lightSince = w.started
 		}
-		if !keep && time.Since(w.lightSince) < lightFor {
+		if !keep && time.Since(w.lightSince) < max(lightFor, lightCost*w.lightTook) {
 			return w.Supply.Cache.Put(deltaName(s.Key), []byte(passed+"\x00"))
 		}
 		if err := w.keepMounts(ctx); err != nil {
 			return err
 		}
-		w.lightSince = time.Now()
+		start := time.Now()
+		defer func() { w.lightSince, w.lightTook = time.Now(), time.Since(start) }()
 	}
 
 	pack, err := w.Supply.Cache.Create(fillingName(s.Key))

@@ -42,7 +42,8 @@ type worker struct {
 	authority  *relay.Authority
 	downs      *downloads
 	times      []ScriptTime
-	lightSince time.Time
+	lightSince time.Time     // when the last result of a light step was kept
+	lightTook  time.Duration // and how long that took
 	started    time.Time
 }
 
