@@ -30,7 +30,7 @@ files: [{path: /srv/file, content: "whole\n"}]
 `
 
 // rootLayout has all but /boot in containers that get their keys at the first start: the
-// root, and a volume that systemd opens.
+// root, and a partition that systemd opens.
 const rootLayout = `layout:
 - local_loop: {name: image0}
 - partitioning:
@@ -40,13 +40,8 @@ const rootLayout = `layout:
     - {name: bios, type: bios, size: 1MiB}
     - {name: esp, type: esp, size: 64MiB, mkfs: {type: vfat, mount: {mount_point: /boot/efi, fstab: {}}}}
     - {name: boot, size: 128MiB, mkfs: {type: ext4, mount: {mount_point: /boot, fstab: {by: uuid}}}}
-    - {name: more, type: lvm, size: 200MiB}
+    - {name: more, type: "8309", size: 100MiB, luks: {name: homecrypt, memory: 32MiB, key-file: /etc/keys/home, mkfs: {type: ext4, label: home, mount: {mount_point: /home, fstab: {by: uuid, options: x-systemd.device-timeout=10min}}}}}
     - {name: root, type: root, size: 100%, luks: {name: rootcrypt, mkfs: {type: ext4, label: root, mount: {mount_point: /, fstab: {by: uuid, options: x-systemd.growfs, fsck-passno: 1}}}}}
-- lvm:
-    name: lvm
-    pvs: [{name: pv, base: more}]
-    vgs: [{name: vg, base: [pv]}]
-    lvs: [{name: home, base: vg, size: 100%, luks: {name: homecrypt, memory: 32MiB, key-file: /etc/keys/home, mkfs: {type: ext4, label: home, mount: {mount_point: /home, fstab: {by: uuid, options: x-systemd.device-timeout=10min}}}}}]
 `
 
 // encrypted judges containers that get their keys when a machine starts for the first
@@ -132,7 +127,7 @@ func (c *court) encrypted(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
 		defer cancel()
 		v := finish(t, p.command(ctx, "boot", p.path("out/small-amd64.raw"), "--unlock", p.path("secret/passphrase"), "--timeout", "30m",
-			"--run", healthy, "--run", mounted, "--run", "! cryptsetup luksDump /dev/vda5 | grep -E 'ingot-first-start|Requirements'; ! cryptsetup luksDump /dev/vg/home | grep -E 'ingot-first-start|Requirements'",
+			"--run", healthy, "--run", mounted, "--run", "! cryptsetup luksDump /dev/vda5 | grep -E 'ingot-first-start|Requirements'; ! cryptsetup luksDump /dev/vda4 | grep -E 'ingot-first-start|Requirements'",
 			"--run", "! echo -n 'everybody knows this' | cryptsetup open --test-passphrase --key-file - /dev/vda5; test \"$(stat -c %a%s /etc/keys/home)\" = 60064; ! ls /run/ingot-luks",
 			"--run", "umount /home && e2fsck -fn /dev/mapper/homecrypt && mount /home && ! dmesg | grep -iE 'EXT4.*rror|I/O error'",
 			"--then", healthy, "--then", mounted))

@@ -141,7 +141,7 @@ a journal of what it does in the container's head; whatever fails ends in the in
 The first start takes as long as reading and writing the whole container takes, as large as the image has it: a root grows, if it does, afterwards.
 Blocks without content are written too. /boot stays readable and writable to whoever has the disk, as with any such system: what is asked for a passphrase is for ` + "`boot: {loader: uki, sign: …}`" + ` to guard.
 
-` + "`kdf`" + ` and ` + "`memory`" + ` are those of the new passphrase. Such a container stands in no other one. The bytes of the image follow from the lock alone. Disks of [elements](disk-image-create.md) take containers with secrets alone.
+` + "`kdf`" + ` and ` + "`memory`" + ` are those of the new passphrase. Such a container stands in no other one, and on no logical volume. The bytes of the image follow from the lock alone. Disks of [elements](disk-image-create.md) take containers with secrets alone.
 In compressed formats encrypted blocks take as much room as they have.
 
 ### With secrets from the build

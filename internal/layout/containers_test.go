@@ -210,25 +210,21 @@ func TestSecretsRefused(t *testing.T) {
 // Without secrets in the definition a container is open to everybody, says so, and comes
 // with what gives it a key when a machine starts for the first time.
 func TestFirstStart(t *testing.T) {
-	text := strings.ReplaceAll(strings.ReplaceAll(encrypted, "passphrase: {file: pass}, seed: {file: seed}, ", ""), ", label: crypt", ", label: 'my root'")
+	text := strings.ReplaceAll(strings.Replace(encrypted, "passphrase: {file: pass}, seed: {file: seed}, ", "", 1), ", label: crypt", ", label: 'my root'")
+	text = strings.Replace(text, "pvcrypt, base: volumes, passphrase: {file: pass}, seed: {file: seed}, ", "pvcrypt, base: volumes, ", 1)
 	r := resolve(t, text, "amd64")
-	if s := r.Secrets(); len(s) != 0 {
+	if s := r.Secrets(); len(s) != 2 { // of the one on a volume
 		t.Errorf("secrets %q", s)
 	}
-	im, err := r.Compose(parts(t, r))
+	p := parts(t, r)
+	p.Secret = readSecret
+	im, err := r.Compose(p)
 	if err != nil {
 		t.Fatal(err)
 	}
 	raw := writeRaw(t, im)
-	for _, name := range []string{"root", "volumes", "home"} {
-		at := func() disk.Extent {
-			if name == "home" {
-				v := im.Fitted.Groups[1].LVs[0]
-				return disk.Extent{Off: v.Segments[0].Pieces[0].Place.Off, Len: v.Size}
-			}
-			_, place := im.Fitted.Place(im.Find(name))
-			return place
-		}()
+	for _, name := range []string{"root", "volumes"} {
+		_, at := im.Fitted.Place(im.Find(name))
 		path := filepath.Join(t.TempDir(), name)
 		copyRange(t, path, raw, at)
 		if dump := judge.Run(t, "cryptsetup", "luksDump", path); !strings.Contains(dump, "  0: ingot-first-start\n\tKeyslot:    0\n") {
@@ -257,7 +253,6 @@ func TestFirstStart(t *testing.T) {
 	}
 	const list = `rootcrypt - pbkdf2 1000000 - - my root
 pvcrypt /etc/keys/pv argon2id 4 1024 - pvcrypt
-homecrypt - argon2id 4 1024 vg2/home homecrypt
 `
 	if got := files["etc/ingot/luks-first-start"]; got != list {
 		t.Errorf("list:\n%s", got)
