@@ -234,6 +234,8 @@ func (d *Dir) Size(name string) (int64, error) {
 			return 0, explain(err)
 		}
 	}
+	// Who put it there may have died before its name was flushed.
+	d.mark(name)
 	return info.Size(), nil
 }
 
@@ -275,11 +277,7 @@ func (d *Dir) Link(from, to string) error {
 		if e1 == nil && e2 == nil && os.SameFile(a, b) {
 			return nil
 		}
-		if err := os.Remove(d.at(to)); err != nil {
-			return explain(err)
-		}
-		d.step("link %s again", to)
-		err = os.Link(d.at(from), d.at(to))
+		err = d.relink(from, to)
 	}
 	if errors.Is(err, unix.EPERM) || errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.EMLINK) {
 		return d.Put(to, func(w io.Writer) error {
@@ -293,6 +291,22 @@ func (d *Dir) Link(from, to string) error {
 		})
 	}
 	return explain(err)
+}
+
+// relink gives a name to another file than the one that has it: nobody finds none meanwhile.
+func (d *Dir) relink(from, to string) error {
+	fresh := d.at(".tmp/name")
+	if err := os.MkdirAll(d.at(".tmp"), 0o755); err != nil {
+		return err
+	}
+	if err := os.Remove(fresh); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Link(d.at(from), fresh); err != nil {
+		return err
+	}
+	d.step("link %s again", to)
+	return os.Rename(fresh, d.at(to))
 }
 
 // Same says whether two names are of one file.
@@ -448,12 +462,17 @@ func (d *Dir) mkdir(name string) error {
 	if err := os.MkdirAll(filepath.Dir(d.at(name)), 0o755); err != nil {
 		return err
 	}
+	d.mark(name)
+	return nil
+}
+
+// mark notes that the names on the way to a file are to be flushed.
+func (d *Dir) mark(name string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for up := path.Dir(name); !d.dirty[up]; up = path.Dir(up) {
 		d.dirty[up] = true
 	}
-	return nil
 }
 
 // flush makes all names that this Dir gave durable.

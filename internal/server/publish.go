@@ -8,6 +8,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -66,6 +67,8 @@ type upload struct {
 	version    catalog.Version
 	// signatures are of files, by the name that a dialect gives them.
 	signatures map[string][]byte
+	// mended says that a blob was there and was not what it should be.
+	mended bool
 }
 
 // Publish puts artifacts into the tree, one version for each image, and makes a
@@ -136,14 +139,14 @@ func (p *Publisher) uploads(ctx context.Context, w Wish) ([]upload, error) {
 func (p *Publisher) upload(ctx context.Context, a Artifact, u *upload, progress func(int64)) (catalog.Artifact, error) {
 	made := catalog.Artifact{Format: a.Manifest.Format, Seal: a.Manifest.Seal}
 	for _, f := range a.Files() {
-		file, err := p.blob(ctx, filepath.Join(a.Dir, f.Name), &f, progress)
+		file, err := p.blob(ctx, u, filepath.Join(a.Dir, f.Name), &f, progress)
 		if err != nil {
 			return made, err
 		}
 		made.Files = append(made.Files, file)
 	}
 	for _, name := range a.Papers {
-		file, err := p.blob(ctx, filepath.Join(a.Dir, name), nil, progress)
+		file, err := p.blob(ctx, u, filepath.Join(a.Dir, name), nil, progress)
 		if err != nil {
 			return made, err
 		}
@@ -161,11 +164,11 @@ func (p *Publisher) sign(ctx context.Context, a catalog.Artifact, u *upload, pro
 		return nil
 	}
 	for _, f := range a.Files {
-		r, _, err := p.Place.Open(f.Path())
+		r, err := p.open(ctx, f, progress)
 		if err != nil {
 			return err
 		}
-		asc, err := p.Key.Detach(counted{ctx, r, progress}, p.now())
+		asc, err := p.Key.Detach(r, p.now())
 		_ = r.Close()
 		if err != nil {
 			return err
@@ -188,11 +191,11 @@ func (p *Publisher) fingerprint(ctx context.Context, a *catalog.Artifact, progre
 	// Metadata first; they stand last among the files.
 	h := sha256.New()
 	for _, f := range []catalog.File{a.Files[1], a.Files[0]} {
-		r, _, err := p.Place.Open(f.Path())
+		r, err := p.open(ctx, f, progress)
 		if err != nil {
 			return err
 		}
-		_, err = io.Copy(h, counted{ctx, r, progress})
+		_, err = io.Copy(h, r)
 		_ = r.Close()
 		if err != nil {
 			return err
@@ -250,15 +253,71 @@ func (c counted) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// A held is a blob of the tree on its way to be signed or hashed. Where it is another than its
+// name says its last read fails: others may write to a tree, and what they put there is not
+// signed.
+type held struct {
+	io.Closer
+	r    io.Reader
+	want catalog.File
+	hash hash.Hash
+	n    int64
+}
+
+// open opens a blob and holds it to its digest.
+func (p *Publisher) open(ctx context.Context, f catalog.File, progress func(int64)) (*held, error) {
+	r, _, err := p.Place.Open(f.Path())
+	if err != nil {
+		return nil, err
+	}
+	return &held{r, counted{ctx, r, progress}, f, sha256.New(), 0}, nil
+}
+
+func (h *held) Read(b []byte) (int, error) {
+	n, err := h.r.Read(b)
+	h.n += int64(n)
+	_, _ = h.hash.Write(b[:n]) // never fails
+	if h.n > h.want.Size || errors.Is(err, io.EOF) && (h.n != h.want.Size || digest.From(h.hash) != h.want.SHA256) {
+		return 0, fault.Newf(fault.Verification, "blob %s of the tree, %s, was changed or damaged", h.want.SHA256, h.want.Name).
+			WithHint("publish its artifact again: that puts the right one there")
+	}
+	return n, err
+}
+
+// has says whether the tree has a blob, and mended, that it has another in its place.
+func (p *Publisher) has(ctx context.Context, f catalog.File, progress func(int64)) (ok, mended bool, err error) {
+	n, err := p.Place.Size(f.Path())
+	if err != nil {
+		return false, !errors.Is(err, fs.ErrNotExist), nil
+	}
+	if n != f.Size {
+		return false, true, nil
+	}
+	r, err := p.open(ctx, f, progress)
+	if err != nil {
+		return false, false, err
+	}
+	_, err = io.Copy(io.Discard, r)
+	_ = r.Close()
+	if fault.CodeOf(err) == fault.Verification {
+		return false, true, nil
+	}
+	return err == nil, false, err
+}
+
 // blob puts a file into the tree by its digest. want is what its manifest says of it,
 // or nil for a paper.
-func (p *Publisher) blob(ctx context.Context, from string, want *artifact.File, progress func(int64)) (catalog.File, error) {
+func (p *Publisher) blob(ctx context.Context, u *upload, from string, want *artifact.File, progress func(int64)) (catalog.File, error) {
 	got := catalog.File{Name: filepath.Base(from)}
+	there := func(progress func(int64)) (bool, error) {
+		ok, mended, err := p.has(ctx, got, progress)
+		u.mended = u.mended || mended
+		return ok, err
+	}
 	if want != nil {
 		got.Size, got.SHA256 = want.Size, want.SHA256
-		if n, err := p.Place.Size(got.Path()); err == nil && n == want.Size {
-			progress(n)
-			return got, nil
+		if ok, err := there(progress); ok || err != nil {
+			return got, err
 		}
 	}
 	f, err := input.Open(from)
@@ -276,10 +335,10 @@ func (p *Publisher) blob(ctx context.Context, from string, want *artifact.File, 
 		if err != nil {
 			return got, fmt.Errorf("cannot read %s: %w", from, err)
 		}
-		if n, err := p.Place.Size(got.Path()); err == nil && n == got.Size {
-			return got, nil
-		}
 		progress = func(int64) {}
+		if ok, err := there(progress); ok || err != nil {
+			return got, err
+		}
 	}
 	return got, p.copy(ctx, f, from, got, progress)
 }
@@ -304,7 +363,7 @@ func (p *Publisher) copy(ctx context.Context, f *os.File, from string, want cata
 // have been pruned since they were uploaded only if nobody needed them for the grace
 // period.
 func (p *Publisher) name(a catalog.Addition, u upload) error {
-	if !a.New && !a.Joined {
+	if !a.New && !a.Joined && !u.mended {
 		return nil
 	}
 	dir := a.Version.Dir(a.Image) + "/"
@@ -337,14 +396,19 @@ func (p *Publisher) name(a catalog.Addition, u upload) error {
 	return p.checksums(dir, a.Version)
 }
 
-// checksums writes SHA256SUMS and its signature beside a version's files.
-func (p *Publisher) checksums(dir string, v catalog.Version) error {
+// sums are the lines of a version's SHA256SUMS.
+func sums(v catalog.Version) []byte {
 	var lines []string
 	for _, f := range v.All() {
 		lines = append(lines, fmt.Sprintf("%s  %s\n", f.SHA256, f.Name))
 	}
 	slices.SortFunc(lines, func(a, b string) int { return strings.Compare(a[66:], b[66:]) })
-	text := []byte(strings.Join(lines, ""))
+	return []byte(strings.Join(lines, ""))
+}
+
+// checksums writes SHA256SUMS and its signature beside a version's files.
+func (p *Publisher) checksums(dir string, v catalog.Version) error {
+	text := sums(v)
 	asc, err := p.Key.Detach(bytes.NewReader(text), p.now())
 	if err != nil {
 		return err

@@ -3,6 +3,8 @@ package server
 import (
 	"bytes"
 	"context"
+	"errors"
+	"io/fs"
 	"slices"
 
 	"ingot/internal/catalog"
@@ -33,7 +35,8 @@ func (p *Publisher) Rotate(ctx context.Context, next *sign.Key) error {
 	return err
 }
 
-// resign signs the files of versions anew that another key has signed.
+// resign signs the files of versions anew that another key has signed: what the catalog says
+// of them, and blobs that are what it says. Who can write to the tree gets nothing else signed.
 func (p *Publisher) resign(ctx context.Context, c catalog.Catalog) error {
 	ring, err := p.Key.Keyring()
 	if err != nil {
@@ -42,15 +45,11 @@ func (p *Publisher) resign(ctx context.Context, c catalog.Catalog) error {
 	for _, i := range c.Images {
 		for _, v := range i.Versions {
 			dir := v.Dir(i) + "/"
-			sums, err := p.Place.Read(dir+"SHA256SUMS", maxPaper)
+			good, err := p.signed(dir, v, ring)
 			if err != nil {
 				return err
 			}
-			asc, err := p.Place.Read(dir+"SHA256SUMS.asc", 1<<20)
-			if err != nil {
-				return err
-			}
-			if _, err := ring.Detached("SHA256SUMS", sums, asc, p.now()); err == nil {
+			if good {
 				continue
 			}
 			u := upload{signatures: map[string][]byte{}}
@@ -65,13 +64,29 @@ func (p *Publisher) resign(ctx context.Context, c catalog.Catalog) error {
 				}
 			}
 			// Last: by it one sees that all are signed anew.
-			if asc, err = p.Key.Detach(bytes.NewReader(sums), p.now()); err != nil {
-				return err
-			}
-			if err := p.put(dir+"SHA256SUMS.asc", asc); err != nil {
+			if err := p.checksums(dir, v); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// signed says whether the checksums beside a version's files are those of the catalog, with a
+// good signature.
+func (p *Publisher) signed(dir string, v catalog.Version, ring *sign.Keyring) (bool, error) {
+	var parts [2][]byte
+	for n, name := range []string{"SHA256SUMS", "SHA256SUMS.asc"} {
+		var err error
+		if parts[n], err = p.Place.Read(dir+name, maxPaper); errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		} else if err != nil {
+			return false, err
+		}
+	}
+	if !bytes.Equal(parts[0], sums(v)) {
+		return false, nil
+	}
+	_, err := ring.Detached("SHA256SUMS", parts[0], parts[1], p.now())
+	return err == nil, nil
 }

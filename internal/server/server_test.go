@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -373,6 +374,8 @@ func TestVerify(t *testing.T) {
 		"a stream":          {func(_ *stage, path func(string) string) error { return swap(path("streams/v1/images.json"), "{}") }, "streams/v1/images.json is another"},
 		"a signed stream":   {func(_ *stage, path func(string) string) error { return swap(path("streams/v1/images.sjson"), "{}") }, "streams/v1/images.sjson"},
 		"a stream's":        {func(_ *stage, path func(string) string) error { return swap(path("streams/v1/index.json.gpg"), "x") }, "streams/v1/index.json.gpg"},
+		"the key":           {func(_ *stage, path func(string) string) error { return swap(path("key.asc"), "x") }, "key.asc"},
+		"the key's second":  {func(_ *stage, path func(string) string) error { return swap(path("pks/lookup"), "x") }, "pks/lookup"},
 		"checksums":         {func(_ *stage, path func(string) string) error { return swap(path(dir+"SHA256SUMS"), "x") }, "SHA256SUMS"},
 		"a date gone by":    {func(s *stage, _ func(string) string) error { s.clock = s.clock.Add(91 * 24 * time.Hour); return nil }, "the index is expired"},
 		"a level's is gone": {func(_ *stage, path func(string) string) error { return os.Remove(path("meta/1.0/index-system.3")) }, "meta/1.0/index-system.3"},
@@ -390,6 +393,108 @@ func TestVerify(t *testing.T) {
 				t.Errorf("found %q, not %q", got, c.want)
 			}
 		})
+	}
+}
+
+// TestEvil: what somebody else wrote into a tree gets no signature of the publisher's, and what
+// was damaged is whole again when it is published once more.
+func TestEvil(t *testing.T) {
+	const dir = "images/debian/bookworm/amd64/web/20260930_0607/"
+	next, err := sign.NewKey("next", start.Add(-time.Minute))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for verb, do := range map[string]func(s *stage) error{
+		"sign":   func(s *stage) error { _, err := s.Renew(t.Context()); return err },
+		"rotate": func(s *stage) error { return s.Rotate(t.Context(), next) },
+	} {
+		t.Run(verb, func(t *testing.T) {
+			s := newStage(t)
+			art := t.TempDir()
+			lxcPair(t, art, "web", "one")
+			s.publish(art, "")
+			at := func(name string) string { return filepath.Join(s.dir, name) }
+			root := catalog.BlobPath(digest.Of([]byte("root of one")))
+			// As long as the good one, and it looks as if it had to be signed anew.
+			if err := errors.Join(swap(at(root), "evil of one"), swap(at(dir+"SHA256SUMS.asc"), "x")); err != nil {
+				t.Fatal(err)
+			}
+			before := s.read(dir + "rootfs.tar.xz.asc")
+			if err := do(s); fault.CodeOf(err) != fault.Verification || !strings.Contains(err.Error(), "blob") {
+				t.Errorf("an evil blob: %v", err)
+			}
+			if s.read(dir+"rootfs.tar.xz.asc") != before {
+				t.Error("an evil blob was signed")
+			}
+			// Publishing it again puts the good one there.
+			s.publish(art, "")
+			if got := s.read(root); got != "root of one" {
+				t.Errorf("the blob says %q", got)
+			}
+			s.sound()
+			// Likewise the sums, with names that lead elsewhere.
+			if err := errors.Join(swap(at(dir+"SHA256SUMS"), "evil"), swap(at(dir+"SHA256SUMS.asc"), "x")); err != nil {
+				t.Fatal(err)
+			}
+			if err := do(s); err != nil {
+				t.Fatal(err)
+			}
+			if verb == "rotate" {
+				s.Key = next
+			}
+			judge.RunIn(t, filepath.Join(s.dir, dir), "sha256sum", "--strict", "--quiet", "-c", "SHA256SUMS")
+			s.sound()
+		})
+	}
+	t.Run("publish", func(t *testing.T) {
+		s := newStage(t)
+		art := t.TempDir()
+		put(t, art, "web", "one", "tar", "web.tar=a tar")
+		s.publish(art, "")
+		blob := filepath.Join(s.dir, catalog.BlobPath(digest.Of([]byte("a tar"))))
+		// In place: then all names of it are damaged.
+		if err := os.WriteFile(blob, []byte("a rat"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		s.publish(art, "")
+		if got := s.read(dir + "web.tar"); got != "a tar" {
+			t.Errorf("it says %q", got)
+		}
+		s.sound()
+	})
+	t.Run("before it is published", func(t *testing.T) {
+		s := newStage(t)
+		art := t.TempDir()
+		lxcPair(t, art, "web", "one")
+		blob := filepath.Join(s.dir, catalog.BlobPath(digest.Of([]byte("root of one"))))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(blob), 0o755), os.WriteFile(blob, []byte("evil of one"), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		s.publish(art, "")
+		s.sound()
+		s.gpgv()
+	})
+}
+
+// TestFoundIsFlushed: the name of a blob that a killed publisher left is flushed before an
+// index names it.
+func TestFoundIsFlushed(t *testing.T) {
+	s := newStage(t)
+	blob := catalog.BlobPath(digest.Of([]byte("x")))
+	if err := s.Place.Put(blob, func(w io.Writer) error { _, err := w.Write([]byte("x")); return err }); err != nil {
+		t.Fatal(err)
+	}
+	second, err := OpenDir(s.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := second.Size(blob); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{filepath.Dir(blob), "blobs/sha256", "blobs", "."} {
+		if !second.dirty[dir] {
+			t.Errorf("%s is not flushed", dir)
+		}
 	}
 }
 

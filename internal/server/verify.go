@@ -37,7 +37,8 @@ func Verify(ctx context.Context, place Place, ring *sign.Keyring, p *Publisher, 
 		return r, err
 	}
 	now := p.now()
-	if r.Catalog, _, err = catalog.Read("the index of "+place.String(), data, ring, now); err != nil {
+	var m sign.Message
+	if r.Catalog, m, err = catalog.Read("the index of "+place.String(), data, ring, now); err != nil {
 		return r, err
 	}
 	bad := func(format string, args ...any) { r.Problems = append(r.Problems, fmt.Sprintf(format, args...)) }
@@ -52,6 +53,7 @@ func Verify(ctx context.Context, place Place, ring *sign.Keyring, p *Publisher, 
 			checkNames(place, ring, i, v, now, bad)
 		}
 	}
+	checkKeys(place, m.Signers[0].Fingerprint, bad)
 	r.dialects(place, ring, p, bad)
 	slices.Sort(r.Problems)
 	return r, nil
@@ -117,8 +119,28 @@ func checkNames(place Place, ring *sign.Keyring, i catalog.Image, v catalog.Vers
 			}
 		}
 	}
+	if text, err := place.Read(dir+"SHA256SUMS", maxPaper); err == nil && !bytes.Equal(text, sums(v)) {
+		bad("%sSHA256SUMS is another than the catalog gives", dir)
+	}
 	if err := detached(place, ring, dir+"SHA256SUMS", now); err != nil {
 		bad("%sSHA256SUMS.asc: %v", dir, err)
+	}
+}
+
+// checkKeys looks whether the key that a tree shows is the one that signs it.
+func checkKeys(place Place, signer string, bad func(string, ...any)) {
+	for _, name := range []string{"key.asc", "pks/lookup"} {
+		data, err := place.Read(name, 1<<20)
+		if err != nil {
+			bad("%s: %v", name, inner(err))
+			continue
+		}
+		shown, err := sign.ReadKeyring(name, data)
+		if err != nil {
+			bad("%v", err)
+		} else if got := shown.Fingerprints(); len(got) != 1 || got[0] != signer {
+			bad("%s is another key than %s, which signed the index", name, signer)
+		}
 	}
 }
 
