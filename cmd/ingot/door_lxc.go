@@ -13,6 +13,7 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/mikelolasagasti/xz"
 	"github.com/spf13/cobra"
@@ -172,10 +173,7 @@ func (o *lxcOptions) homes() (keys, images string, err error) {
 
 // remote is the server.
 func (o *lxcOptions) remote(progress *ui.Progress) (*client.Server, error) {
-	f := remoteFlags{key: cmp.Or(o.pubkey, o.keyid)}
-	if o.server != "" {
-		f.from = []string{o.server}
-	}
+	f := remoteFlags{key: cmp.Or(o.pubkey, o.keyid), from: strings.Fields(o.server)}
 	s, err := f.server(progress, func(fetch.Event) {})
 	if err != nil {
 		return nil, err
@@ -190,7 +188,7 @@ func (o *lxcOptions) remote(progress *ui.Progress) (*client.Server, error) {
 		}
 		s.Trust = client.Trust{FirstUse: true}
 		s.Pinned = nil
-		progress.Warnf("the key of %s is not validated", o.server)
+		progress.Warnf("the key of %s is not validated", s.Name())
 	}
 	return s, nil
 }
@@ -239,7 +237,8 @@ func (o *lxcOptions) printList(cmd *cobra.Command, progress *ui.Progress) error 
 // cached is an image in the cache, locked.
 type cached struct {
 	Version string         `json:"version"`
-	Files   []catalog.File `json:"files"` // root file system and metadata
+	Expires time.Time      `json:"expires,omitzero"` // from when on its publisher wants nobody to use it
+	Files   []catalog.File `json:"files"`            // root file system and metadata
 	dir     string
 	release func()
 }
@@ -274,7 +273,7 @@ func (o *lxcOptions) image(ctx context.Context, progress *ui.Progress) (cached, 
 		return k, draft.Explain(err, "LXC_CACHE_PATH")
 	}
 	k.release = func() { _ = lock.Close() }
-	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX); err != nil {
+	if err := client.Wait(ctx, lock); err != nil {
 		return k, err
 	}
 	if o.force {
@@ -290,19 +289,25 @@ func (o *lxcOptions) image(ctx context.Context, progress *ui.Progress) (cached, 
 	return k, err
 }
 
-// cacheDir is where an image is cached: of each server by itself.
+// cacheDir is where an image is cached: of each server by itself, and what was believed
+// without a key apart from what was verified.
 func (o *lxcOptions) cacheDir(choice catalog.Choice) (string, error) {
 	_, base, err := o.homes()
 	if err != nil {
 		return "", err
 	}
-	server := strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '.' || r == '-' {
-			return r
-		}
-		return '_'
-	}, strings.ToLower(cmp.Or(o.server, "none")))
-	return filepath.Join(base, server, o.dist, o.release, o.arch, choice.String()), nil
+	server := client.Server{Mirrors: strings.Fields(o.server)}
+	if len(server.Mirrors) == 0 {
+		return "", errNoServer()
+	}
+	if server.Mirrors[0], err = client.Address(server.Mirrors[0]); err != nil {
+		return "", err
+	}
+	name := server.Key()
+	if o.noValidate {
+		name += "-unvalidated"
+	}
+	return filepath.Join(base, name, o.dist, o.release, o.arch, choice.String()), nil
 }
 
 // refresh asks the server and brings what it has.
@@ -324,10 +329,13 @@ func (o *lxcOptions) refresh(ctx context.Context, progress *ui.Progress, choice 
 	if !ok || len(a.Files) != 2 || v.Distro != o.dist || v.Release != o.release {
 		return fault.Newf(fault.NotFound, "couldn't find a matching image: %s is %s %s", i.Name, v.Distro, v.Release).WithHint("--list shows what there is for LXC")
 	}
+	k.Version, k.Expires, k.Files = v.Version, v.Expires, a.Files
+	if err := k.usable(time.Now()); err != nil {
+		return err
+	}
 	if _, err := s.Pull(ctx, a.Files, k.dir); err != nil {
 		return err
 	}
-	k.Version, k.Files = v.Version, a.Files
 	data, err := json.Marshal(k)
 	if err != nil {
 		return err
@@ -335,8 +343,18 @@ func (o *lxcOptions) refresh(ctx context.Context, progress *ui.Progress, choice 
 	return draft.Write(filepath.Join(k.dir, "image.json"), data, 0o644)
 }
 
+// usable refuses an image past its date.
+func (k *cached) usable(now time.Time) error {
+	if k.Expires.IsZero() || now.Before(k.Expires) {
+		return nil
+	}
+	return fault.Newf(fault.Verification, "version %s is expired since %s", k.Version, k.Expires.UTC().Format(time.DateTime)).
+		WithHint("ask its publisher for a newer one; --list shows what there is")
+}
+
 // load takes what is cached, if it is still what was verified.
 func (k *cached) load() error {
+	k.Version, k.Expires, k.Files = "", time.Time{}, nil
 	data, err := input.Read(filepath.Join(k.dir, "image.json"), 1<<20)
 	if err == nil {
 		err = json.Unmarshal(data, k)
@@ -346,6 +364,9 @@ func (k *cached) load() error {
 	}
 	if err != nil {
 		return fault.Newf(fault.NotFound, "the image is not cached: %w", err).WithHint("leave --force-cache out")
+	}
+	if err := k.usable(time.Now()); err != nil {
+		return err
 	}
 	for n, f := range k.Files {
 		if !catalog.IsName(f.Name) {
@@ -385,7 +406,7 @@ func (o *lxcOptions) make(cmd *cobra.Command, files cached, user bool) error {
 	if err := unxz(files.path(0), func(r io.Reader) error {
 		return rootfs.Unpack(root, r, rootfs.Options{Devices: !user, Owners: os.Geteuid() == 0})
 	}); err != nil {
-		return err
+		return draft.Explain(err, "lxc-create -P")
 	}
 	if err := root.MkdirAll("dev/pts", 0o755); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io/fs"
@@ -123,9 +124,12 @@ func (f *repositoryFlags) trusted() (*sign.Keyring, error) {
 		if err != nil {
 			return nil, fault.Newf(fault.Usage, "cannot read key %s: %w", path, err)
 		}
+		if len(f.keys) == 0 && bytes.Contains(data, []byte("-----BEGIN PGP PRIVATE KEY BLOCK-----")) {
+			continue // one that signs, as that of server trees
+		}
 		ring, err := sign.ReadKeyring(path, data)
 		if err != nil {
-			return nil, err
+			return nil, fault.Newf(fault.Preflight, "%w", err).WithHint("a key is what \"gpg --export --armor\" writes")
 		}
 		rings = append(rings, ring)
 	}

@@ -102,7 +102,7 @@ func (f *listFlags) run(cmd *cobra.Command, pattern string) error {
 	if err != nil {
 		return err
 	}
-	out := offerJSON{Schema: 1, Server: s.Mirrors[0], Serial: c.Serial, Created: c.Created, Expires: c.Expires, Images: f.filter(c, pattern)}
+	out := offerJSON{Schema: 1, Server: s.Name(), Serial: c.Serial, Created: c.Created, Expires: c.Expires, Images: f.filter(c, pattern)}
 	if f.json {
 		return printJSON(cmd, out)
 	}

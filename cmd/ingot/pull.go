@@ -137,7 +137,7 @@ func (f *pullFlags) run(cmd *cobra.Command, image string) error {
 	if err != nil {
 		return err
 	}
-	out := pullJSON{Schema: 1, Server: s.Mirrors[0], Name: i.Name, Arch: i.Arch, Version: v.Version, Files: []pulledJSON{}}
+	out := pullJSON{Schema: 1, Server: s.Name(), Name: i.Name, Arch: i.Arch, Version: v.Version, Files: []pulledJSON{}}
 	n := 0
 	for _, a := range artifacts {
 		for k, file := range append(slices.Clone(a.Files), a.Papers...) {

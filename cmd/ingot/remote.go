@@ -47,7 +47,7 @@ func (f *remoteFlags) server(progress *ui.Progress, watch func(fetch.Event)) (*c
 		from = strings.Fields(environ(fromVariable))
 	}
 	if len(from) == 0 {
-		return nil, fault.Newf(fault.Usage, "no image server is named").WithHint("name one with --from URL, or in the environment: %s", fromVariable)
+		return nil, errNoServer()
 	}
 	s := &client.Server{Dir: filepath.Join(home, "servers"), Fetch: &fetch.Client{Attempts: 3, Progress: func(e fetch.Event) {
 		if e.Note != "" {
@@ -65,7 +65,7 @@ func (f *remoteFlags) server(progress *ui.Progress, watch func(fetch.Event)) (*c
 		}
 	}
 	s.Pinned = func(key, why string) {
-		progress.Notef("%s: its key is %s from now on: %s", from[0], key, why)
+		progress.Notef("%s: its key is %s from now on: %s", s.Name(), key, why)
 	}
 	s.Trust.FirstUse = f.firstUse
 	switch m := fingerprint.FindStringSubmatch(f.key); {
@@ -81,6 +81,10 @@ func (f *remoteFlags) server(progress *ui.Progress, watch func(fetch.Event)) (*c
 		}
 	}
 	return s, nil
+}
+
+func errNoServer() error {
+	return fault.Newf(fault.Usage, "no image server is named").WithHint("name one with --from URL, or in the environment: %s", fromVariable)
 }
 
 // transfers turns what is told of many files into one count.

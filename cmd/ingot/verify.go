@@ -61,7 +61,7 @@ does not name ends it with 5.`,
 			if err != nil {
 				return err
 			}
-			out := knownJSON{Schema: 1, Server: s.Mirrors[0], Files: []knownFileJSON{}}
+			out := knownJSON{Schema: 1, Server: s.Name(), Files: []knownFileJSON{}}
 			if out.Files, err = identify(c, args, progress); err != nil {
 				return err
 			}
@@ -78,7 +78,7 @@ does not name ends it with 5.`,
 				err = out.print(cmd)
 			}
 			if err == nil && len(unknown) > 0 {
-				err = fault.Newf(fault.Verification, "%s does not offer %s", s.Mirrors[0], strings.Join(unknown[:min(8, len(unknown))], ", ")).
+				err = fault.Newf(fault.Verification, "%s does not offer %s", s.Name(), strings.Join(unknown[:min(8, len(unknown))], ", ")).
 					WithHint("they were changed, or are of a version that is gone from there")
 			}
 			return err

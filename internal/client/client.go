@@ -97,8 +97,9 @@ func (s *Server) now() time.Time {
 	return time.Now()
 }
 
-// name is what messages call the server: without a user's name and password.
-func (s *Server) name() string { return show(s.Mirrors[0]) }
+// Name is what messages and programs call the server: its first address, without a user's
+// name and password.
+func (s *Server) Name() string { return show(s.Mirrors[0]) }
 
 func show(address string) string {
 	u, err := url.Parse(address)
@@ -109,19 +110,23 @@ func show(address string) string {
 	return u.String()
 }
 
-// dir is where the server's key and what was seen of it lie.
-func (s *Server) dir() string {
+// Key is a name for files about the server: no other server has it.
+func (s *Server) Key() string {
 	name := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '.' || r == '-' {
 			return r
 		}
 		return '_'
-	}, strings.ToLower(s.name()))
-	return filepath.Join(s.Dir, name[:min(len(name), 80)]+"-"+digest.Of([]byte(s.name())).String()[:12])
+	}, strings.ToLower(s.Name()))
+	return name[:min(len(name), 80)] + "-" + digest.Of([]byte(s.Name())).String()[:12]
 }
 
-// lock keeps other processes from judging the same server at the same time.
-func (s *Server) lock() (func(), error) {
+// dir is where the server's key and what was seen of it lie.
+func (s *Server) dir() string { return filepath.Join(s.Dir, s.Key()) }
+
+// lock keeps other processes from judging the same server at the same time. It waits for
+// them, as long as the context lasts.
+func (s *Server) lock(ctx context.Context) (func(), error) {
 	if err := os.MkdirAll(s.dir(), 0o755); err != nil {
 		return nil, draft.Explain(fmt.Errorf("cannot keep the server's key: %w", err), "INGOT_HOME")
 	}
@@ -129,16 +134,29 @@ func (s *Server) lock() (func(), error) {
 	if err != nil {
 		return nil, draft.Explain(err, "INGOT_HOME")
 	}
-	for {
-		if err = unix.Flock(int(f.Fd()), unix.LOCK_EX); !errors.Is(err, unix.EINTR) {
-			break
-		}
-	}
-	if err != nil {
+	if err := Wait(ctx, f); err != nil {
 		_ = f.Close()
-		return nil, fmt.Errorf("cannot lock what is known of the server: %w", err)
+		return nil, err
 	}
 	return func() { _ = f.Close() }, nil
+}
+
+// Wait locks an open file, when others have let go of it, as long as the context lasts.
+func Wait(ctx context.Context, f *os.File) error {
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("cannot lock %s: %w", f.Name(), err)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
 }
 
 // pinned is the ring of the server's key as it is known, or nil.
@@ -150,7 +168,7 @@ func (s *Server) pinned() (*sign.Keyring, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot read the server's key: %w", err)
 	}
-	return sign.ReadKeyring("the key of "+s.name(), data)
+	return sign.ReadKeyring("the key of "+s.Name(), data)
 }
 
 // known are the keys by which a catalog of the server is verified.
@@ -166,7 +184,7 @@ func (s *Server) known(ctx context.Context, mirror string) (*sign.Keyring, error
 		return pinned, nil
 	}
 	if s.Trust.Fingerprint == "" && !s.Trust.FirstUse {
-		return nil, fault.Newf(fault.Verification, "no key of %s is known", s.name()).
+		return nil, fault.Newf(fault.Verification, "no key of %s is known", s.Name()).
 			WithHint("give its publisher's with --key FILE or --key FINGERPRINT ('ingot server key' prints it there), or take what the server shows with --trust-on-first-use")
 	}
 	data, err := s.small(ctx, mirror, "key.asc", 1<<20)
@@ -203,7 +221,7 @@ func (s *Server) explain(err error) error {
 	case fault.Unreachable:
 		hint = "is that the address of an image server, and is it up? --from may be given several times, for its mirrors"
 		if fetch.IsMissing(err) {
-			hint = "is " + s.name() + " an image server? its catalog is " + catalog.Path
+			hint = "is " + s.Name() + " an image server? its catalog is " + catalog.Path
 		}
 	case fault.Verification:
 		hint = "nothing of it was kept; the mirror is damaged or somebody changes what it sends: try another with --from"
@@ -218,7 +236,7 @@ func (s *Server) explain(err error) error {
 // Refresh gets the server's catalog, from the first mirror that has one to believe. What is
 // known of the server then is that it had this one.
 func (s *Server) Refresh(ctx context.Context) (catalog.Catalog, error) {
-	release, err := s.lock()
+	release, err := s.lock(ctx)
 	if err != nil {
 		return catalog.Catalog{}, err
 	}
@@ -323,7 +341,7 @@ func (s *Server) judge(mirror string, c catalog.Catalog, d digest.Digest) error 
 		err = json.Unmarshal(data, &old)
 	}
 	if err != nil {
-		return fmt.Errorf("cannot read what was seen of %s: %w", s.name(), err)
+		return fmt.Errorf("cannot read what was seen of %s: %w", s.Name(), err)
 	}
 	switch {
 	case c.Serial < old.Serial:
@@ -356,7 +374,7 @@ func (s *Server) remember(c catalog.Catalog, m sign.Message, keys *sign.Keyring,
 			s.Pinned(signer, why)
 		}
 	}
-	data, err := json.MarshalIndent(seen{1, s.name(), c.Serial, digest.Of(m.Text), c.Created}, "", " ")
+	data, err := json.MarshalIndent(seen{1, s.Name(), c.Serial, digest.Of(m.Text), c.Created}, "", " ")
 	if err != nil {
 		return err
 	}

@@ -535,6 +535,43 @@ func TestTogether(t *testing.T) {
 	}
 }
 
+// TestName: what is shown of a server holds no password.
+func TestName(t *testing.T) {
+	c := client.Server{Mirrors: []string{"https://u:hush@host:8443/x", "https://other"}}
+	if got := c.Name(); got != "https://host:8443/x" {
+		t.Errorf("it is called %q", got)
+	}
+}
+
+// TestWaiting: who waits for another's look at a server can be stopped.
+func TestWaiting(t *testing.T) {
+	s := newShop(t)
+	s.offer("web", content(10, 1))
+	c := s.customer()
+	hold := make(chan struct{})
+	in := make(chan struct{})
+	s.stand(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		close(in)
+		<-hold
+		next.ServeHTTP(w, r)
+	})
+	first := make(chan error, 1)
+	go func() { _, err := c.Refresh(t.Context()); first <- err }()
+	<-in
+	ctx, cancel := context.WithCancel(t.Context())
+	second := make(chan error, 1)
+	go func() { _, err := c.Refresh(ctx); second <- err }()
+	cancel()
+	if err := <-second; !errors.Is(err, context.Canceled) {
+		t.Errorf("the second: %v", err)
+	}
+	s.stand(nil)
+	close(hold)
+	if err := <-first; err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAddress(t *testing.T) {
 	dir := t.TempDir()
 	for text, want := range map[string]string{
