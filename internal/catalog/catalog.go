@@ -37,6 +37,9 @@ const Stable = "stable"
 // A Catalog is all that a server tree offers.
 type Catalog struct {
 	Schema int `json:"schema"` // 1
+	// Tree is a number for the server tree that no other has, and that stays: one key may
+	// sign several trees, and what it signs for one is nothing for clients of another.
+	Tree string `json:"tree,omitempty"`
 	// Serial grows with each publication.
 	Serial  int64     `json:"serial"`
 	Created time.Time `json:"created"`

@@ -271,7 +271,7 @@ func TestRotate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	document, err := catalog.Rotate(a, b, start)
+	document, err := catalog.Rotate("t", a, b, start)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -282,14 +282,14 @@ func TestRotate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	next, err := catalog.Rotated([]byte(document), old, start)
+	next, err := catalog.Rotated("t", []byte(document), old, start)
 	if err != nil || next.Fingerprints()[0] != b.Fingerprint() {
 		t.Errorf("%v, %v", next, err)
 	}
 	for summary, bad := range map[string]string{
 		"by another key": mustRotate(t, b, a), "changed": strings.Replace(document, a.Fingerprint(), b.Fingerprint(), 1), "nothing": "",
 	} {
-		if _, err := catalog.Rotated([]byte(bad), old, start); fault.CodeOf(err) != fault.Verification {
+		if _, err := catalog.Rotated("t", []byte(bad), old, start); fault.CodeOf(err) != fault.Verification {
 			t.Errorf("%s: %v", summary, err)
 		}
 	}
@@ -297,7 +297,7 @@ func TestRotate(t *testing.T) {
 
 func mustRotate(t *testing.T, a, b *sign.Key) string {
 	t.Helper()
-	d, err := catalog.Rotate(a, b, start)
+	d, err := catalog.Rotate("t", a, b, start)
 	if err != nil {
 		t.Fatal(err)
 	}

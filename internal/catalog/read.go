@@ -154,6 +154,9 @@ func (c Catalog) check() error {
 	if c.Serial < 1 {
 		return fmt.Errorf("serial %d", c.Serial)
 	}
+	if c.Tree != "" && !isName(c.Tree) {
+		return fmt.Errorf("tree %.140q", c.Tree)
+	}
 	if !slices.IsSortedFunc(c.Images, compareImages) {
 		return errors.New("its images are not in order")
 	}

@@ -18,7 +18,8 @@ const maxRotations = 32
 // A rotation is what an old key signs: which key comes after it.
 type rotation struct {
 	Schema int      `json:"schema"` // 1
-	Old    string   `json:"old"`    // fingerprint
+	Tree   string   `json:"tree,omitempty"`
+	Old    string   `json:"old"` // fingerprint
 	New    string   `json:"new"`
 	Key    []string `json:"key"` // the new public key, armored, by lines
 }
@@ -26,13 +27,14 @@ type rotation struct {
 // RotationPath is where a server tree says which key came after an old one.
 func RotationPath(old string) string { return "ingot/v1/rotation-" + old + ".asc" }
 
-// Rotate is the document by which an old key says that a new one follows it.
-func Rotate(old, next *sign.Key, now time.Time) (string, error) {
+// Rotate is the document by which an old key says that a new one follows it, in one server
+// tree.
+func Rotate(tree string, old, next *sign.Key, now time.Time) (string, error) {
 	public, err := next.Public()
 	if err != nil {
 		return "", err
 	}
-	r := rotation{1, old.Fingerprint(), next.Fingerprint(), strings.Split(strings.TrimSuffix(string(public), "\n"), "\n")}
+	r := rotation{1, tree, old.Fingerprint(), next.Fingerprint(), strings.Split(strings.TrimSuffix(string(public), "\n"), "\n")}
 	text, err := json.MarshalIndent(r, "", " ")
 	if err != nil {
 		return "", fmt.Errorf("cannot write a change of keys: %w", err)
@@ -59,8 +61,8 @@ func RotatedFrom(document string) string {
 }
 
 // Rotated verifies a document of [Rotate] by the old keys, and gives the keys that
-// follow.
-func Rotated(document []byte, old *sign.Keyring, now time.Time) (*sign.Keyring, error) {
+// follow. The tree is the one that it must be of, where that is known.
+func Rotated(tree string, document []byte, old *sign.Keyring, now time.Time) (*sign.Keyring, error) {
 	m, err := old.Clearsigned("the change of keys", document, now)
 	if err != nil {
 		return nil, err
@@ -71,6 +73,9 @@ func Rotated(document []byte, old *sign.Keyring, now time.Time) (*sign.Keyring, 
 	}
 	if r.Schema != 1 || len(m.Signers) == 0 || r.Old != m.Signers[0].Fingerprint {
 		return nil, fault.Wrap(fault.Verification, errors.New("the change of keys is not signed by the key that it is of"))
+	}
+	if tree != "" && r.Tree != "" && r.Tree != tree {
+		return nil, fault.Wrap(fault.Verification, errors.New("the change of keys is of another server tree"))
 	}
 	next, err := sign.ReadKeyring("the new key", []byte(strings.Join(r.Key, "\n")+"\n"))
 	if err != nil {

@@ -85,6 +85,7 @@ func Address(text string) (string, error) {
 type seen struct {
 	Schema  int           `json:"schema"` // 1
 	Server  string        `json:"server"`
+	Tree    string        `json:"tree,omitempty"`
 	Serial  int64         `json:"serial"`
 	SHA256  digest.Digest `json:"sha256"` // of the signed catalog's text
 	Created time.Time     `json:"created"`
@@ -299,6 +300,11 @@ func (s *Server) rotated(ctx context.Context, mirror string, keys *sign.Keyring,
 	if !sign.IsUntrusted(failed) {
 		return refuse()
 	}
+	before, err := s.seen()
+	if err != nil {
+		return nil, sign.Message{}, catalog.Catalog{}, err
+	}
+	tree := before.Tree
 	for range maxFollowed {
 		var next *sign.Keyring
 		for _, old := range keys.Fingerprints() {
@@ -309,8 +315,9 @@ func (s *Server) rotated(ctx context.Context, mirror string, keys *sign.Keyring,
 			if err != nil {
 				return nil, sign.Message{}, catalog.Catalog{}, err
 			}
-			if next, err = catalog.Rotated(document, keys, s.now()); err != nil {
-				return nil, sign.Message{}, catalog.Catalog{}, err
+			if next, err = catalog.Rotated(tree, document, keys, s.now()); err != nil {
+				return nil, sign.Message{}, catalog.Catalog{}, fault.Newf(fault.Verification, "%s: %w", show(mirror), err).
+					WithHint("the mirror is damaged, or somebody changes what it sends: try another with --from, or ask the publisher for the new key and give it with --key")
 			}
 			break
 		}
@@ -329,21 +336,33 @@ func (s *Server) rotated(ctx context.Context, mirror string, keys *sign.Keyring,
 	return refuse()
 }
 
-// judge refuses a catalog that is older than one that was seen, or another one of the same
-// serial.
-func (s *Server) judge(mirror string, c catalog.Catalog, d digest.Digest) error {
+// seen is what was seen of the server last; its serial is 0 if nothing was.
+func (s *Server) seen() (seen, error) {
 	var old seen
 	data, err := input.Read(filepath.Join(s.dir(), "seen.json"), 1<<20)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+		return old, nil
 	}
 	if err == nil {
 		err = json.Unmarshal(data, &old)
 	}
 	if err != nil {
-		return fmt.Errorf("cannot read what was seen of %s: %w", s.Name(), err)
+		return old, fmt.Errorf("cannot read what was seen of %s: %w", s.Name(), err)
+	}
+	return old, nil
+}
+
+// judge refuses a catalog of another tree, one that is older than one that was seen, or another
+// one of the same serial.
+func (s *Server) judge(mirror string, c catalog.Catalog, d digest.Digest) error {
+	old, err := s.seen()
+	if err != nil {
+		return err
 	}
 	switch {
+	case old.Tree != "" && c.Tree != old.Tree:
+		return fault.Newf(fault.Verification, "%s has the index of another server tree than the one that was seen before", show(mirror)).
+			WithHint("its publisher's key signs that one too, and somebody may show it in place of this; if its publisher began anew, remove %s", filepath.Join(s.dir(), "seen.json"))
 	case c.Serial < old.Serial:
 		return fault.Newf(fault.Verification, "%s has an older index (serial %d of %s) than one that was seen before (%d of %s)", show(mirror),
 			c.Serial, c.Created.UTC().Format(time.DateTime), old.Serial, old.Created.UTC().Format(time.DateTime)).
@@ -374,7 +393,7 @@ func (s *Server) remember(c catalog.Catalog, m sign.Message, keys *sign.Keyring,
 			s.Pinned(signer, why)
 		}
 	}
-	data, err := json.MarshalIndent(seen{1, s.Name(), c.Serial, digest.Of(m.Text), c.Created}, "", " ")
+	data, err := json.MarshalIndent(seen{1, s.Name(), c.Tree, c.Serial, digest.Of(m.Text), c.Created}, "", " ")
 	if err != nil {
 		return err
 	}

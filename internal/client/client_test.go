@@ -226,7 +226,7 @@ func TestRotation(t *testing.T) {
 	}
 	// A change that the old key did not sign is none.
 	thief := newKey(t)
-	document, err := catalog.Rotate(newKey(t), thief, s.clock)
+	document, err := catalog.Rotate("", newKey(t), thief, s.clock)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -319,6 +319,40 @@ func TestFreshness(t *testing.T) {
 	if got := refresh(t, c); got.Serial != 3 {
 		t.Errorf("serial %d", got.Serial)
 	}
+}
+
+// TestOtherTree: what one key signs for one tree is nothing for clients of another.
+func TestOtherTree(t *testing.T) {
+	s, other := newShop(t), newShop(t)
+	other.p.Key = s.p.Key
+	s.offer("web", []byte("good"))
+	c := s.customer()
+	refresh(t, c)
+	for n := range 3 {
+		other.offer("web", []byte{byte(n)}) // its serial is greater
+	}
+	h, err := server.NewHandler(other.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = h.Close() })
+	s.stand(func(w http.ResponseWriter, r *http.Request, _ http.Handler) { h.ServeHTTP(w, r) })
+	_, err = c.Refresh(t.Context())
+	s.refuse(err, fault.Verification, "the index of another server tree")
+	// Nor does the key follow that other tree's.
+	next := newKey(t)
+	if err := other.p.Rotate(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Refresh(t.Context())
+	s.refuse(err, fault.Verification, "the change of keys is of another server tree")
+	s.stand(nil)
+	refresh(t, c)
+	// It stays the same tree when its key changes, and with it what is known of it.
+	if err := s.p.Rotate(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	refresh(t, c)
 }
 
 // TestIndex: what comes instead of an index.

@@ -24,7 +24,7 @@ func (p *Publisher) Rotate(ctx context.Context, next *sign.Key) error {
 		if old.Fingerprint() == next.Fingerprint() {
 			return c, fault.Newf(fault.Usage, "the tree is signed by key %s already", next.Fingerprint())
 		}
-		document, err := catalog.Rotate(old, next, p.now())
+		document, err := catalog.Rotate(c.Tree, old, next, p.now())
 		if err != nil {
 			return c, err
 		}

@@ -24,6 +24,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -77,6 +78,9 @@ func (p *Publisher) change(ctx context.Context, f func(c catalog.Catalog) (catal
 	old, err := p.load()
 	if err != nil {
 		return old, err
+	}
+	if old.Tree == "" {
+		old.Tree = rand.Text()
 	}
 	c, err := f(old)
 	if errors.Is(err, errUnchanged) {

@@ -594,7 +594,7 @@ func TestRotateKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	follows, err := catalog.Rotated([]byte(document), ring, s.clock)
+	follows, err := catalog.Rotated("", []byte(document), ring, s.clock)
 	if err != nil || follows.Fingerprints()[0] != next.Fingerprint() {
 		t.Errorf("%v, %v", follows, err)
 	}
