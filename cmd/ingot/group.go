@@ -255,6 +255,9 @@ func (f *repositoryFlags) one(ctx context.Context, r *repository.Repository, tex
 		return nil, nil, fault.Newf(fault.NotFound, "%s was not found", text)
 	}
 	g, err := r.Load(ctx, x.Name, rec)
+	if err == nil {
+		err = x.Agrees(g)
+	}
 	found = slices.DeleteFunc(found, func(t group.Trove) bool { return !t.Version.Equal(newest) })
 	return g, found, err
 }

@@ -38,7 +38,7 @@ func Apply(ctx context.Context, set io.Reader, old io.ReaderAt, size int64, to T
 	// The old file is hashed while it is read: nothing is published before.
 	base := make(chan error, 1)
 	go func() {
-		got, _, err := digest.Reader(io.NewSectionReader(old, 0, size))
+		got, _, err := digest.Reader(interruptible{ctx, io.NewSectionReader(old, 0, size)})
 		if err == nil && got != h.Old.SHA256 {
 			err = wrongBase(h)
 		}
@@ -49,6 +49,19 @@ func Apply(ctx context.Context, set io.Reader, old io.ReaderAt, size int64, to T
 		return h, e
 	}
 	return h, err
+}
+
+// interruptible reads as long as a context lasts.
+type interruptible struct {
+	ctx context.Context
+	r   io.Reader
+}
+
+func (i interruptible) Read(b []byte) (int, error) {
+	if err := i.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return i.r.Read(b)
 }
 
 func wrongBase(h Header) error {
@@ -67,7 +80,7 @@ func apply(ctx context.Context, h Header, in *tailed, old io.ReaderAt, to Target
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := a.step(); err != nil {
+		if err := a.step(ctx); err != nil {
 			return err
 		}
 	}
@@ -94,7 +107,7 @@ type applier struct {
 	buffer []byte
 }
 
-func (a *applier) step() error {
+func (a *applier) step(ctx context.Context) error {
 	op, err := a.r.ReadByte()
 	if err != nil {
 		return short(err)
@@ -113,6 +126,9 @@ func (a *applier) step() error {
 		return bad("it has an operation that cannot be")
 	}
 	for length > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		b := a.buffer[:min(length, int64(len(a.buffer)))]
 		switch op {
 		case opCopy:

@@ -3,6 +3,8 @@ package delta
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +13,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"github.com/klauspost/compress/zstd"
 
 	"ingot/internal/fault"
 )
@@ -147,6 +151,49 @@ func TestDamaged(t *testing.T) {
 	if _, err := apply1(append(slices.Clone(set), 0), a); fault.CodeOf(err) != fault.Verification {
 		t.Errorf("longer: %v", err)
 	}
+}
+
+// ending is a context that ends when it was asked a few times.
+type ending struct {
+	context.Context
+	left int
+}
+
+func (e *ending) Err() error {
+	if e.left--; e.left < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+// TestInterrupted: one operation may be as long as the file, and does not hold out to its end.
+func TestInterrupted(t *testing.T) {
+	h := Header{New: File{Size: 1 << 30}}
+	var set bytes.Buffer
+	set.Write(h.text())
+	z, err := zstd.NewWriter(&set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = z.Write(binary.AppendUvarint([]byte{opZero}, uint64(h.New.Size)))
+	if err := errors.Join(err, z.Close()); err != nil {
+		t.Fatal(err)
+	}
+	sum := sha256.Sum256(set.Bytes())
+	set.Write(sum[:])
+	if err := apply(&ending{t.Context(), 10}, h, tailOf(t, set.Bytes()), bytes.NewReader(nil), &memory{}); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// tailOf is a change set that is read up to behind its head.
+func tailOf(t *testing.T, set []byte) *tailed {
+	t.Helper()
+	in := &tailed{r: bytes.NewReader(set), hash: sha256.New()}
+	if _, err := readHeader(in); err != nil {
+		t.Fatal(err)
+	}
+	return in
 }
 
 func FuzzApply(f *testing.F) {

@@ -120,11 +120,11 @@ func (r *Repository) next(ctx context.Context, x *Index, c Candidate) (v group.V
 	var last *Record
 	if len(on) > 0 {
 		last = &on[len(on)-1]
-		s, err := r.statement(ctx, c.Name, *last)
+		s, believed, err := r.before(ctx, c, *last)
 		if err != nil {
 			return v, nil, err
 		}
-		if s.Lock == c.Statement.Lock && sameFlavors(x.flavorsOf(*last), c.Flavors) && (c.Revision == nil || c.isRevisionOf(*last)) {
+		if believed && s.Lock == c.Statement.Lock && sameFlavors(x.flavorsOf(*last), c.Flavors) && (c.Revision == nil || c.isRevisionOf(*last)) {
 			return v, last, nil
 		}
 		if err := c.stable(x.flavorsOf(*last), last.Version); err != nil {
@@ -158,7 +158,7 @@ func (r *Repository) next(ctx context.Context, x *Index, c Candidate) (v group.V
 		v, err = c.Branch.At(group.Revision{Upstream: upstream, Source: group.Serial{0}}).NextSource(at)
 	} else {
 		var s Statement
-		if s, err = r.statement(ctx, c.Name, *same); err != nil {
+		if s, _, err = r.before(ctx, c, *same); err != nil {
 			return v, nil, err
 		}
 		v = same.Version
@@ -173,6 +173,18 @@ func (r *Repository) next(ctx context.Context, x *Index, c Candidate) (v group.V
 	}
 	v, err = v.NextBuild(at)
 	return v, nil, err
+}
+
+// before reads the statement of a version that a candidate follows. It counts whoever signed
+// it; but only one that is believed, and signed if the candidate is to be, can be the
+// candidate's own.
+func (r *Repository) before(ctx context.Context, c Candidate, rec Record) (s Statement, believed bool, err error) {
+	s, err = r.statement(ctx, c.Name, rec)
+	if err == nil || r.Keys == nil || fault.CodeOf(err) != fault.Verification {
+		return s, err == nil && (c.Key == nil || s.Signed), err
+	}
+	s, err = (&Repository{Place: r.Place, Now: r.Now}).statement(ctx, c.Name, rec)
+	return s, false, err
 }
 
 func (c *Candidate) isRevisionOf(r Record) bool {

@@ -288,3 +288,21 @@ func (r *Repository) change(ctx context.Context, name string, f func(x *Index) (
 		}
 	}
 }
+
+// Agrees holds what the index says of a group's flavors to its statement: nobody signs an
+// index.
+func (x *Index) Agrees(g *Group) error {
+	var said []flavor.Flavor
+	for _, text := range g.Statement.Flavors {
+		f, err := flavor.Parse(text)
+		if err != nil {
+			return fault.Newf(fault.Verification, "the statement of %s: %w", g, err).WithHint("use a newer ingot")
+		}
+		said = append(said, f)
+	}
+	if sameFlavors(said, x.flavorsOf(g.Record)) {
+		return nil
+	}
+	return fault.Newf(fault.Verification, "the index says other flavors of %s than its statement: it was tampered with", g).
+		WithHint("restore the index from a copy")
+}

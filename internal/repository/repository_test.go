@@ -481,6 +481,69 @@ func TestSigned(t *testing.T) {
 	}
 }
 
+// TestSignedNext: versions that nobody signed, or somebody else, do not keep signed ones out,
+// and are not taken for them.
+func TestSignedNext(t *testing.T) {
+	ours, ring := newKey(t, "ours")
+	theirs, _ := newKey(t, "theirs")
+	for summary, before := range map[string]*sign.Key{"unsigned": nil, "by another": theirs} {
+		for _, packages := range []string{"a", "b"} {
+			t.Run(summary+" "+packages, func(t *testing.T) {
+				r := directory(t)
+				c := candidate(t, "a")
+				c.Key = before
+				old := commit(t, r, c)
+				r.Keys = ring
+				c = candidate(t, packages)
+				c.Key = ours
+				done, err := r.Commit(t.Context(), c)
+				if err != nil || done.Old || done.Record.Version.Compare(old.Version) <= 0 {
+					t.Fatalf("%+v, %v", done, err)
+				}
+				if _, err := r.Load(t.Context(), "web", done.Record); err != nil {
+					t.Error(err)
+				}
+				if done, err = r.Commit(t.Context(), c); err != nil || !done.Old {
+					t.Errorf("once more: %+v, %v", done, err)
+				}
+			})
+		}
+	}
+	t.Run("no key is known", func(t *testing.T) {
+		r := directory(t)
+		commit(t, r, candidate(t, "a"))
+		c := candidate(t, "a")
+		c.Key = ours
+		if done, err := r.Commit(t.Context(), c); err != nil || done.Old {
+			t.Errorf("it is not signed: %+v, %v", done, err)
+		}
+	})
+}
+
+// TestIndexLies: an index is not signed, so what it says of flavors is held to statements.
+func TestIndexLies(t *testing.T) {
+	r := directory(t)
+	rec := commit(t, r, candidate(t, "a", "vmware", "!vmware"))
+	g, err := r.Load(t.Context(), "web", rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := r.Index(t.Context(), "web")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := x.Agrees(g); err != nil {
+		t.Error(err)
+	}
+	x.Flavors[1], err = FlavorOf("amd64", "xen")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := x.Agrees(g); fault.CodeOf(err) != fault.Verification || !strings.Contains(err.Error(), "other flavors") {
+		t.Errorf("%v", err)
+	}
+}
+
 // TestTampered changes each object of a group in turn: no change is believed.
 func TestTampered(t *testing.T) {
 	r := directory(t)
