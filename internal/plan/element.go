@@ -63,8 +63,8 @@ func (p *Plan) phases(c Chain, phases []element.Phase) []keyed {
 	return out
 }
 
-// isScript says whether a path of the hooks is directly in a phase's directory: what
-// only its own step reads.
+// isScript says whether a path of the hooks is directly in a phase's directory: a script,
+// or what lies beside one.
 func isScript(path string) bool {
 	dir, name, ok := strings.Cut(path, "/")
 	_, phase := element.SideOf(dir)
@@ -79,9 +79,16 @@ func (p *Plan) hooksStep(c Chain) keyed {
 		Mode         fs.FileMode
 		Digest       digest.Digest
 	}
+	runs := map[string]bool{} // each in its own step's key
+	for _, phase := range element.Phases {
+		for _, s := range e.Hooks.Phase(phase.Name) {
+			runs[s.Path()] = true
+		}
+	}
 	var files []read
 	for _, f := range e.Hooks.Files {
-		if !isScript(f.Path) {
+		// What lies beside the scripts of a phase and does not run, they may read.
+		if !runs[f.Path] {
 			files = append(files, read{Path: f.Path, Mode: f.Mode, Target: f.Target, Digest: f.Digest})
 		}
 	}

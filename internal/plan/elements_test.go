@@ -55,11 +55,12 @@ scripts: [{run: ./setup.sh}]
 services: {enable: [mine]}
 outputs: [qcow2, tar]
 `,
-	"setup.sh":                           "#!/bin/sh\n",
-	"elements/dpkg/root.d/50-dpkg":       "#!/bin/sh\n",
-	"elements/mine/post-install.d/90-do": "#!/bin/sh\n",
-	"elements/mine/finalise.d/10-end":    "#!/bin/sh\n",
-	"elements/mine/bin/tool":             "#!/bin/sh\n",
+	"setup.sh":                             "#!/bin/sh\n",
+	"elements/dpkg/root.d/50-dpkg":         "#!/bin/sh\n",
+	"elements/mine/post-install.d/90-do":   "#!/bin/sh\n",
+	"elements/mine/finalise.d/10-end":      "#!/bin/sh\n",
+	"elements/mine/bin/tool":               "#!/bin/sh\n",
+	"elements/mine/post-install.d/do.conf": "a\n",
 }
 
 // What a definition says beside its elements stands between their phases, and a change
@@ -83,6 +84,8 @@ func TestElementsBesideTheRest(t *testing.T) {
 		{"an early script", "elements/mine/post-install.d/90-do", "#!/bin/sh\n:\n", "post-install.d/90-do"},
 		{"a late script", "elements/mine/finalise.d/10-end", "#!/bin/sh\n:\n", "finalise.d/10-end"},
 		{"a file that scripts may use", "elements/mine/bin/tool", "#!/bin/sh\n:\n", "hooks"},
+		{"a file beside the scripts", "elements/mine/post-install.d/do.conf", "b\n", "hooks"},
+		{"a file beside the scripts", "elements/mine/post-install.d/do.conf", "b\n", "hooks"},
 		{"a variable", "ingot.yaml", strings.Replace(withElements["ingot.yaml"], `MINE: "1"`, `MINE: "2"`, 1), "hooks"},
 		{"a user", "ingot.yaml", strings.Replace(withElements["ingot.yaml"], "name: ops", "name: dev", 1), "users"},
 	} {
