@@ -37,14 +37,16 @@ type downloads struct {
 	news  bool
 }
 
-func newDownloads(r *Runner, p *Plan) *downloads {
+// newDownloads are those of one chain of a run, of whose chains before this one it goes on
+// from what they found: the lock that comes of the run has all of it.
+func newDownloads(r *Runner, p *Plan, before *Result) *downloads {
 	d := &downloads{runner: r, plan: p, pool: map[string]distro.Ref{}, known: map[string]lock.Download{}, used: map[string]bool{}, busy: map[string]*sync.Once{}}
 	for _, s := range p.Lock.Sets {
 		for _, ref := range s.Refs {
 			d.pool[ref.Location] = ref
 		}
 	}
-	for _, k := range p.Lock.Downloads {
+	for _, k := range slices.Concat(p.Lock.Downloads, before.Downloads) {
 		d.known[k.Address] = k
 	}
 	return d

@@ -143,7 +143,7 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 	w := &worker{Runner: r, plan: p, chain: c, reader: tree.NewReader(r.Supply.Cache)}
 	defer w.close()
 	if p.Definition.Elements != nil {
-		w.downs = newDownloads(r, p)
+		w.downs = newDownloads(r, p, out)
 	}
 	if len(todo) == 0 {
 		out.Cached += len(c.Steps)
