@@ -102,7 +102,7 @@ func (l *loading) elements(doc *document, def *Definition) {
 	named := plain(doc.Elements)
 	names := unique(l, "element", named)
 	if len(names) == 0 {
-		if doc.Environment.At != nil && len(doc.Environment.Value) > 0 {
+		if doc.Environment.At != nil && len(doc.Environment.Value) > 0 && !l.someElements {
 			l.problem(doc.Environment.At, "environment is of the elements' scripts, and the definition has no elements")
 		}
 		return

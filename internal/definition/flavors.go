@@ -126,6 +126,7 @@ func (l *loading) expand(top *yaml.Node, doc *document) *Definition {
 	x.flavors = x.checkFlavors(doc)
 	x.tested = x.flags(conditions)
 	x.top = without(l, top, "flavors")
+	l.someElements = len(doc.Elements) > 0 || slices.ContainsFunc(x.flavors, func(f flavorDoc) bool { return valueOf(f.Says, "elements") != nil })
 	var out []*Definition
 	entries := map[string]Source{}
 	for _, f := range append([]flavorDoc{{}}, x.flavors...) {

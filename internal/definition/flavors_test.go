@@ -218,6 +218,25 @@ web-vmware [~kernel,vmware is: x86_64] for amd64
   kernel linux-image-cloud-amd64
   output qcow2
 `},
+		{"variables of elements that some have", `
+elements: [{name: cloud-init, when: vmware}]
+environment: {A: one}
+flavors: {vmware: {}, "!kernel": {kernel: none, outputs: [openvz], elements: [pip-cache]}}
+`, `
+web [~kernel,~!vmware is: x86_64] for amd64
+  kernel linux-image-cloud-amd64
+  output qcow2
+web-vmware [~kernel,vmware is: x86_64] for amd64
+  elements cloud-init
+  variable A one
+  kernel linux-image-cloud-amd64
+  output qcow2
+web-no-kernel [!kernel,~!vmware is: x86_64] for amd64
+  elements pip-cache
+  variable A one
+  no kernel
+  output openvz
+`},
 		{"declared beside it", `
 declared: declared
 flavors: {"!logs": {packages: [aa]}}

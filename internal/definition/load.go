@@ -112,6 +112,9 @@ type loading struct {
 	gone         map[string]int
 	// elementsPath are directories of elements that are nobody's in particular.
 	elementsPath []string
+	// someElements says that a flavor has elements, if not all do: what is said of their
+	// variables is for those.
+	someElements bool
 	// incomplete says that a file could not be read, so that what seems missing
 	// may stand there.
 	incomplete bool
