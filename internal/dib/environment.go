@@ -119,7 +119,7 @@ func (r *reading) passed(caller map[string]string) error {
 		caller[name] = value
 	}
 	for name, value := range q.Environment {
-		if slices.Contains(secrets, name) || slices.Contains(credentials, name) || hasUser(value) {
+		if isSecret(name, value) {
 			q.Secrets = append(q.Secrets, name)
 		}
 	}
@@ -147,6 +147,11 @@ func (r Request) Shown() Request {
 		}
 	}
 	return r
+}
+
+// isSecret says whether a variable is one that is shown nowhere.
+func isSecret(name, value string) bool {
+	return slices.Contains(secrets, name) || slices.Contains(credentials, name) || hasUser(value)
 }
 
 // hasUser says whether a value is a URL with a password in it.
@@ -237,7 +242,7 @@ func (r Request) Snippets() map[string]string {
 func (r Request) DIBEnv() string {
 	var lines []string
 	for _, name := range slices.Sorted(maps.Keys(r.Environment)) {
-		if strings.HasPrefix(name, "DIB_") && !slices.Contains(r.Secrets, name) {
+		if strings.HasPrefix(name, "DIB_") && !isSecret(name, r.Environment[name]) {
 			lines = append(lines, "declare -x "+name+"="+doubleQuoted(r.Environment[name]))
 		}
 	}

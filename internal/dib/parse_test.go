@@ -294,6 +294,15 @@ func TestDIBEnv(t *testing.T) {
 	}
 }
 
+// Elements write DIB_ENV into the image, so it has no secrets of a definition either, whose
+// variables no command line read.
+func TestDIBEnvOfADefinition(t *testing.T) {
+	r := Request{Environment: map[string]string{"DIB_A": "1", "DIB_DEV_USER_PASSWORD": "hush", "DIB_B": "https://me:hush@a.example/"}}
+	if got := r.Variables()["DIB_ENV"]; got != `declare -x DIB_A="1"` {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestSecretsAreNotShown(t *testing.T) {
 	r, err := Parse(ImageCommand, []string{"--env", "REG_PASSWORD=hush", "--env=OS_PASSWORD=hush", "--env", "MINE=1", "vm"}, []string{"DIB_DEV_USER_PASSWORD=hush"})
 	if err != nil {
