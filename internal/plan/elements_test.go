@@ -1,6 +1,8 @@
 package plan
 
 import (
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -10,7 +12,10 @@ import (
 	"ingot/internal/definition"
 	"ingot/internal/digest"
 	"ingot/internal/element"
+	"ingot/internal/fault"
 	"ingot/internal/lock"
+	"ingot/internal/sandbox"
+	"ingot/internal/tree"
 )
 
 // furnished is a definition with elements of its own, found and merged, and its lock.
@@ -120,6 +125,30 @@ func TestElementsPackagesAreNoBase(t *testing.T) {
 	for name, changes := range map[string]bool{"container: install": false, "container: hooks": true} {
 		if got := before[name] != after[name]; got != changes || before[name] == (digest.Digest{}) {
 			t.Errorf("%s changed: %v, want %v", name, got, changes)
+		}
+	}
+}
+
+// A build takes the files of elements that its plan was made of, and no others: results
+// are kept by what the plan read.
+func TestElementChangesWhileItBuilds(t *testing.T) {
+	for _, name := range []string{"post-install.d/90-do", "post-install.d/do.conf", "bin/tool"} {
+		p := furnished(t, withElements)
+		w := &worker{plan: p}
+		f, ok := p.Definition.Elements.Hooks.Get(name)
+		if !ok {
+			t.Fatal(name)
+		}
+		var entries []tree.Entry
+		var files []sandbox.NewFile
+		if err := w.hook(f, &entries, &files); err != nil || len(files) != 1 {
+			t.Errorf("%s: %v, %d files", name, err, len(files))
+		}
+		if err := os.WriteFile(f.Host(), []byte("#!/bin/sh\n# another one\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.hook(f, &entries, &files); fault.CodeOf(err) != fault.Verification || !strings.Contains(fmt.Sprint(err), name) {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }

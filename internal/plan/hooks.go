@@ -49,6 +49,11 @@ func (w *worker) putHooks(ctx context.Context) error {
 				entries = append(entries, w.made(at))
 				continue
 			}
+			if same, ok := hooks.Get(f.Path); ok && same.Element == e.Name && same.Host() != "" && same.Mode.IsRegular() {
+				if err := sameAsLocked(same.Host(), f.Digest, same.Digest); err != nil {
+					return err
+				}
+			}
 			files = append(files, sandbox.NewFile{Path: at, Mode: uint32(f.Mode.Perm()), Data: f.data, Mtime: w.plan.Lock.Epoch})
 		}
 	}
@@ -83,6 +88,9 @@ func (w *worker) hook(f element.File, entries *[]tree.Entry, files *[]sandbox.Ne
 		*entries = append(*entries, e)
 	default:
 		data, err := w.plan.Definition.Elements.Hooks.Read(f.Path, maxHook)
+		if err == nil {
+			err = sameAsLocked(or(f.Host(), f.Path), digest.Of(data), f.Digest)
+		}
 		if err != nil {
 			return err
 		}
