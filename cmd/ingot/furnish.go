@@ -10,12 +10,14 @@ import (
 	"path/filepath"
 	"slices"
 
+	"ingot/internal/boot"
 	"ingot/internal/definition"
 	"ingot/internal/dib"
 	"ingot/internal/dib/lib"
 	"ingot/internal/distro"
 	"ingot/internal/distro/debian"
 	"ingot/internal/element"
+	"ingot/internal/fault"
 	"ingot/internal/lock"
 	"ingot/internal/plan"
 	"ingot/internal/tools"
@@ -157,7 +159,8 @@ func standIns() []element.File {
 	return out
 }
 
-// elementLayout takes the layout of an element where the definition says none.
+// elementLayout takes the layout of an element where the definition says none. What the
+// definition says of firmware counts.
 func elementLayout(def *definition.Definition, set element.Set, arch string) error {
 	if def.Layout.Said || def.Layout.Text != "" {
 		return nil
@@ -169,10 +172,19 @@ func elementLayout(def *definition.Definition, set element.Set, arch string) err
 	def.Layout.Text = string(text)
 	config, err := def.Layout.On(arch, nil)
 	if err != nil {
-		return fmt.Errorf("the layout of an element: %w", err)
+		return fault.Newf(fault.Definition, "the layout of an element: %w", err)
 	}
-	if len(def.Boot.Firmware) == 0 || def.Boot.Loader == "grub" {
-		def.Boot.Firmware = config.Firmware()
+	there, loader := config.Firmware(), def.Boot.Loader
+	if len(def.Boot.Firmware) == 0 || loader == boot.GRUB && len(def.Boot.Firmware) > 1 {
+		def.Boot.Firmware = there
+		return nil
+	}
+	disk := slices.ContainsFunc(def.Outputs, func(o definition.Output) bool { return o.Kind().Disk() })
+	for _, f := range def.Boot.Firmware {
+		if disk && loader != boot.Syslinux && loader != boot.None && !slices.Contains(there, f) {
+			return fault.Newf(fault.Definition, "firmware asks for %s, and the layout of an element has no place for its boot loader", f).
+				WithHint("say layout, or take an element that has such a layout")
+		}
 	}
 	return nil
 }

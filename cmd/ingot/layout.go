@@ -111,6 +111,9 @@ func (f *buildFlags) draw(cmd *cobra.Command, args []string, arch, output string
 		return d, err
 	}
 	if _, err := os.Stat(lockPath); errors.Is(err, fs.ErrNotExist) {
+		if def.Elements != nil && !def.Layout.Said {
+			progress.Warnf("an element may say another layout, which only a lock tells: 'ingot lock' writes one")
+		}
 		d.Drawing, err = plan.DrawDefinition(def, d.Arch)
 		return d, err
 	}
