@@ -155,8 +155,8 @@ In compressed formats encrypted blocks take as much room as they have.
 ` + "```" + `
 
 ` + "`passphrase`" + ` is a file of one line, whose end is not part of it; ` + "`seed`" + ` one of at least 32 bytes, such as ` + "`head -c 32 /dev/urandom`" + ` gives. Both are read when a disk is written. They are
-not in the lock, its digest, the cache or a log, and a build without them ends with exit code 9 before it begins. The key of a container derives from the seed and the
-container's identity, which derives from the lock: so the same lock, seed and passphrase give the same bytes, and another lock another key. ` + "`ingot plan`" + ` says which artifacts depend
+not in the lock, its digest, the cache or a log, and a build without them ends with exit code 9 before it begins. The key of a container derives from the seed, the
+container's identity and the lock: so the same lock, seed and passphrase give the same bytes, and another lock another key. ` + "`ingot plan`" + ` says which artifacts depend
 on such files. They are made anew by each build. Whoever has the seed and the artifact can open it: keep it as you keep the passphrase, and give neither to whoever gets the image.
 
 A machine asks for the passphrase on its console, in the initramfs for the root and /usr. A key file has the passphrase without an end of line. What no file uses stays unwritten, as with

@@ -19,6 +19,7 @@ import (
 type container struct {
 	node   *blockdevice.LUKS
 	id     [16]byte
+	of     []byte // what keys derive from beside the identity, where the layout says that
 	sector int64
 	on     device          // the payload's places
 	made   *luks.Container // once it is written
@@ -37,6 +38,11 @@ func (b *builder) fillContainers() error {
 // fillContainer places a container's head, and gives the device in it.
 func (b *builder) fillContainer(n *blockdevice.LUKS, on device) device {
 	c := &container{node: n, id: b.containerID(n), sector: b.sectorOf(n), on: on.from(luks.HeaderSize)}
+	if n.UUID != "" {
+		// One identity for all locks is not to be one key for all of them.
+		lock := b.Derive("luks " + n.Name)
+		c.of = lock[:]
+	}
 	b.image.parts = append(b.image.parts, placed{n.Name, headContent{c}, on})
 	b.image.containers = append(b.image.containers, c)
 	return whole(b.fitted.Size(n), spot{in: c})
@@ -55,7 +61,7 @@ func (h headContent) WriteTo(_ context.Context, w io.WriterAt) error {
 // make makes the keys of a container.
 func (c *container) make(secret func(file string) ([]byte, error)) (err error) {
 	n := c.node
-	o := luks.Options{UUID: c.id, Label: n.Label, SectorSize: int(c.sector), KDF: n.KDF, Memory: n.Memory}
+	o := luks.Options{UUID: c.id, Of: c.of, Label: n.Label, SectorSize: int(c.sector), KDF: n.KDF, Memory: n.Memory}
 	if n.Enrolled() {
 		// Its costs guard nothing yet.
 		o.Passphrase, o.Seed, o.KDF, o.Iterations, o.Token = []byte(publicPassphrase), []byte(publicSeed), luks.PBKDF2, luks.LeastIterations, publicToken

@@ -13,10 +13,12 @@ import (
 	"go.yaml.in/yaml/v4"
 
 	"ingot/internal/blockdevice"
+	"ingot/internal/digest"
 	"ingot/internal/disk"
 	"ingot/internal/fault"
 	"ingot/internal/judge"
 	"ingot/internal/layout"
+	"ingot/internal/luks"
 	"ingot/internal/qcow2"
 )
 
@@ -204,6 +206,49 @@ func TestSecretsRefused(t *testing.T) {
 				t.Errorf("error %v with code %d, want %d with %q", err, fault.CodeOf(err), test.code, test.want)
 			}
 		})
+	}
+}
+
+// Another lock is another key, also where the layout says the container's identity: one key
+// for two images would show which of their sectors are the same.
+func TestKeyOfEachLock(t *testing.T) {
+	for _, said := range []string{"", "uuid: 0b5a1d5e-7d25-4f0c-9a33-6f1c6e0c2f11, "} {
+		text := "- local_loop: {name: d, luks: {name: crypt, " + said + "passphrase: {file: pass}, seed: {file: seed}, memory: 1MiB, mkfs: {name: fs, type: ext4, uuid: 2c1d4e9a-3f41-4b77-8a54-0d7a52b9f0aa, mount: {mount_point: /}}}}\n"
+		var payloads [][]byte
+		for _, id := range []digest.Digest{identity, digest.Of([]byte("another lock")), identity} {
+			r, err := layout.Resolve(resolve(t, text, "amd64").Config, id)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p := parts(t, r)
+			p.Secret = readSecret
+			im, err := r.Compose(p)
+			if err != nil {
+				t.Fatal(err)
+			}
+			name := filepath.Join(t.TempDir(), "disk")
+			f, err := os.Create(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			raw, err := disk.NewRaw(f, im.Size())
+			if err == nil {
+				err = im.Write(t.Context(), raw)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The first KiB of an ext4 is nobody's.
+			first := make([]byte, 1024)
+			if _, err := f.ReadAt(first, luks.HeaderSize); err != nil {
+				t.Fatal(err)
+			}
+			payloads = append(payloads, first)
+		}
+		if bytes.Equal(payloads[0], payloads[1]) || !bytes.Equal(payloads[0], payloads[2]) {
+			t.Errorf("%q: of two locks the same: %v; of one: %v", said, bytes.Equal(payloads[0], payloads[1]), bytes.Equal(payloads[0], payloads[2]))
+		}
 	}
 }
 

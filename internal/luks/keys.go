@@ -23,6 +23,7 @@ type secrets struct {
 
 func derive(o Options) (secrets, error) {
 	var s secrets
+	salt := append(o.UUID[:], o.Of...)
 	for _, part := range []struct {
 		name string
 		size int
@@ -36,7 +37,7 @@ func derive(o Options) (secrets, error) {
 		{"stripes", 32, &s.noise},
 	} {
 		var err error
-		if *part.to, err = hkdf.Key(sha256.New, o.Seed, o.UUID[:], "ingot luks2 "+part.name, part.size); err != nil {
+		if *part.to, err = hkdf.Key(sha256.New, o.Seed, salt, "ingot luks2 "+part.name, part.size); err != nil {
 			return s, err
 		}
 	}

@@ -83,6 +83,8 @@ const (
 type Options struct {
 	// UUID names the container; it may not be zero.
 	UUID [16]byte
+	// Of is what else the keys derive from, for who gives several images one UUID.
+	Of []byte
 	// Label is at most [MaxLabel] bytes.
 	Label string
 	// SectorSize is in how many bytes the payload is encrypted at once, which is

@@ -169,6 +169,7 @@ func TestSame(t *testing.T) {
 	for name, change := range map[string]func(*luks.Options){
 		"seed": func(o *luks.Options) { o.Seed = bytes.Repeat([]byte("Seed"), 8) },
 		"UUID": func(o *luks.Options) { o.UUID[0]++ },
+		"Of":   func(o *luks.Options) { o.Of = []byte("another lock") },
 	} {
 		if bytes.Equal(payload(change), payload(same)) {
 			t.Errorf("another %s gives the same payload", name)
