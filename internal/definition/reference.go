@@ -111,8 +111,14 @@ func Reference() []byte {
 	for _, k := range laterKeys("", documentType) {
 		fmt.Fprintf(&b, "- `%s`\n", k)
 	}
-	fmt.Fprintf(&b, "- of `distro`: %s\n- of `loader`: %s\n- of `outputs`: %s\n",
-		code(distroRule.later...), code(loaderRule.later...), code(formatRule.later...))
+	for _, k := range []struct {
+		key   string
+		later []string
+	}{{"distro", distroRule.later}, {"loader", loaderRule.later}, {"outputs", formatRule.later}} {
+		if len(k.later) > 0 {
+			fmt.Fprintf(&b, "- of `%s`: %s\n", k.key, code(k.later...))
+		}
+	}
 	return []byte(b.String())
 }
 
