@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"ingot/internal/blockdevice"
 	"ingot/internal/boot"
 	"ingot/internal/definition"
 	"ingot/internal/dib"
@@ -175,16 +176,34 @@ func elementLayout(def *definition.Definition, set element.Set, arch string) err
 		return fault.Newf(fault.Definition, "the layout of an element: %w", err)
 	}
 	there, loader := config.Firmware(), def.Boot.Loader
+	disk := !def.Kernel.None && slices.ContainsFunc(def.Outputs, func(o definition.Output) bool { return o.Kind().Disk() })
+	if why := unfit(config, loader); disk && why != nil {
+		return fault.Newf(fault.Definition, "the layout of an element: %w", *why)
+	}
 	if len(def.Boot.Firmware) == 0 || loader == boot.GRUB && len(def.Boot.Firmware) > 1 {
 		def.Boot.Firmware = there
 		return nil
 	}
-	disk := slices.ContainsFunc(def.Outputs, func(o definition.Output) bool { return o.Kind().Disk() })
 	for _, f := range def.Boot.Firmware {
 		if disk && loader != boot.Syslinux && loader != boot.None && !slices.Contains(there, f) {
 			return fault.Newf(fault.Definition, "firmware asks for %s, and the layout of an element has no place for its boot loader", f).
 				WithHint("say layout, or take an element that has such a layout")
 		}
+	}
+	return nil
+}
+
+// unfit says why a loader does not start from a layout, or nil.
+func unfit(config *blockdevice.Config, loader string) *blockdevice.Problem {
+	switch loader {
+	case boot.GRUB:
+		return config.Unreadable()
+	case boot.SDBoot:
+		return config.Unkept()
+	case boot.UnifiedKernel:
+		return cmp.Or(config.Unkept(), config.Unheld())
+	case boot.Syslinux:
+		return config.NoExtlinux()
 	}
 	return nil
 }

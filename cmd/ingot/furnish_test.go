@@ -32,6 +32,8 @@ func TestElementLayout(t *testing.T) {
 		{"one said that is not there", "grub", []string{"bios"}, disk + esp + root, "firmware asks for bios"},
 		{"one needed that is not there", "uki", []string{"uefi"}, disk + bios + root, "firmware asks for uefi"},
 		{"one that needs no place", "extlinux", []string{"bios"}, disk + esp + root, "bios"},
+		{"/boot that GRUB cannot read", "grub", both, disk + bios + "    - {name: root, size: fit, luks: {name: crypt, mkfs: {type: ext4, mount: {mount_point: /, fstab: {}}}}}\n", "GRUB cannot open"},
+		{"kernels that no update reaches", "systemd-boot", []string{"uefi"}, disk + "    - {name: esp, type: esp, size: 64MiB, mkfs: {type: vfat}}\n" + root, "mount it at /boot/efi"},
 		{"no YAML", "grub", both, "nonsense: [", "no YAML"},
 		{"no layout", "grub", both, "- local_loop: {name: image0, sise: 1}\n", "sise"},
 	} {
