@@ -28,6 +28,9 @@ an older version works the same.`,
 			if err := names(args...); err != nil {
 				return err
 			}
+			if err := channelName(args[2]); err != nil {
+				return err
+			}
 			p, done, err := openTree(cmd, &f, to)
 			if err != nil {
 				return err

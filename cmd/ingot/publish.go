@@ -172,6 +172,9 @@ func (f *publishFlags) wish(args []string) (server.Wish, error) {
 			return w, fault.Newf(fault.Usage, "%s %q cannot be a name", flag, name).WithHint("write letters, digits and . _ + -")
 		}
 	}
+	if err := channelName(f.channel); err != nil {
+		return w, err
+	}
 	if f.expires != "" {
 		d, err := days("--expires", f.expires)
 		if err != nil {
@@ -182,6 +185,15 @@ func (f *publishFlags) wish(args []string) (server.Wish, error) {
 	var err error
 	w.Artifacts, err = server.Gather(args)
 	return w, err
+}
+
+// channelName refuses channels that are called as versions are: who asks for that version must
+// get it.
+func channelName(name string) error {
+	if catalog.IsName(name) && !catalog.IsChannel(name) {
+		return fault.Newf(fault.Usage, "%q is the name of a version", name).WithHint("call the channel otherwise: stable, testing")
+	}
+	return nil
 }
 
 func (f *publishFlags) run(cmd *cobra.Command, args []string) error {

@@ -113,14 +113,17 @@ func Decode(text []byte) (Catalog, error) {
 	return c, nil
 }
 
+// Skew is how far clients' clocks may be behind a publisher's: dates and signatures of the future
+// are refused beyond it.
+const Skew = time.Hour
+
 // Fresh says why a catalog should not be believed at a time, or nil.
 func (c Catalog) Fresh(now time.Time) error {
-	const skew = time.Hour
 	switch {
 	case now.After(c.Expires):
 		return fault.Newf(fault.Verification, "the index is expired since %s: somebody may be keeping a newer one back", c.Expires.UTC().Format(time.DateTime)).
 			WithHint("its publisher runs 'ingot server sign TREE'; is this machine's clock right?")
-	case c.Created.After(now.Add(skew)):
+	case c.Created.After(now.Add(Skew)):
 		return fault.Newf(fault.Verification, "the index is of the future (%s)", c.Created.UTC().Format(time.DateTime)).
 			WithHint("is this machine's clock right?")
 	}
@@ -136,6 +139,12 @@ func isName(s string) bool {
 	return strings.IndexFunc(s, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("._+-", r)
 	}) < 0
+}
+
+// IsChannel says whether a word can name a channel: a name that no version has.
+func IsChannel(s string) bool {
+	_, err := time.Parse(stamp, s)
+	return isName(s) && err != nil
 }
 
 // IsName says whether a word can name an image, a channel or a version.

@@ -270,7 +270,7 @@ func (s *Server) from(ctx context.Context, mirror string) (catalog.Catalog, erro
 		return catalog.Catalog{}, err
 	}
 	name := "the index of " + show(mirror)
-	c, m, err := catalog.Read(name, data, keys, s.now())
+	c, m, err := catalog.Read(name, data, keys, s.now().Add(catalog.Skew))
 	why := "it is used for the first time"
 	if err != nil {
 		if keys, m, c, err = s.rotated(ctx, mirror, keys, data, err); err != nil {
@@ -315,7 +315,7 @@ func (s *Server) rotated(ctx context.Context, mirror string, keys *sign.Keyring,
 			if err != nil {
 				return nil, sign.Message{}, catalog.Catalog{}, err
 			}
-			if next, err = catalog.Rotated(tree, document, keys, s.now()); err != nil {
+			if next, err = catalog.Rotated(tree, document, keys, s.now().Add(catalog.Skew)); err != nil {
 				return nil, sign.Message{}, catalog.Catalog{}, fault.Newf(fault.Verification, "%s: %w", show(mirror), err).
 					WithHint("the mirror is damaged, or somebody changes what it sends: try another with --from, or ask the publisher for the new key and give it with --key")
 			}
@@ -324,7 +324,7 @@ func (s *Server) rotated(ctx context.Context, mirror string, keys *sign.Keyring,
 		if next == nil {
 			return refuse()
 		}
-		c, m, err := catalog.Read("the index of "+show(mirror), data, next, s.now())
+		c, m, err := catalog.Read("the index of "+show(mirror), data, next, s.now().Add(catalog.Skew))
 		if err == nil {
 			return next, m, c, nil
 		}

@@ -311,6 +311,8 @@ func TestFreshness(t *testing.T) {
 	s.clock = start.Add(-365 * 24 * time.Hour)
 	_, err = c.Refresh(t.Context())
 	s.refuse(err, fault.Verification, "future")
+	s.clock = start.Add(30 * time.Minute) // half an hour behind the publisher's
+	refresh(t, c)
 	s.clock = start.Add(2 * time.Hour)
 	refresh(t, c)
 	if _, err := s.p.Renew(t.Context()); err != nil {

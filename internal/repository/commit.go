@@ -64,7 +64,7 @@ func (r *Repository) Commit(ctx context.Context, c Candidate) (Committed, error)
 	} else if old != nil {
 		return Committed{*old, true}, nil
 	}
-	done, err := r.writing(ctx)
+	note, done, err := r.writing(ctx)
 	if err != nil {
 		return Committed{}, err
 	}
@@ -105,6 +105,9 @@ func (r *Repository) Commit(ctx context.Context, c Candidate) (Committed, error)
 		}
 		rec.Statement = BlobOf(text)
 		if err := r.upload(ctx, []Upload{UploadOf("the statement", text)}, nil); err != nil {
+			return false, err
+		}
+		if err := r.stillWriting(ctx, note); err != nil {
 			return false, err
 		}
 		x.Records = append(x.Records, rec)
@@ -243,12 +246,12 @@ const stale = 24 * time.Hour
 const collecting = "collecting"
 
 // writing notes that somebody writes, so that nobody collects, until done is called.
-func (r *Repository) writing(ctx context.Context) (done func(), err error) {
+func (r *Repository) writing(ctx context.Context) (name string, done func(), err error) {
 	var id [8]byte
 	_, _ = rand.Read(id[:]) // never fails
-	name := "writing/" + hex.EncodeToString(id[:])
+	name = "writing/" + hex.EncodeToString(id[:])
 	if _, err := r.Place.Put(ctx, name, place.Text(r.note()), place.Always); err != nil {
-		return nil, err
+		return "", nil, err
 	}
 	done = func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
@@ -261,9 +264,20 @@ func (r *Repository) writing(ctx context.Context) (done func(), err error) {
 	}
 	if err != nil {
 		done()
-		return nil, err
+		return "", nil, err
 	}
-	return done, nil
+	return name, done, nil
+}
+
+// stillWriting refuses to go on where a collector has taken the note away: by force, because
+// much time has gone by, or because the clocks of two machines differ. What was brought may be gone.
+func (r *Repository) stillWriting(ctx context.Context, note string) error {
+	_, err := r.Place.Stat(ctx, note)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fault.Newf(fault.Busy, "somebody has collected in %s since this began", r.Place).
+			WithHint("try again; if it happens again, compare the clocks of both machines")
+	}
+	return err
 }
 
 func (r *Repository) note() []byte { return []byte(strconv.FormatInt(r.Now().Unix(), 10) + "\n") }

@@ -407,7 +407,7 @@ func TestCollect(t *testing.T) {
 	whole(t, r, g)
 
 	// Nobody collects while somebody writes, and the other way round.
-	done, err := r.writing(t.Context())
+	_, done, err := r.writing(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -443,6 +443,37 @@ func newKey(t testing.TB, name string) (*sign.Key, *sign.Keyring) {
 		t.Fatal(err)
 	}
 	return k, ring
+}
+
+// TestCollectedMeanwhile: who was taken for dead while he wrote, by force or by a clock that is
+// wrong, does not name what is gone.
+func TestCollectedMeanwhile(t *testing.T) {
+	r := directory(t)
+	commit(t, r, candidate(t, "z"))
+	before := versions(t, r)
+	c := candidate(t, "a b")
+	var once sync.Once
+	c.Brought = func(Upload) {
+		once.Do(func() {
+			other := &Repository{Place: r.Place, Now: func() time.Time { return time.Date(2027, 1, 1, 0, 0, 0, 0, time.UTC) }}
+			if _, err := other.Collect(t.Context(), false, false); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	if _, err := r.Commit(t.Context(), c); fault.CodeOf(err) != fault.Busy || fault.HintOf(err) == "" {
+		t.Errorf("%v", err)
+	}
+	if got := versions(t, r); got != before {
+		t.Errorf("there are\n%s", got)
+	}
+	c.Brought = nil
+	rec := commit(t, r, c)
+	g, err := r.Load(t.Context(), "web", rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole(t, r, g)
 }
 
 func TestSigned(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -28,6 +29,9 @@ func (p *Publisher) Prune(ctx context.Context, policy catalog.Policy, grace time
 	drop := func(c catalog.Catalog) (catalog.Catalog, error) {
 		if c.Serial == 0 {
 			return c, noTree(p.Place)
+		}
+		if policy.Only != "" && !has(c, policy.Only) {
+			return c, c.NotFound(policy.Only)
 		}
 		next, gone := c.Drop(policy, p.now())
 		if out.Dropped = gone; len(gone) == 0 {
@@ -71,6 +75,12 @@ func (p *Publisher) Prune(ctx context.Context, policy catalog.Policy, grace time
 		}
 	}
 	return out, nil
+}
+
+// has says whether a catalog knows an image, or did until lately.
+func has(c catalog.Catalog, name string) bool {
+	return slices.ContainsFunc(c.Images, func(i catalog.Image) bool { return i.Name == name }) ||
+		slices.ContainsFunc(c.Retired, func(r catalog.Retired) bool { return path.Base(path.Dir(r.Dir)) == name })
 }
 
 // remove removes the directories of versions, and the blobs that a catalog does not
