@@ -38,6 +38,7 @@ users: [{name: ops}]
 scripts: [{run: ./odd.sh}]
 outputs:
   - tar
+  - tar.xz
   - squashfs
   - {format: oci, entrypoint: [/bin/sh, -c], command: ["echo $GREETING $(id -un) $(pwd)"], environment: {GREETING: hello}, user: ops, workdir: /srv/odd, ports: [80], labels: {a.b: c}, stop-signal: SIGQUIT}
   - oci-layout
@@ -85,6 +86,10 @@ func (c *court) containers(t *testing.T) {
 
 	plain := censusBy(t, "", "cat", out("web-amd64.tar"))
 	t.Run("same files", func(t *testing.T) {
+		t.Run("tar.xz", func(t *testing.T) {
+			judge.Run(t, "xz", "-t", out("web-amd64.tar.xz"))
+			sameFiles(t, censusBy(t, "", "xz", "-dc", out("web-amd64.tar.xz")), plain)
+		})
 		t.Run("squashfs", func(t *testing.T) { sameFiles(t, unsquash(t, out("web-amd64.squashfs")), plain) })
 		t.Run("oci", func(t *testing.T) {
 			sameFiles(t, unpack(t, copied(t, "oci-archive:"+out("web-amd64.oci.tar")+":web:latest")), plain)

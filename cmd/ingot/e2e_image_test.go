@@ -27,6 +27,16 @@ const (
 	hash   = "$6$ingotingot$KgkKpnnAVQBXjl.IENFYsA3vokHUuw28iUgJ929wnVGpnyEss0wNBxUlPnMDEN9njaa5Z36yD1RhewKneE3DU1"
 )
 
+// richArchives are the suffixes of the compressed archives that the rich definition makes.
+// xz takes a core for minutes: where there is less time, the smaller tree of the container
+// formats stands for it.
+func (c *court) richArchives() []string {
+	if c.full {
+		return []string{"tar.gz", "tar.xz", "tar.zst"}
+	}
+	return []string{"tar.gz", "tar.zst"}
+}
+
 // richDefinition asks for every kind of customisation at once, in every format.
 func (c *court) richDefinition() map[string]string {
 	return map[string]string{
@@ -56,7 +66,7 @@ tests:
   - {run: "grep -c ingot.test=1 /proc/cmdline"}
   - {run: "runuser -u ops -- sudo -n id -u", expect: "^0$"}
   - {run: "cat /etc/motd", expect: "^moin$", timeout: 30s}
-outputs: [dir, tar, tar.gz, tar.xz, tar.zst, raw, {format: qcow2, free: 300MiB}]
+outputs: [dir, tar, ` + strings.Join(c.richArchives(), ", ") + `, raw, {format: qcow2, free: 300MiB}]
 `,
 		"parts/people.yaml": `unix-groups: [{name: media, gid: 2000}]
 users:
@@ -98,14 +108,14 @@ func (c *court) image(t *testing.T) {
 	out := p.path("out")
 	var b built
 	parse(t, []byte(p.read(t, "first.json")), &b)
-	if len(b.Artifacts) != 7 || b.Schema != 1 || !strings.HasPrefix(b.Group, "rich=") || b.Lock != p.path("ingot.lock") {
+	if len(b.Artifacts) != 4+len(c.richArchives()) || b.Schema != 1 || !strings.HasPrefix(b.Group, "rich=") || b.Lock != p.path("ingot.lock") {
 		t.Errorf("build --json printed %+v", b)
 	}
 	sealed := sums(t, out)
 	artifactsOnly(t, out)
 
 	t.Run("papers", func(t *testing.T) { judgePapers(t, p, b) })
-	t.Run("archives", func(t *testing.T) { judgeArchives(t, out) })
+	t.Run("archives", func(t *testing.T) { judgeArchives(t, out, c.richArchives()) })
 	t.Run("disks", func(t *testing.T) { judgeDisks(t, out) })
 	plain := readTar(t, filepath.Join(out, "rich-amd64.tar"))
 	t.Run("contents", func(t *testing.T) { judgeContents(t, p, plain) })
@@ -118,7 +128,7 @@ func (c *court) image(t *testing.T) {
 		compareTrees(t, readDir(t, filepath.Join(out, "rich-amd64")), plain, nil)
 	})
 	t.Run("inside", func(t *testing.T) { judgeInside(t, filepath.Join(out, "rich-amd64.tar")) })
-	if len(sealed) < 6*4 {
+	if len(sealed) < (len(b.Artifacts)-1)*4 { // all but the directory
 		t.Errorf("SHA256SUMS has %d lines", len(sealed))
 	}
 }
@@ -203,11 +213,8 @@ func lockedSets(text string) map[string][]string {
 	return out
 }
 
-// judgeArchives compares the four tar archives, of which three are compressed.
-func judgeArchives(t *testing.T, out string) {
-	judge.Run(t, "gzip", "-t", filepath.Join(out, "rich-amd64.tar.gz"))
-	judge.Run(t, "xz", "-t", filepath.Join(out, "rich-amd64.tar.xz"))
-	judge.Run(t, "zstd", "-q", "-t", filepath.Join(out, "rich-amd64.tar.zst"))
+// judgeArchives compares the tar archive with those that are compressed.
+func judgeArchives(t *testing.T, out string, compressed []string) {
 	listing := func(suffix string) []string {
 		all := lines(judge.Run(t, "tar", "--list", "--verbose", "--full-time", "--numeric-owner", "-f", filepath.Join(out, "rich-amd64."+suffix)))
 		slices.Sort(all)
@@ -217,7 +224,9 @@ func judgeArchives(t *testing.T, out string) {
 	if len(want) < 5000 {
 		t.Errorf("tar lists %d entries", len(want))
 	}
-	for _, suffix := range []string{"tar.gz", "tar.xz", "tar.zst"} {
+	for _, suffix := range compressed {
+		program := map[string]string{"tar.gz": "gzip", "tar.xz": "xz", "tar.zst": "zstd"}[suffix]
+		judge.Run(t, program, "-q", "-t", filepath.Join(out, "rich-amd64."+suffix))
 		if got := listing(suffix); !slices.Equal(got, want) {
 			t.Errorf("%s lists %d entries, tar %d, and they differ", suffix, len(got), len(want))
 		}
