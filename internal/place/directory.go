@@ -10,10 +10,10 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
+	"ingot/internal/digest"
 	"ingot/internal/draft"
 	"ingot/internal/fault"
 )
@@ -45,15 +45,6 @@ func (d directory) path(name string) (string, error) {
 	return filepath.Join(d.root, filepath.FromSlash(name)), nil
 }
 
-// infoOf is the mark of a file: every writing makes a new one.
-func infoOf(i fs.FileInfo) Info {
-	info := Info{Size: i.Size()}
-	if st, ok := i.Sys().(*syscall.Stat_t); ok {
-		info.Mark = fmt.Sprintf("%d-%d-%d", st.Ino, i.ModTime().UnixNano(), i.Size())
-	}
-	return info
-}
-
 func (d directory) Stat(_ context.Context, name string) (Info, error) {
 	path, err := d.path(name)
 	if err != nil {
@@ -66,7 +57,7 @@ func (d directory) Stat(_ context.Context, name string) (Info, error) {
 	if !i.Mode().IsRegular() {
 		return Info{}, fault.Newf(fault.Verification, "%s is no regular file", path)
 	}
-	return infoOf(i), nil
+	return Info{Size: i.Size()}, nil
 }
 
 // absent makes a file below a file what it is: not there.
@@ -82,9 +73,23 @@ func (d directory) Open(_ context.Context, name string) (io.ReadCloser, Info, er
 	if err != nil {
 		return nil, Info{}, err
 	}
+	f, err := openFile(path)
+	if err != nil {
+		return nil, Info{}, err
+	}
+	i, err := f.Stat()
+	if err != nil {
+		_ = f.Close()
+		return nil, Info{}, err
+	}
+	return f, Info{Size: i.Size()}, nil
+}
+
+// openFile opens a regular file.
+func openFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, Info{}, absent(err)
+		return nil, absent(err)
 	}
 	i, err := f.Stat()
 	if err == nil && !i.Mode().IsRegular() {
@@ -92,9 +97,9 @@ func (d directory) Open(_ context.Context, name string) (io.ReadCloser, Info, er
 	}
 	if err != nil {
 		_ = f.Close()
-		return nil, Info{}, err
+		return nil, err
 	}
-	return f, infoOf(i), nil
+	return f, nil
 }
 
 func (d directory) Put(ctx context.Context, name string, body *io.SectionReader, when Condition) (Info, error) {
@@ -120,7 +125,8 @@ func (d directory) put(ctx context.Context, path string, body *io.SectionReader,
 		return Info{}, err
 	}
 	defer f.Discard()
-	if _, err := io.Copy(f, io.NewSectionReader(body, 0, body.Size())); err != nil {
+	sum, n, err := digest.Reader(io.TeeReader(io.NewSectionReader(body, 0, body.Size()), f))
+	if err != nil {
 		return Info{}, err
 	}
 	if err := f.Sync(); err != nil {
@@ -129,21 +135,14 @@ func (d directory) put(ctx context.Context, path string, body *io.SectionReader,
 	if err := ctx.Err(); err != nil {
 		return Info{}, err
 	}
-	i, err := f.Stat()
-	if err != nil {
-		return Info{}, err
-	}
 	if when != Always {
 		unlock, err := d.lock()
 		if err != nil {
 			return Info{}, err
 		}
 		defer unlock()
-		var there *Info
-		if i, err := os.Lstat(path); err == nil {
-			is := infoOf(i)
-			there = &is
-		} else if !errors.Is(err, fs.ErrNotExist) {
+		there, err := marked(path)
+		if err != nil {
 			return Info{}, err
 		}
 		if !when.holds(there) {
@@ -159,9 +158,23 @@ func (d directory) put(ctx context.Context, path string, body *io.SectionReader,
 			return Info{}, err
 		}
 		if at == d.root || len(at) <= len(d.root) {
-			return infoOf(i), nil
+			return Info{n, sum.String()}, nil
 		}
 	}
+}
+
+// marked gives the mark of a file; nil where there is none.
+func marked(path string) (*Info, error) {
+	f, err := openFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	sum, n, err := digest.Reader(f)
+	return &Info{n, sum.String()}, err
 }
 
 // explain gives errors of a directory that cannot be written to the code of a failed

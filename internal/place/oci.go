@@ -209,49 +209,49 @@ func manifestOf(name string, layer *ocispec.Descriptor) ([]byte, ocispec.Descrip
 // maxManifest bounds the manifest of an object.
 const maxManifest = 64 << 10
 
-// find gives the descriptor of an object's bytes, and its mark.
-func (r *registry) find(ctx context.Context, name string) (ocispec.Descriptor, string, error) {
+// find gives the descriptor of an object's bytes.
+func (r *registry) find(ctx context.Context, name string) (ocispec.Descriptor, error) {
 	tag, err := tagOf(name)
 	if err != nil {
-		return ocispec.Descriptor{}, "", err
+		return ocispec.Descriptor{}, err
 	}
 	return r.findTag(ctx, tag)
 }
 
-func (r *registry) findTag(ctx context.Context, tag string) (ocispec.Descriptor, string, error) {
+func (r *registry) findTag(ctx context.Context, tag string) (ocispec.Descriptor, error) {
 	var none ocispec.Descriptor
 	d, body, err := r.repo.Manifests().FetchReference(ctx, tag)
 	if err != nil {
-		return none, "", err
+		return none, err
 	}
 	defer body.Close()
 	b, err := io.ReadAll(io.LimitReader(body, maxManifest))
 	if err != nil {
-		return none, "", err
+		return none, err
 	}
 	if d.Digest != godigest.FromBytes(b) {
-		return none, "", fault.Newf(fault.Verification, "%s answers with a manifest that has not its digest", r.text)
+		return none, fault.Newf(fault.Verification, "%s answers with a manifest that has not its digest", r.text)
 	}
 	if _, gone := manifestOf("", nil); d.Digest == gone.Digest {
-		return none, "", errdef.ErrNotFound
+		return none, errdef.ErrNotFound
 	}
 	var m ocispec.Manifest
 	if err := json.Unmarshal(b, &m); err != nil || m.ArtifactType != objectType || len(m.Layers) != 1 || m.Layers[0].Size < 0 {
-		return none, "", fault.Newf(fault.Verification, "tag %s of %s is not ingot's", tag, r.text)
+		return none, fault.Newf(fault.Verification, "tag %s of %s is not ingot's", tag, r.text)
 	}
-	return m.Layers[0], d.Digest.String(), nil
+	return m.Layers[0], nil
 }
 
 func (r *registry) Stat(ctx context.Context, name string) (Info, error) {
-	d, mark, err := r.find(ctx, name)
+	d, err := r.find(ctx, name)
 	if err != nil {
 		return Info{}, r.failed("look for", name, err)
 	}
-	return Info{d.Size, mark}, nil
+	return Info{Size: d.Size}, nil
 }
 
 func (r *registry) Open(ctx context.Context, name string) (io.ReadCloser, Info, error) {
-	d, mark, err := r.find(ctx, name)
+	d, err := r.find(ctx, name)
 	var body io.ReadCloser
 	if err == nil {
 		body, err = r.repo.Blobs().Fetch(ctx, d)
@@ -259,7 +259,7 @@ func (r *registry) Open(ctx context.Context, name string) (io.ReadCloser, Info, 
 	if err != nil {
 		return nil, Info{}, r.failed("read", name, err)
 	}
-	return &told{body, func(err error) error { return r.failed("read", name, err) }}, Info{d.Size, mark}, nil
+	return &told{body, func(err error) error { return r.failed("read", name, err) }}, Info{Size: d.Size}, nil
 }
 
 func (r *registry) Put(ctx context.Context, name string, body *io.SectionReader, when Condition) (Info, error) {
@@ -288,14 +288,15 @@ func (r *registry) put(ctx context.Context, name, tag string, body *io.SectionRe
 		return r.repo.Manifests().PushReference(ctx, d, strings.NewReader(string(text)), tag)
 	}
 	if when == Always {
-		return Info{layer.Size, d.Digest.String()}, write(ctx)
+		return Info{layer.Size, sum.String()}, write(ctx)
 	}
-	return Info{layer.Size, d.Digest.String()}, alone(ctx, tagClaims{r, tag}, func(ctx context.Context) error {
-		_, mark, err := r.findTag(ctx, tag)
-		there := &Info{Mark: mark}
-		if err := r.failed("look for", name, err); errors.Is(err, fs.ErrNotExist) {
-			there = nil
-		} else if err != nil {
+	return Info{layer.Size, sum.String()}, alone(ctx, tagClaims{r, tag}, func(ctx context.Context) error {
+		var there *Info
+		is, err := r.findTag(ctx, tag)
+		switch err := r.failed("look for", name, err); {
+		case err == nil:
+			there = &Info{is.Size, is.Digest.Encoded()}
+		case !errors.Is(err, fs.ErrNotExist):
 			return err
 		}
 		if !when.holds(there) {
@@ -319,7 +320,7 @@ func (r *registry) Remove(ctx context.Context, name string) error {
 	if err != nil {
 		return err
 	}
-	if _, _, err = r.findTag(ctx, tag); err == nil {
+	if _, err = r.findTag(ctx, tag); err == nil {
 		err = r.removeTag(ctx, tag)
 	}
 	err = r.failed("remove", name, err)

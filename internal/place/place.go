@@ -37,6 +37,7 @@ import (
 	"path/filepath"
 	"strings"
 
+	"ingot/internal/digest"
 	"ingot/internal/fault"
 )
 
@@ -46,9 +47,9 @@ type Place interface {
 	String() string
 	// Remote says that others than this machine's users may write there.
 	Remote() bool
-	// Open opens an object for reading; one that is not there is fs.ErrNotExist.
+	// Open opens an object for reading, and gives no mark; one that is not there is fs.ErrNotExist.
 	Open(ctx context.Context, name string) (io.ReadCloser, Info, error)
-	// Stat looks for an object; one that is not there is fs.ErrNotExist.
+	// Stat looks for an object, and gives no mark; one that is not there is fs.ErrNotExist.
 	Stat(ctx context.Context, name string) (Info, error)
 	// Put writes an object, whole or not at all. Where the condition does not hold it is
 	// ErrChanged; what is written on condition is small, since others wait. An error that is not ErrChanged may come although the object was written:
@@ -60,10 +61,13 @@ type Place interface {
 	List(ctx context.Context, prefix string) ([]string, error)
 }
 
-// An Info says what is known of an object without reading it.
+// An Info says what is known of an object.
 type Info struct {
 	Size int64
-	Mark string // another for each writing
+	// Mark is the digest of the bytes, for those who write on condition: Read and Put give it, what has
+	// not been read has none. Entity tags and the times of files would not do: a server of S3 that judges us gives the
+	// bytes of one writing with the tag of the next, and who wrote on that tag what he made of those bytes would undo the other's work.
+	Mark string
 }
 
 // A Condition says when an object may be written.
@@ -129,6 +133,7 @@ func Read(ctx context.Context, p Place, name string, most int64) ([]byte, Info, 
 	if int64(len(b)) > most {
 		return nil, Info{}, fault.Newf(fault.Verification, "%s of %s is larger than %d bytes", name, p, most)
 	}
+	info.Mark = digest.Of(b).String()
 	return b, info, nil
 }
 

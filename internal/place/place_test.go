@@ -119,7 +119,7 @@ func conform(t *testing.T, open func(t *testing.T) place.Place) {
 
 	// Conditions.
 	first := put(t, p, "index", "1", place.Was(""))
-	if i, err := q.Stat(ctx, "index"); err != nil || i != first {
+	if _, i, err := place.Read(ctx, q, "index", 100); err != nil || i != first {
 		t.Errorf("its mark is %+v, was %+v; %v", i, first, err)
 	}
 	second := put(t, q, "index", "2", place.Was(first.Mark))

@@ -15,6 +15,7 @@ import (
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
 
+	"ingot/internal/digest"
 	"ingot/internal/fault"
 )
 
@@ -106,7 +107,7 @@ func (b *bucket) Stat(ctx context.Context, name string) (Info, error) {
 	if err != nil {
 		return Info{}, b.failed("look for", name, err)
 	}
-	return Info{o.Size, o.ETag}, nil
+	return Info{Size: o.Size}, nil
 }
 
 func (b *bucket) Open(ctx context.Context, name string) (io.ReadCloser, Info, error) {
@@ -120,7 +121,7 @@ func (b *bucket) Open(ctx context.Context, name string) (io.ReadCloser, Info, er
 	if err != nil {
 		return nil, Info{}, b.failed("read", name, err)
 	}
-	return &told{r, func(err error) error { return b.failed("read", name, err) }}, Info{o.Size, o.ETag}, nil
+	return &told{r, func(err error) error { return b.failed("read", name, err) }}, Info{Size: o.Size}, nil
 }
 
 // told reads, and has its errors explained.
@@ -137,39 +138,58 @@ func (t *told) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// whole reads an object that is written on condition, with its entity tag; nil where
+// there is none. Who calls it has the only claim, so both are of one writing.
+func (b *bucket) whole(ctx context.Context, name, key string) (*Info, string, error) {
+	core := minio.Core{Client: b.client}
+	r, o, _, err := core.GetObject(ctx, b.bucket, key, minio.GetObjectOptions{})
+	if err != nil {
+		return nil, "", b.failed("read", name, err)
+	}
+	defer r.Close()
+	sum, n, err := digest.Reader(io.LimitReader(r, o.Size))
+	if err != nil {
+		return nil, "", b.failed("read", name, err)
+	}
+	return &Info{n, sum.String()}, o.ETag, nil
+}
+
 func (b *bucket) Put(ctx context.Context, name string, body *io.SectionReader, when Condition) (Info, error) {
 	key, err := b.key(name)
 	if err != nil {
 		return Info{}, err
 	}
-	var info Info
-	write := func(ctx context.Context) error {
-		opts := minio.PutObjectOptions{ContentType: "application/octet-stream"}
-		switch when.kind {
-		case whenNew:
-			opts.SetMatchETagExcept("*")
-		case whenSame:
-			opts.SetMatchETag(when.mark)
-		case always:
-		}
+	write := func(ctx context.Context, opts minio.PutObjectOptions) (Info, error) {
+		opts.ContentType = "application/octet-stream"
 		o, err := b.client.PutObject(ctx, b.bucket, key, io.NewSectionReader(body, 0, body.Size()), body.Size(), opts)
-		info = Info{o.Size, o.ETag}
-		return err
+		return Info{Size: o.Size}, b.failed("write", name, err)
 	}
 	if when == Always {
-		return info, b.failed("write", name, write(ctx))
+		return write(ctx, minio.PutObjectOptions{})
 	}
+	sum, _, err := digest.Reader(io.NewSectionReader(body, 0, body.Size()))
+	if err != nil {
+		return Info{}, err
+	}
+	var info Info
 	err = alone(ctx, keyClaims{b, b.prefix + ".claims/" + name + "/"}, func(ctx context.Context) error {
-		var there *Info
-		if i, err := b.Stat(ctx, name); err == nil {
-			there = &i
-		} else if !errors.Is(err, fs.ErrNotExist) {
+		there, tag, err := b.whole(ctx, name, key)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		if !when.holds(there) {
 			return ErrChanged
 		}
-		return b.failed("write", name, write(ctx))
+		// Servers that keep to conditions also hold off who writes without a claim.
+		var opts minio.PutObjectOptions
+		if there == nil {
+			opts.SetMatchETagExcept("*")
+		} else {
+			opts.SetMatchETag(tag)
+		}
+		info, err = write(ctx, opts)
+		info.Mark = sum.String()
+		return err
 	})
 	return info, err
 }

@@ -132,8 +132,8 @@ func (r *Repository) collecting(ctx context.Context, force bool) (done func(), e
 			return nil, err
 		}
 	}
-	if stale, err := r.Place.Stat(ctx, collecting); err == nil {
-		_, err = r.Place.Put(ctx, collecting, place.Text(r.note()), place.Was(stale.Mark))
+	if _, old, err := place.Read(ctx, r.Place, collecting, 100); err == nil {
+		_, err = r.Place.Put(ctx, collecting, place.Text(r.note()), place.Was(old.Mark))
 		if err != nil {
 			return nil, r.lost(err)
 		}
