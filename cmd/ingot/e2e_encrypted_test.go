@@ -122,7 +122,7 @@ func (c *court) encrypted(t *testing.T) {
 		p := c.project(t, map[string]string{"ingot.yaml": define(rootLayout), "secret/passphrase": "correct horse\n"})
 		p.build(t)
 		const healthy = "systemctl is-system-running --wait && test -z \"$(systemctl --failed --no-legend --plain)\""
-		const mounted = "test \"$(findmnt -no SOURCE / /home | tr '\\n' ' ')\" = '/dev/mapper/rootcrypt /dev/mapper/homecrypt '"
+		const mounted = "findmnt -no SOURCE / | grep -x /dev/mapper/rootcrypt && findmnt -no SOURCE /home | grep -x /dev/mapper/homecrypt"
 		// To encrypt half a GiB takes minutes in a machine that is emulated.
 		ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
 		defer cancel()
