@@ -203,7 +203,7 @@ func lockedSets(text string) map[string][]string {
 			purpose = f[2]
 		case !strings.HasPrefix(l, "  "):
 			purpose = ""
-		case purpose != "":
+		case purpose != "" && len(f) == 7: // a package
 			out[purpose] = append(out[purpose], strings.Join([]string{f[0], f[1], f[2], f[4]}, " "))
 		}
 	}

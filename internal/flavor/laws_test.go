@@ -155,8 +155,9 @@ func TestScoreLaws(t *testing.T) {
 		if system.Matches(f) != system.Change(f, false).IsEmpty() {
 			t.Fatalf("%q suits %q: %v, least change %q", f, system, system.Matches(f), system.Change(f, false))
 		}
-		// What provides all that was asked for points the same way.
-		if !f.Compatible(g) && f.Provides(g.Strong()) && len(f.archs[is]) == len(g.archs[is]) {
+		// What provides all that was asked for points the same way, where it names no more
+		// architectures.
+		if !f.Compatible(g) && f.Provides(g.Strong()) && len(f.archs[is]) == len(g.archs[is]) && len(f.archs[target]) == len(g.archs[target]) {
 			t.Fatalf("%q provides %q and is not compatible", f, g)
 		}
 	})
