@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -121,7 +122,7 @@ func (f *diffFlags) groups(cmd *cobra.Command, args []string) error {
 			return err
 		}
 	}
-	o := difference.Options{Compare: debian.CompareVersions, Changelog: changelog, FeedName: f.feed}
+	o := difference.Options{Compare: debian.CompareVersions, Changelog: changelog, FeedName: feedName(f.feed)}
 	o.Takes = func(t repository.Tree) bool {
 		fl, err := repository.FlavorOf(t.Arch, t.Flavor)
 		has := func(x group.Trove) bool { return x.Flavor.Equal(fl) }
@@ -131,7 +132,7 @@ func (f *diffFlags) groups(cmd *cobra.Command, args []string) error {
 		if o.Feed, err = f.readFeed(ctx, of); err != nil {
 			return err
 		}
-		o.FeedName = o.Feed.Format + " " + f.feed
+		o.FeedName = o.Feed.Format + " " + feedName(f.feed)
 	}
 	report, err := difference.Between(ctx, of[0], of[1], o)
 	if err != nil {
@@ -178,11 +179,24 @@ func (f *diffFlags) readFeed(ctx context.Context, of [2]*repository.Group) (*adv
 		return nil, err
 	}
 	release := advisory.Release{Distro: of[1].Lock.Distro, Release: of[1].Lock.Release}
-	feed, err := advisory.Read(f.feed, data, release, debian.CompareVersions, func(s string) bool { return sources[s] })
+	feed, err := advisory.Read(feedName(f.feed), data, release, debian.CompareVersions, func(s string) bool { return sources[s] })
 	if err == nil && feed.Format == "" {
-		err = fault.Newf(fault.Verification, "feed %s says nothing", f.feed)
+		err = fault.Newf(fault.Verification, "feed %s says nothing", feedName(f.feed))
 	}
 	return feed, err
+}
+
+// feedName is what reports and messages call a feed: without what opens it to somebody.
+func feedName(from string) string {
+	if !strings.Contains(from, "://") {
+		return from
+	}
+	u, err := url.Parse(from)
+	if err != nil {
+		return "an address that is none"
+	}
+	u.User, u.RawQuery, u.Fragment = nil, "", ""
+	return u.String()
 }
 
 func readFeedFile(ctx context.Context, from string) ([]byte, error) {

@@ -105,7 +105,7 @@ func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
 			return err
 		}
 		u.dirs = append(u.dirs, h)
-	case tar.TypeReg:
+	case tar.TypeReg, tar.TypeGNUSparse: // of the latter the reader gives all bytes, holes too
 		if err := u.file(name, h, content); err != nil {
 			return err
 		}
@@ -129,7 +129,7 @@ func (u *unpacker) entry(h *tar.Header, content io.Reader) error {
 			return err
 		}
 	default:
-		return nil // of no root file system: sparse maps, comments
+		return nil // of no root file system: comments
 	}
 	return u.attributes(name, h)
 }
@@ -176,7 +176,7 @@ func (u *unpacker) attributes(name string, h *tar.Header) error {
 	}
 	for key, value := range h.PAXRecords {
 		attr, ok := strings.CutPrefix(key, "SCHILY.xattr.")
-		if !ok || h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeDir {
+		if !ok || h.Typeflag != tar.TypeReg && h.Typeflag != tar.TypeGNUSparse && h.Typeflag != tar.TypeDir {
 			continue
 		}
 		if len(value) > maxXattr {

@@ -237,3 +237,37 @@ func FuzzUnpack(f *testing.F) {
 		})
 	})
 }
+
+// TestSparse: files with holes, as GNU tar writes them in each of its ways, come whole.
+func TestSparse(t *testing.T) {
+	for _, format := range []string{"gnu", "posix"} {
+		t.Run(format, func(t *testing.T) {
+			from := t.TempDir()
+			f, err := os.Create(filepath.Join(from, "holes"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = f.WriteAt([]byte("end"), 1<<20)
+			if err := errors.Join(err, f.Close()); err != nil {
+				t.Fatal(err)
+			}
+			archive := filepath.Join(t.TempDir(), "x.tar")
+			judge.Run(t, "tar", "--format="+format, "-S", "-C", from, "-cf", archive, "holes")
+			in, err := os.Open(archive)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer in.Close()
+			to := t.TempDir()
+			root, err := os.OpenRoot(to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer root.Close()
+			if err := rootfs.Unpack(root, in, rootfs.Options{}); err != nil {
+				t.Fatal(err)
+			}
+			judge.Run(t, "cmp", filepath.Join(from, "holes"), filepath.Join(to, "holes"))
+		})
+	}
+}
