@@ -9,6 +9,30 @@ import (
 	"ingot/internal/fault"
 )
 
+// What a checkout's umask makes of modes is nobody's wish: the same elements are the same.
+func TestMergeUnderAnyUmask(t *testing.T) {
+	h := merged(t, open(t, elements(t, "e", `
+		a/install.d/10-a 0775 = a
+		a/install.d/data/x 0664 = a
+		a/static/secret 0600 = a
+		a/static/sudo 0440 = a
+	`)), "a")
+	var got strings.Builder
+	for _, f := range h.Files {
+		if f.Mode.IsRegular() {
+			fmt.Fprintf(&got, "%s %s\n", f.Path, f.Mode)
+		}
+	}
+	want := `install.d/10-a -rwxr-xr-x
+install.d/data/x -rw-r--r--
+static/secret -rw-------
+static/sudo -r--r-----
+`
+	if got.String() != want {
+		t.Errorf("got\n%swant\n%s", got.String(), want)
+	}
+}
+
 func TestMerge(t *testing.T) {
 	h := merged(t, open(t, elements(t, "e", `
 		a/README.rst = a

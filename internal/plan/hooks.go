@@ -169,7 +169,7 @@ func ownFiles(e *element.Element) ([]ownFile, error) {
 			if err != nil {
 				return err
 			}
-			f = ownFile{at, info.Mode().Perm(), digest.Of(data), data}
+			f = ownFile{at, element.Checked(info.Mode()), digest.Of(data), data}
 		}
 		out = append(out, f)
 		return nil
