@@ -251,11 +251,11 @@ func (f *buildFlags) runner(h *house, p *plan.Plan) *plan.Runner {
 }
 
 // writeLock writes a lock. One that is there already with the same identity may have
-// got seals meanwhile: it keeps them.
+// got seals meanwhile, and what scripts asked for: it keeps them.
 func writeLock(path string, l *lock.Lock) error {
 	return lock.Update(path, func(now *lock.Lock) *lock.Lock {
 		if now != nil && now.Digest() == l.Digest() {
-			l.Seals = now.Seals
+			l.Seals, l.Downloads = now.Seals, bothDownloads(now.Downloads, l.Downloads)
 		}
 		return l
 	})

@@ -60,3 +60,50 @@ func TestKeepSeals(t *testing.T) {
 		}
 	}
 }
+
+// Two builds of one lock at once each add what their scripts asked for.
+func TestKeepDownloads(t *testing.T) {
+	file := func(address, text string) lock.Download {
+		return lock.Download{Address: "http://a.example/" + address, Size: int64(len(text)), SHA256: digest.Of([]byte(text))}
+	}
+	before, ours, theirs, both := file("before", "b"), file("ours", "o"), file("theirs", "t"), file("both", "1")
+	path := filepath.Join(t.TempDir(), "ingot.lock")
+	l := lock.Lock{Definition: digest.Of([]byte("d")), Request: digest.Of([]byte("r")), Distro: "debian", Release: "bookworm", Epoch: 1731000000, Downloads: []lock.Download{before}}
+	now := l
+	now.Downloads = []lock.Download{before, both, theirs}
+	if err := lock.Write(path, now); err != nil {
+		t.Fatal(err)
+	}
+	if err := keepDownloads(&l, path, []lock.Download{before, file("both", "2"), ours}); err != nil {
+		t.Fatal(err)
+	}
+	got, err := lock.Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []lock.Download{before, both, ours, theirs}
+	if d := cmp.Diff(want, got.Downloads); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+	if d := cmp.Diff(want, l.Downloads); d != "" {
+		t.Errorf("the build's own: -want +got:\n%s", d)
+	}
+	// 'ingot lock' chooses packages anew, and knows nothing of what scripts asked for.
+	now.Downloads = nil
+	if err := writeLock(path, &now); err != nil {
+		t.Fatal(err)
+	}
+	if got, err = lock.Read(path); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got.Downloads); d != "" {
+		t.Errorf("written again: -want +got:\n%s", d)
+	}
+	now.Epoch++
+	if err := writeLock(path, &now); err != nil {
+		t.Fatal(err)
+	}
+	if got, err = lock.Read(path); err != nil || got.Epoch != now.Epoch {
+		t.Errorf("another lock was not written: %v", err)
+	}
+}

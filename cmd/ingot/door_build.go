@@ -156,8 +156,8 @@ func printTimes(progress *ui.Progress, times []plan.ScriptTime) {
 	}
 }
 
-// keepDownloads records what scripts asked for in the lock, unless that is another one
-// by now.
+// keepDownloads records what scripts asked for in the lock, beside what those of other
+// builds of it asked for meanwhile, unless that is another one by now.
 func keepDownloads(l *lock.Lock, path string, downloads []lock.Download) error {
 	if downloads == nil {
 		return nil
@@ -166,9 +166,23 @@ func keepDownloads(l *lock.Lock, path string, downloads []lock.Download) error {
 		if now == nil || now.Digest() != l.Digest() {
 			return nil
 		}
-		now.Downloads, l.Downloads = downloads, downloads
+		now.Downloads = bothDownloads(now.Downloads, downloads)
+		l.Downloads = now.Downloads
 		return now
 	})
+}
+
+// bothDownloads are the downloads of two lists, by address; the first has the last word.
+func bothDownloads(first, second []lock.Download) []lock.Download {
+	all := map[string]lock.Download{}
+	for _, d := range slices.Concat(second, first) {
+		all[d.Address] = d
+	}
+	var out []lock.Download
+	for _, address := range slices.Sorted(maps.Keys(all)) {
+		out = append(out, all[address])
+	}
+	return out
 }
 
 // requested makes a definition of a request.
