@@ -179,11 +179,7 @@ func (f *diffFlags) readFeed(ctx context.Context, of [2]*repository.Group) (*adv
 		return nil, err
 	}
 	release := advisory.Release{Distro: of[1].Lock.Distro, Release: of[1].Lock.Release}
-	feed, err := advisory.Read(feedName(f.feed), data, release, debian.CompareVersions, func(s string) bool { return sources[s] })
-	if err == nil && feed.Format == "" {
-		err = fault.Newf(fault.Verification, "feed %s says nothing", feedName(f.feed))
-	}
-	return feed, err
+	return advisory.Read(feedName(f.feed), data, release, debian.CompareVersions, func(s string) bool { return sources[s] })
 }
 
 // feedName is what reports and messages call a feed: without what opens it to somebody.

@@ -27,6 +27,7 @@ type Feed struct {
 	Format  string // "osv" or "debian"
 	compare func(a, b string) int
 	release Release
+	speaks  bool // of the release, whatever it says
 	by      map[string][]claim
 }
 
@@ -73,7 +74,8 @@ const (
 	maxAdvisory = 64 << 20
 )
 
-// Read reads a feed. Only what it says of sources that want takes is kept.
+// Read reads a feed. Only what it says of sources that want takes is kept. One that never
+// speaks of the release is an error: it does not say that all is well.
 func Read(name string, data []byte, release Release, compare func(a, b string) int, want func(source string) bool) (*Feed, error) {
 	f := &Feed{compare: compare, release: release, by: map[string][]claim{}}
 	var err error
@@ -85,6 +87,10 @@ func Read(name string, data []byte, release Release, compare func(a, b string) i
 	if err != nil {
 		return nil, fault.Newf(fault.Verification, "feed %s: %w", name, err).
 			WithHint("a feed is OSV (JSON or zip) or the JSON of Debian's security tracker")
+	}
+	if !f.speaks { // which is not that it has none
+		return nil, fault.Newf(fault.NotFound, "feed %s says nothing of %s %s", name, release.Distro, release.Release).
+			WithHint("take one that speaks of that release: OSV's of its distribution, or for Debian the tracker's")
 	}
 	return f, nil
 }

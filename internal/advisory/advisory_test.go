@@ -101,6 +101,30 @@ func TestBad(t *testing.T) {
 	}
 }
 
+// TestSilent: a feed that does not speak of the release says nothing, and not that all is well.
+func TestSilent(t *testing.T) {
+	const ubuntu = `{"id": "UBUNTU-CVE-2024-1", "affected": [{"package": {"ecosystem": "Ubuntu:22.04:LTS", "name": "other"}, "ranges": []}]}`
+	for _, c := range []struct {
+		text    string
+		release Release
+		speaks  bool
+	}{
+		{trackerText, Release{"debian", "trixie"}, true},
+		{trackerText, Release{"debian", "bullseye"}, false},
+		{trackerText, Release{"debian", "stable"}, false},
+		{osvText, Release{"debian", "bullseye"}, true},
+		{osvText, Release{"ubuntu", "jammy"}, false},
+		{ubuntu, Release{"ubuntu", "jammy"}, true},
+		{ubuntu, Release{"ubuntu", "noble"}, false},
+		{"[]", Release{"debian", "bookworm"}, false},
+	} {
+		_, err := Read("feed", []byte(c.text), c.release, debian.CompareVersions, func(s string) bool { return s == "none" })
+		if c.speaks && err != nil || !c.speaks && (fault.CodeOf(err) != fault.NotFound || fault.HintOf(err) == "") {
+			t.Errorf("%.20q of %s: %v", c.text, c.release.Release, err)
+		}
+	}
+}
+
 func TestCVEs(t *testing.T) {
 	if got := fmt.Sprint(CVEs("CVE-2024-10000, CVE-2024-9999 CVE-2023-1234567 CVE-2024-9999 CVE-24-1 CVE-2024-123")); got != "[CVE-2023-1234567 CVE-2024-9999 CVE-2024-10000]" {
 		t.Error(got)

@@ -29,9 +29,10 @@ type osv struct {
 	} `json:"affected"`
 }
 
-// numbers are Debian's releases as OSV calls them.
-var numbers = map[string]string{
-	"buster": "10", "bullseye": "11", "bookworm": "12", "trixie": "13", "forky": "14",
+// numbers are releases as OSV calls them, by distribution.
+var numbers = map[string]map[string]string{
+	"debian": {"buster": "10", "bullseye": "11", "bookworm": "12", "trixie": "13", "forky": "14"},
+	"ubuntu": {"bionic": "18.04", "focal": "20.04", "jammy": "22.04", "noble": "24.04"},
 }
 
 // isOf says whether an ecosystem is the release: "Debian:12", or "Debian" for all.
@@ -41,11 +42,14 @@ func (r Release) isOf(ecosystem string) bool {
 		return false
 	}
 	number, _, _ = strings.Cut(number, ":") // "22.04:LTS"
-	return !ok || number == r.Release || r.Distro == "debian" && number == numbers[r.Release] && number != ""
+	return !ok || number == r.Release || number != "" && number == numbers[r.Distro][r.Release]
 }
 
 func (f *Feed) addOSV(v osv, want func(string) bool) {
 	f.Format = "osv"
+	for _, a := range v.Affected {
+		f.speaks = f.speaks || f.release.isOf(a.Package.Ecosystem)
+	}
 	if v.Withdrawn != "" || v.ID == "" {
 		return
 	}

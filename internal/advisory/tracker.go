@@ -1,8 +1,10 @@
 package advisory
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"strconv"
 )
 
 // tracked is what Debian's tracker says of a vulnerability of a source.
@@ -18,6 +20,8 @@ type tracked struct {
 func (f *Feed) addTracked(source string, text json.RawMessage, want func(string) bool) error {
 	f.Format = "debian"
 	if !want(source) {
+		// Not read, but it may show that the feed has the release.
+		f.speaks = f.speaks || bytes.Contains(text, []byte(strconv.Quote(f.release.Release)))
 		return nil
 	}
 	var list map[string]tracked
@@ -29,6 +33,7 @@ func (f *Feed) addTracked(source string, text json.RawMessage, want func(string)
 		if !ok {
 			continue
 		}
+		f.speaks = true
 		c := claim{Vulnerability: Vulnerability{ID: id, Source: source, Urgency: r.Urgency, Summary: t.Description}}
 		switch {
 		case r.Status == "open":
