@@ -59,10 +59,9 @@ func (r *Repository) Commit(ctx context.Context, c Candidate) (Committed, error)
 	if err != nil {
 		return Committed{}, err
 	}
-	if _, old, err := r.next(ctx, x, c); err != nil {
+	_, old, err := r.next(ctx, x, c)
+	if err != nil {
 		return Committed{}, err
-	} else if old != nil {
-		return Committed{*old, true}, nil
 	}
 	note, done, err := r.writing(ctx)
 	if err != nil {
@@ -76,6 +75,9 @@ func (r *Repository) Commit(ctx context.Context, c Candidate) (Committed, error)
 	uploads := append(slices.Clone(c.Uploads), UploadOf("the content", content))
 	if err := r.upload(ctx, uploads, c.Brought); err != nil {
 		return Committed{}, err
+	}
+	if old != nil { // and whole again, if it was not
+		return Committed{*old, true}, nil
 	}
 	c.Statement.Content = BlobOf(content)
 	var out Committed

@@ -117,13 +117,26 @@ func (r *Repository) Read(ctx context.Context, b Blob) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// has says whether the place has a blob, by size: bytes are looked at by who reads it.
+// has says whether the place has a blob. Of this machine's it looks at the bytes, so that a
+// damaged one is brought anew; of others at the size: bytes are looked at by who reads it.
 func (r *Repository) has(ctx context.Context, b Blob) (bool, error) {
 	i, err := r.Place.Stat(ctx, b.object())
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
-	return err == nil && i.Size == b.Size, err
+	if err != nil || i.Size != b.Size || r.Place.Remote() {
+		return err == nil && i.Size == b.Size, err
+	}
+	f, err := r.Open(ctx, b)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	_, err = io.Copy(io.Discard, f)
+	if fault.CodeOf(err) == fault.Verification {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // An Upload is content on its way in.

@@ -445,6 +445,32 @@ func newKey(t testing.TB, name string) (*sign.Key, *sign.Keyring) {
 	return k, ring
 }
 
+// TestCommittedAgain: what was damaged or lost is whole when it is committed once more, also
+// by another version.
+func TestCommittedAgain(t *testing.T) {
+	r := directory(t)
+	rec := commit(t, r, candidate(t, "a b"))
+	g, err := r.Load(t.Context(), "web", rec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := BlobOf([]byte("package a")).object()
+	if err := r.Place.Remove(t.Context(), lost); err != nil {
+		t.Fatal(err)
+	}
+	if done, err := r.Commit(t.Context(), candidate(t, "a b")); err != nil || !done.Old {
+		t.Fatalf("%+v, %v", done, err)
+	}
+	whole(t, r, g)
+	for _, packages := range []string{"a b", "a c"} {
+		if err := os.WriteFile(filepath.Join(r.Place.String(), lost), []byte("PACKAGE a"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		commit(t, r, candidate(t, packages))
+		whole(t, r, g)
+	}
+}
+
 // TestCollectedMeanwhile: who was taken for dead while he wrote, by force or by a clock that is
 // wrong, does not name what is gone.
 func TestCollectedMeanwhile(t *testing.T) {
