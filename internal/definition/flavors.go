@@ -373,6 +373,10 @@ func (x *expansion) variant(f flavorDoc, a text[arch]) *Definition {
 	if f.Key != nil {
 		def.FlavorName = flavorName(f.Value)
 		x.ofFlavor(f.Key.Value, before)
+		boots := slices.ContainsFunc(def.Outputs, func(o Output) bool { return o.Kind().Boots() })
+		if f.Value.Sense("kernel").Negative() && boots && !def.Kernel.None {
+			def.Warnings = append(def.Warnings, fmt.Sprintf("%s:%d:%d: flavor %s has a kernel all the same; say kernel: none in it", x.origin[f.Key].show, f.Key.Line, f.Key.Column, quote(f.Key.Value)))
+		}
 	}
 	return def
 }

@@ -290,6 +290,23 @@ func TestConditionThatNeverHolds(t *testing.T) {
 	}
 }
 
+// A flavor says what it is, and not what it does: one that is called without a kernel and has
+// one is a mistake, if not of ours.
+func TestFlavorWithoutKernelThatHasOne(t *testing.T) {
+	for says, want := range map[string]string{
+		"{}":                                     FileName + `:6:11: flavor "!kernel" has a kernel all the same; say kernel: none in it`,
+		"{kernel: none, outputs: [tar]}":         "",
+		"{outputs: [tar]}":                       "",
+		"{kernel: {package: linux-image-amd64}}": FileName + `:6:11: flavor "!kernel" has a kernel all the same; say kernel: none in it`,
+	} {
+		d := loaded(t, map[string]string{FileName: five + "flavors: {\"!kernel\": " + says + "}\n"})
+		got := strings.Join(d.Warnings, "\n")
+		if want == "" && got != "" || !strings.HasSuffix(got, want) {
+			t.Errorf("%s: got %q", says, got)
+		}
+	}
+}
+
 func TestManyFlavors(t *testing.T) {
 	files := map[string]string{}
 	text := five + "declared: declared\nflavors:\n"
