@@ -12,6 +12,7 @@ import (
 
 	"ingot/internal/artifact"
 	"ingot/internal/digest"
+	"ingot/internal/fault"
 	"ingot/internal/sandbox"
 	"ingot/internal/tree"
 )
@@ -98,6 +99,9 @@ func (w *worker) writeSide(dir string) error {
 	if len(w.side) == 0 {
 		return nil
 	}
+	if err := w.keepInputs(dir); err != nil {
+		return err
+	}
 	err := os.MkdirAll(dir, 0o755)
 	if err != nil {
 		return fmt.Errorf("cannot write the files beside the image: %w", err)
@@ -118,6 +122,31 @@ func (w *worker) writeSide(dir string) error {
 		}
 		if err != nil {
 			return fmt.Errorf("cannot write %s, which a script left beside the image: %w", e.Path, err)
+		}
+	}
+	return nil
+}
+
+// keepInputs refuses files that would come to lie over what the build was made from: a script
+// of an element calls its files as it likes, and knows nothing of the user's.
+func (w *worker) keepInputs(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	inputs := map[string]bool{}
+	for _, in := range w.plan.Definition.Inputs {
+		inputs[in.Path] = true
+	}
+	for _, f := range w.plan.Lock.Files {
+		inputs[filepath.Join(w.plan.Definition.Dir, filepath.FromSlash(f.Path))] = true
+	}
+	for _, e := range w.side {
+		to := filepath.Join(dir, filepath.FromSlash(e.Path))
+		lock := filepath.Dir(to) == w.plan.Definition.Dir && filepath.Ext(to) == ".lock"
+		if e.Kind == tree.File && (inputs[to] || lock) {
+			return fault.Newf(fault.Choice, "a script of an element left %s beside the image, and %s is what the build reads", e.Path, to).
+				WithHint("say --to with another directory for the artifacts, or have the script call its file otherwise")
 		}
 	}
 	return nil
