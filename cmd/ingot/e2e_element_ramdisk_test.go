@@ -91,7 +91,7 @@ func (c *court) ramdisks(t *testing.T) {
 		if a, b := listed(t, p.path("abs/rd.initramfs")), members; a != b {
 			t.Errorf("the ramdisk is another one:\n%s", a)
 		}
-		p.write(t, map[string]string{"elements/own-ramdisk/cleanup.d/99-ramdisk-create": "#!/bin/bash\nrm -rf /work/none*\n", "elements/tiny/element-deps": ""})
+		p.write(t, map[string]string{"elements/own-ramdisk/cleanup.d/99-ramdisk-create": "#!/bin/bash\nrm -rf none*\n", "elements/tiny/element-deps": ""})
 		p.refuse(t, 1, []string{"no script left a file beside the image", "hint:"}, "disk-image-create", "-n", "-o", "none", "-t", "qcow2", "tiny", "no-final-image")
 	})
 }
