@@ -157,7 +157,8 @@ lxc-create -P "$path" -f "$path/config" -n c1 -t download -- -d debian -r bookwo
 lxc-start -P "$path" -n c1 -l INFO -o "$path/log" || { tail -20 "$path/log"; exit 1; }
 trap 'lxc-stop -P "$path" -n c1 -k || true' EXIT
 n=0
-until lxc-attach -P "$path" -n c1 -- cat /run/booted; do n=$((n+1)); [ $n -lt 600 ]; sleep 0.1; done
+until [ "$(lxc-attach -P "$path" -n c1 -- cat /run/booted)" = booted ]; do n=$((n+1)); [ $n -lt 600 ]; sleep 0.1; done
+echo booted
 echo "host $(lxc-attach -P "$path" -n c1 -- cat /etc/hostname)"
 echo "says $(lxc-attach -P "$path" -n c1 -- cat /etc/says)"
 echo "owner $(stat -c %u "$path/c1/rootfs/etc")"
@@ -180,7 +181,8 @@ lxc profile device add default root disk path=/ pool=default
 lxc image copy lab:tiny local: --alias t --auto-update --quiet
 lxc launch t t1 -c security.privileged=true --quiet
 n=0
-until lxc exec t1 -- cat /run/booted; do n=$((n+1)); [ $n -lt 600 ]; sleep 0.1; done
+until [ "$(lxc exec t1 -- cat /run/booted)" = booted ]; do n=$((n+1)); [ $n -lt 600 ]; sleep 0.1; done
+echo booted
 echo "says $(lxc exec t1 -- cat /etc/says)"
 lxc delete --force t1
 lxc image copy lab:tiny local: --vm --alias tv --quiet
@@ -295,7 +297,8 @@ diff "$path/a.txt" "$path/b.txt" && echo same
 lxc-start -P "$path/b" -n c1
 trap 'lxc-stop -P "$path/b" -n c1 -k || true' EXIT
 n=0
-until lxc-attach -P "$path/b" -n c1 -- cat /run/booted; do n=$((n+1)); [ $n -lt 600 ]; sleep 0.1; done
+until [ "$(lxc-attach -P "$path/b" -n c1 -- cat /run/booted)" = booted ]; do n=$((n+1)); [ $n -lt 600 ]; sleep 0.1; done
+echo booted
 `
 
 // lxcTemplate judges ingot as a template of LXC by LXC's own.
