@@ -122,6 +122,7 @@ incus image copy lab:tiny local: --alias t --quiet
 incus launch t t1 -c security.privileged=true --quiet || { incus info --show-log t1; exit 1; }
 n=0
 until [ "$(incus exec t1 -- cat /run/booted)" = booted ]; do n=$((n+1)); [ $n -lt 600 ]; sleep 0.1; done
+echo booted
 echo "says $(incus exec t1 -- cat /etc/says)"
 incus delete --force t1
 cd /srv && incus-simplestreams list && incus-simplestreams verify && echo verified
