@@ -34,8 +34,12 @@ type stepJSON struct {
 	Key    string `json:"key"`
 	Cached bool   `json:"cached"`
 	Shared bool   `json:"shared,omitempty"` // it runs for a chain before
-	// Secrets are files that the bytes of an output depend on, beside its lock.
-	Secrets []string `json:"secrets,omitempty"`
+	// Secrets are files that the bytes of an output depend on, beside its lock; enrolled
+	// are its containers whose key everybody knows until a machine's first start.
+	Secrets  []string `json:"secrets,omitempty"`
+	Enrolled []string `json:"enrolled,omitempty"`
+
+	caveat string // both, in words
 }
 
 func newPlanCommand() *cobra.Command {
@@ -99,7 +103,7 @@ func describePlan(p *plan.Plan, r *plan.Runner) planJSON {
 			before[key] = true
 		}
 		for i, o := range c.Outputs {
-			j.Steps = append(j.Steps, stepJSON{Name: "output " + o.Name(), Key: o.Key.String(), Cached: outputs[i], Secrets: o.Secrets})
+			j.Steps = append(j.Steps, stepJSON{Name: "output " + o.Name(), Key: o.Key.String(), Cached: outputs[i], Secrets: o.Secrets, Enrolled: o.Enrolled, caveat: o.Caveat()})
 		}
 		out.Chains = append(out.Chains, j)
 	}
@@ -124,8 +128,8 @@ func (p planJSON) print(w io.Writer) error {
 				state = "shared"
 			}
 			caveat := ""
-			if len(s.Secrets) > 0 {
-				caveat = ": " + plan.Caveat(s.Secrets)
+			if s.caveat != "" {
+				caveat = ": " + s.caveat
 			}
 			if _, err := fmt.Fprintf(w, "  %-6s  %s  %s%s\n", state, s.Key[:12], s.Name, caveat); err != nil {
 				return err

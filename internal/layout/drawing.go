@@ -20,21 +20,24 @@ type Drawing struct {
 // A Block is a disk, a partition, a volume group or a volume. What is not known
 // before the content is there, is nil.
 type Block struct {
-	Kind   string  `json:"kind"` // "disk", "partition", "group", "volume"
-	Name   string  `json:"name"`
-	Number int     `json:"number,omitempty"` // of a partition
-	Type   string  `json:"type,omitempty"`   // of a table, partition or volume
-	Said   string  `json:"said,omitempty"`   // the size as it was written
-	Offset *int64  `json:"offset,omitempty"` // bytes from the disk's start
-	Size   *int64  `json:"size,omitempty"`   // bytes
-	Free   *int64  `json:"free,omitempty"`   // bytes of a group that no volume has, or of a disk behind its last partition
-	ID     string  `json:"id,omitempty"`     // of a disk's table
-	Holds  string  `json:"holds,omitempty"`  // a type of file system, "volume group NAME", "boot loader"
-	Label  string  `json:"label,omitempty"`  // of the file system
-	UUID   string  `json:"uuid,omitempty"`   // of the file system
-	Mount  string  `json:"mount,omitempty"`
-	Grows  bool    `json:"grows,omitempty"` // at the first start, to the end of the disk
-	Blocks []Block `json:"blocks,omitempty"`
+	Kind   string `json:"kind"` // "disk", "partition", "group", "volume"
+	Name   string `json:"name"`
+	Number int    `json:"number,omitempty"` // of a partition
+	Type   string `json:"type,omitempty"`   // of a table, partition or volume
+	Said   string `json:"said,omitempty"`   // the size as it was written
+	Offset *int64 `json:"offset,omitempty"` // bytes from the disk's start
+	Size   *int64 `json:"size,omitempty"`   // bytes
+	Free   *int64 `json:"free,omitempty"`   // bytes of a group that no volume has, or of a disk behind its last partition
+	ID     string `json:"id,omitempty"`     // of a disk's table
+	Holds  string `json:"holds,omitempty"`  // a type of file system, "volume group NAME", "boot loader"
+	Label  string `json:"label,omitempty"`  // of the file system
+	UUID   string `json:"uuid,omitempty"`   // of the file system
+	Mount  string `json:"mount,omitempty"`
+	Grows  bool   `json:"grows,omitempty"` // at the first start, to the end of the disk
+	// Enrolled says that what is in it gets its key at the first start: until then
+	// everybody knows it.
+	Enrolled bool    `json:"enrolled,omitempty"`
+	Blocks   []Block `json:"blocks,omitempty"`
 }
 
 // A Point is a place at which something is mounted.
@@ -179,6 +182,7 @@ func (r Resolved) fill(b *Block, n blockdevice.Node, identified bool) {
 		if c.Device == n {
 			r.fill(b, c, identified)
 			b.Holds = strings.TrimSuffix("luks "+c.Name+", "+b.Holds, ", ")
+			b.Enrolled = c.Enrolled()
 		}
 	}
 	for _, g := range r.Groups {

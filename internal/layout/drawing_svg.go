@@ -41,6 +41,9 @@ func (d Drawing) SVG() []byte {
 		for i, b := range blocks {
 			w := widths[i]
 			details := strings.Join(strings.Fields(strings.Join([]string{b.Kind, b.Name, b.amount(), b.Type, b.Holds, b.Mount, b.UUID}, " ")), " ")
+			if b.Enrolled {
+				details += ", " + firstStartNote
+			}
 			fmt.Fprintf(&body, `<g><title>%s</title><rect x="%d" y="%d" width="%d" height="%d" rx="3" fill="%s" stroke="#555"/>`+"\n", escapeXML(details), x, y, w-3, svgBar, fill(b))
 			for n, s := range []string{b.Name, b.amount(), b.Holds, b.Mount} {
 				weight := ""

@@ -22,6 +22,22 @@ efi  GPT disk  as its content
 /                         ext4  root
 └─ /boot/efi              vfat  esp
 `},
+		{"a key that everybody knows", `
+- local_loop: {name: image0}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+    - {name: data, size: 64MiB, luks: {name: crypt, mkfs: {type: ext4, mount: {mount_point: /srv, fstab: {}}}}}
+    - {name: root, type: root, size: 100%, mkfs: {type: ext4, mount: {mount_point: /, fstab: {}}}}
+`, `
+image0  GPT disk  as its content
+├─ 1 data           64.0 MiB                luks crypt, ext4 /srv, encrypted at the first start
+└─ 2 root               100%                ext4 / grows
+
+/                         ext4  root
+└─ /srv                   ext4  crypt
+`},
 		{"all said", strings.Replace(xfsVolumes, "name: image0", "name: image0, size: 4GiB", 1), ""},
 	} {
 		t.Run(test.summary, func(t *testing.T) {

@@ -63,8 +63,14 @@ func (b Block) holding() string {
 	if b.Grows {
 		what += " grows"
 	}
+	if b.Enrolled {
+		what = strings.TrimRight(what, " ") + ", " + firstStartNote
+	}
 	return strings.TrimRight(what, " ")
 }
+
+// firstStartNote says of a block that its content is no secret in the image.
+const firstStartNote = "encrypted at the first start"
 
 // mounts draws the tree of mounts: each below the one whose directory it is in.
 func (d Drawing) mounts(line func(format string, args ...any)) {

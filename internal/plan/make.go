@@ -138,6 +138,9 @@ func (p *Plan) chain(arch, purp string, wish Wish) (Chain, error) {
 				return c, err
 			}
 			out.Secrets, out.Anew = l.Secrets(), len(l.Secrets()) > 0
+			for _, c := range l.Enrolled() {
+				out.Enrolled = append(out.Enrolled, c.Name)
+			}
 			if plain(o.Format) {
 				out.Drives = diskNames(out.Names[0], l)
 				out.Names = append(append(out.Names, out.Drives...), rootNames(out.Names[0], l)...)

@@ -83,6 +83,9 @@ type Output struct {
 	Anew bool
 	// Secrets are the files that its bytes depend on as well.
 	Secrets []string
+	// Enrolled are its containers whose key everybody knows who has the image, until a
+	// machine's first start makes another.
+	Enrolled []string
 }
 
 // Name is that of the first of the output's files.

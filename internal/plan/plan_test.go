@@ -438,6 +438,21 @@ layout:
     - {name: srv-verity, size: fit, verity: {data: mkfs_srv, key: {file: secret/key}, certificate: {file: cert}}}
 `
 
+// Without secrets everybody knows a container's key until a machine started, and a plan
+// says so.
+func TestEnrolled(t *testing.T) {
+	dir := t.TempDir()
+	layout := strings.Replace(secretLayout, ", passphrase: {file: ./secret/pass}, seed: {file: /run/seed}", "", 1)
+	layout = strings.Replace(layout, ", key: {file: secret/key}, certificate: {file: cert}", "", 1)
+	write(t, dir, map[string]string{"ingot.yaml": layout})
+	def, l := locked(t, dir)
+	for _, o := range planned(t, def, l).Chains[0].Outputs {
+		if o.Anew || len(o.Secrets) > 0 || o.Caveat() != "everybody knows the key of crypt until a machine's first start" {
+			t.Errorf("caveat %q, secrets %s, made anew %v", o.Caveat(), o.Secrets, o.Anew)
+		}
+	}
+}
+
 // What depends on secrets is made by each build, which needs them, and no lock knows them.
 func TestSecrets(t *testing.T) {
 	dir := t.TempDir()
@@ -449,6 +464,9 @@ func TestSecrets(t *testing.T) {
 		{"web-amd64.qcow2", "web-amd64-data.qcow2", "web-amd64.qcow2.roothash", "web-amd64.qcow2.roothash.p7s"},
 	}
 	for i, o := range p.Chains[0].Outputs {
+		if o.Caveat() != "its bytes depend on the secret files /run/seed, cert, secret/key, secret/pass too" {
+			t.Errorf("caveat %q", o.Caveat())
+		}
 		if !slices.Equal(o.Names, want[i]) || !slices.Equal(o.Drives, want[i][1:2]) {
 			t.Errorf("names %q, drives %q", o.Names, o.Drives)
 		}

@@ -39,7 +39,16 @@ func (p *Plan) foreseeSecrets(todo []Output) error {
 	return nil
 }
 
-// Caveat says what else than the lock an output's bytes depend on.
-func Caveat(secrets []string) string {
-	return "its bytes depend on the secret files " + strings.Join(secrets, ", ") + " too"
+// Caveat says what whoever trusts an output should know of its secrets: those that its
+// bytes depend on beside the lock, and containers without any. It is "" where there is
+// nothing to say.
+func (o Output) Caveat() string {
+	var out []string
+	if len(o.Secrets) > 0 {
+		out = append(out, "its bytes depend on the secret files "+strings.Join(o.Secrets, ", ")+" too")
+	}
+	if len(o.Enrolled) > 0 {
+		out = append(out, "everybody knows the key of "+strings.Join(o.Enrolled, ", ")+" until a machine's first start")
+	}
+	return strings.Join(out, "; ")
 }
