@@ -48,7 +48,7 @@ func (c *court) appliances(t *testing.T) {
 		}
 		// On the controller of the papers, by BIOS: UEFI's firmware for QEMU knows that one
 		// no more.
-		p.must(t, "boot", disk, "--as", "pvscsi", "--timeout", "8m", "--run", "systemctl is-system-running --wait")
+		p.must(t, "boot", disk, "--as", "pvscsi", "--timeout", bootPatience, "--run", "systemctl is-system-running --wait")
 		t.Run("virt-v2v", func(t *testing.T) { c.virtV2V(t, p.path("out/small-amd64.ova")) })
 	})
 	t.Run("xva", func(t *testing.T) {
@@ -86,7 +86,7 @@ func (c *court) appliances(t *testing.T) {
 		}
 		judge.Run(t, "sgdisk", "-v", disk) // its second table is at its end
 		if c.full {
-			p.must(t, "boot", disk, "--timeout", "8m", "--run", "systemctl is-system-running --wait")
+			p.must(t, "boot", disk, "--timeout", bootPatience, "--run", "systemctl is-system-running --wait")
 		}
 	})
 	t.Run("no driver", func(t *testing.T) {
@@ -119,7 +119,7 @@ func (c *court) appliances(t *testing.T) {
 		q := c.project(t, map[string]string{"ingot.yaml": define("[{format: vagrant, type: virtualbox}]")})
 		q.build(t)
 		disk := filepath.Join(unpack(t, q, "box"), "small-amd64-disk1.vmdk")
-		q.must(t, "boot", disk, "--as", "ide", "--timeout", "8m", "--run", "systemctl is-system-running --wait")
+		q.must(t, "boot", disk, "--as", "ide", "--timeout", bootPatience, "--run", "systemctl is-system-running --wait")
 		c.vagrant(t, q.path("out/small-amd64.box"), "virtualbox")
 	})
 }

@@ -101,7 +101,7 @@ func (c *court) bare(t *testing.T) {
 		}
 		c.kernel(t, `^small login:`, "-kernel", out(".xen.vmlinuz"), "-initrd", out(".xen.initrd"), "-append", line[1]+" console=ttyS0",
 			"-drive", "if=virtio,format=raw,snapshot=on,file="+out(".xen.raw"))
-		p.must(t, "boot", out(".xen.raw"), "--timeout", "8m")
+		p.must(t, "boot", out(".xen.raw"), "--timeout", bootPatience)
 	})
 	t.Run("no init", func(t *testing.T) {
 		q := c.project(t, map[string]string{"ingot.yaml": strings.Replace(minimal, "[tar]", "[initramfs]", 1)})

@@ -41,7 +41,7 @@ func (c *court) boot(t *testing.T) {
 		q := c.project(t, map[string]string{"ingot.yaml": strings.Replace(minimal, "[tar]", "[qcow2]", 1) + "boot: {secure: true}\n"})
 		q.build(t)
 		disk := q.path("out/small-amd64.qcow2")
-		v := q.ingot(t, "boot", disk, "--firmware", "secure", "--timeout", "8m", "--run", "dmesg | grep 'Secure boot enabled'",
+		v := q.ingot(t, "boot", disk, "--firmware", "secure", "--timeout", bootPatience, "--run", "dmesg | grep 'Secure boot enabled'",
 			"--run", "grep -F '[integrity]' /sys/kernel/security/lockdown", "--run", "update-grub && dpkg --audit")
 		v.check(t, 0, nil, "boot --firmware secure")
 		c.machine(t, q, disk, "bios", 0)
@@ -99,7 +99,7 @@ func (c *court) machine(t *testing.T, p *project, disk, firmware string, size in
 		{"hostname; cat /proc/cmdline", `.`},
 		{"systemd-analyze --no-pager | head -n1", `Startup finished`},
 	}
-	args := []string{"boot", disk, "--firmware", firmware, "--timeout", "8m", "--json"}
+	args := []string{"boot", disk, "--firmware", firmware, "--timeout", bootPatience, "--json"}
 	for _, q := range questions {
 		args = append(args, "--run", q.ask)
 	}

@@ -38,7 +38,7 @@ func (c *court) day(t *testing.T) {
 	want := sums(t, p.path("out"))
 
 	builder.build(t)
-	v := builder.ingot(t, "boot", "out/builder-amd64.qcow2", "--memory", "3GiB", "--timeout", "9m", "--json",
+	v := builder.ingot(t, "boot", "out/builder-amd64.qcow2", "--memory", "3GiB", "--timeout", bootPatience, "--json",
 		"--run", "date -s '2031-07-01 23:59:30'",
 		"--run", "cd /root/there && mv out was && export INGOT_HOME=/root/home INGOT_CACHE=/root/cache && ingot store import packages.tar && ingot build --offline --locked --to out && date +%Y",
 		"--run", "cd /root/there/out && cat SHA256SUMS")

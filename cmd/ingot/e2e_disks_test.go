@@ -49,7 +49,7 @@ func (c *court) disks(t *testing.T) {
 			if f.as == "pvscsi" || f.as == "sas" { // which OVMF no longer drives
 				firmware = "bios"
 			}
-			v := p.ingot(t, "boot", p.path("out/small-amd64."+f.file), "--firmware", firmware, "--as", f.as, "--timeout", "8m", "--run", "systemctl is-system-running --wait")
+			v := p.ingot(t, "boot", p.path("out/small-amd64."+f.file), "--firmware", firmware, "--as", f.as, "--timeout", bootPatience, "--run", "systemctl is-system-running --wait")
 			v.check(t, 0, nil, "boot", f.output)
 		}
 	}

@@ -42,6 +42,6 @@ func (c *court) elementsDisk(t *testing.T) {
 		c.kernel(t, `Linux version 6\.1\.`, "-cdrom", p.path("img-boot.iso"), "-boot", "d")
 	})
 	t.Run("disk", func(t *testing.T) {
-		p.must(t, "boot", "img.qcow2", "--timeout", "9m", "--expect", "debian login:")
+		p.must(t, "boot", "img.qcow2", "--timeout", bootPatience, "--expect", "debian login:")
 	})
 }

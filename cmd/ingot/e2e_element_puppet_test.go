@@ -37,5 +37,5 @@ func (c *court) puppetMaster(t *testing.T) {
 			t.Errorf("%s is in the image", path)
 		}
 	}
-	p.must(t, "boot", "puppet.qcow2", "--timeout", "9m", "--expect", "debian login:")
+	p.must(t, "boot", "puppet.qcow2", "--timeout", bootPatience, "--expect", "debian login:")
 }

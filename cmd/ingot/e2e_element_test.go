@@ -139,7 +139,7 @@ outputs: [qcow2, tar]
 		}
 	})
 	t.Run("boot", func(t *testing.T) {
-		p.must(t, "boot", "out/cloud-"+arch()+".qcow2", "--timeout", "9m", "--expect", `Cloud-init v\. \S+ running 'init'`)
+		p.must(t, "boot", "out/cloud-"+arch()+".qcow2", "--timeout", bootPatience, "--expect", `Cloud-init v\. \S+ running 'init'`)
 	})
 }
 
@@ -150,7 +150,7 @@ func (c *court) elementsEFI(t *testing.T) {
 	p.env = []string{"DIB_RELEASE=bookworm", "DIB_APT_SOURCES_CONF=default:deb http://ftp.debian.org/debian bookworm main", "INGOT_MIRROR_DEBIAN=" + p.mirror}
 	p.must(t, "disk-image-create", "-n", "-u", "-o", "img", "-t", "qcow2", "vm", "block-device-efi", "debian-minimal")
 	for _, firmware := range []string{"bios", "uefi"} {
-		p.must(t, "boot", "img.qcow2", "--firmware", firmware, "--timeout", "9m", "--expect", "debian login:")
+		p.must(t, "boot", "img.qcow2", "--firmware", firmware, "--timeout", bootPatience, "--expect", "debian login:")
 	}
 }
 
@@ -430,7 +430,7 @@ func (c *court) debianMinimal(t *testing.T) {
 				t.Errorf("grub.cfg has no %q", want)
 			}
 		}
-		p.must(t, "boot", "img.qcow2", "--timeout", "9m", "--expect", "debian login:")
+		p.must(t, "boot", "img.qcow2", "--timeout", bootPatience, "--expect", "debian login:")
 	})
 	var manifest []map[string]string
 	parse(t, []byte(p.read(t, "img.d/dib-manifests/dib-manifest-dpkg-img")), &struct {

@@ -126,7 +126,7 @@ func (c *court) encrypted(t *testing.T) {
 		// To encrypt half a GiB takes minutes in a machine that is emulated.
 		ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
 		defer cancel()
-		v := finish(t, p.command(ctx, "boot", p.path("out/small-amd64.raw"), "--unlock", p.path("secret/passphrase"), "--timeout", "30m",
+		v := finish(t, p.command(ctx, "boot", p.path("out/small-amd64.raw"), "--unlock", p.path("secret/passphrase"), "--timeout", bootPatience,
 			"--run", healthy, "--run", mounted, "--run", "! cryptsetup luksDump /dev/vda5 | grep -E 'ingot-first-start|Requirements'; ! cryptsetup luksDump /dev/vda4 | grep -E 'ingot-first-start|Requirements'",
 			"--run", "! echo -n 'everybody knows this' | cryptsetup open --test-passphrase --key-file - /dev/vda5; test \"$(stat -c %a%s /etc/keys/home)\" = 60064; ! ls /run/ingot-luks",
 			"--run", "umount /home && e2fsck -fn /dev/mapper/homecrypt && mount /home && ! dmesg | grep -iE 'EXT4.*rror|I/O error'",

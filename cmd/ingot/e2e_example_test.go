@@ -35,7 +35,7 @@ func (c *court) example(t *testing.T) {
 				return
 			}
 			if !strings.Contains(text, "tests:") {
-				if said := p.must(t, "boot", ".", "--timeout", "8m"); !strings.Contains(said, "booted in") {
+				if said := p.must(t, "boot", ".", "--timeout", bootPatience); !strings.Contains(said, "booted in") {
 					t.Errorf("ingot boot says %q", said)
 				}
 				return

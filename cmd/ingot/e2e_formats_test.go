@@ -354,7 +354,7 @@ func (c *court) incusMachine(t *testing.T) {
 		}
 	}
 	if c.full {
-		p.must(t, "boot", disk, "--firmware", "uefi", "--as", "scsi", "--timeout", "8m", "--run", "systemctl is-system-running --wait")
+		p.must(t, "boot", disk, "--firmware", "uefi", "--as", "scsi", "--timeout", bootPatience, "--run", "systemctl is-system-running --wait")
 	}
 	refused := c.project(t, map[string]string{"ingot.yaml": strings.Replace(minimal, "[tar]", "[incus-vm]", 1) + "layout: bios\n"})
 	refused.refuse(t, 3, []string{"starts by UEFI"}, "check")

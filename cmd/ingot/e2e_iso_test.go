@@ -87,14 +87,14 @@ func (c *court) iso(t *testing.T) {
 			}
 		}
 		p.write(t, map[string]string{"other.iso": string(data)})
-		p.must(t, "boot", p.path("other.iso"), "--timeout", "8m", "--expect", "Unable to find a medium containing a live file system")
+		p.must(t, "boot", p.path("other.iso"), "--timeout", bootPatience, "--expect", "Unable to find a medium containing a live file system")
 	})
 	t.Run("secure", func(t *testing.T) {
 		q := c.project(t, map[string]string{"ingot.yaml": strings.Replace(minimal, "[tar]", "[iso]", 1) + "boot: {secure: true}\n"})
 		q.build(t)
 		safe := q.path("out/small-amd64.iso")
 		for _, as := range []string{"cd", "usb"} {
-			q.must(t, "boot", safe, "--as", as, "--firmware", "secure", "--timeout", "8m", "--run", "dmesg | grep 'Secure boot enabled'")
+			q.must(t, "boot", safe, "--as", as, "--firmware", "secure", "--timeout", bootPatience, "--run", "dmesg | grep 'Secure boot enabled'")
 		}
 		c.liveMachine(t, q, safe, "bios", "cd", "/dev/sr0")
 		p.refuse(t, 8, []string{"Secure Boot refused"}, "boot", image, "--firmware", "secure")
@@ -124,7 +124,7 @@ func (c *court) liveMachine(t *testing.T, p *project, image, firmware, as, devic
 		{"systemctl is-active serial-getty@ttyS0 getty@tty1", `^active\nactive\n$`},
 		{"dpkg --audit && dpkg --verify", `^$`},
 	}
-	args := []string{"boot", image, "--firmware", firmware, "--as", as, "--timeout", "8m", "--json"}
+	args := []string{"boot", image, "--firmware", firmware, "--as", as, "--timeout", bootPatience, "--json"}
 	for _, q := range questions {
 		args = append(args, "--run", q.ask)
 	}

@@ -267,7 +267,7 @@ func (c *court) layout(t *testing.T) {
 			if out := judge.Run(t, "sfdisk", "--sector-size", sector, "-V", raw); !strings.Contains(out, "No errors detected") {
 				t.Errorf("sfdisk -V: %s", out)
 			}
-			asked := []string{"boot", raw, "--firmware", test.firmware, "--timeout", "8m", "--json", "--unlock", p.path("secret/passphrase"), "--run", "systemctl is-system-running --wait", "--run", "systemctl --failed --no-legend --plain"}
+			asked := []string{"boot", raw, "--firmware", test.firmware, "--timeout", bootPatience, "--json", "--unlock", p.path("secret/passphrase"), "--run", "systemctl is-system-running --wait", "--run", "systemctl --failed --no-legend --plain"}
 			if data := p.path("out/" + test.name + "-amd64-data.raw"); strings.Contains(test.layout, "{name: data, size: 1GiB}") {
 				asked = append(asked, "--drive", data)
 			}

@@ -32,7 +32,7 @@ func (c *court) loaders(t *testing.T) {
 	t.Run("systemd-boot", func(t *testing.T) {
 		p := c.project(t, map[string]string{"ingot.yaml": define("{loader: systemd-boot, timeout: 2s}")})
 		p.build(t)
-		p.must(t, "boot", p.path("out/small-amd64.qcow2"), "--firmware", "uefi", "--timeout", "8m",
+		p.must(t, "boot", p.path("out/small-amd64.qcow2"), "--firmware", "uefi", "--timeout", bootPatience,
 			"--run", healthy, "--run", words,
 			"--run", "bootctl is-installed && bootctl status | grep 'Product: systemd-boot' && ! bootctl status | grep -i 'not reported'",
 			// What is there is what kernel-install writes.
@@ -44,7 +44,7 @@ func (c *court) loaders(t *testing.T) {
 		judge.Needs(t, judge.Full)
 		p := c.project(t, map[string]string{"ingot.yaml": strings.Replace(define("{loader: systemd-boot, secure: true}"), "release: bookworm", "release: trixie", 1)})
 		p.build(t)
-		p.must(t, "boot", p.path("out/small-amd64.qcow2"), "--firmware", "secure", "--timeout", "15m",
+		p.must(t, "boot", p.path("out/small-amd64.qcow2"), "--firmware", "secure", "--timeout", bootPatience,
 			"--run", healthy, "--run", "dmesg | grep 'Secure boot enabled'", "--run", "bootctl status | grep 'Product: systemd-boot'")
 		bookworm := c.project(t, map[string]string{"ingot.yaml": define("{loader: systemd-boot, secure: true}")})
 		bookworm.refuse(t, 3, []string{"bookworm has no signed systemd-boot"}, "check")
@@ -88,7 +88,7 @@ func (c *court) loaders(t *testing.T) {
 			p := c.project(t, map[string]string{"ingot.yaml": define("{loader: extlinux, timeout: 2s}") + fmt.Sprintf(extlinuxLayout, table)})
 			p.build(t)
 			disk := p.path("out/small-amd64.qcow2")
-			p.must(t, "boot", disk, "--timeout", "8m", "--run", healthy, "--run", words, "--run", "! ls /boot/grub")
+			p.must(t, "boot", disk, "--timeout", bootPatience, "--run", healthy, "--run", words, "--run", "! ls /boot/grub")
 			if table == "gpt" {
 				c.upgraded(t, p, "bios")
 			}
@@ -108,7 +108,7 @@ func (c *court) loaders(t *testing.T) {
 		for _, name := range []string{"vmlinuz", "initrd.img"} {
 			judge.Run(t, "debugfs", "-R", "dump /boot/"+name+"-"+kernel[1]+" "+p.path(name), disk)
 		}
-		p.must(t, "boot", disk, "--kernel", p.path("vmlinuz"), "--initrd", p.path("initrd.img"), "--append", "root=/dev/vda ro console=ttyS0 ingot.last", "--timeout", "8m",
+		p.must(t, "boot", disk, "--kernel", p.path("vmlinuz"), "--initrd", p.path("initrd.img"), "--append", "root=/dev/vda ro console=ttyS0 ingot.last", "--timeout", bootPatience,
 			"--run", healthy, "--run", "grep ingot.last /proc/cmdline")
 		p.refuse(t, 2, []string{"boot sector"}, "boot", disk)
 	})
@@ -149,7 +149,7 @@ func (c *court) rootHash(t *testing.T) {
 	})
 	p.build(t)
 	disk := p.path("out/small-amd64.raw")
-	start := []string{"boot", disk, "--firmware", "secure", "--trust", p.path("db.crt"), "--timeout", "15m"}
+	start := []string{"boot", disk, "--firmware", "secure", "--trust", p.path("db.crt"), "--timeout", bootPatience}
 	p.must(t, append(start,
 		"--run", "systemctl is-system-running --wait", "--run", "findmnt -no SOURCE,OPTIONS / | grep -E '^/dev/mapper/root +ro'",
 		"--run", "veritysetup status root | grep 'status: *verified' && grep -o 'ingot.roothash=[0-9a-f]*' /proc/cmdline | grep "+strings.TrimSpace(p.read(t, "out/small-amd64.roothash")),
@@ -197,7 +197,7 @@ func (c *court) upgraded(t *testing.T, p *project, firmware string) {
 	// A kernel's scripts take minutes in a machine that is emulated.
 	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
 	defer cancel()
-	v := finish(t, p.command(ctx, "boot", p.path("out/small-amd64.qcow2"), "--firmware", firmware, "--network", "--timeout", "25m",
+	v := finish(t, p.command(ctx, "boot", p.path("out/small-amd64.qcow2"), "--firmware", firmware, "--network", "--timeout", bootPatience,
 		"--run", "uname -r",
 		"--run", "rm -f /etc/apt/sources.list.d/*; echo 'deb "+source+" bookworm-backports main' >/etc/apt/sources.list; apt-get -q update && DEBIAN_FRONTEND=noninteractive apt-get -q -y -t bookworm-backports install linux-image-cloud-amd64 >/tmp/apt.log 2>&1 || { tail -n 30 /tmp/apt.log; exit 1; }",
 		"--then", "uname -r", "--then", `grep -oE 'console=ttyS0,115200 (ingot.words="|"ingot.words=)two words" ingot.last' /proc/cmdline`,
