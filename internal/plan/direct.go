@@ -13,6 +13,7 @@ import (
 	"ingot/internal/squashfs"
 	"ingot/internal/tree"
 	"ingot/internal/ui"
+	"ingot/internal/xlcfg"
 )
 
 // direct gives the newest kernel of the tree, with its initramfs: what is started from
@@ -81,26 +82,30 @@ func (w *worker) writeXen(ctx context.Context, o Output, files []*artifact.Pendi
 	if err != nil {
 		return err
 	}
-	if _, err := io.WriteString(files[3], xlConfig(w.plan.Definition.Name, o, line)); err != nil {
+	config, err := xlConfig(w.plan.Definition.Name, o, line)
+	if err != nil {
+		return err
+	}
+	if _, err := io.WriteString(files[3], config); err != nil {
 		return err
 	}
 	return w.writeDisk(ctx, o, files, t)
 }
 
-// xlConfig is a guest's configuration (xl.cfg(5)). Its files are named without a
-// directory: they are where xl is run.
-func xlConfig(name string, o Output, line string) string {
-	quote := func(s string) string { return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) + `"` }
-	return fmt.Sprintf(`name = %s
-type = "pvh"
-kernel = %s
-ramdisk = %s
-cmdline = %s
-vcpus = %d
-memory = %d
-disk = [%s]
-vif = [""]
-`, quote(name), quote(o.Names[1]), quote(o.Names[2]), quote(line), o.Machine.CPUs, o.Machine.Memory>>20, quote("format=raw,vdev=xvda,access=rw,target="+o.Names[0]))
+// xlConfig is a guest's configuration. Its files are named without a directory: they are
+// where xl is run.
+func xlConfig(name string, o Output, line string) (string, error) {
+	var c xlcfg.Config
+	c.SetText("name", name)
+	c.SetText("type", "pvh")
+	c.SetText("kernel", o.Names[1])
+	c.SetText("ramdisk", o.Names[2])
+	c.SetText("cmdline", line)
+	c.SetInt("vcpus", int64(o.Machine.CPUs))
+	c.SetInt("memory", o.Machine.Memory>>20)
+	c.Set("disk", xlcfg.List(xlcfg.Disk{Target: o.Names[0], Format: "raw", VDev: "xvda"}.String()))
+	c.Set("vif", xlcfg.List(xlcfg.VIF{}.String()))
+	return c.Write()
 }
 
 // writeNetboot makes what a machine starts over the network: the root file system as a

@@ -18,10 +18,10 @@ ramdisk = "web-amd64.xen.initrd"
 cmdline = "root=UUID=1 ro dyndbg=\"file x +p\""
 vcpus = 2
 memory = 1024
-disk = ["format=raw,vdev=xvda,access=rw,target=web-amd64.xen.raw"]
+disk = ["vdev=xvda,format=raw,access=rw,target=web-amd64.xen.raw"]
 vif = [""]
 `
-	if got := xlConfig("web", o, `root=UUID=1 ro dyndbg="file x +p"`); got != want {
-		t.Errorf("xl is told\n%s", got)
+	if got, err := xlConfig("web", o, `root=UUID=1 ro dyndbg="file x +p"`); err != nil || got != want {
+		t.Errorf("xl is told\n%s%v", got, err)
 	}
 }

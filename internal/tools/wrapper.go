@@ -43,6 +43,7 @@ var Judges = Set{Name: "judges", Packages: []string{
 	"tar",
 	"thin-provisioning-tools",
 	"util-linux",
+	"xen-utils-4.20",
 	"xfsprogs",
 	"xorriso",
 	"xz-utils",
@@ -59,8 +60,8 @@ func (d Dir) Wrappers() (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", fmt.Errorf("cannot make a directory of programs: %w", err)
 	}
-	// 7-Zip keeps its program aside, behind a script of that name.
-	for _, bin := range []string{"usr/bin", "usr/sbin", "usr/lib/7zip"} {
+	// 7-Zip and Xen keep their programs aside, behind scripts of their names.
+	for _, bin := range []string{"usr/bin", "usr/sbin", "usr/lib/7zip", "usr/lib/xen-4.20/bin"} {
 		names, err := os.ReadDir(filepath.Join(d.Path, bin))
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return "", fmt.Errorf("cannot list programs: %w", err)
