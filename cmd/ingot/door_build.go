@@ -90,7 +90,7 @@ func buildRequest(cmd *cobra.Command, r dib.Request) (*builtJSON, error) {
 		}
 	}
 	for _, c := range p.Chains {
-		_, known := runner.Known(c)
+		_, known := runner.Known(p, c)
 		for i, o := range c.Outputs {
 			if known[i] && !runner.Pause.Stops(c) || o.Format == plan.Beside {
 				continue

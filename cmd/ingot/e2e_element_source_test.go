@@ -35,6 +35,7 @@ set -eu
 mkdir -p /probe
 cache-url $DIB_TEST_SITE/one.conf /probe/one.conf
 cache-url $DIB_TEST_CODE/other.conf /probe/other.conf
+curl -sSf $DIB_TEST_CODE/other.conf?token=$DIB_TEST_TOKEN -o /probe/behind-a-token
 code=0
 cache-url $DIB_TEST_SITE/none /probe/none || code=$?
 echo "none $code" >/probe/none.code
@@ -54,20 +55,31 @@ echo "none $code" >/probe/none.code
 	if err := os.WriteFile(trust, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	p.env = []string{"ELEMENTS_PATH=" + p.path("elements"), "INGOT_MIRROR_DEBIAN=" + p.mirror, "DIB_TEST_SITE=" + plain.URL, "DIB_TEST_CODE=" + secure.URL, "SSL_CERT_FILE=" + trust}
+	p.env = []string{"ELEMENTS_PATH=" + p.path("elements"), "INGOT_MIRROR_DEBIAN=" + p.mirror, "DIB_TEST_SITE=" + plain.URL, "DIB_TEST_CODE=" + secure.URL, "DIB_TEST_TOKEN=hunter2", "SSL_CERT_FILE=" + trust}
 	args := []string{"disk-image-create", "-n", "-o", "img", "-t", "tar", "tiny", "fetches"}
+	p.must(t, args...)
+	if err := os.WriteFile(filepath.Join(site, "one.conf"), []byte("newer\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.must(t, args...)
+	look(t, p, "img").want(t, `file /etc/ours/one.conf 0600 0:0 one`) // as the lock has it
+	// A lock that is not there any more is made anew, of what is there today.
+	if err := os.Remove(p.path("img.lock")); err != nil {
+		t.Fatal(err)
+	}
 	p.must(t, args...)
 	first := sha256File(t, p.path("img.tar"))
 	look(t, p, "img").want(t, `
 		package git curl
-		file /etc/ours/one.conf 0600 0:0 one
+		file /etc/ours/one.conf 0600 0:0 newer
 		file /srv/site/index.html 0644 0:0 hello
 		file /srv/site/deep/er 0644 0:0 still
 		file /opt/code/site 0644 0:0 first
 		file /opt/code/.git/HEAD 0644 0:0 ref: refs/heads/
 		none /opt/packed
 		none /tmp/in_target.d
-		file /probe/one.conf 0600 0:0 one
+		file /probe/one.conf 0600 0:0 newer
+		file /probe/behind-a-token 0644 0:0 other
 		file /probe/other.conf 0600 0:0 other
 		file /probe/none.code 0644 0:0 none 44
 		file /etc/dib-source-repositories 0644 0:0 /opt/code
@@ -76,6 +88,11 @@ echo "none $code" >/probe/none.code
 	for _, want := range []string{plain.URL + "/one.conf\n", plain.URL + "/site.tar.gz\n", "missing " + plain.URL + "/none\n", secure.URL + "/other.conf\n", secure.URL + "/code.git/"} {
 		if !strings.Contains(lock, want) {
 			t.Errorf("the lock has no %q", want)
+		}
+	}
+	for _, name := range []string{"img.lock", "img.tar.intoto.json", "img.tar.manifest.json", "img.tar.spdx.json"} {
+		if text := p.read(t, name); strings.Contains(text, "hunter2") || strings.Contains(text, "token=") {
+			t.Errorf("%s has the token", name)
 		}
 	}
 	t.Run("papers", func(t *testing.T) {

@@ -27,7 +27,8 @@ and every file that the definition names. A build reads nothing else.
 
 Without --update, packages that are locked already keep their versions as far as
 the archives still offer them. --update moves all of them to the newest, or only
-those named.`,
+those named; all of them with the files that scripts of elements asked for, which
+the next build asks for anew.`,
 		Example: `  ingot lock
   ingot lock --update
   ingot lock --update openssl libssl3`,
@@ -124,7 +125,15 @@ func runLock(cmd *cobra.Command, f sourceFlags, args []string, move compiler.Mov
 	if err != nil {
 		return err
 	}
-	if err := writeLock(path, l); err != nil {
+	write := writeLock
+	if move.All && old != nil && len(old.Downloads) > 0 {
+		// What the next build makes of them is another image, and its first build.
+		write = func(path string, l *lock.Lock) error {
+			return lock.Update(path, func(*lock.Lock) *lock.Lock { return l })
+		}
+		progress.Notef("%d files that scripts asked for are asked for anew by the next build", len(old.Downloads))
+	}
+	if err := write(path, l); err != nil {
 		return err
 	}
 	// From now on 'ingot store gc' keeps what the lock names.

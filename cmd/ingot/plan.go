@@ -96,7 +96,7 @@ func describePlan(p *plan.Plan, r *plan.Runner) planJSON {
 			j.Missing++
 			j.Bytes += ref.Size
 		}
-		steps, outputs := r.Known(c)
+		steps, outputs := r.Known(p, c)
 		for i, s := range c.Steps {
 			key := s.Key.String()
 			j.Steps = append(j.Steps, stepJSON{Name: s.Name, Key: key, Cached: steps[i], Shared: !steps[i] && before[key]})

@@ -184,7 +184,24 @@ func (c *Compiler) Compile(ctx context.Context, def *definition.Definition, old 
 	if err != nil {
 		return nil, err
 	}
+	l.Downloads = downloads(old, l, move)
 	return l, nil
+}
+
+// downloads are what of an old lock's files that scripts asked for stays in a new one. Where
+// all is to move nothing stays, and the next build asks anew. What an archive gave with
+// other indexes does not go with these.
+func downloads(old, l *lock.Lock, move Move) []lock.Download {
+	if old == nil || move.All {
+		return nil
+	}
+	out := slices.Clone(old.Downloads)
+	if !slices.Equal(old.Indexes, l.Indexes) {
+		out = slices.DeleteFunc(out, func(d lock.Download) bool {
+			return strings.Contains(d.Address, "/dists/") || strings.Contains(d.Address, "/pool/")
+		})
+	}
+	return out
 }
 
 // known refuses packages to move that are neither locked nor asked for.

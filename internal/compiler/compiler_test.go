@@ -16,6 +16,7 @@ import (
 	diff "github.com/google/go-cmp/cmp"
 
 	"ingot/internal/definition"
+	"ingot/internal/digest"
 	"ingot/internal/distro"
 	"ingot/internal/distro/debian/debtest"
 	"ingot/internal/element"
@@ -329,6 +330,45 @@ func TestMove(t *testing.T) {
 			}
 			if got := packages(l); got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
+			}
+		})
+	}
+}
+
+// What scripts asked for stays in a lock that is written anew, unless it is to move, and
+// but for what goes with other indexes.
+func TestMoveDownloads(t *testing.T) {
+	file := func(place string) lock.Download {
+		return lock.Download{Address: "http://a.example/" + place, Size: 1, SHA256: digest.Of([]byte(place))}
+	}
+	all := []lock.Download{file("debian/dists/x/InRelease"), file("debian/pool/main/a/aa_1_all.deb"), file("site.tar.gz")}
+	for _, c := range []struct {
+		summary string
+		offer   []string
+		move    Move
+		want    []lock.Download
+	}{
+		{"the same indexes", nil, Move{}, all},
+		{"other indexes", []string{"aa 1", "aa 2"}, Move{}, all[2:]},
+		{"one moves", []string{"aa 1", "aa 2"}, Move{Packages: []string{"aa"}}, all[2:]},
+		{"all move", nil, Move{All: true}, nil},
+	} {
+		t.Run(c.summary, func(t *testing.T) {
+			b := newBench(t, "aa 1")
+			old, err := b.compiler.Compile(t.Context(), b.define(t, "packages: [aa]"), nil, Move{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			old.Downloads = all
+			if c.offer != nil {
+				b.archive.Offer(t, then.Add(time.Minute), debs(c.offer...)...)
+			}
+			l, err := b.compiler.Compile(t.Context(), b.define(t, "packages: [aa]"), old, c.move)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := diff.Diff(c.want, l.Downloads); d != "" {
+				t.Errorf("-want +got:\n%s", d)
 			}
 		})
 	}

@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"ingot/internal/digest"
 	distros "ingot/internal/distro"
@@ -88,11 +87,11 @@ func (e *Elements) Base(def *Definition) map[string]string {
 	return out
 }
 
-// reserved are variables of elements' scripts that the build sets.
+// reserved are variables of elements' scripts that a definition's build sets beside those
+// that every build sets.
 var reserved = []string{
 	"ARCH", "DISTRO_NAME", "DIB_RELEASE", "DIB_IMAGE_CACHE", "DIB_LOCKFILES", "DIB_PYTHON_EXEC", "DIB_ROOT_LABEL", "DIB_ROOT_FSTYPE",
-	"DIB_BOOT_LABEL", "DIB_MOUNTPOINTS", "ELEMENTS_PATH", "HOME", "IMAGE_BLOCK_DEVICE", "IMAGE_BLOCK_DEVICES", "IMAGE_ELEMENT", "IMAGE_ELEMENT_YAML", "IMAGE_NAME",
-	"LC_ALL", "PATH", "SOURCE_DATE_EPOCH", "TARGET_ROOT", "TMP_BUILD_DIR", "TMP_HOOKS_PATH", "TMP_IMAGE_DIR", "TMP_MOUNT_PATH", "TZ", "_LIB", "http_proxy", "HTTP_PROXY",
+	"DIB_BOOT_LABEL", "DIB_MOUNTPOINTS", "ELEMENTS_PATH", "IMAGE_NAME", "http_proxy", "HTTP_PROXY",
 }
 
 // elements reads which elements there are to be, and holds them against those that there
@@ -119,11 +118,11 @@ func (l *loading) elements(doc *document, def *Definition) {
 	if def.Distro != "debian" || len(def.Arch) == 0 {
 		return // which is said already
 	}
-	var sources []element.Source
+	sources := []element.Source{element.Own()} // first, as for those that are built
 	for _, dir := range e.Path {
 		sources = append(sources, element.Dir(dir))
 	}
-	path, err := element.Open(append(sources, element.Own(), element.Shipped())...)
+	path, err := element.Open(append(sources, element.Shipped())...)
 	if err != nil {
 		l.problem(doc.Elements[0].At, "elements: %v", err)
 		return
@@ -172,8 +171,8 @@ func (l *loading) elementVariables(doc *document) {
 		switch {
 		case k.Value == "DIB_RELEASE":
 			l.problem(k, "environment: DIB_RELEASE is what release says")
-		case slices.Contains(reserved, k.Value) || strings.HasPrefix(k.Value, "BASH_FUNC_"):
-			l.problem(k, "environment: %s is set by the build", k.Value)
+		case slices.Contains(reserved, k.Value) || element.BuildSets(k.Value):
+			l.problem(k, "environment: %s is the build's to set", k.Value)
 		}
 	}
 }

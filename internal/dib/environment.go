@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"ingot/internal/element"
 	"ingot/internal/fault"
 )
 
@@ -68,15 +69,6 @@ var secrets = []string{
 	"DIB_DEV_USER_PASSWORD", "DIB_MANILA_USER_PASSWORD", "DIB_NVIDIA_VGPU_CLIENT_TOKEN", "DIB_RHSM_PASSWORD", "REG_ACTIVATION_KEY", "REG_PASSWORD",
 }
 
-// drivers are the variables that the driver sets for every script: the caller's are
-// never theirs, whatever --inherit-env says.
-var drivers = []string{
-	"BASHOPTS", "BASH_ENV", "CDPATH", "ENV", "GLOBIGNORE", "HOME", "IFS", "LANG", "LANGUAGE", "LD_LIBRARY_PATH", "LD_PRELOAD", "LOGNAME",
-	"OLDPWD", "PATH", "PS4", "PWD", "SHELL", "SHELLOPTS", "SHLVL", "SOURCE_DATE_EPOCH", "TMPDIR", "TMP_DIR", "TZ", "USER", "_",
-	"IMAGE_BLOCK_DEVICE", "IMAGE_BLOCK_DEVICES", "IMAGE_ELEMENT", "IMAGE_ELEMENT_YAML", "OUT_IMAGE_PATH", "TARGET_ROOT", "TMP_BUILD_DIR",
-	"TMP_HOOKS_PATH", "TMP_IMAGE_DIR", "TMP_IMAGE_PATH", "TMP_MOUNT_PATH", "_LIB",
-}
-
 // Documented says whether a variable of the caller's passes to scripts by itself.
 func Documented(name string) bool {
 	if strings.HasPrefix(name, "DIB_") || slices.Contains(documentedVariables, name) {
@@ -92,13 +84,13 @@ func (r *reading) passed(caller map[string]string) error {
 	q.Environment = map[string]string{}
 	for name, value := range caller {
 		switch {
-		case !identifier(name) || slices.Contains(drivers, name) || strings.HasPrefix(name, "LC_"):
+		case !identifier(name) || element.BuildSets(name):
 		case Documented(name) || q.InheritEnv && !slices.Contains(credentials, name):
 			q.Environment[name] = value
 		}
 	}
 	for name, value := range q.Declared {
-		if !slices.Contains(drivers, name) && !strings.HasPrefix(name, "LC_") {
+		if !element.BuildSets(name) {
 			q.Environment[name] = value
 		}
 	}
@@ -107,7 +99,7 @@ func (r *reading) passed(caller map[string]string) error {
 		switch {
 		case !identifier(name):
 			return fault.Newf(fault.Usage, "--env %s: want NAME or NAME=VALUE", printable(name))
-		case slices.Contains(drivers, name) || strings.HasPrefix(name, "LC_"):
+		case element.BuildSets(name):
 			return fault.Newf(fault.Usage, "--env %s: every build sets this variable itself", printable(name))
 		case !given:
 			var set bool

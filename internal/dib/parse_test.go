@@ -124,7 +124,7 @@ func TestParse(t *testing.T) {
 
 		// Who sees which variable.
 		{"vm", "AWS_SECRET_ACCESS_KEY=s PASSWORD=p HOME=/h PATH=/b DIB_X=1 http_proxy=http://p HTTPS_PROXY=q My_proxy=r", `environment={"DIB_X":"1","HTTPS_PROXY":"q","http_proxy":"http://p"}`},
-		{"--inherit-env vm", "AWS_SECRET_ACCESS_KEY=s MINE=p PATH=/b LC_TIME=de", `environment={"MINE":"p"} inherit_environment=true`},
+		{"--inherit-env vm", "AWS_SECRET_ACCESS_KEY=s MINE=p PATH=/b LC_TIME=de BASH_ENV=/b LD_AUDIT=/b PROMPT_COMMAND=b", `environment={"MINE":"p"} inherit_environment=true`},
 		{"--env MINE --env OTHER=x=y --env NONE vm", "MINE=1 THEIRS=2", `environment={"MINE":"1","OTHER":"x=y"}`},
 		{"--env AWS_SECRET_ACCESS_KEY vm", "AWS_SECRET_ACCESS_KEY=s", `environment={"AWS_SECRET_ACCESS_KEY":"s"} secrets=["AWS_SECRET_ACCESS_KEY"]`},
 		{"--env FS_TYPE=xfs vm", "", `environment={"FS_TYPE":"xfs"} fs_type="xfs" root_label="img-rootfs"`},

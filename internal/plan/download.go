@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"errors"
 	"io/fs"
 	"maps"
 	"net/url"
@@ -32,64 +33,106 @@ type downloads struct {
 
 	mu    sync.Mutex
 	known map[string]lock.Download
+	named map[string]bool // by the lock, or by a result that was kept: those that the lock gets
 	used  map[string]bool // since the last result that was kept
-	busy  map[string]*sync.Once
+	busy  map[string]*asking
 	news  bool
+	alone bool // somebody has looked around: what comes now is for this run alone
+}
+
+// An asking is a file that is being found out about.
+type asking struct {
+	done chan struct{}
+	err  error
 }
 
 // newDownloads are those of one chain of a run, of whose chains before this one it goes on
 // from what they found: the lock that comes of the run has all of it.
 func newDownloads(r *Runner, p *Plan, before *Result) *downloads {
-	d := &downloads{runner: r, plan: p, pool: map[string]distro.Ref{}, known: map[string]lock.Download{}, used: map[string]bool{}, busy: map[string]*sync.Once{}}
+	d := &downloads{runner: r, plan: p, pool: map[string]distro.Ref{}, known: map[string]lock.Download{}, named: map[string]bool{}, used: map[string]bool{}, busy: map[string]*asking{}}
 	for _, s := range p.Lock.Sets {
 		for _, ref := range s.Refs {
 			d.pool[ref.Location] = ref
 		}
 	}
 	for _, k := range slices.Concat(p.Lock.Downloads, before.Downloads) {
-		d.known[k.Address] = k
+		d.known[k.Address], d.named[k.Address] = k, true
 	}
 	return d
 }
 
-// take gives what was used since it was last asked, sorted by address.
+// take gives what was used since it was last asked, sorted by address, for a result that is
+// kept: the lock gets it, unless somebody looked around before.
 func (d *downloads) take() []lock.Download {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	out := []lock.Download{}
 	for _, address := range slices.Sorted(maps.Keys(d.used)) {
 		out = append(out, d.known[address])
+		d.name(address)
 	}
 	clear(d.used)
 	return out
 }
 
-// recall notes what a step used whose result the cache has, and says whether that is
-// what the lock names.
+// name says that the lock is to name an address; d.mu is held.
+func (d *downloads) name(address string) {
+	if !d.alone && !d.named[address] {
+		d.named[address], d.news = true, true
+	}
+}
+
+// recall says whether what a step used whose result the cache has is what the lock names. A
+// lock that names nothing yet, or no more, gets what is there today: the result is not used.
+// Without a network there is nothing newer, and what the step used comes to the lock.
 func (d *downloads) recall(used []lock.Download) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	offline := d.runner.Supply.Mirrors == nil && !d.runner.Locked
 	for _, u := range used {
-		if known, ok := d.known[u.Address]; ok && known != u || !ok && d.runner.Locked {
+		if known, ok := d.known[u.Address]; ok && known != u || !ok && !offline {
 			return false
 		}
 	}
 	for _, u := range used {
-		if _, ok := d.known[u.Address]; !ok {
-			d.known[u.Address], d.news = u, true
-		}
+		d.known[u.Address] = u
+		d.name(u.Address)
 	}
 	return true
 }
 
-// all are the lock's downloads and those that came to them, sorted; nil where none came.
+// leaveAlone says that what is asked for from now on is for this run alone: somebody looks
+// around, and what runs after that nobody knows.
+func (d *downloads) leaveAlone() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.alone = true
+}
+
+// all are the lock's downloads and those that are to come to it, sorted; nil where none are.
 func (d *downloads) all() []lock.Download {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.news {
 		return nil
 	}
-	out := slices.Collect(maps.Values(d.known))
+	return d.list(func(f lock.Download) bool { return d.named[f.Address] })
+}
+
+// came are all that the run knows, sorted.
+func (d *downloads) came() []lock.Download {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.list(func(lock.Download) bool { return true })
+}
+
+func (d *downloads) list(is func(lock.Download) bool) []lock.Download {
+	var out []lock.Download
+	for _, f := range d.known {
+		if is(f) {
+			out = append(out, f)
+		}
+	}
 	slices.SortFunc(out, func(a, b lock.Download) int { return strings.Compare(a.Address, b.Address) })
 	return out
 }
@@ -127,25 +170,41 @@ func (d *downloads) packageAt(address string) (distro.Ref, bool) {
 	return ref, ok
 }
 
-// fetched gives what is known of an address; what is not yet is found out, once.
+// fetched gives what is known of an address; what is not yet is found out, by one of those
+// who ask at once. Who asks after that failed asks anew: scripts try again, and servers
+// recover.
 func (d *downloads) fetched(ctx context.Context, address string, q relay.Question) (lock.Download, error) {
-	d.mu.Lock()
-	once := d.busy[address]
-	if once == nil {
-		once = &sync.Once{}
-		d.busy[address] = once
+	for {
+		d.mu.Lock()
+		a, another := d.busy[address]
+		if !another {
+			a = &asking{done: make(chan struct{})}
+			d.busy[address] = a
+		}
+		d.mu.Unlock()
+		if another {
+			select {
+			case <-a.done:
+			case <-ctx.Done():
+				return lock.Download{}, context.Cause(ctx)
+			}
+			if errors.Is(a.err, context.Canceled) {
+				continue // who asked went away: that is no answer
+			}
+		} else {
+			a.err = d.bring(ctx, address, q)
+			d.mu.Lock()
+			delete(d.busy, address)
+			d.mu.Unlock()
+			close(a.done)
+		}
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		if a.err == nil {
+			d.used[address] = true
+		}
+		return d.known[address], a.err
 	}
-	d.mu.Unlock()
-	var err error
-	once.Do(func() { err = d.bring(ctx, address, q) })
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	known, ok := d.known[address]
-	d.used[address] = true
-	if err == nil && !ok {
-		err = fault.Newf(fault.Unreachable, "%s could not be had", address)
-	}
-	return known, err
 }
 
 func (d *downloads) bring(ctx context.Context, address string, q relay.Question) error {
@@ -181,12 +240,14 @@ func (d *downloads) bring(ctx context.Context, address string, q relay.Question)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if !ok {
-		d.known[address] = lock.Download{Address: address, Size: got.Size, SHA256: got.SHA256}
-		d.news = true
-	}
-	if err != nil {
+	switch {
+	case ok && err != nil:
+		return fault.Newf(fault.Unreachable, "the lock names %s, and it is not there any more: %w", address, err)
+	case ok:
+	case err != nil:
 		d.known[address] = lock.Download{Address: address}
+	default:
+		d.known[address] = lock.Download{Address: address, Size: got.Size, SHA256: got.SHA256}
 	}
 	return nil
 }

@@ -164,13 +164,10 @@ func (r *Runner) Image(ctx context.Context, p *Plan, c Chain, t tree.Tree) (arti
 func (w *worker) writePapers(ctx context.Context, a Artifact) (map[string]digest.Digest, error) {
 	p := w.plan
 	if w.downs != nil {
-		if all := w.downs.all(); all != nil { // the lock gets them when all is built
-			l := *p.Lock
-			l.Downloads = all
-			with := *p
-			with.Lock = &l
-			p = &with
-		}
+		l, with := *p.Lock, *p
+		l.Downloads = w.downs.came() // the lock gets them when all is built
+		with.Lock = &l
+		p = &with
 	}
 	image, err := w.Image(ctx, p, w.chain, w.tree)
 	if err != nil {

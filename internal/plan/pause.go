@@ -104,6 +104,7 @@ func (w *worker) look(ctx context.Context, at, phase string) error {
 	if _, err := w.Box(ctx); err != nil {
 		return err
 	}
+	w.downs.leaveAlone()
 	if phase != "root.d" && phase != "block-device.d" {
 		if err := w.mountImage(ctx, true); err != nil {
 			return err

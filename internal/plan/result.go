@@ -116,12 +116,12 @@ func (w *worker) keep(s Step, before tree.Tree) error {
 func usedName(key digest.Digest) string { return deltaName(key) + ".downloads" }
 
 // recall notes the downloads of a step whose result is known. It says no where the lock
-// has others.
-func (w *worker) recall(s Step) (bool, error) {
-	if w.downs == nil {
+// has others, or none.
+func (d *downloads) recallStep(s Step) (bool, error) {
+	if d == nil {
 		return true, nil
 	}
-	data, err := w.Supply.Cache.Get(usedName(s.Key))
+	data, err := d.runner.Supply.Cache.Get(usedName(s.Key))
 	if err != nil {
 		return false, err
 	}
@@ -129,7 +129,22 @@ func (w *worker) recall(s Step) (bool, error) {
 	if err := json.Unmarshal(data, &used); err != nil {
 		return false, fmt.Errorf("%w: %w", cache.ErrMissing, err)
 	}
-	return w.downs.recall(used), nil
+	return d.recall(used), nil
+}
+
+// recallAll notes the downloads of all steps of a chain, as far as the cache still knows,
+// and says whether they are the lock's: what was made of others is to be made again.
+func (d *downloads) recallAll(c Chain) bool {
+	if d == nil {
+		return true
+	}
+	same := true
+	for _, s := range c.Steps {
+		if one, err := d.recallStep(s); err == nil && !one {
+			same = false
+		}
+	}
+	return same
 }
 
 // lightFor is how long light steps may go on without any result kept, or as long as

@@ -69,13 +69,20 @@ type Artifact struct {
 	Seal  digest.Digest   // of the tree that it was made of
 }
 
-// Known says of each step and output of a chain whether it would not run.
-func (r *Runner) Known(c Chain) (steps []bool, outputs []bool) {
+// Known says of each step and output of a plan's chain whether it would not run.
+func (r *Runner) Known(p *Plan, c Chain) (steps []bool, outputs []bool) {
+	var downs *downloads
+	if c.Definition.Elements != nil {
+		downs = newDownloads(r, p, &Result{})
+	}
 	// A step that runs makes everything after it unknown, whatever the cache
 	// has: keys contain the keys before.
 	all, sure := !r.NoCache, 0
 	for i, s := range c.Steps {
-		all = all && r.known(s)
+		if all = all && r.known(s); all && !r.passed(s) {
+			same, err := downs.recallStep(s)
+			all = same && err == nil
+		}
 		steps = append(steps, all)
 		if all && !r.passed(s) {
 			sure = i + 1
@@ -84,9 +91,10 @@ func (r *Runner) Known(c Chain) (steps []bool, outputs []bool) {
 	for i := sure; i < len(steps); i++ {
 		steps[i] = false // what it did is in no result that was kept
 	}
+	same := downs.recallAll(c)
 	for _, o := range c.Outputs {
 		_, ok := r.fresh(o)
-		outputs = append(outputs, ok && !r.NoCache)
+		outputs = append(outputs, ok && !r.NoCache && same)
 	}
 	return steps, outputs
 }
@@ -123,8 +131,12 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 	for _, at := range r.Pause.nowhere(c) {
 		r.Progress.Warnf("it does not stop %s: no script of that phase runs in this build", strings.Replace(at, "-", " ", 1))
 	}
+	var downs *downloads
+	if c.Definition.Elements != nil {
+		downs = newDownloads(r, p, out)
+	}
 	todo := c.Outputs
-	if !r.NoCache {
+	if !r.NoCache && downs.recallAll(c) {
 		todo = nil
 		for _, o := range c.Outputs {
 			a, ok := r.fresh(o)
@@ -140,14 +152,11 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 		}
 	}
 	p = p.Of(c)
-	w := &worker{Runner: r, plan: p, chain: c, reader: tree.NewReader(r.Supply.Cache)}
+	w := &worker{Runner: r, plan: p, chain: c, downs: downs, reader: tree.NewReader(r.Supply.Cache)}
 	defer w.close()
-	if p.Definition.Elements != nil {
-		w.downs = newDownloads(r, p, out)
-	}
+	defer w.noteDownloads(out) // of a run that fails too: the next one goes on from what was kept
 	if len(todo) == 0 {
 		out.Cached += len(c.Steps)
-		w.recallAll(out)
 		return nil
 	}
 	if err := errors.Join(p.foreseeSecrets(todo), w.foreseeRoom(todo)); err != nil {
@@ -168,7 +177,6 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 		}
 	}
 	out.Times = append(out.Times, w.times...)
-	w.noteDownloads(out)
 	seal := c.seal(w.tree.Seal())
 	if !paused { // else nobody knows what was done to it
 		var err error
@@ -199,15 +207,6 @@ func (w *worker) noteDownloads(out *Result) {
 	if all := w.downs.all(); all != nil {
 		out.Downloads = all
 	}
-}
-
-// recallAll notes what the steps of a chain used that need not run, as far as the cache
-// still knows.
-func (w *worker) recallAll(out *Result) {
-	for _, s := range w.chain.Steps {
-		_, _ = w.recall(s)
-	}
-	w.noteDownloads(out)
 }
 
 // runSteps brings the worker's tree to the end of the chain.
@@ -269,7 +268,7 @@ func (w *worker) applyKnown(out *Result) int {
 		d, err := w.result(s)
 		if err == nil {
 			var same bool
-			if same, err = w.recall(s); err == nil && !same {
+			if same, err = w.downs.recallStep(s); err == nil && !same {
 				return next
 			}
 		}

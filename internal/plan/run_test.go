@@ -156,7 +156,7 @@ func TestRun(t *testing.T) {
 		}
 		p := f.plan(t)
 		var runs []string
-		steps, outputs := f.Known(p.Chains[0])
+		steps, outputs := f.Known(p, p.Chains[0])
 		for i, s := range p.Chains[0].Steps {
 			if !steps[i] {
 				runs = append(runs, s.Name)

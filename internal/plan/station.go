@@ -225,8 +225,6 @@ func (w *worker) elementEnvironment(more ...string) []string {
 		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C", "TZ": "UTC0",
 		"ARCH": w.chain.Arch, "IMAGE_NAME": w.plan.Definition.Name, "IMAGE_TYPE": "qcow2", "FS_TYPE": "ext4",
 		"SOURCE_DATE_EPOCH": fmt.Sprint(w.plan.Lock.Epoch),
-		"http_proxy":        relay.Proxy, "HTTP_PROXY": relay.Proxy, "no_proxy": "",
-		"https_proxy": relay.Proxy, "HTTPS_PROXY": relay.Proxy,
 		// What git writes down of when it did something.
 		"GIT_COMMITTER_DATE": fmt.Sprintf("@%d +0000", w.plan.Lock.Epoch), "GIT_AUTHOR_DATE": fmt.Sprintf("@%d +0000", w.plan.Lock.Epoch),
 	}
@@ -238,6 +236,8 @@ func (w *worker) elementEnvironment(more ...string) []string {
 		"DIB_IMAGE_CACHE": cacheDir, "DIB_LOCKFILES": "/root/.cache/dib/lockfiles", "_LIB": libDir, "DIB_PYTHON_EXEC": "/usr/bin/python3",
 		"DIB_DEFAULT_INSTALLTYPE": or(e.InstallType, "source"),
 		"IMAGE_ELEMENT":           strings.Join(e.Hooks.Set.Names(), " "), "http_proxy": relay.Proxy, "https_proxy": relay.Proxy, "no_proxy": "",
+		// Some programs read these first, or where the others are empty.
+		"HTTP_PROXY": relay.Proxy, "HTTPS_PROXY": relay.Proxy, "NO_PROXY": "", "all_proxy": "", "ALL_PROXY": "",
 	})
 	maps.Copy(all, relay.Variables(certificate))
 	where := map[string]string{}

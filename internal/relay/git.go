@@ -20,11 +20,15 @@ import (
 // uploadPack is the one program of git's servers that is asked: the one that only reads.
 const uploadPack = "git-upload-pack"
 
+// gitService is the one query that an address says as it is.
+const gitService = "service=" + uploadPack
+
 // maxQuestion bounds what git asks, in bytes: names of what it wants and has.
 const maxQuestion = 64 << 20
 
-// A Question is what a file is asked for by, beside its address: what git sends.
+// A Question is what a file is asked for by, beside its address: a query, what git sends.
 type Question struct {
+	Query    string // as it stands behind the "?"; nowhere but here
 	Method   string // "" is GET
 	Protocol string // of git: the header Git-Protocol
 	Body     []byte // of a POST
@@ -39,10 +43,18 @@ func isGit(q *http.Request) bool {
 // of that.
 func asked(q *http.Request) (address string, out Question, err error) {
 	address = Canonical(q.URL)
+	notes := url.Values{}
+	switch {
+	case q.URL.RawQuery == "":
+	case q.URL.RawQuery == gitService:
+		address += "?" + gitService
+	default:
+		out.Query = q.URL.RawQuery
+		notes.Set("query", digest.Of([]byte(out.Query)).String())
+	}
 	out.Protocol = q.Header.Get("Git-Protocol")
-	var notes url.Values
 	if out.Protocol != "" && len(out.Protocol) < 100 {
-		notes = url.Values{"git": {out.Protocol}}
+		notes.Set("git", out.Protocol)
 	}
 	if q.Method == http.MethodPost {
 		out.Method = http.MethodPost
@@ -56,12 +68,9 @@ func asked(q *http.Request) (address string, out Question, err error) {
 		if out.Body, err = io.ReadAll(body); err != nil {
 			return "", out, err
 		}
-		if notes == nil {
-			notes = url.Values{}
-		}
 		notes.Set("asked", digest.Of(out.Body).String())
 	}
-	if notes != nil {
+	if len(notes) > 0 {
 		address += "#" + notes.Encode()
 	}
 	return address, out, nil
@@ -84,6 +93,9 @@ func gitType(q *http.Request, first []byte) string {
 // Request is the request that asks a server for an address and a question.
 func (q Question) Request(address string) (*http.Request, error) {
 	at, _, _ := strings.Cut(address, "#")
+	if q.Query != "" {
+		at += "?" + q.Query
+	}
 	method, body := http.MethodGet, io.Reader(nil)
 	if q.Method != "" {
 		method, body = q.Method, bytes.NewReader(q.Body)

@@ -39,7 +39,8 @@ var Proxy = fmt.Sprintf("http://127.0.0.1:%d", Port)
 type Relay struct {
 	// Open gives the file of an http or https address, which stays the same for as long as
 	// the lock does; one that is not there is fs.ErrNotExist or a fault.NotFound. What is
-	// asked beside the address is in it too, behind a "#".
+	// asked beside the address is in it too, behind a "#", by its digest: a query may be a
+	// token, and an address goes into the lock and into papers.
 	Open func(ctx context.Context, address string, q Question) (*os.File, error)
 	// Authority has the relay answer https; without it https is refused.
 	Authority *Authority
@@ -74,7 +75,7 @@ func (r *Relay) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 	case q.URL.Host == "" && q.Method == http.MethodPost:
 		r.serveCall(w, q)
 	case q.URL.Host == "" || q.URL.Scheme != "http":
-		r.refuse(w, http.StatusBadRequest, "%s: not a request for a proxy", q.URL)
+		r.refuse(w, http.StatusBadRequest, "%s: not a request for a proxy", q.URL.Path)
 	default:
 		r.serveRequest(w, q)
 	}
@@ -83,12 +84,12 @@ func (r *Relay) ServeHTTP(w http.ResponseWriter, q *http.Request) {
 // serveRequest answers a request for a file, which has a whole address.
 func (r *Relay) serveRequest(w http.ResponseWriter, q *http.Request) {
 	if q.Method != http.MethodGet && q.Method != http.MethodHead && !isGit(q) {
-		r.refuse(w, http.StatusMethodNotAllowed, "%s %s: only files can be had", q.Method, q.URL)
+		r.refuse(w, http.StatusMethodNotAllowed, "%s %s: only files can be had", q.Method, Canonical(q.URL))
 		return
 	}
 	address, question, err := asked(q)
 	if err != nil {
-		r.refuse(w, http.StatusBadRequest, "%s: %v", q.URL, err)
+		r.refuse(w, http.StatusBadRequest, "%s: %v", Canonical(q.URL), err)
 		return
 	}
 	f, err := r.Open(q.Context(), address, question)
@@ -124,8 +125,8 @@ func (r *Relay) refuse(w http.ResponseWriter, code int, text string, args ...any
 	http.Error(w, "ingot: "+said, code)
 }
 
-// Canonical is an address without what does not name a file: the default port, a
-// fragment, empty parts of the path.
+// Canonical is an address without what does not name a file: the default port, a user, a
+// query, a fragment, empty parts of the path.
 func Canonical(u *url.URL) string {
 	scheme, port := "http", ":80"
 	if u.Scheme == "https" {
@@ -137,9 +138,5 @@ func Canonical(u *url.URL) string {
 		path = strings.ReplaceAll(path, "//", "/")
 	}
 	path = strings.ReplaceAll(path, "/./", "/")
-	out := scheme + "://" + host + path
-	if u.RawQuery != "" {
-		out += "?" + u.RawQuery
-	}
-	return out
+	return scheme + "://" + host + path
 }

@@ -30,7 +30,7 @@ func shop(t *testing.T) (client *http.Client, address string, said *[]string) {
 		Time: time.Unix(1700000000, 0),
 		Log:  func(line string) { *said = append(*said, line) },
 		Open: func(_ context.Context, address string, _ Question) (*os.File, error) {
-			switch address {
+			switch at, _, _ := strings.Cut(address, "#"); at {
 			case "http://a.example/dists/x":
 				return os.Open(file)
 			case "http://a.example/refused":
@@ -61,7 +61,7 @@ func TestFiles(t *testing.T) {
 	}{
 		{"http://A.example:80//dists/x", 200, "the lock's bytes"},
 		{"http://a.example/none", 404, ""},
-		{"http://a.example/refused", 502, "not in the lock"},
+		{"http://a.example/refused?token=secret", 502, "not in the lock"},
 	} {
 		a, err := client.Get(c.address)
 		if err != nil {
@@ -73,7 +73,12 @@ func TestFiles(t *testing.T) {
 			t.Errorf("%s: %s %q, want %d %q", c.address, a.Status, body, c.code, c.body)
 		}
 	}
-	if len(*said) != 1 || !strings.Contains((*said)[0], "not in the lock") {
+	if a, err := client.Post("http://a.example/dists/x?token=secret", "text/plain", strings.NewReader("")); err != nil || a.StatusCode != http.StatusMethodNotAllowed {
+		t.Errorf("a POST: %v", err)
+	} else {
+		a.Body.Close()
+	}
+	if len(*said) != 2 || !strings.Contains((*said)[0], "not in the lock") || strings.Contains(strings.Join(*said, "\n"), "secret") {
 		t.Errorf("the build was told %q", *said)
 	}
 }
