@@ -44,9 +44,9 @@ func isGit(q *http.Request) bool {
 func asked(q *http.Request) (address string, out Question, err error) {
 	address = Canonical(q.URL)
 	notes := url.Values{}
-	switch {
-	case q.URL.RawQuery == "":
-	case q.URL.RawQuery == gitService:
+	switch q.URL.RawQuery {
+	case "":
+	case gitService:
 		address += "?" + gitService
 	default:
 		out.Query = q.URL.RawQuery
