@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"crypto/tls"
 	"fmt"
 	"io"
@@ -14,8 +15,9 @@ import (
 )
 
 type serveFlags struct {
-	listen, cert, key, log string
-	connections            int
+	listen, cert, key, log, metrics string
+	connections, perAddress         int
+	requests                        float64
 }
 
 func newServeCommand() *cobra.Command {
@@ -28,11 +30,12 @@ makes. With a certificate the address speaks TLS (HTTP/2 and 1.1) and plain HTTP
 as well, since Incus and LXD ask for images in plain first; what they get is held
 to a digest. Without one it speaks plain HTTP.
 
-It prints the address that it listens on, then a line for each answer to the
-access log. SIGINT or SIGTERM stops it when the answers under way are given, after
+It prints the address that it listens on, and writes a line for each answer to the
+access log. With --metrics another address, which need not be for everybody, has
+/metrics for Prometheus and /healthz. It writes nothing to the tree. SIGINT or SIGTERM stops it when the answers under way are given, after
 30 s at the latest.`,
 		Example: `  ingot serve /srv/images --listen :8443 --tls-cert cert.pem --tls-key key.pem
-  ingot serve /srv/images --listen 127.0.0.1:0 --access-log -`,
+  ingot serve /srv/images --listen 127.0.0.1:0 --access-log - --metrics 127.0.0.1:9100`,
 		GroupID: groupServe,
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
@@ -42,6 +45,9 @@ access log. SIGINT or SIGTERM stops it when the answers under way are given, aft
 	cmd.Flags().StringVar(&f.key, "tls-key", "", "the certificate's private key, PEM")
 	cmd.Flags().StringVar(&f.log, "access-log", "", "append a line for each answer to this file; - is standard error")
 	cmd.Flags().IntVar(&f.connections, "max-connections", 4096, "how many connections there may be at once; more wait")
+	cmd.Flags().IntVar(&f.perAddress, "max-connections-per-address", 512, "how many of them one address may have; more are closed; 0 is any number")
+	cmd.Flags().Float64Var(&f.requests, "max-requests-per-address", 500, "how many requests a second one address may make; more get 429; 0 is any number")
+	cmd.Flags().StringVar(&f.metrics, "metrics", "", "serve metrics for Prometheus on this address, in plain HTTP")
 	cmd.MarkFlagsRequiredTogether("tls-cert", "tls-key")
 	return cmd
 }
@@ -49,6 +55,9 @@ access log. SIGINT or SIGTERM stops it when the answers under way are given, aft
 func (f *serveFlags) run(cmd *cobra.Command, tree string) error {
 	if f.connections < 1 {
 		return fault.Newf(fault.Usage, "--max-connections %d is less than one", f.connections)
+	}
+	if f.perAddress < 0 || f.requests < 0 || f.requests > 1e6 {
+		return fault.Newf(fault.Usage, "a limit of an address is a number up to a million, and 0 is none")
 	}
 	if _, err := server.OpenDir(tree); err != nil {
 		return err
@@ -58,7 +67,7 @@ func (f *serveFlags) run(cmd *cobra.Command, tree string) error {
 		return fmt.Errorf("cannot open the server tree: %w", err)
 	}
 	defer func() { _ = h.Close() }()
-	s := &server.Service{Handler: h, Connections: f.connections}
+	s := &server.Service{Handler: h, Connections: f.connections, PerAddress: f.perAddress, Requests: f.requests}
 	scheme := "http"
 	if f.cert != "" {
 		pair, err := server.Certificate(f.cert, f.key)
@@ -73,15 +82,49 @@ func (f *serveFlags) run(cmd *cobra.Command, tree string) error {
 	}
 	defer end()
 	s.Log = log
-	var listen net.ListenConfig
-	l, err := listen.Listen(cmd.Context(), "tcp", f.listen)
+	l, err := listen(cmd, "--listen", f.listen)
 	if err != nil {
-		return fault.Newf(fault.Preflight, "cannot listen on %s: %w", f.listen, err).WithHint("choose another address with --listen")
+		return err
 	}
-	if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s://%s/\n", scheme, l.Addr()); err != nil {
+	also := ""
+	if f.metrics != "" {
+		s.Metrics = server.NewMetrics()
+		s.Metrics.Offer = h.Offer
+		at, end, err := f.count(cmd, s.Metrics)
+		if err != nil {
+			return err
+		}
+		defer end()
+		also = at
+	}
+	if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s://%s/\n%s", scheme, l.Addr(), also); err != nil {
 		return err
 	}
 	return s.Serve(cmd.Context(), l)
+}
+
+func listen(cmd *cobra.Command, flag, address string) (net.Listener, error) {
+	var c net.ListenConfig
+	l, err := c.Listen(cmd.Context(), "tcp", address)
+	if err != nil {
+		return nil, fault.Newf(fault.Preflight, "cannot listen on %s: %w", address, err).WithHint("choose another address with %s", flag)
+	}
+	return l, nil
+}
+
+// count serves metrics on an address of their own, until the end.
+func (f *serveFlags) count(cmd *cobra.Command, m *server.Metrics) (at string, end func(), err error) {
+	l, err := listen(cmd, "--metrics", f.metrics)
+	if err != nil {
+		return "", nil, err
+	}
+	ctx, cancel := context.WithCancel(cmd.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- (&server.Service{Handler: m, Connections: 64}).Serve(ctx, l) }()
+	return fmt.Sprintf("metrics: http://%s/metrics\n", l.Addr()), func() {
+		cancel()
+		_ = <-ended // it only ever counted
+	}, nil
 }
 
 // openLog opens the access log.

@@ -26,10 +26,13 @@ import (
 // It gives files and nothing else: no listings, no file whose name begins with a dot, nothing
 // outside of the tree, whatever links lie there.
 type Handler struct {
-	root *os.Root
+	root     *os.Root
+	patience time.Duration // for each piece of an answer; a test is more impatient
 
 	mu   sync.Mutex
 	tags map[tagKey]string
+
+	offer offer
 }
 
 // A tagKey names the bytes of a small file.
@@ -44,7 +47,7 @@ func NewHandler(dir string) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Handler{root: root, tags: map[tagKey]string{}}, nil
+	return &Handler{root: root, patience: patience, tags: map[tagKey]string{}}, nil
 }
 
 // Close ends the use of the directory.
@@ -74,7 +77,8 @@ func clean(p string) string {
 
 // ServeHTTP answers GET and HEAD.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	slow(w, 0) // the one before on this connection may have had less time than has gone by
+	p := newPaced(w, h.patience)
+	w = p
 	header := w.Header()
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
@@ -115,22 +119,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if h.compress(w, r, f, info, name, tag) {
 		return
 	}
-	slow(w, info.Size())
 	// Without a time: the entity tag says more, and the time of a blob is when it was last
 	// of use.
-	http.ServeContent(w, r, "", time.Time{}, f)
-}
-
-// Least bytes a second that a client must take, on the whole; and what everybody has.
-const (
-	leastRate = 8 << 10
-	patience  = time.Minute
-)
-
-// slow bounds how long an answer may take: who takes less than leastRate holds a place
-// that others need.
-func slow(w http.ResponseWriter, size int64) {
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(patience + time.Duration(size/leastRate)*time.Second))
+	http.ServeContent(p, r, "", time.Time{}, f)
 }
 
 var errNoFile = errors.New("no file")
@@ -214,10 +205,7 @@ func (h *Handler) tag(name string, f *os.File, info fs.FileInfo) (string, bool) 
 	if info.Size() > maxTagged {
 		return "", false
 	}
-	key := tagKey{0, info.Size(), info.ModTime().UnixNano()}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		key.ino = st.Ino
-	}
+	key := keyOf(info)
 	h.mu.Lock()
 	tag, ok := h.tags[key]
 	h.mu.Unlock()
@@ -259,7 +247,6 @@ func (h *Handler) compress(w http.ResponseWriter, r *http.Request, f *os.File, i
 		return true
 	}
 	w.Header().Set("Content-Encoding", "gzip")
-	slow(w, info.Size())
 	z, err := gzip.NewWriterLevel(w, flate.BestSpeed)
 	if err != nil {
 		return false

@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
@@ -335,46 +334,6 @@ func TestStop(t *testing.T) {
 		t.Errorf("got %q", g)
 	}
 	if err := <-ended; err != nil {
-		t.Error(err)
-	}
-}
-
-// TestLimit: connections beyond the bound wait for one to end.
-func TestLimit(t *testing.T) {
-	_, h := served(t)
-	address, _ := run(t, &Service{Handler: h, Connections: 1})
-	first, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := fmt.Fprint(first, "GET /key.asc HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	r, err := http.ReadResponse(bufio.NewReader(first), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = body(r)
-	second, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer second.Close()
-	if _, err := fmt.Fprint(second, "GET /key.asc HTTP/1.1\r\nHost: h\r\n\r\n"); err != nil {
-		t.Fatal(err)
-	}
-	answered := make(chan error, 1)
-	go func() {
-		_, err := http.ReadResponse(bufio.NewReader(second), nil)
-		answered <- err
-	}()
-	select {
-	case err := <-answered:
-		t.Errorf("the second was answered while the first was there: %v", err)
-	case <-time.After(200 * time.Millisecond):
-	}
-	_ = first.Close()
-	if err := <-answered; err != nil {
 		t.Error(err)
 	}
 }

@@ -20,10 +20,18 @@ type Service struct {
 	// TLS, when it is there, has the certificate. The same address then speaks TLS and
 	// plain HTTP: Incus and LXD try the latter first, and what they get is held to a digest.
 	TLS *tls.Config
-	// Connections bounds how many there may be at once; 0 means 4096. More wait.
+	// Connections bounds how many there may be at once; 0 means 4096. More wait, and idle
+	// ones make room for them.
 	Connections int
+	// PerAddress bounds how many of them one address may have; 0 is any number. More are
+	// closed.
+	PerAddress int
+	// Requests bounds how many a second one address may make, in the long run; 0 is any number.
+	Requests float64
 	// Log gets a line for each answer.
 	Log io.Writer
+	// Metrics, when it is there, counts.
+	Metrics *Metrics
 	// Now is the clock of the log; nil means time.Now.
 	Now func() time.Time
 	// headerTime is how long a request's head may take; a test is more impatient.
@@ -37,6 +45,9 @@ const (
 	graceTime  = 30 * time.Second
 )
 
+// maxStreams is how many requests one connection of HTTP/2 may have under way.
+const maxStreams = 64
+
 // Serve answers until the context ends, and then lets answers that are under way come
 // to their end, for a while.
 func (s *Service) Serve(ctx context.Context, l net.Listener) error {
@@ -45,23 +56,27 @@ func (s *Service) Serve(ctx context.Context, l net.Listener) error {
 		n = 4096
 	}
 	handler := s.Handler
-	if s.Log != nil {
-		handler = &accessLog{next: handler, out: s.Log, now: s.now}
+	if s.Requests > 0 {
+		handler = newThrottle(handler, s.Requests, s.now, s.Metrics)
+	}
+	if s.Log != nil || s.Metrics != nil {
+		handler = &account{next: handler, out: s.Log, metrics: s.Metrics, now: s.now}
 	}
 	head := s.headerTime
 	if head <= 0 {
 		head = headerTime
 	}
-	limited := &limited{Listener: l, free: make(chan struct{}, n)}
+	gate := newGate(l, n, s.PerAddress, s.Metrics)
 	srv := &http.Server{
-		Handler: handler, ReadHeaderTimeout: head, ReadTimeout: head, IdleTimeout: idleTime, MaxHeaderBytes: 16 << 10,
+		Handler: handler, ConnState: gate.state, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		ReadHeaderTimeout: head, ReadTimeout: head, IdleTimeout: idleTime, MaxHeaderBytes: 16 << 10,
 		TLSConfig: s.TLS, ErrorLog: quietLog(), BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	ended := make(chan error, 2)
 	if s.TLS == nil {
-		go func() { ended <- srv.Serve(limited) }()
+		go func() { ended <- srv.Serve(gate) }()
 	} else {
-		plain, secure := newSplit(limited, head)
+		plain, secure := newSplit(gate, head)
 		go func() { ended <- srv.Serve(plain) }()
 		go func() { ended <- srv.ServeTLS(secure, "", "") }()
 	}
@@ -84,40 +99,6 @@ func (s *Service) now() time.Time {
 		return s.Now()
 	}
 	return time.Now()
-}
-
-// limited bounds how many connections there are. Those beyond wait in the kernel.
-type limited struct {
-	net.Listener
-	free chan struct{}
-}
-
-func (l *limited) Accept() (net.Conn, error) {
-	l.free <- struct{}{}
-	c, err := l.Listener.Accept()
-	if err != nil {
-		<-l.free
-		return nil, err
-	}
-	return &limitedConn{Conn: c, free: sync.OnceFunc(func() { <-l.free })}, nil
-}
-
-type limitedConn struct {
-	net.Conn
-	free func()
-}
-
-func (c *limitedConn) Close() error {
-	c.free()
-	return c.Conn.Close()
-}
-
-// ReadFrom lets the kernel copy files.
-func (c *limitedConn) ReadFrom(r io.Reader) (int64, error) {
-	if t, ok := c.Conn.(io.ReaderFrom); ok {
-		return t.ReadFrom(r)
-	}
-	return io.Copy(struct{ io.Writer }{c.Conn}, r)
 }
 
 // A split takes one listener apart, by what clients say first: a record of TLS or a

@@ -15,19 +15,25 @@ import (
 // quietLog drops what net/http says of connections that clients gave up.
 func quietLog() *log.Logger { return log.New(io.Discard, "", 0) }
 
-// An accessLog writes a line for each answer, in the form that web servers have in
-// common ("combined"), with how long it took behind it.
-type accessLog struct {
-	next http.Handler
-	out  io.Writer
-	now  func() time.Time
-	mu   sync.Mutex
+// An account writes a line for each answer, in the form that web servers have in
+// common ("combined"), with how long it took behind it, and counts it.
+type account struct {
+	next    http.Handler
+	out     io.Writer // or nil
+	metrics *Metrics  // or nil
+	now     func() time.Time
+	mu      sync.Mutex
 }
 
-func (a *accessLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (a *account) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := a.now()
 	m := &measured{ResponseWriter: w}
 	defer func() {
+		took := a.now().Sub(start)
+		a.metrics.answer(r, max(m.code, 200), m.sent, took)
+		if a.out == nil {
+			return
+		}
 		host, _, err := net.SplitHostPort(r.RemoteAddr)
 		if err != nil {
 			host = r.RemoteAddr
@@ -37,7 +43,7 @@ func (a *accessLog) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			size = strconv.FormatInt(m.sent, 10)
 		}
 		line := fmt.Sprintf("%s - - [%s] \"%s %s %s\" %d %s %s %s %.3f\n", host, start.Format("02/Jan/2006:15:04:05 -0700"),
-			word(r.Method), word(r.URL.RequestURI()), word(r.Proto), max(m.code, 200), size, quoted(r.Referer()), quoted(r.UserAgent()), a.now().Sub(start).Seconds())
+			word(r.Method), word(r.URL.RequestURI()), word(r.Proto), max(m.code, 200), size, quoted(r.Referer()), quoted(r.UserAgent()), took.Seconds())
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		_, _ = io.WriteString(a.out, line)
