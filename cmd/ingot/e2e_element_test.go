@@ -56,6 +56,7 @@ func (c *court) elements(t *testing.T) {
 	t.Run("efi", c.elementsEFI)
 	t.Run("disk", c.elementsDisk)
 	t.Run("definition", c.elementsDefinition)
+	t.Run("flavors", c.elementsFlavors)
 }
 
 // elementsDefinition builds a definition that has elements beside everything else: those
@@ -127,6 +128,14 @@ outputs: [qcow2, tar]
 			t.Errorf("exit code %d\n%s", v.code, tail(v.err, 20))
 		}
 	})
+	t.Run("group", func(t *testing.T) {
+		p.must(t, "group", "commit", "--to", p.path("groups"))
+		q := p
+		if c.full { // a machine that has nothing
+			q = p.fresh()
+		}
+		q.offlineAgain(t, "cloud", "out/cloud-"+arch()+".tar", "--output", "tar")
+	})
 	t.Run("another element", func(t *testing.T) {
 		p.write(t, map[string]string{"elements/greet/finalise.d/50-sees": "#!/bin/bash\necho again >/etc/seen\n"})
 		p.refuse(t, 5, []string{"does not fit", "hint:"}, "build", "--locked", "--to", "out")
@@ -141,6 +150,45 @@ outputs: [qcow2, tar]
 	t.Run("boot", func(t *testing.T) {
 		p.must(t, "boot", "out/cloud-"+arch()+".qcow2", "--timeout", bootPatience, "--expect", `Cloud-init v\. \S+ running 'init'`)
 	})
+}
+
+// offlineAgain checks a version out into a directory that nothing else lies beside, builds it from
+// the repository alone, and holds an artifact against that of the first build.
+func (p *project) offlineAgain(t *testing.T, spec, artifact string, args ...string) {
+	t.Helper()
+	p.must(t, "group", "checkout", spec, "again", "--from", p.path("groups"))
+	p.must(t, append([]string{"build", "--locked", "--offline", "--to", "rebuilt", "again"}, args...)...)
+	judge.Run(t, "cmp", p.path(artifact), p.path("rebuilt/"+filepath.Base(artifact)))
+}
+
+// elementsFlavors builds a definition with an element in one of its flavors, keeps it as a
+// group, and builds both flavors again on a machine that has nothing, without a network.
+func (c *court) elementsFlavors(t *testing.T) {
+	judge.Needs(t, judge.Full)
+	p := c.project(t, map[string]string{
+		"ingot.yaml": minimal + "arch: [" + arch() + "]\ndeclared: ./declared\nelements: [greet, {name: more, when: extra}]\nflavors: {extra: {}}\n",
+		"declared/flags/extra":              "sense: prefernot\n",
+		"elements/greet/install.d/50-greet": "#!/bin/bash\nset -eu\necho hello >/etc/greeting\n",
+		"far/more/element-deps":             "package-installs\n",
+		"far/more/package-installs.yaml":    "tree:\n",
+		"far/more/install.d/60-more":        "#!/bin/bash\nset -eu\necho more >>/etc/greeting\n",
+	})
+	p.env = []string{"ELEMENTS_PATH=" + p.path("far")}
+	p.must(t, "build", "--all-flavors", "--to", "out")
+	for name, want := range map[string]string{"small-": "hello\n", "small-extra-": "hello\nmore\n"} {
+		tree := readTar(t, p.path("out/"+name+arch()+".tar"))
+		if got := tree["/etc/greeting"].content; got != want {
+			t.Errorf("%s greets %q", name, got)
+		}
+		if _, ok := tree["/usr/bin/tree"]; ok != (name == "small-extra-") {
+			t.Errorf("%s has its package: %v", name, ok)
+		}
+	}
+	p.must(t, "group", "commit", "--to", p.path("groups"))
+	q := p.fresh()
+	q.env = nil
+	q.offlineAgain(t, "small", "out/small-extra-"+arch()+".tar", "--all-flavors")
+	judge.Run(t, "cmp", p.path("out/small-"+arch()+".tar"), p.path("rebuilt/small-"+arch()+".tar"))
 }
 
 // elementsEFI builds diskimage-builder's disk for both firmwares, and starts it by each.

@@ -3,6 +3,7 @@ package lock
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -65,6 +66,11 @@ func decode(b []byte) (*Lock, error) {
 	}
 	if !bytes.Equal(text, b) {
 		return nil, fmt.Errorf("is not written as ingot writes it")
+	}
+	// What a set has beside another's stands behind that: steps' keys go by order.
+	for _, s := range p.l.Sets {
+		slices.Sort(s.Asked)
+		slices.SortFunc(s.Refs, compareRefs)
 	}
 	return p.l, nil
 }

@@ -160,6 +160,9 @@ func ownFiles(e *element.Element) ([]ownFile, error) {
 			return nil
 		}
 		f := ownFile{Path: at, Mode: fs.ModeDir | 0o755}
+		if to, err := fs.ReadLink(e.FS, at); err == nil && path.IsAbs(to) {
+			return nil // it is meant for the image, and this machine's file is no input
+		}
 		if !d.IsDir() {
 			info, err := fs.Stat(e.FS, at)
 			if err != nil || !info.Mode().IsRegular() || info.Size() > maxHook {

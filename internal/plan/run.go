@@ -371,7 +371,7 @@ func noSpace(err error) error {
 		WithHint("free some, run 'ingot store gc --cache', or choose other places with INGOT_HOME, INGOT_CACHE and --to")
 }
 
-// Tree gives the tree at the end of a chain if the cache knows every step.
+// Tree gives the image at the end of a chain if the cache knows every step.
 func (r *Runner) Tree(c Chain) (tree.Tree, bool) {
 	var t tree.Tree
 	for i, s := range c.Steps {
@@ -386,5 +386,6 @@ func (r *Runner) Tree(c Chain) (tree.Tree, bool) {
 			return t, false
 		}
 	}
-	return t, true
+	t, _, err := apart(t)
+	return t, err == nil
 }

@@ -26,22 +26,29 @@ const workDir = "/work"
 
 // takeSide takes the files beside the image out of the tree.
 func (w *worker) takeSide() error {
+	t, side, err := apart(w.tree)
+	if err == nil {
+		w.tree, w.side = t, append(w.side, side...)
+	}
+	return err
+}
+
+// apart is an image without what lay beside it while elements' scripts ran, and what of that
+// they left in their working directory.
+func apart(t tree.Tree) (image tree.Tree, side []tree.Entry, err error) {
 	var gone []string
-	for e := range w.tree.All() {
+	for e := range t.All() {
 		if rest, ok := strings.CutPrefix(e.Path, asideOut+"/"); ok {
-			side := e
-			side.Path = rest
-			w.side = append(w.side, side)
+			beside := e
+			beside.Path = rest
+			side = append(side, beside)
 		}
 		if e.Path == sandbox.Aside || strings.HasPrefix(e.Path, sandbox.Aside+"/") {
 			gone = append(gone, e.Path)
 		}
 	}
-	t, err := w.tree.Apply(tree.Delta{Remove: gone})
-	if err == nil {
-		w.tree = t
-	}
-	return err
+	image, err = t.Apply(tree.Delta{Remove: gone})
+	return image, side, err
 }
 
 // Beside is the format of an output that is nothing but those files: a ramdisk and its

@@ -1,14 +1,10 @@
 package repository
 
 import (
-	"archive/tar"
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path"
 	"path/filepath"
 	"strings"
 
@@ -57,52 +53,6 @@ func (g *Group) Unpack(ctx context.Context, dir string) (definitionPath, lockPat
 		return "", "", err
 	}
 	return filepath.Join(dir, g.Content.Main), filepath.Join(dir, name), nil
-}
-
-// unpack reads what pack wrote. What a signer put there is believed; that it stays
-// within the directory is held all the same.
-func unpack(root *os.Root, source []byte) error {
-	bad := func(format string, args ...any) error {
-		return fault.Newf(fault.Verification, "its archive "+format, args...)
-	}
-	r := tar.NewReader(bytes.NewReader(source))
-	for {
-		h, err := r.Next()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return bad("is damaged: %w", err)
-		}
-		if err := tree.CheckPath(h.Name); err != nil || h.Name == "" {
-			return bad("has the path %q", h.Name)
-		}
-		if err := root.MkdirAll(path.Dir(h.Name), 0o755); err != nil {
-			return err
-		}
-		switch h.Typeflag {
-		case tar.TypeDir:
-			err = root.MkdirAll(h.Name, 0o755)
-		case tar.TypeSymlink:
-			err = root.Symlink(h.Linkname, h.Name)
-		case tar.TypeReg:
-			mode := os.FileMode(0o644)
-			if h.Mode&0o100 != 0 {
-				mode = 0o755
-			}
-			var f *os.File
-			if f, err = root.OpenFile(h.Name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode); err != nil {
-				return err
-			}
-			_, err = io.Copy(f, r)
-			err = errors.Join(err, f.Close())
-		default:
-			return bad("has %q, which is neither file, link nor directory", h.Name)
-		}
-		if err != nil {
-			return err
-		}
-	}
 }
 
 // Fetch brings what a build of the group reads into a store: packages, downloads, lists of

@@ -1,13 +1,10 @@
 package repository
 
 import (
-	"archive/tar"
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -18,7 +15,6 @@ import (
 	"ingot/internal/distro"
 	"ingot/internal/fault"
 	"ingot/internal/flavor"
-	"ingot/internal/input"
 	"ingot/internal/lock"
 	"ingot/internal/store"
 	"ingot/internal/tree"
@@ -67,7 +63,7 @@ func Gather(b Built) (Candidate, error) {
 		return u.Blob
 	}
 	for _, s := range b.Lock.Sets {
-		if s.Purpose == lock.Bootstrap {
+		if !s.IsImage() {
 			continue
 		}
 		f, err := FlavorOf(s.Arch, s.Flavor)
@@ -226,73 +222,3 @@ func (b *Built) content(c tree.Content) ([]byte, error) {
 	}
 	return io.ReadAll(r)
 }
-
-// pack writes a definition and all that it names as a tar: the same files give the same
-// bytes.
-func pack(def *definition.Definition, l *lock.Lock) ([]byte, error) {
-	root, err := os.OpenRoot(def.Dir)
-	if err != nil {
-		return nil, fmt.Errorf("cannot open the definition's directory: %w", err)
-	}
-	defer root.Close() //nolint:errcheck // only read from
-	type member struct {
-		header tar.Header
-		data   []byte
-	}
-	files := map[string]member{}
-	for _, in := range def.Inputs {
-		rel, err := filepath.Rel(def.Dir, in.Path)
-		if err != nil || !filepath.IsLocal(rel) {
-			return nil, fault.Newf(fault.Definition, "%s lies outside of the definition's directory", in.Path)
-		}
-		files[filepath.ToSlash(rel)] = member{tar.Header{Typeflag: tar.TypeReg, Mode: 0o644}, in.Data}
-	}
-	total := 0
-	for _, f := range l.Files {
-		switch {
-		case strings.HasPrefix(f.Path, lock.ElementsDir+"/"):
-			return nil, fault.Newf(fault.Definition, "the definition is made of elements, which no repository keeps yet")
-		case f.Link != "":
-			files[f.Path] = member{header: tar.Header{Typeflag: tar.TypeSymlink, Mode: 0o777, Linkname: f.Link}}
-		case f.EmptyDir:
-			files[f.Path] = member{header: tar.Header{Typeflag: tar.TypeDir, Mode: 0o755}}
-		default:
-			data, err := input.ReadIn(root, f.Path, maxSource)
-			if err != nil {
-				return nil, fmt.Errorf("cannot read what the definition names: %w", err)
-			}
-			if digest.Of(data) != f.SHA256 {
-				return nil, fault.Newf(fault.Verification, "%s is not the file that the lock names", f.Path).WithHint("it changed since; run 'ingot build' again")
-			}
-			if total += len(data); total > maxSource {
-				return nil, fault.Newf(fault.Preflight, "the files of the definition are larger than %d MiB together", maxSource>>20)
-			}
-			mode := int64(0o644)
-			if f.Executable {
-				mode = 0o755
-			}
-			files[f.Path] = member{tar.Header{Typeflag: tar.TypeReg, Mode: mode}, data}
-		}
-	}
-	var names []string
-	for n := range files {
-		names = append(names, n)
-	}
-	slices.Sort(names)
-	var out bytes.Buffer
-	w := tar.NewWriter(&out)
-	for _, n := range names {
-		m := files[n]
-		m.header.Name, m.header.Size, m.header.Format = n, int64(len(m.data)), tar.FormatPAX
-		if err := w.WriteHeader(&m.header); err != nil {
-			return nil, err
-		}
-		if _, err := w.Write(m.data); err != nil {
-			return nil, err
-		}
-	}
-	return out.Bytes(), w.Close()
-}
-
-// maxSource bounds the files of a definition together.
-const maxSource = 256 << 20
