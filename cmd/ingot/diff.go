@@ -68,8 +68,7 @@ JSON of Debian's security tracker. A flavor in the specs compares that one alone
 			return diffLocks(cmd, args, f.format == "json")
 		},
 	}
-	f.add(cmd)
-	f.addLabels(cmd)
+	f.addSpec(cmd)
 	cmd.Flags().StringVar(&f.feed, "feed", "", "known vulnerabilities: `file` or address of OSV or of Debian's security tracker")
 	cmd.Flags().StringVar(&f.format, "format", "text", "text, json, markdown or html")
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"text", "json", "markdown", "html"}, cobra.ShellCompDirectiveNoFileComp))

@@ -166,7 +166,7 @@ func (p *project) offlineAgain(t *testing.T, spec, artifact string, args ...stri
 func (c *court) elementsFlavors(t *testing.T) {
 	judge.Needs(t, judge.Full)
 	p := c.project(t, map[string]string{
-		"ingot.yaml": minimal + "arch: [" + arch() + "]\ndeclared: ./declared\nelements: [greet, {name: more, when: extra}]\nflavors: {extra: {}}\n",
+		"ingot.yaml":                        minimal + "arch: [" + arch() + "]\ndeclared: ./declared\nelements: [greet, {name: more, when: extra}]\nflavors: {extra: {}}\n",
 		"declared/flags/extra":              "sense: prefernot\n",
 		"elements/greet/install.d/50-greet": "#!/bin/bash\nset -eu\necho hello >/etc/greeting\n",
 		"far/more/element-deps":             "package-installs\n",

@@ -56,6 +56,8 @@ func (c *court) groups(t *testing.T) {
 	p.must(t, "build", "--to", "out")
 	p.must(t, append([]string{"group", "commit"}, to...)...)
 
+	old := p.read(t, "groups/groups/small/index")
+
 	// A second version, of another definition, with what updates and security bring.
 	p.write(t, map[string]string{"ingot.yaml": strings.Replace(strings.Replace(p.read(t, "ingot.yaml"), "hi\\n", "hello\\n", 1), stable, "", 1)})
 	p.must(t, "lock", "--update")
@@ -187,6 +189,26 @@ func (c *court) groups(t *testing.T) {
 			q.must(t, "group", "gc", "--from", place)
 			q.refuse(t, 4, []string{`no group "small"`}, "group", "show", "small", "--from", place, "--unsigned")
 		}
+	})
+
+	t.Run("fresh", func(t *testing.T) {
+		// Whoever can write there plays the state of before the second version back.
+		q := p.fresh()
+		q.home = filepath.Join(p.dir, ".seen")
+		q.must(t, group("show", "small")...)
+		now := p.read(t, "groups/groups/small/index")
+		p.write(t, map[string]string{"groups/groups/small/index": old})
+		q.refuse(t, 5, []string{"lacks the newest version", "--accept-older"}, group("show", "small")...)
+		q.must(t, append(group("show", "small"), "--accept-older")...)
+		q.must(t, group("show", "small")...)
+		p.write(t, map[string]string{"groups/groups/small/index": now})
+		// A date says until when a version is taken for the newest, and no more.
+		q.must(t, append(group("promote", "small", "images.example@acme:dated"), "--sign", "ours.key", "--expires", "1ns")...)
+		dated := append(group("show", "small"), "--label", "images.example@acme:dated")
+		q.refuse(t, 5, []string{"is past its date", "--accept-older"}, dated...)
+		q.must(t, append(dated, "--accept-older")...)
+		q.must(t, append(group("show", "small=2"), "--label", "images.example@acme:dated")...)
+		q.must(t, append(group("rm", "small=2"), "--label", "images.example@acme:dated")...)
 	})
 
 	t.Run("wrong", func(t *testing.T) {

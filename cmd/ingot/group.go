@@ -54,6 +54,7 @@ type repositoryFlags struct {
 	from     string
 	keys     []string
 	unsigned bool
+	older    bool
 	labels   []string
 	json     bool
 }
@@ -63,6 +64,13 @@ func (f *repositoryFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.keys, "key", nil, "believe only what a key of this `file` signed; may be repeated")
 	cmd.Flags().BoolVar(&f.unsigned, "unsigned", false, "believe whoever can write to the repository")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object")
+}
+
+// addSpec is for verbs that take a spec and believe what it names.
+func (f *repositoryFlags) addSpec(cmd *cobra.Command) {
+	f.add(cmd)
+	f.addLabels(cmd)
+	cmd.Flags().BoolVar(&f.older, "accept-older", false, "take a version that is older than one seen before, or past its date")
 }
 
 func (f *repositoryFlags) addLabels(cmd *cobra.Command) {
@@ -92,7 +100,11 @@ func (f *repositoryFlags) openAt(text string) (*repository.Repository, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &repository.Repository{Place: p, Now: now}
+	r, err := repositoryAt(p)
+	if err != nil {
+		return nil, err
+	}
+	r.Accept = f.older
 	if r.Keys, err = f.trusted(); err != nil {
 		return nil, err
 	}
@@ -101,6 +113,12 @@ func (f *repositoryFlags) openAt(text string) (*repository.Repository, error) {
 			WithHint("give one with --key, put one into %s, or say --unsigned to believe whoever can write there", "$INGOT_HOME/keys/NAME.asc")
 	}
 	return r, nil
+}
+
+// repositoryAt is the repository in a place, with what this machine has seen of it.
+func repositoryAt(p place.Place) (*repository.Repository, error) {
+	home, _, err := dirs()
+	return &repository.Repository{Place: p, Now: now, Seen: filepath.Join(home, "seen")}, err
 }
 
 // trusted are the keys of --key, else those of the home; none is nil.
@@ -257,6 +275,10 @@ func (f *repositoryFlags) one(ctx context.Context, r *repository.Repository, tex
 	g, err := r.Load(ctx, x.Name, rec)
 	if err == nil {
 		err = x.Agrees(g)
+	}
+	if err == nil {
+		spec, _ := group.ParseSpec(text) // which find has read
+		err = r.Fresh(ctx, x, g, spec.NamesRevision())
 	}
 	found = slices.DeleteFunc(found, func(t group.Trove) bool { return !t.Version.Equal(newest) })
 	return g, found, err

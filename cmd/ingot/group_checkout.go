@@ -91,7 +91,6 @@ put them where the definition names them.`,
 			return err
 		},
 	}
-	f.add(cmd)
-	f.addLabels(cmd)
+	f.addSpec(cmd)
 	return cmd
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -27,6 +28,7 @@ type committedJSON struct {
 	Flavors    []string      `json:"flavors"`
 	New        bool          `json:"new"` // whether it was written: not if the newest version was this already
 	From       string        `json:"from,omitempty"`
+	Expires    time.Time     `json:"expires,omitzero"`
 	SignedBy   string        `json:"signed_by,omitempty"` // fingerprint
 }
 
@@ -36,12 +38,15 @@ type writeFlags struct {
 	sign   string
 	change bool
 	json   bool
+	// expires is how long a version may be taken for the newest; "" is for ever.
+	expires string
 }
 
 func (f *writeFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.to, "to", "", "`repository` to write to: a directory, s3://BUCKET/PREFIX or oci://HOST/NAME")
 	cmd.Flags().StringVar(&f.sign, "sign", "", "sign with the private key in this `file`; INGOT_KEY_PASSPHRASE opens it")
 	cmd.Flags().BoolVar(&f.change, "change-flavors", false, "allow other flavors than the version before has")
+	cmd.Flags().StringVar(&f.expires, "expires", "", "nobody should take it for the newest later than in: 30d, 8w")
 }
 
 // commit gives a candidate a version and prints it.
@@ -54,6 +59,13 @@ func (f *writeFlags) commit(cmd *cobra.Command, r *repository.Repository, c repo
 		return fault.Newf(fault.Usage, "keys are known that versions must be signed by, and this one would not be").WithHint("give the private key: --sign FILE")
 	}
 	c.Change = f.change
+	if f.expires != "" {
+		d, err := days("--expires", f.expires)
+		if err != nil {
+			return err
+		}
+		c.Statement.Expires = now().Add(d).UTC().Truncate(time.Second)
+	}
 	var bytes int64
 	for _, u := range c.Uploads {
 		bytes += u.Size
@@ -65,11 +77,14 @@ func (f *writeFlags) commit(cmd *cobra.Command, r *repository.Repository, c repo
 	if err != nil {
 		return err
 	}
+	if err := r.Saw(c.Name, done.Record); err != nil {
+		return err
+	}
 	progress.Close()
 	v := done.Record.Version
 	out := committedJSON{
 		Schema: 1, Repository: r.Place.String(), Group: c.Name + "=" + v.String(), Version: v.String(), Lock: c.Statement.Lock,
-		New: !done.Old, From: c.Statement.From,
+		New: !done.Old, From: c.Statement.From, Expires: c.Statement.Expires,
 	}
 	for _, g := range c.Flavors {
 		out.Flavors = append(out.Flavors, g.String())
@@ -173,7 +188,10 @@ newest version already gets no other.`,
 				return err
 			}
 			c.Branch, c.Upstream = branch, upstream
-			r := &repository.Repository{Place: place, Now: now}
+			r, err := repositoryAt(place)
+			if err != nil {
+				return err
+			}
 			if r.Keys, err = (&repositoryFlags{}).trusted(); err != nil {
 				return err
 			}

@@ -78,8 +78,7 @@ in the format of --output, which their definitions must have.`,
 			return printDelta(cmd, f.json, deltaJSON{1, to, size, h.Old.SHA256, h.New.SHA256, h.Old.Size, h.New.Size, time.Since(start).Seconds()})
 		},
 	}
-	f.add(cmd)
-	f.addLabels(cmd)
+	f.addSpec(cmd)
 	cmd.Flags().StringVar(&format, "output", "tar", "`format` in which versions are built: tar, raw or another that is one file and not compressed")
 	cmd.Flags().StringVar(&to, "to", "", "`file` to write")
 	return cmd

@@ -92,8 +92,7 @@ shell's, against whole paths.`,
 			return w.Flush()
 		},
 	}
-	f.add(cmd)
-	f.addLabels(cmd)
+	f.addSpec(cmd)
 	cmd.Flags().StringVar(&purpose, "purpose", "", "container, system, machine or live, where there are several")
 	return cmd
 }

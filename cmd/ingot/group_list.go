@@ -165,6 +165,7 @@ type groupShownJSON struct {
 	Distro     string             `json:"distro"`
 	Release    string             `json:"release"`
 	From       string             `json:"from,omitempty"`
+	Expires    time.Time          `json:"expires,omitzero"` // until when it may be taken for the newest
 	Signed     bool               `json:"signed"`
 	Signers    []string           `json:"signers"` // fingerprints of trusted keys
 	Size       int64              `json:"size"`    // bytes of all that it keeps
@@ -225,6 +226,9 @@ func newGroupShowCommand() *cobra.Command {
 			if out.From != "" {
 				fmt.Fprintf(w, "from\t%s=%s\n", out.Name, out.From)
 			}
+			if !out.Expires.IsZero() {
+				fmt.Fprintf(w, "newest until\t%s\n", out.Expires.Format(time.DateTime))
+			}
 			fmt.Fprintf(w, "lock\t%s\n", out.Lock)
 			fmt.Fprintf(w, "of\t%s %s, definition %s\n", out.Distro, out.Release, out.Definition.Short())
 			fmt.Fprintf(w, "keeps\t%s\n", ui.Size(out.Size))
@@ -239,8 +243,7 @@ func newGroupShowCommand() *cobra.Command {
 			return w.Flush()
 		},
 	}
-	f.add(cmd)
-	f.addLabels(cmd)
+	f.addSpec(cmd)
 	cmd.Flags().BoolVar(&packages, "packages", false, "list the packages too")
 	return cmd
 }
@@ -250,7 +253,7 @@ func shown(r *repository.Repository, g *repository.Group, list []repository.Pack
 	out := groupShownJSON{
 		Schema: 1, Repository: r.Place.String(), Name: g.Statement.Name, Version: g.Record.Version.String(), Time: time.UnixMilli(rev.Time).UTC(),
 		Lock: g.Statement.Lock, Definition: g.Statement.Definition, Distro: g.Lock.Distro, Release: g.Lock.Release,
-		From: fromOf(g.Statement), Signed: g.Statement.Signed, Signers: []string{}, Sets: []groupSetJSON{}, Packages: []groupPackageJSON{}, Size: g.Size(),
+		From: fromOf(g.Statement), Expires: g.Statement.Expires, Signed: g.Statement.Signed, Signers: []string{}, Sets: []groupSetJSON{}, Packages: []groupPackageJSON{}, Size: g.Size(),
 	}
 	for _, s := range g.Statement.Signers {
 		out.Signers = append(out.Signers, s.Fingerprint)

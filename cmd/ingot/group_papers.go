@@ -63,8 +63,7 @@ the group that it was built from. The artifact is read for its digest alone.`,
 			return enc.Encode(image.Provenance(o))
 		},
 	}
-	f.add(cmd)
-	f.addLabels(cmd)
+	f.addSpec(cmd)
 	cmd.Flags().StringVar(&purpose, "purpose", "", "container, system, machine or live, where there are several")
 	cmd.Flags().StringVar(&format, "output", "tar", "the artifact's `format`")
 	cmd.Flags().StringVar(&kind, "kind", "sbom", "sbom or provenance")

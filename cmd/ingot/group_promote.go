@@ -55,7 +55,7 @@ func promotion(cmd *cobra.Command, onto func(at group.Version, label string) (gr
 		if err != nil {
 			return err
 		}
-		to := &repository.Repository{Place: from.Place, Keys: from.Keys, Now: now}
+		to := &repository.Repository{Place: from.Place, Keys: from.Keys, Now: now, Seen: from.Seen}
 		if w.to != "" {
 			if to.Place, err = openPlace(w.to); err != nil {
 				return err
@@ -77,8 +77,7 @@ func promotion(cmd *cobra.Command, onto func(at group.Version, label string) (gr
 		w.json = f.json
 		return w.commit(cmd, to, c, progress)
 	}
-	f.add(cmd)
-	f.addLabels(cmd)
+	f.addSpec(cmd)
 	w.add(cmd)
 	return cmd
 }

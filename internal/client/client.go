@@ -18,7 +18,6 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -36,6 +35,7 @@ import (
 	"ingot/internal/fault"
 	"ingot/internal/fetch"
 	"ingot/internal/input"
+	"ingot/internal/seen"
 	"ingot/internal/sign"
 )
 
@@ -79,16 +79,6 @@ func Address(text string) (string, error) {
 		return "", bad
 	}
 	return "https://" + text, nil
-}
-
-// seen is what was seen of a server.
-type seen struct {
-	Schema  int           `json:"schema"` // 1
-	Server  string        `json:"server"`
-	Tree    string        `json:"tree,omitempty"`
-	Serial  int64         `json:"serial"`
-	SHA256  digest.Digest `json:"sha256"` // of the signed catalog's text
-	Created time.Time     `json:"created"`
 }
 
 func (s *Server) now() time.Time {
@@ -337,19 +327,13 @@ func (s *Server) rotated(ctx context.Context, mirror string, keys *sign.Keyring,
 }
 
 // seen is what was seen of the server last; its serial is 0 if nothing was.
-func (s *Server) seen() (seen, error) {
-	var old seen
-	data, err := input.Read(filepath.Join(s.dir(), "seen.json"), 1<<20)
-	if errors.Is(err, fs.ErrNotExist) {
-		return old, nil
-	}
-	if err == nil {
-		err = json.Unmarshal(data, &old)
-	}
-	if err != nil {
-		return old, fmt.Errorf("cannot read what was seen of %s: %w", s.Name(), err)
-	}
-	return old, nil
+func (s *Server) seen() (seen.Record, error) { return seen.Read(s.seenPath()) }
+
+func (s *Server) seenPath() string { return filepath.Join(s.dir(), "seen.json") }
+
+// state is a catalog as it is remembered.
+func (s *Server) state(c catalog.Catalog, text digest.Digest) seen.Record {
+	return seen.Record{Of: s.Name(), Tree: c.Tree, Serial: c.Serial, SHA256: text, Created: c.Created}
 }
 
 // judge refuses a catalog of another tree, one that is older than one that was seen, or another
@@ -359,15 +343,15 @@ func (s *Server) judge(mirror string, c catalog.Catalog, d digest.Digest) error 
 	if err != nil {
 		return err
 	}
-	switch {
-	case old.Tree != "" && c.Tree != old.Tree:
+	switch err := old.Judge(s.state(c, d)); {
+	case errors.Is(err, seen.ErrTree):
 		return fault.Newf(fault.Verification, "%s has the index of another server tree than the one that was seen before", show(mirror)).
-			WithHint("its publisher's key signs that one too, and somebody may show it in place of this; if its publisher began anew, remove %s", filepath.Join(s.dir(), "seen.json"))
-	case c.Serial < old.Serial:
+			WithHint("its publisher's key signs that one too, and somebody may show it in place of this; if its publisher began anew, remove %s", s.seenPath())
+	case errors.Is(err, seen.ErrOlder):
 		return fault.Newf(fault.Verification, "%s has an older index (serial %d of %s) than one that was seen before (%d of %s)", show(mirror),
 			c.Serial, c.Created.UTC().Format(time.DateTime), old.Serial, old.Created.UTC().Format(time.DateTime)).
-			WithHint("the mirror is behind, or somebody plays an old state back: try again later, or another mirror; if its publisher began anew, remove %s", filepath.Join(s.dir(), "seen.json"))
-	case c.Serial == old.Serial && d != old.SHA256:
+			WithHint("the mirror is behind, or somebody plays an old state back: try again later, or another mirror; if its publisher began anew, remove %s", s.seenPath())
+	case errors.Is(err, seen.ErrOther):
 		return fault.Newf(fault.Verification, "%s has another index of serial %d than the one that was seen before", show(mirror), c.Serial).
 			WithHint("two trees are published with one key, or somebody has the key: ask its publisher")
 	}
@@ -393,9 +377,5 @@ func (s *Server) remember(c catalog.Catalog, m sign.Message, keys *sign.Keyring,
 			s.Pinned(signer, why)
 		}
 	}
-	data, err := json.MarshalIndent(seen{1, s.Name(), c.Tree, c.Serial, digest.Of(m.Text), c.Created}, "", " ")
-	if err != nil {
-		return err
-	}
-	return draft.Explain(draft.Write(filepath.Join(s.dir(), "seen.json"), append(data, '\n'), 0o644), "INGOT_HOME")
+	return s.state(c, digest.Of(m.Text)).Write(s.seenPath())
 }

@@ -69,6 +69,19 @@ func parseSpec(text string, loose bool) (Spec, error) {
 	return s, nil
 }
 
+// NamesRevision says whether the spec names a version by its revision, or a part of that, and
+// not only where the newest is looked for.
+func (s Spec) NamesRevision() bool {
+	if s.Version == nil {
+		return false
+	}
+	if v, err := ParseVersion(*s.Version); err == nil {
+		return !v.IsBranch()
+	}
+	last := (*s.Version)[strings.LastIndexByte(*s.Version, '/')+1:]
+	return !strings.ContainsAny(last, "@:")
+}
+
 // String writes the spec as ParseSpec reads it.
 func (s Spec) String() string {
 	text := s.Name

@@ -130,7 +130,9 @@ func setName(arch, purpose, flavor string) string {
 }
 
 // IsImage says whether the set is the packages of an image: a tree is made of it, and sealed.
-func (s Set) IsImage() bool { return s.Purpose != Bootstrap && !strings.HasSuffix(s.Purpose, baseSuffix) }
+func (s Set) IsImage() bool {
+	return s.Purpose != Bootstrap && !strings.HasSuffix(s.Purpose, baseSuffix)
+}
 
 // Bootstrap is the purpose of a set that is no image's: what a script gets that calls
 // debootstrap.

@@ -14,7 +14,7 @@ import (
 // Remove takes versions out of the index of a group. Their blobs stay until
 // [Repository.Collect].
 func (r *Repository) Remove(ctx context.Context, name string, versions []group.Version) error {
-	return r.change(ctx, name, func(x *Index) (bool, error) {
+	err := r.change(ctx, name, func(x *Index) (bool, error) {
 		var kept []Record
 		for _, rec := range x.Records {
 			gone := false
@@ -29,6 +29,10 @@ func (r *Repository) Remove(ctx context.Context, name string, versions []group.V
 		x.Records = kept
 		return changed, nil
 	})
+	if err != nil {
+		return err
+	}
+	return r.forget(name, versions)
 }
 
 // Old are the versions of each branch but the newest some of it.

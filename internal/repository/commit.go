@@ -129,7 +129,7 @@ func (r *Repository) next(ctx context.Context, x *Index, c Candidate) (v group.V
 		if err != nil {
 			return v, nil, err
 		}
-		if believed && s.Lock == c.Statement.Lock && sameFlavors(x.flavorsOf(*last), c.Flavors) && (c.Revision == nil || c.isRevisionOf(*last)) {
+		if believed && s.Lock == c.Statement.Lock && !c.renews(s) && sameFlavors(x.flavorsOf(*last), c.Flavors) && (c.Revision == nil || c.isRevisionOf(*last)) {
 			return v, last, nil
 		}
 		if err := c.stable(x.flavorsOf(*last), last.Version); err != nil {
@@ -190,6 +190,11 @@ func (r *Repository) before(ctx context.Context, c Candidate, rec Record) (s Sta
 	}
 	s, err = (&Repository{Place: r.Place, Now: r.Now}).statement(ctx, c.Name, rec)
 	return s, false, err
+}
+
+// renews says that the candidate may be taken for the newest for longer than a version.
+func (c *Candidate) renews(s Statement) bool {
+	return !c.Statement.Expires.IsZero() && c.Statement.Expires.Sub(s.Expires) > 24*time.Hour
 }
 
 func (c *Candidate) isRevisionOf(r Record) bool {

@@ -48,6 +48,11 @@ type Repository struct {
 	// the place is believed.
 	Keys *sign.Keyring
 	Now  func() time.Time
+	// Seen is the directory of this machine in which it remembers what it has seen: see
+	// [Repository.Fresh]. "" remembers nothing.
+	Seen string
+	// Accept takes what is older than what was seen, or past its date.
+	Accept bool
 }
 
 const (

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
+	"time"
 
 	"ingot/internal/digest"
 	"ingot/internal/fault"
@@ -26,6 +27,8 @@ type Statement struct {
 	Content    Blob          `json:"content"`
 	// From is the version, frozen, that this one was promoted or cloned from.
 	From string `json:"from,omitempty"`
+	// Expires is until when its publisher lets it be taken for the newest of its branch.
+	Expires time.Time `json:"expires,omitzero"`
 	// Signers are who signed it, of those that are trusted; it is not a part of the file.
 	Signers []sign.Signer `json:"-"`
 	Signed  bool          `json:"-"` // by somebody, known or not
