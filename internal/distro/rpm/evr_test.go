@@ -7,30 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-)
 
-func TestCompareVersions(t *testing.T) {
-	for _, c := range []struct {
-		a, b string
-		want int
-	}{
-		{"1.0", "1.0", 0}, {"1.0", "2.0", -1}, {"2.0.1", "2.0", 1}, {"2.0.1a", "2.0.1", 1}, {"5.5p1", "5.5p10", -1},
-		{"10xyz", "10.1xyz", -1}, {"xyz10", "xyz10.1", -1}, {"xyz.4", "8", -1}, {"xyz.4", "2", -1}, {"5.5p2", "5.6p1", -1},
-		{"6.0.rc1", "6.0", 1}, {"10b2", "10a1", 1}, {"1.0aa", "1.0a", 1}, {"10.0001", "10.1", 0}, {"10.0001", "10.0039", -1},
-		{"4.999.9", "5.0", -1}, {"20101121", "20101122", -1}, {"2_0", "2.0", 0}, {"a+", "a_", 0}, {"+", "_", 0}, {"", "", 0}, {"", "1", -1},
-		{"1.0~rc1", "1.0", -1}, {"1.0~rc1", "1.0~rc1", 0}, {"1.0~rc1~git123", "1.0~rc1", -1}, {"1.0~rc1", "1.0arc1", -1}, {"~", "", -1},
-		{"1.0^", "1.0", 1}, {"1.0^git1", "1.0", 1}, {"1.0^git1", "1.0.1", -1}, {"1.0^git1", "1.0^git2", -1}, {"1.0^20160102", "1.0^20160101^git1", 1},
-		{"1.0~rc1^git1", "1.0~rc1", 1}, {"1.0^git1~pre", "1.0^git1", -1}, {"00012", "12", 0}, {"9999999999999999999999", "10000000000000000000000", -1},
-		{"1.é", "1.", 0},
-	} {
-		if got := compareVersions(c.a, c.b); got != c.want {
-			t.Errorf("%q and %q compare as %d, want %d", c.a, c.b, got, c.want)
-		}
-		if got := compareVersions(c.b, c.a); got != -c.want {
-			t.Errorf("%q and %q compare as %d, want %d", c.b, c.a, got, -c.want)
-		}
-	}
-}
+	"ingot/internal/version"
+)
 
 func TestRelationsOverlap(t *testing.T) {
 	read := func(s string) relation {
@@ -93,8 +72,8 @@ func TestVersionsAgreeWithRPM(t *testing.T) {
 		t.Fatalf("rpm compared %d pairs of %d", len(got), count)
 	}
 	for i, p := range pairs {
-		if want := got[i]; fmt.Sprint(compareVersions(p[0], p[1])) != want {
-			t.Errorf("%q and %q compare as %d, rpm says %s", p[0], p[1], compareVersions(p[0], p[1]), want)
+		if want := got[i]; fmt.Sprint(version.RPM(p[0], p[1])) != want {
+			t.Errorf("%q and %q compare as %d, rpm says %s", p[0], p[1], version.RPM(p[0], p[1]), want)
 		}
 	}
 }
