@@ -9,7 +9,8 @@
 // stream by, so nothing is read twice.
 //
 // What can go wrong is met in one place. A connection that is cut or stalls is
-// taken up again where it broke, by a range request; a server that is busy is asked
+// taken up again where it broke, by a range request; so is one that brings too little in a
+// minute; a server that is busy is asked
 // again after a pause; a file that is not there is asked for once more, then at
 // the next mirror; wrong bytes are thrown away and fetched from scratch, from another
 // mirror if there is one. At the end stands a [fault.Unreachable] or, where bytes
@@ -28,6 +29,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"ingot/internal/digest"
@@ -114,11 +116,24 @@ type Client struct {
 	// Sleep pauses; nil means the real clock. It returns early, with the context's
 	// error, when the context ends.
 	Sleep func(context.Context, time.Duration) error
-	// Now is the clock that a Retry-After date is compared with; nil means time.Now.
+	// Now is the clock that a Retry-After date is compared with and that the speed of a body is
+	// measured by; nil means time.Now.
 	Now func() time.Time
 
 	once sync.Once
 	http *http.Client
+	// running are the bodies that come at a time. A client that fetches pieces of a file counts with
+	// the one that it works for.
+	running atomic.Int64
+	of      *Client
+}
+
+// transfers counts what comes at a time.
+func (c *Client) transfers() *atomic.Int64 {
+	if c.of != nil {
+		return c.of.transfers()
+	}
+	return &c.running
 }
 
 func (c *Client) attempts() int {

@@ -89,6 +89,7 @@ func (t *transfer) pieces(ctx context.Context) error {
 				var b Buffer
 				b.b = make([]byte, 0, w.Size)
 				quiet := &Client{
+					of:        t.client,
 					Transport: t.client.client().Transport, Attempts: t.client.Attempts, Stall: t.client.Stall, Backoff: t.client.Backoff,
 					Jitter: t.client.Jitter, Sleep: t.client.Sleep, Now: t.client.Now, Progress: func(e Event) {
 						if e.Note != "" {

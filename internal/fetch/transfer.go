@@ -148,7 +148,7 @@ func (t *transfer) open(u *url.URL) *failure {
 	if !st.Mode().IsRegular() {
 		return failf(gone, "%s is not a file", u.Path)
 	}
-	return t.take(f, st.Size(), true, func(int) {})
+	return t.take(f, st.Size(), true, func(int) error { return nil })
 }
 
 // request makes one HTTP request and takes its answer. A watchdog ends it when
@@ -209,7 +209,14 @@ func (t *transfer) request(ctx context.Context, m *mirror) *failure {
 	// Without a length and without chunks the end of the connection is the end of
 	// the file, which a cut looks like.
 	framed := resp.ContentLength >= 0 || len(resp.TransferEncoding) > 0 || resp.ProtoMajor > 1
-	f := t.take(resp.Body, length, framed, feed)
+	running := c.transfers()
+	running.Add(1)
+	defer running.Add(-1)
+	speed := pace{since: c.now()}
+	f := t.take(resp.Body, length, framed, func(n int) error {
+		feed(n)
+		return speed.take(n, running.Load(), c.now())
+	})
 	if f != nil && f.kind == again && ctx.Err() != nil {
 		return t.broken(ctx, ctx.Err())
 	}
@@ -289,8 +296,9 @@ func (t *transfer) so() string {
 }
 
 // take copies a body to the sink and judges the whole. length is what the sender
-// says the file has, or -1; framed says that the sender marks its end.
-func (t *transfer) take(body io.Reader, length int64, framed bool, feed func(int)) *failure {
+// says the file has, or -1; framed says that the sender marks its end. feed is told what came, and
+// says when that is too little.
+func (t *transfer) take(body io.Reader, length int64, framed bool, feed func(int) error) *failure {
 	bound := t.want.bound()
 	off := length >= 0 && (length > bound || t.want.total() >= 0 && length != t.want.total())
 	buf := chunks.Get().(*[chunk]byte)
@@ -298,8 +306,9 @@ func (t *transfer) take(body io.Reader, length int64, framed bool, feed func(int
 	told := t.n
 	for {
 		n, rerr := body.Read(buf[:])
+		var slow error
 		if n > 0 {
-			feed(n)
+			slow = feed(n)
 			p := buf[:n]
 			if len(t.head) < headSize {
 				t.head = append(t.head, p[:min(n, headSize-len(t.head))]...)
@@ -323,6 +332,8 @@ func (t *transfer) take(body io.Reader, length int64, framed bool, feed func(int
 			return t.bad(fmt.Sprintf("is %d bytes long, not %d", length, bound))
 		}
 		switch {
+		case rerr == nil && slow != nil:
+			return failf(again, "%w (after %s)", slow, t.so())
 		case rerr == nil:
 			continue
 		case !errors.Is(rerr, io.EOF):
