@@ -2,8 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -13,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/mikelolasagasti/xz"
 	"github.com/spf13/cobra"
@@ -232,151 +229,6 @@ func (o *lxcOptions) printList(cmd *cobra.Command, progress *ui.Progress) error 
 	}
 	// lxc-create takes a template that ends well for one that has made a container.
 	return fault.Newf(fault.Failed, "this was a list, and no container was made")
-}
-
-// cached is an image in the cache, locked.
-type cached struct {
-	Version string         `json:"version"`
-	Expires time.Time      `json:"expires,omitzero"` // from when on its publisher wants nobody to use it
-	Files   []catalog.File `json:"files"`            // root file system and metadata
-	dir     string
-	release func()
-}
-
-func (c cached) path(n int) string { return filepath.Join(c.dir, c.Files[n].Name) }
-
-// image brings the image into the cache, or finds it there.
-func (o *lxcOptions) image(ctx context.Context, progress *ui.Progress) (cached, error) {
-	k := cached{release: func() {}}
-	for _, word := range []string{o.dist, o.release, o.arch} {
-		if !catalog.IsName(word) {
-			return k, fault.Newf(fault.Usage, "%q is no name of a distribution, a release or an architecture", word)
-		}
-	}
-	choice, err := catalog.ParseChoice(o.variant, o.arch)
-	if err != nil {
-		return k, err
-	}
-	if k.dir, err = o.cacheDir(choice); err != nil {
-		return k, err
-	}
-	if o.flush {
-		if err := os.RemoveAll(k.dir); err != nil {
-			return k, err
-		}
-	}
-	if err := os.MkdirAll(k.dir, 0o755); err != nil {
-		return k, draft.Explain(err, "LXC_CACHE_PATH")
-	}
-	lock, err := os.OpenFile(filepath.Join(k.dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return k, draft.Explain(err, "LXC_CACHE_PATH")
-	}
-	k.release = func() { _ = lock.Close() }
-	if err := client.Wait(ctx, lock); err != nil {
-		return k, err
-	}
-	if o.force {
-		return k, k.load()
-	}
-	err = o.refresh(ctx, progress, choice, &k)
-	if fault.CodeOf(err) == fault.Unreachable && !o.flush {
-		if e := k.load(); e == nil {
-			progress.Warnf("%v; using version %s, which is cached", err, k.Version)
-			return k, nil
-		}
-	}
-	return k, err
-}
-
-// cacheDir is where an image is cached: of each server by itself, and what was believed
-// without a key apart from what was verified.
-func (o *lxcOptions) cacheDir(choice catalog.Choice) (string, error) {
-	_, base, err := o.homes()
-	if err != nil {
-		return "", err
-	}
-	server := client.Server{Mirrors: strings.Fields(o.server)}
-	if len(server.Mirrors) == 0 {
-		return "", errNoServer()
-	}
-	if server.Mirrors[0], err = client.Address(server.Mirrors[0]); err != nil {
-		return "", err
-	}
-	name := server.Key()
-	if o.noValidate {
-		name += "-unvalidated"
-	}
-	return filepath.Join(base, name, o.dist, o.release, o.arch, choice.String()), nil
-}
-
-// refresh asks the server and brings what it has.
-func (o *lxcOptions) refresh(ctx context.Context, progress *ui.Progress, choice catalog.Choice, k *cached) error {
-	s, err := o.remote(progress)
-	if err != nil {
-		return err
-	}
-	defer o.forget(s)
-	c, err := s.Refresh(ctx)
-	if err != nil {
-		return err
-	}
-	i, v, err := c.Find(choice)
-	if err != nil {
-		return err
-	}
-	a, ok := v.Artifact("lxc")
-	if !ok || len(a.Files) != 2 || v.Distro != o.dist || v.Release != o.release {
-		return fault.Newf(fault.NotFound, "couldn't find a matching image: %s is %s %s", i.Name, v.Distro, v.Release).WithHint("--list shows what there is for LXC")
-	}
-	k.Version, k.Expires, k.Files = v.Version, v.Expires, a.Files
-	if err := k.usable(time.Now()); err != nil {
-		return err
-	}
-	if _, err := s.Pull(ctx, a.Files, k.dir); err != nil {
-		return err
-	}
-	data, err := json.Marshal(k)
-	if err != nil {
-		return err
-	}
-	return draft.Write(filepath.Join(k.dir, "image.json"), data, 0o644)
-}
-
-// usable refuses an image past its date.
-func (k *cached) usable(now time.Time) error {
-	if k.Expires.IsZero() || now.Before(k.Expires) {
-		return nil
-	}
-	return fault.Newf(fault.Verification, "version %s is expired since %s", k.Version, k.Expires.UTC().Format(time.DateTime)).
-		WithHint("ask its publisher for a newer one; --list shows what there is")
-}
-
-// load takes what is cached, if it is still what was verified.
-func (k *cached) load() error {
-	k.Version, k.Expires, k.Files = "", time.Time{}, nil
-	data, err := input.Read(filepath.Join(k.dir, "image.json"), 1<<20)
-	if err == nil {
-		err = json.Unmarshal(data, k)
-	}
-	if err == nil && len(k.Files) != 2 {
-		err = errors.New("it is not whole")
-	}
-	if err != nil {
-		return fault.Newf(fault.NotFound, "the image is not cached: %w", err).WithHint("leave --force-cache out")
-	}
-	if err := k.usable(time.Now()); err != nil {
-		return err
-	}
-	for n, f := range k.Files {
-		if !catalog.IsName(f.Name) {
-			return fault.Newf(fault.Verification, "the cache names no file")
-		}
-		if same, err := client.Is(k.path(n), f); err != nil || !same {
-			return fault.Newf(fault.Verification, "%s in the cache is damaged", f.Name).WithHint("--flush-cache has it fetched again")
-		}
-	}
-	return nil
 }
 
 // make unpacks the image and writes the container's configuration.

@@ -267,6 +267,10 @@ func (s *shop) ingotClient(t *testing.T) {
 	run("verify", "pulled")
 	p.write(t, map[string]string{"pulled/other": "x"})
 	p.refuse(t, 5, []string{"does not offer pulled/other"}, append([]string{"verify", "pulled"}, from...)...)
+	p.write(t, map[string]string{"pulled/tiny-amd64.rootfs.tar.xz": "mine"})
+	p.refuse(t, 10, []string{"tiny-amd64.rootfs.tar.xz is there, and is another file", "--replace"}, append([]string{"pull", "tiny", "--to", "pulled"}, from...)...)
+	run("pull", "tiny", "--to", "pulled", "--replace")
+	s.forceCache(t, p)
 	// What a pull brought can be published again, as it is.
 	p.must(t, "publish", "pulled/tiny-amd64.rootfs.tar.xz", "--to", "mirror")
 	p.refuse(t, 7, []string{"hint:"}, "list", "--from", "https://127.0.0.1:1", "--trust-on-first-use")
@@ -278,6 +282,26 @@ func (s *shop) ingotClient(t *testing.T) {
 		`mkdir -p small && mount -t tmpfs -o size=64k tmpfs small && exec "$@"`, "sh", p.c.bin, "pull", "tiny", "--to", "small", "--from", p.path("tree"), "--key", p.path("tree/key.asc"))
 	full.Dir, full.Env = p.dir, p.command(t.Context()).Env
 	finish(t, full).check(t, 9, []string{"small has no room"}, "pull")
+}
+
+// forceCache has the template of LXC use what is cached, unasked: only what a key verified that
+// is believed.
+func (s *shop) forceCache(t *testing.T, p project) {
+	t.Helper()
+	p.env = append(p.env, "LXC_CACHE_PATH="+p.path("lxc-cache"))
+	for name := range 4 {
+		p.write(t, map[string]string{fmt.Sprintf("c%d/config", name): "# Template\n", fmt.Sprintf("c%d/rootfs/.keep", name): ""})
+	}
+	template := func(n int, more ...string) []string {
+		at := p.path(fmt.Sprintf("c%d", n))
+		return append([]string{"lxc-ingot", "--name", "c", "--path", at, "--rootfs", at + "/rootfs", "-d", "debian", "-r", "bookworm", "-a", "amd64", "--variant", "tiny", "--server", "https://" + s.address}, more...)
+	}
+	p.must(t, template(0, "--pubkey", s.path("tree/key.asc"))...)
+	p.must(t, template(1, "--force-cache", "--pubkey", s.path("tree/key.asc"))...)
+	p.must(t, template(2, "--force-cache")...) // the one that is remembered
+	p.must(t, "server", "key", "--new", "other-private.asc")
+	p.write(t, map[string]string{"other.asc": p.must(t, "server", "key", "--sign-key", "other-private.asc")})
+	p.refuse(t, 5, []string{"was verified by another key", "leave --force-cache out"}, template(3, "--force-cache", "--pubkey", "other.asc")...)
 }
 
 // bothTemplates makes one container by LXC's own template and one by ingot, and prints how
@@ -351,7 +375,7 @@ func (s *shop) whilePublishing(t *testing.T) {
 	}
 	// ingot's own: everything verified.
 	loop(0, func() error {
-		cmd := s.command(t.Context(), "pull", "tiny", "--format", "lxc", "--to", "loop", "--from", "https://"+s.address, "--key", s.path("tree/key.asc"))
+		cmd := s.command(t.Context(), "pull", "tiny", "--format", "lxc", "--to", "loop", "--replace", "--from", "https://"+s.address, "--key", s.path("tree/key.asc"))
 		cmd.Env = append(cmd.Env, "SSL_CERT_FILE="+s.path("cert.pem"))
 		return says(cmd)
 	})

@@ -19,6 +19,7 @@ type pullFlags struct {
 	to, arch string
 	formats  []string
 	expired  bool
+	replace  bool
 	json     bool
 }
 
@@ -33,9 +34,10 @@ expired nor older than one seen before, every file of the size and digest that i
 says. What does not hold is not kept, and what was there stays as it was.
 
 A transfer that breaks goes on where it was with the next pull. Files that are
-there already, and the same, are not fetched again.`,
+there already, and the same, are not fetched again; others of the same name are
+replaced with --replace alone.`,
 		Example: `  ingot pull web --from https://images.example --key server-key.asc --to out
-  ingot pull web@testing --format qcow2
+  ingot pull web@testing --format qcow2 --replace
   ingot boot web-amd64.qcow2`,
 		GroupID: groupServe,
 		Args:    cobra.ExactArgs(1),
@@ -46,6 +48,7 @@ there already, and the same, are not fetched again.`,
 	cmd.Flags().StringVar(&f.arch, "arch", hostArch(), "for this architecture")
 	cmd.Flags().StringArrayVar(&f.formats, "format", nil, "only artifacts of this format; may be repeated")
 	cmd.Flags().BoolVar(&f.expired, "accept-expired", false, "take an image past the date until which its publisher wants it used")
+	cmd.Flags().BoolVar(&f.replace, "replace", false, "replace files of the same names, which are others")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object")
 	return cmd
 }
@@ -131,7 +134,7 @@ func (f *pullFlags) run(cmd *cobra.Command, image string) error {
 	}
 	task := progress.Start(ui.Step{ID: "pull", Name: fmt.Sprintf("pull %s %s", choice, v.Version), Unit: ui.Bytes, Total: total})
 	t.begin(task)
-	pulled, err := s.Pull(cmd.Context(), files, f.to)
+	pulled, err := s.Pull(cmd.Context(), files, f.to, f.replace)
 	task.Done(err)
 	progress.Close()
 	if err != nil {

@@ -34,9 +34,14 @@ const Path = "ingot/v1/index.asc"
 // Stable is the channel that is meant where none is said.
 const Stable = "stable"
 
+// Type is what a catalog says that it is: its key signs documents of other kinds too, and none is
+// to be taken for another.
+const Type = "ingot-catalog"
+
 // A Catalog is all that a server tree offers.
 type Catalog struct {
-	Schema int `json:"schema"` // 1
+	Type   string `json:"type"`   // [Type]
+	Schema int    `json:"schema"` // 1
 	// Tree is a number for the server tree that no other has, and that stays: one key may
 	// sign several trees, and what it signs for one is nothing for clients of another.
 	Tree string `json:"tree,omitempty"`

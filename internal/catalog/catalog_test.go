@@ -174,7 +174,7 @@ func TestFind(t *testing.T) {
 func whole(t testing.TB) catalog.Catalog {
 	t.Helper()
 	c, _ := catalog.Catalog{}.Add("web", "amd64", "stable", version("a: lxc"), start)
-	c.Schema, c.Serial, c.Created, c.Expires, c.Valid = 1, 7, start, start.Add(time.Hour), 3600
+	c.Type, c.Schema, c.Serial, c.Created, c.Expires, c.Valid = catalog.Type, 1, 7, start, start.Add(time.Hour), 3600
 	return c
 }
 
@@ -226,7 +226,15 @@ func TestRead(t *testing.T) {
 		{`"size":3`, `"size":1125899906842625`, "no file's name"},
 		{`"release":"bookworm"`, `"release":"a/b"`, "is no name"},
 		{`"version":"20261130_0552"`, `"version":"20261130_0553"`, "points to no version"},
-		{`"images":[`, `"images":[{},`, "is no name"},
+		{`"images":[`, `"images":[{},`, "an image without a version"},
+		{`"type":"ingot-catalog"`, `"type":"ingot-key-rotation"`, "of the type"},
+		{`"type":"ingot-catalog",`, ``, "of the type"},
+		{`"serial":7`, `"serial":7,"serial":8`, "there twice"},
+		{`"serial":7`, `"serial":7.0`, "no whole number"},
+		{`"serial":7`, `"serial":07`, "no whole number"},
+		{`"serial":7`, `"serial":7,"x":` + strings.Repeat("[", 100), "within each other"},
+		{`"serial":7`, `"serial":7,"x":1-1`, "no value"},
+		{`"serial":7`, "\"serial\":7,\"x\":\"\n\"", "control character"},
 		{"}\n", "} {}", "something follows"},
 		{`"serial":7`, `"serial":"x"`, "unreadable"},
 	} {
@@ -238,6 +246,84 @@ func TestRead(t *testing.T) {
 			t.Errorf("%s: %v", k.new, err)
 		}
 	}
+}
+
+// TestDecode: what another JSON writer makes of a catalog is the same catalog.
+func TestDecode(t *testing.T) {
+	c := whole(t)
+	plain, err := c.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var loose map[string]any
+	if err := json.Unmarshal(plain, &loose); err != nil {
+		t.Fatal(err)
+	}
+	loose["later"] = map[string]any{"a": []any{1.5e-3, nil, true, "\"\\"}, "b": map[string]any{}}
+	loose["images"].([]any)[0].(map[string]any)["also"] = []int{}
+	indented, err := json.MarshalIndent(loose, " ", "\t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	escaped := strings.ReplaceAll(string(indented), "stable", `st\u0061ble`)
+	got, err := catalog.Decode([]byte(escaped))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(c, got); d != "" {
+		t.Error(d)
+	}
+	for n := range plain[:len(plain)-2] {
+		if _, err := catalog.Decode(plain[:n]); err == nil {
+			t.Errorf("cut at %d it is taken", n)
+		}
+	}
+}
+
+// TestKinds: what a key has signed as something else is no catalog.
+func TestKinds(t *testing.T) {
+	key, err := sign.NewKey("k", start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := key.Keyring()
+	if err != nil {
+		t.Fatal(err)
+	}
+	refused := func(what string, err error) {
+		t.Helper()
+		if fault.CodeOf(err) != fault.Verification {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	rotation, err := catalog.Rotate("", key, key, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _, err = catalog.Read("f", []byte(rotation), ring, start)
+	refused("a change of keys as a catalog", err)
+	signed, err := whole(t).Sign(key, start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = catalog.Rotated("", signed, ring, start)
+	refused("a catalog as a change of keys", err)
+	// A file that somebody has had signed, with the bytes that a clear-signed text is hashed as.
+	text, err := whole(t).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := strings.ReplaceAll(strings.TrimSuffix(string(text), "\n"), "\n", "\r\n")
+	asc, err := key.Detach(strings.NewReader(file), start)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged := "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n" + string(text) + string(asc)
+	if m, err := ring.Clearsigned("f", []byte(forged), start); err != nil || m.Signers[0].Text {
+		t.Fatalf("the forgery is none: %+v %v", m.Signers, err)
+	}
+	_, _, err = catalog.Read("f", []byte(forged), ring, start)
+	refused("a file as a catalog", err)
 }
 
 // TestMarshal: lines are short where values are, and a reader finds the same.
@@ -311,8 +397,8 @@ func FuzzDecode(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(plain)
-	f.Add([]byte(`{"schema":1,"serial":1,"images":[]}`))
-	f.Add([]byte(`{"schema":1,"serial":1,"retired":[{"dir":"images/a"}]}`))
+	f.Add([]byte(`{"type":"ingot-catalog","schema":1,"serial":1,"images":[]}`))
+	f.Add([]byte(`{"type":"ingot-catalog","schema":1,"serial":1,"retired":[{"dir":"images/a"}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		if len(data) > 1<<16 {
 			return

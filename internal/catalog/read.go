@@ -33,6 +33,7 @@ func (c Catalog) Sign(key *sign.Key, now time.Time) ([]byte, error) {
 
 // Encode is the catalog's text.
 func (c Catalog) Encode() ([]byte, error) {
+	c.Type = Type
 	if err := c.check(); err != nil {
 		return nil, err
 	}
@@ -82,7 +83,13 @@ func escaped(data []byte, at int) bool {
 // Read verifies a signed catalog by a ring of keys and decodes it. It does not look at
 // its dates, see [Catalog.Fresh]. The name is what messages call it.
 func Read(name string, data []byte, keys *sign.Keyring, now time.Time) (Catalog, sign.Message, error) {
-	m, err := keys.Clearsigned(name, data, now)
+	return ReadFile(name, bytes.NewReader(data), keys, now)
+}
+
+// ReadFile is Read of a catalog that is not in memory: nothing of it is, before its signature is
+// known to be good. Nobody may write to the file meanwhile.
+func ReadFile(name string, file io.ReadSeeker, keys *sign.Keyring, now time.Time) (Catalog, sign.Message, error) {
+	m, err := keys.Statement(name, file, now)
 	if err != nil {
 		return Catalog{}, m, err
 	}
@@ -92,25 +99,6 @@ func Read(name string, data []byte, keys *sign.Keyring, now time.Time) (Catalog,
 			WithHint("it is signed, so its publisher wrote it: is this ingot older than theirs?")
 	}
 	return c, m, nil
-}
-
-// Decode reads a catalog's text.
-func Decode(text []byte) (Catalog, error) {
-	var c Catalog
-	if len(text) > MaxSize {
-		return c, fmt.Errorf("longer than %d MiB", MaxSize>>20)
-	}
-	dec := json.NewDecoder(bytes.NewReader(text))
-	if err := dec.Decode(&c); err != nil {
-		return Catalog{}, fmt.Errorf("unreadable: %w", err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return Catalog{}, errors.New("something follows it")
-	}
-	if err := c.check(); err != nil {
-		return Catalog{}, err
-	}
-	return c, nil
 }
 
 // Skew is how far clients' clocks may be behind a publisher's: dates and signatures of the future
@@ -157,6 +145,9 @@ func isText(s string) bool {
 
 // check holds a catalog to what this package promises.
 func (c Catalog) check() error {
+	if c.Type != Type {
+		return fmt.Errorf("of the type %.40q, where %q is wanted", c.Type, Type)
+	}
 	if c.Schema != 1 {
 		return fmt.Errorf("schema %d, where 1 is known", c.Schema)
 	}

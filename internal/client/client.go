@@ -20,7 +20,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -34,7 +33,6 @@ import (
 	"ingot/internal/draft"
 	"ingot/internal/fault"
 	"ingot/internal/fetch"
-	"ingot/internal/input"
 	"ingot/internal/seen"
 	"ingot/internal/sign"
 )
@@ -56,6 +54,8 @@ type Server struct {
 	// Pinned is told of the key that is believed from now on, because the server was
 	// used first, or because it follows an older one.
 	Pinned func(fingerprint, why string)
+
+	chain []string // of keys by which the catalog is believed: see Believed
 }
 
 // Address makes an address of what people write: a URL, HOST:PORT, or a directory.
@@ -150,51 +150,6 @@ func Wait(ctx context.Context, f *os.File) error {
 	}
 }
 
-// pinned is the ring of the server's key as it is known, or nil.
-func (s *Server) pinned() (*sign.Keyring, error) {
-	data, err := input.Read(filepath.Join(s.dir(), "key.asc"), 1<<20)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the server's key: %w", err)
-	}
-	return sign.ReadKeyring("the key of "+s.Name(), data)
-}
-
-// known are the keys by which a catalog of the server is verified.
-func (s *Server) known(ctx context.Context, mirror string) (*sign.Keyring, error) {
-	if s.Trust.Keys != nil {
-		return s.Trust.Keys, nil
-	}
-	pinned, err := s.pinned()
-	if err != nil {
-		return nil, err
-	}
-	if s.Trust.Fingerprint == "" && pinned != nil {
-		return pinned, nil
-	}
-	if s.Trust.Fingerprint == "" && !s.Trust.FirstUse {
-		return nil, fault.Newf(fault.Verification, "no key of %s is known", s.Name()).
-			WithHint("give its publisher's with --key FILE or --key FINGERPRINT ('ingot server key' prints it there), or take what the server shows with --trust-on-first-use")
-	}
-	data, err := s.small(ctx, mirror, "key.asc", 1<<20)
-	if err != nil {
-		return nil, err
-	}
-	ring, err := sign.ReadKeyring(show(mirror)+"/key.asc", data)
-	if err != nil {
-		return nil, fault.Newf(fault.Verification, "%w", err)
-	}
-	if want := s.Trust.Fingerprint; want != "" {
-		if ring = ring.Select(want); len(ring.Fingerprints()) == 0 {
-			return nil, fault.Newf(fault.Verification, "%s shows another key than %s", show(mirror), want).
-				WithHint("ask its publisher which key it has now")
-		}
-	}
-	return ring, nil
-}
-
 // small fetches a small file whose digest nobody knows.
 func (s *Server) small(ctx context.Context, mirror, name string, most int64) ([]byte, error) {
 	var b fetch.Buffer
@@ -255,15 +210,16 @@ func (s *Server) from(ctx context.Context, mirror string) (catalog.Catalog, erro
 	if err != nil {
 		return catalog.Catalog{}, err
 	}
-	data, err := s.small(ctx, mirror, catalog.Path, catalog.MaxSize)
+	index, err := s.index(ctx, mirror)
 	if err != nil {
 		return catalog.Catalog{}, err
 	}
-	name := "the index of " + show(mirror)
-	c, m, err := catalog.Read(name, data, keys, s.now().Add(catalog.Skew))
+	defer func() { _ = index.Close() }()
+	var chain []string
+	c, m, err := catalog.ReadFile("the index of "+show(mirror), index, keys, s.now().Add(catalog.Skew))
 	why := "it is used for the first time"
 	if err != nil {
-		if keys, m, c, err = s.rotated(ctx, mirror, keys, data, err); err != nil {
+		if keys, chain, m, c, err = s.rotated(ctx, mirror, keys, index, err); err != nil {
 			return c, err
 		}
 		why = "the old key says that it follows"
@@ -271,59 +227,28 @@ func (s *Server) from(ctx context.Context, mirror string) (catalog.Catalog, erro
 	if err := c.Fresh(s.now()); err != nil {
 		return c, fault.Newf(fault.Verification, "%s: %w", show(mirror), err)
 	}
-	if err := s.judge(mirror, c, digest.Of(m.Text)); err != nil {
+	d := digest.Of(m.Text)
+	if err := s.judge(mirror, c, d); err != nil {
 		return c, err
 	}
-	return c, s.remember(c, m, keys, why)
+	s.chain = append(chain, m.Signers[0].Fingerprint)
+	return c, s.remember(c, m, d, keys, why)
 }
 
-// maxFollowed bounds how many changes of keys are followed at once.
-const maxFollowed = 32
-
-// rotated follows the changes of keys from those that are known to the one that signed
-// a catalog. failed is why those that are known do not do.
-func (s *Server) rotated(ctx context.Context, mirror string, keys *sign.Keyring, data []byte, failed error) (*sign.Keyring, sign.Message, catalog.Catalog, error) {
-	refuse := func() (*sign.Keyring, sign.Message, catalog.Catalog, error) {
-		return nil, sign.Message{}, catalog.Catalog{}, fault.Newf(fault.Verification, "%w", failed).
-			WithHint("if its publisher has changed keys without a word of the old one, give the new key with --key")
-	}
-	if !sign.IsUntrusted(failed) {
-		return refuse()
-	}
-	before, err := s.seen()
+// index fetches a mirror's catalog into a file without a name: it may be large, and nobody has
+// said yet that it is believed.
+func (s *Server) index(ctx context.Context, mirror string) (*os.File, error) {
+	f, err := os.CreateTemp(s.dir(), ".index-*")
 	if err != nil {
-		return nil, sign.Message{}, catalog.Catalog{}, err
+		return nil, draft.Explain(fmt.Errorf("cannot keep the server's index: %w", err), "INGOT_HOME")
 	}
-	tree := before.Tree
-	for range maxFollowed {
-		var next *sign.Keyring
-		for _, old := range keys.Fingerprints() {
-			document, err := s.small(ctx, mirror, catalog.RotationPath(old), 1<<20)
-			if fetch.IsMissing(err) {
-				continue
-			}
-			if err != nil {
-				return nil, sign.Message{}, catalog.Catalog{}, err
-			}
-			if next, err = catalog.Rotated(tree, document, keys, s.now().Add(catalog.Skew)); err != nil {
-				return nil, sign.Message{}, catalog.Catalog{}, fault.Newf(fault.Verification, "%s: %w", show(mirror), err).
-					WithHint("the mirror is damaged, or somebody changes what it sends: try another with --from, or ask the publisher for the new key and give it with --key")
-			}
-			break
-		}
-		if next == nil {
-			return refuse()
-		}
-		c, m, err := catalog.Read("the index of "+show(mirror), data, next, s.now().Add(catalog.Skew))
-		if err == nil {
-			return next, m, c, nil
-		}
-		if !sign.IsUntrusted(err) {
-			return nil, m, c, err
-		}
-		keys = next
+	_ = os.Remove(f.Name())
+	w := fetch.Want{Name: catalog.Path, URLs: []string{mirror + "/" + catalog.Path}, Max: catalog.MaxSize}
+	if _, err := s.Fetch.Get(ctx, w, fetch.File(f)); err != nil {
+		_ = f.Close()
+		return nil, s.explain(err)
 	}
-	return refuse()
+	return f, nil
 }
 
 // seen is what was seen of the server last; its serial is 0 if nothing was.
@@ -356,26 +281,4 @@ func (s *Server) judge(mirror string, c catalog.Catalog, d digest.Digest) error 
 			WithHint("two trees are published with one key, or somebody has the key: ask its publisher")
 	}
 	return nil
-}
-
-// remember keeps what was seen, and pins the key that signed.
-func (s *Server) remember(c catalog.Catalog, m sign.Message, keys *sign.Keyring, why string) error {
-	signer := m.Signers[0].Fingerprint
-	pinned, err := s.pinned()
-	if err != nil && s.Trust.Keys == nil {
-		return err
-	}
-	if pinned == nil || len(pinned.Fingerprints()) != 1 || pinned.Fingerprints()[0] != signer {
-		armored, err := keys.Select(signer).Armored()
-		if err != nil {
-			return err
-		}
-		if err := draft.Write(filepath.Join(s.dir(), "key.asc"), armored, 0o644); err != nil {
-			return draft.Explain(err, "INGOT_HOME")
-		}
-		if s.Pinned != nil {
-			s.Pinned(signer, why)
-		}
-	}
-	return s.state(c, digest.Of(m.Text)).Write(s.seenPath())
 }

@@ -12,6 +12,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -208,6 +209,7 @@ func TestKeys(t *testing.T) {
 func TestRotation(t *testing.T) {
 	s := newShop(t)
 	s.offer("web", []byte("one"))
+	first := s.p.Key.Fingerprint()
 	c := s.customer()
 	refresh(t, c)
 	c.Trust = client.Trust{}
@@ -224,6 +226,23 @@ func TestRotation(t *testing.T) {
 		k.Trust = client.Trust{}
 		refresh(t, k) // the new one is pinned
 	}
+	// Of an old key, its fingerprint is enough, also where its own file is there no more.
+	oldest := late.Believed()
+	if len(oldest) != 1 {
+		t.Errorf("believed by %q", oldest)
+	}
+	only := s.stranger()
+	only.Trust.Fingerprint = first
+	refresh(t, only)
+	if got := only.Believed(); len(got) != 4 || got[0] != first || got[3] != s.p.Key.Fingerprint() {
+		t.Errorf("believed by %q", got)
+	}
+	if ok, err := only.Believes(only.Believed()); !ok || err != nil {
+		t.Errorf("%v %v", ok, err)
+	}
+	only.Trust.Fingerprint = newKey(t).Fingerprint()
+	_, err := only.Refresh(t.Context())
+	s.refuse(err, fault.Verification, "shows another key than")
 	// A change that the old key did not sign is none.
 	thief := newKey(t)
 	document, err := catalog.Rotate("", newKey(t), thief, s.clock)
@@ -438,7 +457,7 @@ func TestPull(t *testing.T) {
 	c := s.customer()
 	refresh(t, c)
 	dir := t.TempDir()
-	pull := func() ([]client.Pulled, error) { return c.Pull(t.Context(), []catalog.File{f}, dir) }
+	pull := func() ([]client.Pulled, error) { return c.Pull(t.Context(), []catalog.File{f}, dir, true) }
 	there := func(summary, want string) {
 		t.Helper()
 		if got := left(t, dir); got != want {
@@ -548,6 +567,74 @@ func TestPull(t *testing.T) {
 	}
 }
 
+// TestReplace: a file that is none of the server's stays, unless it is said that it need not.
+func TestReplace(t *testing.T) {
+	s := newShop(t)
+	f, also := s.offer("web", []byte("one")), s.offer("also", []byte("two"))
+	c := s.customer()
+	refresh(t, c)
+	dir := t.TempDir()
+	mine := filepath.Join(dir, f.Name)
+	if err := os.WriteFile(mine, []byte("mine"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Pull(t.Context(), []catalog.File{also, f}, dir, false)
+	s.refuse(err, fault.Choice, f.Name)
+	if n := s.asked.Load(); n != 0 {
+		t.Errorf("%d blobs were fetched all the same", n)
+	}
+	// One that comes while it is fetched is not replaced either.
+	if err := os.Remove(mine); err != nil {
+		t.Fatal(err)
+	}
+	s.stand(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if err := os.WriteFile(mine, []byte("mine"), 0o644); err != nil {
+			t.Error(err)
+		}
+		next.ServeHTTP(w, r)
+	})
+	_, err = c.Pull(t.Context(), []catalog.File{f}, dir, false)
+	s.refuse(err, fault.Choice, f.Name)
+	if data, err := os.ReadFile(mine); err != nil || string(data) != "mine" {
+		t.Errorf("%q, %v", data, err)
+	}
+	s.stand(nil)
+	got, err := c.Pull(t.Context(), []catalog.File{f}, dir, true)
+	if data, e := os.ReadFile(mine); err != nil || e != nil || string(data) != "one" || !got[0].New {
+		t.Errorf("%q, %v, %v, %+v", data, err, e, got)
+	}
+}
+
+// TestLargeIndex: who is shown an endless index needs no memory for it.
+func TestLargeIndex(t *testing.T) {
+	s := newShop(t)
+	s.offer("web", []byte("one"))
+	c := s.customer()
+	line := bytes.Repeat([]byte("x"), 1023)
+	line = append(line, '\n')
+	s.stand(func(w http.ResponseWriter, r *http.Request, next http.Handler) {
+		if !strings.HasSuffix(r.URL.Path, "index.asc") {
+			next.ServeHTTP(w, r)
+			return
+		}
+		_, _ = io.WriteString(w, "-----BEGIN PGP SIGNED MESSAGE-----\nHash: SHA512\n\n")
+		for range 64 << 10 {
+			_, _ = w.Write(line)
+		}
+		_, _ = io.WriteString(w, "-----BEGIN PGP SIGNATURE-----\n\n=twTO\n-----END PGP SIGNATURE-----\n")
+	})
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	_, err := c.Refresh(t.Context())
+	runtime.ReadMemStats(&after)
+	if fault.CodeOf(err) != fault.Verification {
+		t.Fatal(err)
+	}
+	if n := after.TotalAlloc - before.TotalAlloc; n > 8<<20 {
+		t.Errorf("an index of 64 MiB took %d MiB", n>>20)
+	}
+}
+
 // TestTogether: many pulls of one image at once fetch it once.
 func TestTogether(t *testing.T) {
 	s := newShop(t)
@@ -557,7 +644,7 @@ func TestTogether(t *testing.T) {
 	for range 8 {
 		c := s.customer()
 		all.Go(func() {
-			if _, err := c.Pull(t.Context(), []catalog.File{f, f}, dir); err != nil {
+			if _, err := c.Pull(t.Context(), []catalog.File{f, f}, dir, false); err != nil {
 				t.Error(err)
 			}
 		})

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -37,22 +38,37 @@ const partPrefix = ".ingot-pull-"
 const parallel = 4
 
 // Pull brings files into a directory, under their names. Each is there whole and verified, or
-// as it was before. What came of a file when a transfer breaks stays beside, under a
+// as it was before. What has such a name and is another file is replaced if that is asked for,
+// else it is a [fault.Choice] before anything is fetched. What came of a file when a transfer breaks stays beside, under a
 // hidden name, and the next pull goes on there. Two pulls of one file at once fetch it once.
-func (s *Server) Pull(ctx context.Context, files []catalog.File, to string) ([]Pulled, error) {
+func (s *Server) Pull(ctx context.Context, files []catalog.File, to string, replace bool) ([]Pulled, error) {
 	if err := os.MkdirAll(to, 0o755); err != nil {
 		return nil, fault.Newf(fault.Preflight, "cannot write to %s: %w", to, err).WithHint("choose another directory with --to")
 	}
 	sweepParts(to, s.now())
-	if err := room(to, files); err != nil {
+	out := make([]Pulled, len(files))
+	var missing []catalog.File
+	for n, f := range files {
+		out[n] = Pulled{File: f, Path: filepath.Join(to, f.Name)}
+		same, err := out[n].there(replace)
+		if err != nil {
+			return nil, err
+		}
+		if !same {
+			missing = append(missing, f)
+		}
+	}
+	if err := room(to, missing); err != nil {
 		return nil, err
 	}
-	out := make([]Pulled, len(files))
 	g, inner := errgroup.WithContext(ctx)
 	g.SetLimit(parallel)
 	// Files of one digest come one after another.
 	busy := map[digest.Digest]*sync.Mutex{}
 	for n, f := range files {
+		if !slices.Contains(missing, f) {
+			continue
+		}
 		if busy[f.SHA256] == nil {
 			busy[f.SHA256] = new(sync.Mutex)
 		}
@@ -60,9 +76,7 @@ func (s *Server) Pull(ctx context.Context, files []catalog.File, to string) ([]P
 		g.Go(func() error {
 			one.Lock()
 			defer one.Unlock()
-			var err error
-			out[n], err = s.pull(inner, f, to)
-			return err
+			return s.pull(inner, &out[n], to, replace)
 		})
 	}
 	if err := g.Wait(); err != nil {
@@ -92,39 +106,69 @@ func Is(path string, f catalog.File) (bool, error) {
 	return d == f.SHA256, err
 }
 
-// pull brings one file.
-func (s *Server) pull(ctx context.Context, f catalog.File, to string) (Pulled, error) {
-	done := Pulled{File: f, Path: filepath.Join(to, f.Name)}
-	if same, err := Is(done.Path, f); same || err != nil && !errors.Is(err, input.ErrKind) {
-		return done, err
+// there says whether a file is here already, the same one; another one is an error, unless it is
+// to be replaced.
+func (p Pulled) there(replace bool) (bool, error) {
+	same, err := Is(p.Path, p.File)
+	if same || err != nil && !errors.Is(err, input.ErrKind) {
+		return same, err
 	}
-	part, err := lockPart(ctx, filepath.Join(to, partPrefix+f.SHA256.String()))
+	if _, err := os.Lstat(p.Path); err != nil || replace {
+		return false, nil //nolint:nilerr // nothing is there
+	}
+	return false, p.conflict()
+}
+
+func (p Pulled) conflict() error {
+	return fault.Newf(fault.Choice, "%s is there, and is another file", p.Path).
+		WithHint("have it replaced with --replace, or choose another directory with --to")
+}
+
+// pull brings one file.
+func (s *Server) pull(ctx context.Context, done *Pulled, to string, replace bool) error {
+	part, err := lockPart(ctx, filepath.Join(to, partPrefix+done.File.SHA256.String()))
 	if err != nil {
-		return done, full(err)
+		return full(err)
 	}
 	defer func() { _ = part.Close() }()
 	// Another pull may have brought it while this one waited.
-	if same, err := Is(done.Path, f); same || err != nil && !errors.Is(err, input.ErrKind) {
+	if same, err := done.there(replace); same || err != nil {
 		_ = os.Remove(part.Name())
-		return done, err
+		return err
 	}
-	if err := s.fill(ctx, f, part); err != nil {
+	if err := s.fill(ctx, done.File, part); err != nil {
 		if info, e := part.Stat(); e == nil && info.Size() == 0 {
 			_ = os.Remove(part.Name()) // nothing to go on from
 		}
-		return done, err
+		return err
 	}
 	if err := part.Chmod(0o644); err != nil {
-		return done, err
+		return err
 	}
 	if err := part.Sync(); err != nil {
-		return done, full(fmt.Errorf("cannot flush %s: %w", f.Name, err))
+		return full(fmt.Errorf("cannot flush %s: %w", done.File.Name, err))
 	}
-	if err := os.Rename(part.Name(), done.Path); err != nil {
-		return done, fmt.Errorf("cannot name %s: %w", f.Name, err)
+	if err := name(part.Name(), done.Path, replace); errors.Is(err, fs.ErrExist) {
+		return done.conflict() // it came meanwhile; what was fetched stays for the next pull
+	} else if err != nil {
+		return fmt.Errorf("cannot name %s: %w", done.File.Name, err)
 	}
 	done.New = true
-	return done, draft.SyncDir(to)
+	return draft.SyncDir(to)
+}
+
+// name gives a file another name. Where it is not to replace what has it, that is fs.ErrExist.
+func name(from, to string, replace bool) error {
+	if replace {
+		return os.Rename(from, to)
+	}
+	err := unix.Renameat2(unix.AT_FDCWD, from, unix.AT_FDCWD, to, unix.RENAME_NOREPLACE)
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.ENOSYS) { // a file system that cannot
+		if err = os.Link(from, to); err == nil {
+			err = os.Remove(from)
+		}
+	}
+	return err
 }
 
 // fill fetches a file's bytes, from where an earlier transfer broke.
@@ -194,9 +238,6 @@ func room(to string, files []catalog.File) error {
 	}
 	var need int64
 	for _, f := range files {
-		if info, err := os.Stat(filepath.Join(to, f.Name)); err == nil && info.Size() == f.Size {
-			continue // it may well be the same
-		}
 		need += f.Size
 		if info, err := os.Stat(filepath.Join(to, partPrefix+f.SHA256.String())); err == nil {
 			need -= info.Size()

@@ -36,14 +36,26 @@ func Parse(s string) (Digest, error) {
 	if len(s) != 2*len(d) {
 		return d, fmt.Errorf("digest %q: want 64 hexadecimal digits", s)
 	}
-	for i := range len(s) {
-		if c := s[i]; (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return d, fmt.Errorf("digest %q: want 64 lower-case hexadecimal digits", s)
+	for i := range d {
+		high, low := nibbles[s[2*i]], nibbles[s[2*i+1]]
+		if high|low > 15 {
+			return Digest{}, fmt.Errorf("digest %q: want 64 lower-case hexadecimal digits", s)
 		}
+		d[i] = high<<4 | low
 	}
-	_, err := hex.Decode(d[:], []byte(s))
-	return d, err
+	return d, nil
 }
+
+// nibbles are the values of digits; 255 is none.
+var nibbles = func() (t [256]byte) {
+	for c := range t {
+		t[c] = 255
+	}
+	for n, c := range []byte("0123456789abcdef") {
+		t[c] = byte(n)
+	}
+	return t
+}()
 
 // String is the digest as 64 lower-case hexadecimal digits.
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }

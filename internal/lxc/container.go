@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // A Container is one in the making: what LXC's templates are told.
@@ -125,9 +126,16 @@ func (c Container) Templates(meta map[string][]byte) []string {
 	return out
 }
 
-// Message is what the image says to who makes a container of it.
+// Message is what the image says to who makes a container of it: text, without what would steer
+// a terminal.
 func (c Container) Message(meta map[string][]byte) string {
-	return strings.TrimRight(string(c.Fill(c.choose(meta, "create-message"))), "\n")
+	text := strings.ToValidUTF8(string(c.Fill(c.choose(meta, "create-message"))), "\ufffd")
+	return strings.TrimRight(strings.Map(func(r rune) rune {
+		if r == '\n' || r == '\t' || unicode.IsPrint(r) {
+			return r
+		}
+		return -1
+	}, text), "\n")
 }
 
 // Expiry is from when on a cached image should not be used; zero is never.

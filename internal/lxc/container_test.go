@@ -33,7 +33,7 @@ func meta(t testing.TB, files ...string) []byte {
 
 func TestContainer(t *testing.T) {
 	files, err := lxc.ReadMeta(bytes.NewReader(meta(t, "./config=c\n", "config.7=seven LXC_TEMPLATE_CONFIG LXC_NAME\n", "config-user=u\n", "config-user.3=three\n",
-		"fstab=LXC_ROOTFS/x\n", "templates=/etc/hostname\n\n/etc/hosts\n", "create-message-user=hi LXC_NAME\n", "create-message=hello\n", "expiry=1796022512\n", "sub/config=no")))
+		"fstab=LXC_ROOTFS/x\n", "templates=/etc/hostname\n\n/etc/hosts\n", "create-message-user=hi LXC_NAME\x1b[2J\r\x07\u202e\n", "create-message=hello\n", "expiry=1796022512\n", "sub/config=no")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,7 +43,7 @@ func TestContainer(t *testing.T) {
 		config, message string
 	}{
 		{false, "# Template\n\n# Distribution configuration\nseven /usr/share/lxc/config c1\n\n# Container specific configuration\nlxc.idmap = u 0 1 2\nlxc.mount.fstab = /p/fstab\nlxc.uts.name = c1\n\n# Network configuration\nlxc.net.0.type = empty\n", "hello"},
-		{true, "# Template\n\n# Distribution configuration\nu\n\n# Container specific configuration\nlxc.idmap = u 0 1 2\nlxc.mount.fstab = /p/fstab\nlxc.uts.name = c1\n\n# Network configuration\nlxc.net.0.type = empty\n", "hi c1"},
+		{true, "# Template\n\n# Distribution configuration\nu\n\n# Container specific configuration\nlxc.idmap = u 0 1 2\nlxc.mount.fstab = /p/fstab\nlxc.uts.name = c1\n\n# Network configuration\nlxc.net.0.type = empty\n", "hi c1[2J"},
 	} {
 		box := lxc.Container{Name: "c1", Path: "/p", Rootfs: "/p/rootfs", User: c.user}
 		config, err := box.Config([]byte(written), files)

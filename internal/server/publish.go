@@ -67,8 +67,6 @@ type upload struct {
 	version    catalog.Version
 	// signatures are of files, by the name that a dialect gives them.
 	signatures map[string][]byte
-	// mended says that a blob was there and was not what it should be.
-	mended bool
 }
 
 // Publish puts artifacts into the tree, one version for each image, and makes a
@@ -78,6 +76,12 @@ func (p *Publisher) Publish(ctx context.Context, w Wish) ([]Published, error) {
 		w.Progress = func(int64) {}
 	}
 	w.Channel = cmp.Or(w.Channel, catalog.Stable)
+	// Before anything is copied: a tree that cannot be signed gets nothing.
+	if c, err := p.load(); err != nil {
+		return nil, err
+	} else if _, err := p.timely(c.Created); err != nil {
+		return nil, err
+	}
 	ups, err := p.uploads(ctx, w)
 	if err != nil {
 		return nil, err
@@ -139,14 +143,14 @@ func (p *Publisher) uploads(ctx context.Context, w Wish) ([]upload, error) {
 func (p *Publisher) upload(ctx context.Context, a Artifact, u *upload, progress func(int64)) (catalog.Artifact, error) {
 	made := catalog.Artifact{Format: a.Manifest.Format, Seal: a.Manifest.Seal}
 	for _, f := range a.Files() {
-		file, err := p.blob(ctx, u, filepath.Join(a.Dir, f.Name), &f, progress)
+		file, err := p.blob(ctx, filepath.Join(a.Dir, f.Name), &f, progress)
 		if err != nil {
 			return made, err
 		}
 		made.Files = append(made.Files, file)
 	}
 	for _, name := range a.Papers {
-		file, err := p.blob(ctx, u, filepath.Join(a.Dir, name), nil, progress)
+		file, err := p.blob(ctx, filepath.Join(a.Dir, name), nil, progress)
 		if err != nil {
 			return made, err
 		}
@@ -284,39 +288,31 @@ func (h *held) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// has says whether the tree has a blob, and mended, that it has another in its place.
-func (p *Publisher) has(ctx context.Context, f catalog.File, progress func(int64)) (ok, mended bool, err error) {
+// has says whether the tree has a blob that is what its name says.
+func (p *Publisher) has(ctx context.Context, f catalog.File, progress func(int64)) (bool, error) {
 	n, err := p.Place.Size(f.Path())
-	if err != nil {
-		return false, !errors.Is(err, fs.ErrNotExist), nil
-	}
-	if n != f.Size {
-		return false, true, nil
+	if err != nil || n != f.Size {
+		return false, nil //nolint:nilerr // it is put there, and that fails if it cannot be
 	}
 	r, err := p.open(ctx, f, progress)
 	if err != nil {
-		return false, false, err
+		return false, err
 	}
 	_, err = io.Copy(io.Discard, r)
 	_ = r.Close()
 	if fault.CodeOf(err) == fault.Verification {
-		return false, true, nil
+		return false, nil
 	}
-	return err == nil, false, err
+	return err == nil, err
 }
 
 // blob puts a file into the tree by its digest. want is what its manifest says of it,
 // or nil for a paper.
-func (p *Publisher) blob(ctx context.Context, u *upload, from string, want *artifact.File, progress func(int64)) (catalog.File, error) {
+func (p *Publisher) blob(ctx context.Context, from string, want *artifact.File, progress func(int64)) (catalog.File, error) {
 	got := catalog.File{Name: filepath.Base(from)}
-	there := func(progress func(int64)) (bool, error) {
-		ok, mended, err := p.has(ctx, got, progress)
-		u.mended = u.mended || mended
-		return ok, err
-	}
 	if want != nil {
 		got.Size, got.SHA256 = want.Size, want.SHA256
-		if ok, err := there(progress); ok || err != nil {
+		if ok, err := p.has(ctx, got, progress); ok || err != nil {
 			return got, err
 		}
 	}
@@ -336,7 +332,7 @@ func (p *Publisher) blob(ctx context.Context, u *upload, from string, want *arti
 			return got, fmt.Errorf("cannot read %s: %w", from, err)
 		}
 		progress = func(int64) {}
-		if ok, err := there(progress); ok || err != nil {
+		if ok, err := p.has(ctx, got, progress); ok || err != nil {
 			return got, err
 		}
 	}
@@ -359,13 +355,10 @@ func (p *Publisher) copy(ctx context.Context, f *os.File, from string, want cata
 	})
 }
 
-// name gives the files of a version their names. Under the tree's lock; the blobs may
-// have been pruned since they were uploaded only if nobody needed them for the grace
-// period.
+// name gives the files of a version their names, and puts signatures and checksums beside
+// them, where they are not there as they should be. Under the tree's lock; the blobs may have
+// been pruned since they were uploaded only if nobody needed them for the grace period.
 func (p *Publisher) name(a catalog.Addition, u upload) error {
-	if !a.New && !a.Joined && !u.mended {
-		return nil
-	}
 	dir := a.Version.Dir(a.Image) + "/"
 	for _, x := range a.Version.Artifacts {
 		for _, f := range append(slices.Clone(x.Files), x.Papers...) {
@@ -388,10 +381,20 @@ func (p *Publisher) name(a catalog.Addition, u upload) error {
 			}
 		}
 	}
+	ring, err := p.Key.Keyring()
+	if err != nil {
+		return err
+	}
 	for name, asc := range u.signatures {
+		if detached(p.Place, ring, dir+strings.TrimSuffix(name, ".asc"), p.now()) == nil {
+			continue
+		}
 		if err := p.put(dir+name, asc); err != nil {
 			return err
 		}
+	}
+	if good, err := p.signed(dir, a.Version, ring); good || err != nil {
+		return err
 	}
 	return p.checksums(dir, a.Version)
 }

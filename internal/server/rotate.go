@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"ingot/internal/catalog"
+	"ingot/internal/digest"
 	"ingot/internal/fault"
 	"ingot/internal/sign"
 )
@@ -16,7 +17,7 @@ import (
 // follows it, so clients that trust the old one go on.
 func (p *Publisher) Rotate(ctx context.Context, next *sign.Key) error {
 	old := p.Key
-	defer func() { p.Key = old }()
+	defer func() { p.Key, p.digest = old, digest.Digest{} }()
 	_, err := p.change(ctx, func(c catalog.Catalog) (catalog.Catalog, error) {
 		if c.Serial == 0 {
 			return c, noTree(p.Place)

@@ -51,6 +51,10 @@ type Publisher struct {
 	Valid time.Duration
 	// Waiting is told that another publisher is at work.
 	Waiting func()
+
+	// loaded is the catalog whose signed file has that digest, verified before.
+	loaded catalog.Catalog
+	digest digest.Digest
 }
 
 func (p *Publisher) now() time.Time {
@@ -63,9 +67,18 @@ func (p *Publisher) now() time.Time {
 // errUnchanged is what a change gives when there is nothing to write.
 var errUnchanged = errors.New("unchanged")
 
+// A step makes the next catalog out of the one that is there.
+type step func(c catalog.Catalog) (catalog.Catalog, error)
+
 // change reads the catalog under the tree's lock, has it changed, and writes what comes
 // of it, unless that is errUnchanged.
-func (p *Publisher) change(ctx context.Context, f func(c catalog.Catalog) (catalog.Catalog, error)) (catalog.Catalog, error) {
+func (p *Publisher) change(ctx context.Context, f step) (catalog.Catalog, error) {
+	return p.changeAt(ctx, p.timely, f)
+}
+
+// changeAt is change where the time of the next catalog, after the one that is there, is what
+// clock says.
+func (p *Publisher) changeAt(ctx context.Context, clock func(after time.Time) (time.Time, error), f step) (catalog.Catalog, error) {
 	release, err := p.Place.Lock(ctx, func() {
 		if p.Waiting != nil {
 			p.Waiting()
@@ -76,6 +89,10 @@ func (p *Publisher) change(ctx context.Context, f func(c catalog.Catalog) (catal
 	}
 	defer release()
 	old, err := p.load()
+	if err != nil {
+		return old, err
+	}
+	now, err := clock(old.Created)
 	if err != nil {
 		return old, err
 	}
@@ -92,11 +109,7 @@ func (p *Publisher) change(ctx context.Context, f func(c catalog.Catalog) (catal
 	if err := ctx.Err(); err != nil {
 		return old, err
 	}
-	now := p.now().UTC().Truncate(time.Second)
 	c.Schema, c.Serial = 1, old.Serial+1
-	if now.Before(old.Created) {
-		now = old.Created // the clock went back; a client must not think that the index did
-	}
 	c.Created = now
 	if p.Valid > 0 {
 		c.Valid = int64(p.Valid / time.Second)
@@ -112,8 +125,24 @@ func (p *Publisher) change(ctx context.Context, f func(c catalog.Catalog) (catal
 	return c, p.Place.Switch(c.Serial, files)
 }
 
+// timely is the time of a catalog that follows one of another time. Clocks that are set by a
+// network go back a little, and an index then has its date from the one before. One that went
+// back by more is wrong, or was: what is signed by it clients may never believe.
+func (p *Publisher) timely(after time.Time) (time.Time, error) {
+	now := p.now().UTC().Truncate(time.Second)
+	if !now.Before(after) {
+		return now, nil
+	}
+	if after.Sub(now) <= catalog.Skew {
+		return after, nil
+	}
+	return now, fault.Newf(fault.Preflight, "the index of %s is of %s, and this machine's clock says %s", p.Place, after.UTC().Format(time.DateTime), now.Format(time.DateTime)).
+		WithHint("set this machine's clock; if it is right now and was wrong then, 'ingot server sign %s' signs the tree by it", p.Place)
+}
+
 // load reads the tree's catalog and verifies it by the publisher's key: what somebody
-// else wrote there is not signed anew.
+// else wrote there is not signed anew. A signature of the future is one of a clock that went
+// back since, see timely.
 func (p *Publisher) load() (catalog.Catalog, error) {
 	data, err := p.Place.Read(catalog.Path, catalog.MaxSize)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -122,15 +151,24 @@ func (p *Publisher) load() (catalog.Catalog, error) {
 	if err != nil {
 		return catalog.Catalog{}, fmt.Errorf("cannot read the tree's index: %w", err)
 	}
+	d := digest.Of(data)
+	if p.loaded.Serial > 0 && d == p.digest {
+		return p.loaded, nil // a catalog is never changed, so it may be read once
+	}
 	ring, err := p.Key.Keyring()
 	if err != nil {
 		return catalog.Catalog{}, err
 	}
-	c, _, err := catalog.Read("the index of "+p.Place.String(), data, ring, p.now())
+	name := "the index of " + p.Place.String()
+	c, _, err := catalog.Read(name, data, ring, p.now())
+	if at := sign.Ahead(err); !at.IsZero() {
+		c, _, err = catalog.Read(name, data, ring, at)
+	}
 	if err != nil {
 		return c, fault.Newf(fault.Verification, "%w", err).
 			WithHint("the tree was signed by another key than %s: name that one with --sign-key, or change keys with 'ingot server rotate'", p.Key.Fingerprint())
 	}
+	p.loaded, p.digest = c, d
 	return c, nil
 }
 
@@ -175,9 +213,11 @@ func (p *Publisher) state(c catalog.Catalog) (map[string][]byte, error) {
 	return files, nil
 }
 
-// Renew signs the tree's catalog anew, with a new date until which it is believed.
+// Renew signs the tree's catalog anew, with a new date until which it is believed, and by
+// this machine's clock, whatever time it was signed at before.
 func (p *Publisher) Renew(ctx context.Context) (catalog.Catalog, error) {
-	return p.change(ctx, func(c catalog.Catalog) (catalog.Catalog, error) {
+	clock := func(time.Time) (time.Time, error) { return p.now().UTC().Truncate(time.Second), nil }
+	return p.changeAt(ctx, clock, func(c catalog.Catalog) (catalog.Catalog, error) {
 		if c.Serial == 0 {
 			return c, noTree(p.Place)
 		}

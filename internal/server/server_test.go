@@ -396,6 +396,100 @@ func TestVerify(t *testing.T) {
 	}
 }
 
+// TestMend: what is missing or wrong of a version is right again when its artifacts are published
+// once more, and nothing else is written.
+func TestMend(t *testing.T) {
+	const dir = "images/debian/bookworm/amd64/web/20260930_0607/"
+	s := newStage(t)
+	art := t.TempDir()
+	lxcPair(t, art, "web", "one")
+	s.publish(art, "")
+	before := s.read(catalog.Path)
+	for _, name := range []string{"rootfs.tar.xz", "web-amd64.meta.tar.xz", "meta.tar.xz.asc", "SHA256SUMS", "SHA256SUMS.asc"} {
+		for summary, damage := range map[string]func(string) error{
+			"no": os.Remove, "another": func(path string) error { return swap(path, "evil") },
+		} {
+			if err := damage(filepath.Join(s.dir, dir+name)); err != nil {
+				t.Fatal(err)
+			}
+			if len(s.problems()) == 0 {
+				t.Errorf("%s %s is no problem", summary, name)
+			}
+			s.clock = s.clock.Add(time.Minute)
+			s.publish(art, "")
+			s.sound()
+		}
+	}
+	if s.read(catalog.Path) != before {
+		t.Error("there is a new index")
+	}
+	asc := s.read(dir + "SHA256SUMS.asc")
+	s.clock = s.clock.Add(time.Minute)
+	s.publish(art, "")
+	if s.read(dir+"SHA256SUMS.asc") != asc {
+		t.Error("what was right was signed again")
+	}
+}
+
+// TestClock: a publisher whose clock went back.
+func TestClock(t *testing.T) {
+	s := newStage(t)
+	one, two, three := t.TempDir(), t.TempDir(), t.TempDir()
+	lxcPair(t, one, "web", "one")
+	lxcPair(t, two, "web", "two")
+	lxcPair(t, three, "web", "three")
+	s.publish(one, "")
+	s.clock = start.Add(-30 * time.Minute)
+	s.publish(two, "")
+	c, err := s.load()
+	if err != nil || !c.Created.Equal(start) {
+		t.Errorf("a little back, the index is of %v, %v", c.Created, err)
+	}
+	blobs := len(s.names("blobs"))
+	other := newStage(t)
+	other.clock = start.Add(300 * time.Hour)
+	other.publish(one, "")
+	other.clock = start
+	_, err = other.try(three, "")
+	if fault.CodeOf(err) != fault.Preflight || !strings.Contains(fault.HintOf(err), "server sign") || !strings.Contains(err.Error(), "2026-09-30 06:07:08") {
+		t.Errorf("far back: code %d, %v, %s", fault.CodeOf(err), err, fault.HintOf(err))
+	}
+	if n := len(other.names("blobs")); n >= blobs {
+		t.Error("it has copied all the same")
+	}
+	if c, err = other.Renew(t.Context()); err != nil || !c.Created.Equal(start) {
+		t.Errorf("signed anew, the index is of %v, %v", c.Created, err)
+	}
+	other.publish(three, "")
+	other.sound()
+}
+
+func mustKey(t *testing.T, born time.Time) *sign.Key {
+	t.Helper()
+	k, err := sign.NewKey("ingot image server", born)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return k
+}
+
+// TestUnsignable: a tree of another key gets no blob.
+func TestUnsignable(t *testing.T) {
+	s := newStage(t)
+	one, two := t.TempDir(), t.TempDir()
+	lxcPair(t, one, "web", "one")
+	lxcPair(t, two, "web", "two")
+	s.publish(one, "")
+	before := s.names("blobs")
+	s.Publisher = &Publisher{Place: s.Place, Key: mustKey(t, start.Add(-time.Hour)), Now: s.Now}
+	if _, err := s.try(two, ""); fault.CodeOf(err) != fault.Verification {
+		t.Error(err)
+	}
+	if after := s.names("blobs"); !slices.Equal(after, before) {
+		t.Errorf("there are %d blobs, and were %d", len(after), len(before))
+	}
+}
+
 // TestEvil: what somebody else wrote into a tree gets no signature of the publisher's, and what
 // was damaged is whole again when it is published once more.
 func TestEvil(t *testing.T) {

@@ -1,11 +1,13 @@
 package sign
 
 import (
+	"bufio"
 	"bytes"
 	"crypto"
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 )
 
@@ -15,10 +17,19 @@ const (
 	endSignature   = "-----END PGP SIGNATURE-----"
 )
 
-// A document is a clear-signed file taken apart (RFC 9580, section 7).
+// Bounds of a clear-signed file, so that who reads one needs little memory before it is known
+// whose it is.
+const (
+	maxClearLine = 64 << 10 // of a line, in bytes; GnuPG takes less than a third
+	maxArmor     = 1 << 20  // of all signatures behind the text
+)
+
+// A document is a clear-signed file taken apart (RFC 9580, section 7). Its text stays where it
+// is, and is read from there each time: it may be large, and nobody has said yet that it is of
+// any use. So who has it must be the only one to write there.
 type document struct {
-	text      []byte // lines that end in a line feed, without white space at their ends
-	signed    []byte // the same as it is hashed: CR LF between lines, none at the end
+	file      io.ReadSeeker
+	size      int64 // of the text
 	hashes    map[crypto.Hash]bool
 	signature []byte // OpenPGP packets
 }
@@ -26,8 +37,11 @@ type document struct {
 // Unverified gives the text of a clear-signed document without asking who signed it: for
 // whoever has no key to hold it against, and knows that.
 func Unverified(data []byte) ([]byte, error) {
-	d, err := split(data)
-	return d.text, err
+	d, err := split(bytes.NewReader(data))
+	if err != nil {
+		return nil, err
+	}
+	return d.text()
 }
 
 // announced are the digests that a Hash header may name.
@@ -44,70 +58,157 @@ func cutLine(data []byte) (line, rest []byte, ok bool) {
 	return bytes.TrimRight(line, " \t\r"), rest, ok
 }
 
-// split takes a clear-signed file apart. The file must be one such document from its
-// first byte to its last; what an attacker could put around it, in headers or
-// between unescaped dashes, is refused rather than skipped.
-func split(data []byte) (document, error) {
-	var d document
-	line, rest, ok := cutLine(data)
-	if !ok || string(line) != beginMessage {
-		return d, errors.New("does not start with a clear-signed message")
+// A scanner gives the lines of a clear-signed file as cutLine does.
+type scanner struct{ r *bufio.Reader }
+
+// scan reads a file from its start.
+func scan(file io.ReadSeeker) (scanner, error) {
+	_, err := file.Seek(0, io.SeekStart)
+	return scanner{bufio.NewReaderSize(file, maxClearLine)}, err
+}
+
+// line is the next line, valid until the one after it; ok is false where the file ends
+// within it.
+func (s scanner) line() (line []byte, ok bool, err error) {
+	line, err = s.r.ReadSlice('\n')
+	switch {
+	case errors.Is(err, io.EOF):
+		err = nil
+	case errors.Is(err, bufio.ErrBufferFull):
+		return nil, false, fmt.Errorf("has a line of more than %d bytes", maxClearLine)
+	case err == nil:
+		ok = true
+		line = line[:len(line)-1]
 	}
-	for {
-		if line, rest, ok = cutLine(rest); !ok {
-			return d, errors.New("ends within its armor headers")
+	return bytes.TrimRight(line, " \t\r"), ok, err
+}
+
+// headers reads up to the text, and says which digests are announced.
+func (s scanner) headers() (map[crypto.Hash]bool, error) {
+	line, ok, err := s.line()
+	if err == nil && (!ok || string(line) != beginMessage) {
+		err = errors.New("does not start with a clear-signed message")
+	}
+	hashes := map[crypto.Hash]bool{}
+	for err == nil {
+		if line, ok, err = s.line(); err == nil && !ok {
+			err = errors.New("ends within its armor headers")
 		}
-		if len(line) == 0 {
+		if err != nil || len(line) == 0 {
 			break
 		}
 		names, ok := strings.CutPrefix(string(line), "Hash: ")
 		if !ok {
-			return d, fmt.Errorf("armor header %.40q, where only Hash is allowed", line)
+			return nil, fmt.Errorf("armor header %.40q, where only Hash is allowed", line)
 		}
 		for name := range strings.SplitSeq(names, ",") {
 			h, ok := announced[strings.TrimSpace(name)]
 			if !ok {
-				return d, fmt.Errorf("unknown digest %.40q announced", name)
+				return nil, fmt.Errorf("unknown digest %.40q announced", name)
 			}
-			if d.hashes == nil {
-				d.hashes = map[crypto.Hash]bool{}
-			}
-			d.hashes[h] = true
+			hashes[h] = true
 		}
 	}
-	if d.hashes == nil {
-		return d, errors.New("announces no digest")
+	if err == nil && len(hashes) == 0 {
+		err = errors.New("announces no digest")
 	}
-	d.text = make([]byte, 0, len(rest))
-	d.signed = make([]byte, 0, len(rest)+len(rest)/32)
-	for first := true; ; first = false {
-		at := rest
-		if line, rest, ok = cutLine(rest); !ok {
-			return d, errors.New("ends before its signature: it is cut off")
+	return hashes, err
+}
+
+// body gives the lines of the text, and stands behind the first line of the signature then.
+func (s scanner) body(give func(line []byte) error) error {
+	for {
+		line, ok, err := s.line()
+		if err == nil && !ok {
+			err = errors.New("ends before its signature: it is cut off")
+		}
+		if err != nil {
+			return err
 		}
 		if len(line) > 0 && line[0] == '-' {
 			if string(line) == beginSignature {
-				rest = at
-				break
+				return nil
 			}
 			if line, ok = bytes.CutPrefix(line, []byte("- ")); !ok {
-				return d, fmt.Errorf("line %.40q starts with a dash that is not escaped", line)
+				return fmt.Errorf("line %.40q starts with a dash that is not escaped", line)
 			}
 		}
-		if !first {
-			d.signed = append(d.signed, '\r', '\n')
+		if err := give(line); err != nil {
+			return err
 		}
-		d.signed = append(d.signed, line...)
-		d.text = append(append(d.text, line...), '\n')
 	}
-	var err error
-	if d.signature, rest, err = unarmor(rest); err != nil {
+}
+
+// split takes a clear-signed file apart. The file must be one such document from its
+// first byte to its last; what an attacker could put around it, in headers or
+// between unescaped dashes, is refused rather than skipped.
+func split(file io.ReadSeeker) (document, error) {
+	d := document{file: file}
+	s, err := scan(file)
+	if err != nil {
+		return d, err
+	}
+	if d.hashes, err = s.headers(); err != nil {
+		return d, err
+	}
+	if err := s.body(func(line []byte) error {
+		d.size += int64(len(line)) + 1
+		return nil
+	}); err != nil {
+		return d, err
+	}
+	armor, err := io.ReadAll(io.LimitReader(s.r, maxArmor+1))
+	if err != nil {
+		return d, err
+	}
+	if len(armor) > maxArmor {
+		return d, fmt.Errorf("has more than %d bytes of signatures", maxArmor)
+	}
+	var rest []byte
+	if d.signature, rest, err = unarmor(append([]byte(beginSignature+"\n"), armor...)); err != nil {
 		return d, err
 	}
 	if len(bytes.TrimSpace(rest)) > 0 {
 		return d, errors.New("something follows its signature")
 	}
 	return d, nil
+}
+
+// lines gives the text's lines once more.
+func (d document) lines(give func(line []byte) error) error {
+	s, err := scan(d.file)
+	if err == nil {
+		_, err = s.headers()
+	}
+	if err != nil {
+		return err
+	}
+	return s.body(give)
+}
+
+// signed writes the text as it is hashed: CR LF between lines, none at the end.
+func (d document) signed(to io.Writer) error {
+	w := bufio.NewWriterSize(to, 64<<10)
+	first := true
+	err := d.lines(func(line []byte) error {
+		if !first {
+			_, _ = w.WriteString("\r\n") // errors stay, for the end
+		}
+		first = false
+		_, err := w.Write(line)
+		return err
+	})
+	return errors.Join(err, w.Flush())
+}
+
+// text are the lines, each with a line feed, without white space at their ends.
+func (d document) text() ([]byte, error) {
+	out := make([]byte, 0, d.size)
+	err := d.lines(func(line []byte) error {
+		out = append(append(out, line...), '\n')
+		return nil
+	})
+	return out, err
 }
 
 // unarmor reads an armored signature, which must be the first thing in data, and

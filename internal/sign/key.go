@@ -74,6 +74,9 @@ func ReadKey(name string, data, passphrase []byte, now time.Time) (*Key, error) 
 			return nil, bad("INGOT_KEY_PASSPHRASE holds another", "is not opened by that passphrase")
 		}
 	}
+	if born := e.PrimaryKey.CreationTime; born.After(now) {
+		return nil, bad("set this machine's clock", "was made at %s, and this machine's clock says that that is to come", born.UTC().Format(time.DateTime))
+	}
 	if k, ok := e.SigningKey(now); !ok || k.PrivateKey == nil || k.PrivateKey.Dummy() {
 		return nil, bad("make another with 'ingot server key'", "has no part that may sign now: it is expired, revoked, elsewhere, or for another use")
 	}

@@ -51,20 +51,49 @@ type Signer struct {
 	Key         string // fingerprint of the key that signed: the primary or a subkey
 	User        string // the primary user id, for people
 	Time        time.Time
+	// Text says that it is a signature over a text. A clear-signed document has one, also of
+	// [Key.Clearsign]; a file that is signed apart, of [Key.Detach], has none, and can so not be
+	// turned into a document.
+	Text bool
 }
 
 // Clearsigned verifies a clear-signed document. The name is what messages call it;
 // now is when. All failures are [fault.Verification].
 func (k *Keyring) Clearsigned(name string, data []byte, now time.Time) (Message, error) {
-	d, err := split(data)
+	return k.ClearsignedFile(name, bytes.NewReader(data), now)
+}
+
+// ClearsignedFile is Clearsigned of a document that is not to be in memory before it is
+// verified. It is read several times, and nobody may write to it meanwhile.
+func (k *Keyring) ClearsignedFile(name string, file io.ReadSeeker, now time.Time) (Message, error) {
+	d, err := split(file)
 	if err != nil {
 		return Message{}, fault.Newf(fault.Verification, "%s: %w", name, err)
 	}
-	signers, err := k.verify(whole(d.signed), d.signature, d.hashes, now)
+	signers, err := k.verify(content{d.signed, true}, d.signature, d.hashes, now)
 	if err != nil {
 		return Message{}, refused(name, err)
 	}
-	return Message{Text: d.text, Signers: signers}, nil
+	text, err := d.text()
+	if err != nil {
+		return Message{}, fault.Newf(fault.Verification, "%s: %w", name, err)
+	}
+	return Message{Text: text, Signers: signers}, nil
+}
+
+// Statement is ClearsignedFile of a document of ingot's own: it counts signatures over texts
+// alone. So what was signed as a file apart, whatever bytes it has, is no statement of its signer.
+func (k *Keyring) Statement(name string, file io.ReadSeeker, now time.Time) (Message, error) {
+	m, err := k.ClearsignedFile(name, file, now)
+	if err != nil {
+		return m, err
+	}
+	m.Signers = slices.DeleteFunc(m.Signers, func(s Signer) bool { return !s.Text })
+	if len(m.Signers) == 0 {
+		return Message{}, fault.Newf(fault.Verification, "%s: its signature is one of a file, and not of a document", name).
+			WithHint("somebody has put the signature of something else to it: ask its publisher")
+	}
+	return m, nil
 }
 
 // Detached verifies a document by a signature that is apart from it, armored or
@@ -74,7 +103,10 @@ func (k *Keyring) Detached(name string, data, signature []byte, now time.Time) (
 	if err != nil {
 		return Message{}, err
 	}
-	signers, err := k.verify(whole(data), signature, nil, now)
+	signers, err := k.verify(content{func(w io.Writer) error {
+		_, err := w.Write(data)
+		return err
+	}, false}, signature, nil, now)
 	if err != nil {
 		return Message{}, refused(name, err)
 	}
@@ -88,28 +120,24 @@ func (k *Keyring) DetachedReader(name string, data io.ReadSeeker, signature []by
 	if err != nil {
 		return nil, err
 	}
-	signers, err := k.verify(func(w io.Writer) error {
+	signers, err := k.verify(content{func(w io.Writer) error {
 		if _, err := data.Seek(0, io.SeekStart); err != nil {
 			return err
 		}
 		_, err := io.Copy(w, data)
 		return err
-	}, signature, nil, now)
+	}, false}, signature, nil, now)
 	if err != nil {
 		return nil, refused(name, err)
 	}
 	return signers, nil
 }
 
-// A text writes a document that is hashed.
-type text func(io.Writer) error
-
-// whole is a document in memory.
-func whole(data []byte) text {
-	return func(w io.Writer) error {
-		_, err := w.Write(data)
-		return err
-	}
+// A content writes what is hashed; canonical says that its lines end as a text signature
+// wants it.
+type content struct {
+	write     func(io.Writer) error
+	canonical bool
 }
 
 // apart is a signature without its armor.
@@ -141,11 +169,12 @@ var errUntrusted = errors.New("not signed by a trusted key")
 // IsUntrusted says whether an error is that no signature was by a key of the ring.
 func IsUntrusted(err error) bool { return errors.Is(err, errUntrusted) }
 
-// verify checks all signatures over a text. hashes are the digests that a
+// verify checks all signatures over a document. hashes are the digests that a
 // clear-signed document announces; nil announces nothing.
-func (k *Keyring) verify(document text, signatures []byte, hashes map[crypto.Hash]bool, now time.Time) ([]Signer, error) {
+func (k *Keyring) verify(document content, signatures []byte, hashes map[crypto.Hash]bool, now time.Time) ([]Signer, error) {
 	var good []Signer
 	var notes []string
+	var ahead time.Time
 	packets := packet.NewOpaqueReader(bytes.NewReader(signatures))
 	for n := 0; ; n++ {
 		op, err := packets.Next()
@@ -176,6 +205,11 @@ func (k *Keyring) verify(document text, signatures []byte, hashes map[crypto.Has
 			return nil, err
 		case note != "":
 			notes = append(notes, note)
+			if sig.CreationTime.After(now) && sig.CreationTime.After(ahead) {
+				if _, ours := k.find(sig); ours {
+					ahead = sig.CreationTime
+				}
+			}
 		default:
 			good = append(good, signer)
 		}
@@ -186,12 +220,31 @@ func (k *Keyring) verify(document text, signatures []byte, hashes map[crypto.Has
 	if len(notes) == 0 {
 		return nil, errors.New("holds no signature")
 	}
-	return nil, fmt.Errorf("%w: %s", errUntrusted, strings.Join(notes, ", "))
+	return nil, &untrusted{strings.Join(notes, ", "), ahead}
+}
+
+// An untrusted error says why no signature counts, and when a key of the ring signed that could
+// not have yet.
+type untrusted struct {
+	notes string
+	ahead time.Time
+}
+
+func (u *untrusted) Error() string   { return errUntrusted.Error() + ": " + u.notes }
+func (u *untrusted) Is(e error) bool { return e == errUntrusted } //nolint:errorlint // it is that one itself
+
+// Ahead is the time of a signature by a key of the ring which was refused because this machine's
+// clock has not come there yet. Zero is that there was none.
+func Ahead(err error) time.Time {
+	if u, ok := errors.AsType[*untrusted](err); ok {
+		return u.ahead
+	}
+	return time.Time{}
 }
 
 // judge checks one signature. A note says why it does not count; an error refuses the
 // document.
-func (k *Keyring) judge(document text, sig *packet.Signature, hashes map[crypto.Hash]bool, now time.Time) (Signer, string, error) {
+func (k *Keyring) judge(document content, sig *packet.Signature, hashes map[crypto.Hash]bool, now time.Time) (Signer, string, error) {
 	if sig.SigType != packet.SigTypeBinary && sig.SigType != packet.SigTypeText {
 		return Signer{}, "", fmt.Errorf("a signature of type %#x, which is not one over a document", uint8(sig.SigType))
 	}
@@ -214,10 +267,10 @@ func (k *Keyring) judge(document text, sig *packet.Signature, hashes map[crypto.
 		return Signer{}, fmt.Sprintf("key %s: %v", id, err), nil
 	}
 	feed := io.Writer(h)
-	if sig.SigType == packet.SigTypeText {
+	if sig.SigType == packet.SigTypeText && !document.canonical {
 		feed = openpgp.NewCanonicalTextHash(h)
 	}
-	if err := document(feed); err != nil {
+	if err := document.write(feed); err != nil {
 		return Signer{}, "", fmt.Errorf("cannot read it: %w", err)
 	}
 	if err := key.PublicKey.VerifySignature(h, sig); err != nil {
@@ -235,6 +288,7 @@ func (k *Keyring) judge(document text, sig *packet.Signature, hashes map[crypto.
 		Key:         fmt.Sprintf("%X", key.PublicKey.Fingerprint),
 		User:        user,
 		Time:        sig.CreationTime,
+		Text:        sig.SigType == packet.SigTypeText,
 	}, "", nil
 }
 
