@@ -101,7 +101,7 @@ func (p *project) open(t *testing.T) *shop {
 	p.write(t, map[string]string{"wgetrc": "ca_certificate = " + p.path("cert.pem") + "\n"})
 	s := &shop{project: p, log: p.path("access.log")}
 	ctx, cancel := context.WithCancel(t.Context())
-	cmd := p.command(ctx, "serve", "tree", "--listen", "127.0.0.1:0", "--tls-cert", "cert.pem", "--tls-key", "key.pem", "--access-log", "access.log")
+	cmd := p.command(ctx, "serve", "tree", "--under", "team=team", "--listen", "127.0.0.1:0", "--tls-cert", "cert.pem", "--tls-key", "key.pem", "--access-log", "access.log")
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -204,7 +204,9 @@ func (c *court) servers(t *testing.T) {
 	tiny(t, p.path("one"), "one")
 	tiny(t, p.path("two"), "two")
 	p.must(t, "publish", "one", "--to", "tree")
+	p.must(t, "publish", "one", "--to", "team", "--as", "plans")
 	s := p.open(t)
+	t.Run("private", func(t *testing.T) { s.private(t) })
 	t.Run("lxc", func(t *testing.T) {
 		judge.Path(t, "lxc-create")
 		list := s.client(t, "/usr/share/lxc/templates/lxc-download --list --variant '' --server \"$2\" || true") // it ends with 1
@@ -249,6 +251,36 @@ func (c *court) servers(t *testing.T) {
 	t.Run("generations", func(t *testing.T) { s.generations(t) })
 	t.Run("while publishing", func(t *testing.T) { s.whilePublishing(t) })
 	p.must(t, "server", "verify", "tree")
+}
+
+// private judges a private tree on the same address by three clients.
+func (s *shop) private(t *testing.T) {
+	p := *s.project
+	p.home = s.path("private-home")
+	p.env = append(p.env, "SSL_CERT_FILE="+s.path("cert.pem"))
+	s.must(t, "server", "private", "team")
+	p.write(t, map[string]string{"team.token": s.must(t, "server", "token", "add", "team", "me")})
+	from := []string{"--from", "https://" + s.address + "/team", "--key", s.path("team/key.asc")}
+	p.refuse(t, 7, []string{"401 unauthorized", "--token-file"}, append([]string{"list"}, from...)...)
+	p.env = append(p.env, "INGOT_TOKEN_FILE=team.token")
+	if got := p.must(t, append([]string{"list"}, from...)...); !strings.Contains(got, "plans ") {
+		t.Errorf("it lists\n%s", got)
+	}
+	p.must(t, append([]string{"pull", "plans", "--to", "plans"}, from...)...)
+	sameFile(t, p.path("plans/tiny-amd64.rootfs.tar.xz"), p.path("one/tiny-amd64.rootfs.tar.xz"))
+	if got := p.must(t, "list", "--from", "https://"+s.address, "--key", s.path("tree/key.asc")); strings.Contains(got, "plans") {
+		t.Errorf("the open tree tells of a private image:\n%s", got)
+	}
+	p.refuse(t, 2, []string{"in plain", "use https"}, "list", "--from", "http://images.example")
+	got := s.client(t, `! wget -q -O- "https://$2/team/meta/1.0/index-system" && echo closed
+wget -q -O- "https://me:$(cat '`+p.path("team.token")+`')@$2/team/meta/1.0/index-system"
+! wget -q -O- "http://me:$(cat '`+p.path("team.token")+`')@$2/team/meta/1.0/index-system" && echo "closed in plain"
+/usr/share/lxc/templates/lxc-download --list --variant '' --server "me:$(cat '`+p.path("team.token")+`')@$2/team" || true`)
+	for _, want := range []string{"closed\n", "debian;bookworm;amd64;plans;", "closed in plain\n", "debian\tbookworm\tamd64\tplans\t"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("it does not say %q:\n%s", want, got)
+		}
+	}
 }
 
 // ingotClient judges what ingot's own client says on the command line of a server by TLS.

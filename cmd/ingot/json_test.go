@@ -24,7 +24,7 @@ func TestJSONReference(t *testing.T) {
 	}
 	for name, v := range map[string]any{
 		"check": checkReport{}, "lock, diff": lock.Comparison{}, "plan": planJSON{}, "build": builtJSON{}, "boot": bootResult{}, "why": whyJSON{}, "why PACKAGE": whyPackageJSON{}, "version": versionInfo{},
-		"publish": publishJSON{}, "promote": promoteJSON{}, "prune": pruneJSON{}, "server verify": verifyJSON{},
+		"publish": publishJSON{}, "promote": promoteJSON{}, "prune": pruneJSON{}, "server verify": verifyJSON{}, "server token list": tokensJSON{},
 		"list": offerJSON{}, "pull": pullJSON{}, "verify": knownJSON{},
 		"element show": shownJSON{}, "element lint": lintJSON{},
 		"disk-image-create, ramdisk-image-create, diskimage-builder": dibJSON{},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net/url"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -15,23 +16,30 @@ import (
 	"ingot/internal/fetch"
 	"ingot/internal/input"
 	"ingot/internal/sign"
+	"ingot/internal/token"
 	"ingot/internal/ui"
 )
 
 // fromVariable names an image server where --from does not.
 const fromVariable = "INGOT_SERVER"
 
+// tokenVariable names the file with a token where --token-file does not. The token itself is
+// in no environment.
+const tokenVariable = "INGOT_TOKEN_FILE"
+
 // remoteFlags are those of verbs that read an image server.
 type remoteFlags struct {
 	from     []string
 	key      string
 	firstUse bool
+	token    string
 }
 
 func (f *remoteFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.from, "from", nil, "the image server: https://HOST, or a directory; repeat for its mirrors (or $INGOT_SERVER)")
 	cmd.Flags().StringVar(&f.key, "key", "", "believe this public key: a file or a fingerprint; it is remembered")
 	cmd.Flags().BoolVar(&f.firstUse, "trust-on-first-use", false, "believe and remember whatever key the server shows, if none is known")
+	cmd.Flags().StringVar(&f.token, "token-file", "", "show the server the token in this file (or in $INGOT_TOKEN_FILE's)")
 }
 
 var fingerprint = regexp.MustCompile(`^(0[xX])?([0-9A-Fa-f]{40}|[0-9A-Fa-f]{64})$`)
@@ -64,6 +72,9 @@ func (f *remoteFlags) server(progress *ui.Progress, watch func(fetch.Event)) (*c
 			s.Mirrors = append(s.Mirrors, address)
 		}
 	}
+	if s.Fetch.Bearer, err = bearer(f.token, s.Mirrors); err != nil {
+		return nil, err
+	}
 	s.Pinned = func(key, why string) {
 		progress.Notef("%s: its key is %s from now on: %s", s.Name(), key, why)
 	}
@@ -81,6 +92,26 @@ func (f *remoteFlags) server(progress *ui.Progress, watch func(fetch.Event)) (*c
 		}
 	}
 	return s, nil
+}
+
+// bearer shows mirrors the token in a file, if one is named.
+func bearer(path string, mirrors []string) (func(*url.URL) string, error) {
+	if path == "" {
+		path = environ(tokenVariable)
+	}
+	if path == "" {
+		return nil, nil
+	}
+	file, err := input.Open(path)
+	if err != nil {
+		return nil, fault.Newf(fault.Preflight, "cannot read the token: %w", err)
+	}
+	defer func() { _ = file.Close() }()
+	text, err := token.ReadText(file)
+	if err != nil {
+		return nil, fault.Newf(fault.Preflight, "cannot read the token in %s: %w", path, err).WithHint("'ingot server token add' prints what belongs there")
+	}
+	return client.Bearer(mirrors, text)
 }
 
 func errNoServer() error {

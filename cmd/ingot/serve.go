@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -18,6 +20,7 @@ type serveFlags struct {
 	listen, cert, key, log, metrics string
 	connections, perAddress         int
 	requests                        float64
+	under                           []string
 }
 
 func newServeCommand() *cobra.Command {
@@ -32,10 +35,12 @@ to a digest. Without one it speaks plain HTTP.
 
 It prints the address that it listens on, and writes a line for each answer to the
 access log. With --metrics another address, which need not be for everybody, has
-/metrics for Prometheus and /healthz. It writes nothing to the tree. SIGINT or SIGTERM stops it when the answers under way are given, after
+/metrics for Prometheus and /healthz. With --under, other trees lie under a name on
+the same address: private ones, say (see 'ingot server private'). It writes nothing
+to the tree. SIGINT or SIGTERM stops it when the answers under way are given, after
 30 s at the latest.`,
 		Example: `  ingot serve /srv/images --listen :8443 --tls-cert cert.pem --tls-key key.pem
-  ingot serve /srv/images --listen 127.0.0.1:0 --access-log - --metrics 127.0.0.1:9100`,
+  ingot serve /srv/images --access-log - --metrics 127.0.0.1:9100`,
 		GroupID: groupServe,
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
@@ -48,6 +53,7 @@ access log. With --metrics another address, which need not be for everybody, has
 	cmd.Flags().IntVar(&f.perAddress, "max-connections-per-address", 512, "how many of them one address may have; more are closed; 0 is any number")
 	cmd.Flags().Float64Var(&f.requests, "max-requests-per-address", 500, "how many requests a second one address may make; more get 429; 0 is any number")
 	cmd.Flags().StringVar(&f.metrics, "metrics", "", "serve metrics for Prometheus on this address, in plain HTTP")
+	cmd.Flags().StringArrayVar(&f.under, "under", nil, "serve another tree under a name: NAME=TREE; may be repeated")
 	cmd.MarkFlagsRequiredTogether("tls-cert", "tls-key")
 	return cmd
 }
@@ -59,15 +65,28 @@ func (f *serveFlags) run(cmd *cobra.Command, tree string) error {
 	if f.perAddress < 0 || f.requests < 0 || f.requests > 1e6 {
 		return fault.Newf(fault.Usage, "a limit of an address is a number up to a million, and 0 is none")
 	}
-	if _, err := server.OpenDir(tree); err != nil {
+	h, err := f.open(tree)
+	if err != nil {
 		return err
 	}
-	h, err := server.NewHandler(tree)
-	if err != nil {
-		return fmt.Errorf("cannot open the server tree: %w", err)
-	}
 	defer func() { _ = h.Close() }()
-	s := &server.Service{Handler: h, Connections: f.connections, PerAddress: f.perAddress, Requests: f.requests}
+	site := &server.Site{Top: h, Under: map[string]http.Handler{}}
+	for _, one := range f.under {
+		name, path, ok := strings.Cut(one, "=")
+		if !ok || path == "" {
+			return fault.Newf(fault.Usage, "--under %q is not NAME=TREE", one)
+		}
+		if err := server.SiteName(name); err != nil {
+			return err
+		}
+		other, err := f.open(path)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = other.Close() }()
+		site.Under[name] = other
+	}
+	s := &server.Service{Handler: site, Connections: f.connections, PerAddress: f.perAddress, Requests: f.requests}
 	scheme := "http"
 	if f.cert != "" {
 		pair, err := server.Certificate(f.cert, f.key)
@@ -103,6 +122,19 @@ func (f *serveFlags) run(cmd *cobra.Command, tree string) error {
 	return s.Serve(cmd.Context(), l)
 }
 
+// open opens a tree to serve it.
+func (f *serveFlags) open(tree string) (*server.Handler, error) {
+	if _, err := server.OpenDir(tree); err != nil {
+		return nil, err
+	}
+	h, err := server.NewHandler(tree)
+	if err != nil {
+		return nil, fmt.Errorf("cannot open the server tree: %w", err)
+	}
+	h.Secure = f.cert != ""
+	return h, nil
+}
+
 func listen(cmd *cobra.Command, flag, address string) (net.Listener, error) {
 	var c net.ListenConfig
 	l, err := c.Listen(cmd.Context(), "tcp", address)
@@ -119,11 +151,14 @@ func (f *serveFlags) count(cmd *cobra.Command, m *server.Metrics) (at string, en
 		return "", nil, err
 	}
 	ctx, cancel := context.WithCancel(cmd.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- (&server.Service{Handler: m, Connections: 64}).Serve(ctx, l) }()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = (&server.Service{Handler: m, Connections: 64}).Serve(ctx, l) // it only ever counted
+	}()
 	return fmt.Sprintf("metrics: http://%s/metrics\n", l.Addr()), func() {
 		cancel()
-		_ = <-ended // it only ever counted
+		<-ended
 	}, nil
 }
 

@@ -25,7 +25,7 @@ func newServerCommand() *cobra.Command {
 check it, sign it anew, change its key, and keep versions in it.`,
 		GroupID: groupServe,
 	}
-	cmd.AddCommand(newServerVerifyCommand(), newServerSignCommand(), newServerKeyCommand(), newServerRotateCommand(), newServerPinCommand(true), newServerPinCommand(false))
+	cmd.AddCommand(newServerVerifyCommand(), newServerSignCommand(), newServerKeyCommand(), newServerRotateCommand(), newServerPinCommand(true), newServerPinCommand(false), newServerTokenCommand(), newServerPrivateCommand(true), newServerPrivateCommand(false))
 	return cmd
 }
 

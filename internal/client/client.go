@@ -169,6 +169,9 @@ func (s *Server) explain(err error) error {
 		if fetch.IsMissing(err) {
 			hint = "is " + s.Name() + " an image server? its catalog is " + catalog.Path
 		}
+		if fetch.IsRefused(err) {
+			hint = "its publisher gives tokens: name the file with yours with --token-file, or in the environment: INGOT_TOKEN_FILE"
+		}
 	case fault.Verification:
 		hint = "nothing of it was kept; the mirror is damaged or somebody changes what it sends: try another with --from"
 	case fault.Preflight:

@@ -94,8 +94,16 @@ func alive(mirrors []*mirror, at *int) *mirror {
 var errStalled = errors.New("stalled")
 
 // statusError is an answer's status as an error.
-func statusError(code int) error {
-	return fmt.Errorf("answered %d %s", code, strings.ToLower(http.StatusText(code)))
+type statusError int
+
+func (s statusError) Error() string {
+	return fmt.Sprintf("answered %d %s", int(s), strings.ToLower(http.StatusText(int(s))))
+}
+
+// IsRefused says whether a server wants to know who asks, or does not give the file to who does.
+func IsRefused(err error) bool {
+	var s statusError
+	return errors.As(err, &s) && (s == http.StatusUnauthorized || s == http.StatusForbidden)
 }
 
 // A redirectError is a redirect that is not followed.
@@ -150,6 +158,7 @@ func IsMissing(err error) bool {
 func verdict(w Want, mirrors []*mirror) error {
 	var whys []string
 	bad, none, pages := false, true, false
+	var last error
 	for _, m := range mirrors {
 		tries := ""
 		if n := m.failed(); n > 1 {
@@ -159,6 +168,9 @@ func verdict(w Want, mirrors []*mirror) error {
 		bad = bad || m.last.kind == wrong
 		pages = pages || m.last.kind == page
 		none = none && m.last.missing
+		if last == nil || IsRefused(m.last.err) {
+			last = m.last.err
+		}
 	}
 	if len(whys) > 4 {
 		whys = append(whys[:3], fmt.Sprintf("and %d more", len(whys)-3))
@@ -175,6 +187,18 @@ func verdict(w Want, mirrors []*mirror) error {
 		return missing{fault.Newf(fault.Unreachable, "cannot fetch %s: %s", w.Name, all).
 			WithHint("the mirror does not carry it: name another with --mirror, or update the lock")}
 	}
+	if IsRefused(last) {
+		return refused{fault.Newf(fault.Unreachable, "cannot fetch %s: %s", w.Name, all).
+			WithHint("the server asks who you are: name another mirror with --mirror"), last}
+	}
 	return fault.Newf(fault.Unreachable, "cannot fetch %s: %s", w.Name, all).
 		WithHint("check the network, or name another mirror with --mirror")
 }
+
+// A refused error is one where a mirror asked who wants to know.
+type refused struct {
+	error
+	status error
+}
+
+func (r refused) Unwrap() []error { return []error{r.error, r.status} }

@@ -100,6 +100,9 @@ type Client struct {
 	// Progress is told of every quarter MiB, of every pause and of the end. Calls
 	// come from many goroutines at once.
 	Progress func(Event)
+	// Bearer gives the token for a URL, or "". It is asked for each request, those that redirects lead
+	// to as well.
+	Bearer func(*url.URL) string
 	// Attempts is how often one URL is tried when it does not answer properly;
 	// 0 means 4. Attempts that brought a MiB or more are not counted.
 	Attempts int
@@ -176,6 +179,9 @@ func (c *Client) client() *http.Client {
 				DisableCompression:  true, // a .gz is wanted as it is
 				ForceAttemptHTTP2:   true,
 			}
+		}
+		if c.Bearer != nil {
+			t = &bearer{t, c.Bearer}
 		}
 		c.http = &http.Client{Transport: t, CheckRedirect: followable}
 	})

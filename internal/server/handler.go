@@ -18,6 +18,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"ingot/internal/digest"
+	"ingot/internal/token"
 )
 
 // A Handler answers requests for the files of a server tree. It holds no state but a few
@@ -26,13 +27,17 @@ import (
 // It gives files and nothing else: no listings, no file whose name begins with a dot, nothing
 // outside of the tree, whatever links lie there.
 type Handler struct {
+	// Secure says that clients come by TLS: a token that comes in plain is refused then.
+	Secure bool
+
 	root     *os.Root
 	patience time.Duration // for each piece of an answer; a test is more impatient
 
 	mu   sync.Mutex
 	tags map[tagKey]string
 
-	offer offer
+	offer  offer
+	access access
 }
 
 // A tagKey names the bytes of a small file.
@@ -87,6 +92,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
 		return
 	}
+	if !h.admit(w, r, token.Read) {
+		return
+	}
 	name := clean(r.URL.Path)
 	if name == "" {
 		http.Error(w, "no such file", http.StatusNotFound)
@@ -107,13 +115,16 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer func() { _ = f.Close() }()
 	header.Set("Content-Type", contentType(name))
-	tag, lasting := h.tag(name, f, info)
+	tag, lasts := h.tag(name, f, info)
 	if tag != "" {
 		header.Set("ETag", `"`+tag+`"`)
 	}
-	if lasting {
+	switch private := header.Get("Cache-Control") != ""; {
+	case lasts && private:
+		header.Set("Cache-Control", "private, max-age=31536000, immutable")
+	case lasts:
 		header.Set("Cache-Control", "public, max-age=31536000, immutable")
-	} else {
+	default:
 		header.Set("Cache-Control", "no-cache") // ask again each time: an answer of 304 is short
 	}
 	if h.compress(w, r, f, info, name, tag) {
