@@ -14,18 +14,20 @@ import (
 
 // The groups of "ingot --help"; a verb names its own in GroupID.
 const (
-	groupMake  = "make"
-	groupLook  = "look"
-	groupServe = "serve"
-	groupKeep  = "keep"
-	groupDoor  = "door"
-	groupOther = "other"
+	groupMake    = "make"
+	groupLook    = "look"
+	groupServe   = "serve"
+	groupMachine = "machine"
+	groupKeep    = "keep"
+	groupDoor    = "door"
+	groupOther   = "other"
 )
 
 var groups = []cobra.Group{
 	{ID: groupMake, Title: "From a definition to a machine:"},
 	{ID: groupLook, Title: "What is in it, and why:"},
 	{ID: groupServe, Title: "Image servers:"},
+	{ID: groupMachine, Title: "Machines from templates:"},
 	{ID: groupKeep, Title: "What is kept:"},
 	{ID: groupDoor, Title: "As commands of other systems, with their own arguments:"},
 	{ID: groupOther, Title: "Other:"},
@@ -72,6 +74,7 @@ byte the same anywhere, and boots what it built.`,
 		newSchemaCommand(),
 		newPublishCommand(), newServeCommand(), newPromoteCommand(), newPruneCommand(), newServerCommand(),
 		newListCommand(), newPullCommand(), newVerifyCommand(),
+		newTemplateCommand(),
 		newStoreCommand(),
 		newToolsCommand(),
 		newDiskImageCreateCommand(), newRamdiskImageCreateCommand(), newDiskimageBuilderCommand(), newLXCCommand(),
