@@ -35,13 +35,22 @@ var upstream = tools.Set{Name: "elements", Packages: []string{element.ShippedPac
 type station struct {
 	refs   []distro.Ref
 	runner *plan.Runner
+	warned map[string]bool // of flavors that have the same elements
+}
+
+// warn says what it has not said yet.
+func (s *station) warn(h *house, text string) {
+	if !s.warned[text] {
+		s.warned[text] = true
+		h.progress.Warnf("%s", text)
+	}
 }
 
 // station gives the one that a lock has, so that a build goes on from the same programs
 // and the same elements; where there is no lock, the one that this house has chosen.
 func (h *house) station(ctx context.Context, old *lock.Lock) (*station, error) {
 	from := &lock.Lock{Archives: debian.DefaultArchives(tools.Release)}
-	s := &station{}
+	s := &station{warned: map[string]bool{}}
 	if old != nil && slices.ContainsFunc(old.Station, func(r distro.Ref) bool { return r.Name == element.ShippedPackage }) {
 		s.refs = old.Station
 	} else {
@@ -127,7 +136,7 @@ func (h *house) furnishOne(ctx context.Context, s *station, def *definition.Defi
 	e.Station = s.refs
 	// What disk-image-create would set beside the variables that are the caller's.
 	e.InstallType = or(e.Environment["DIB_DEFAULT_INSTALLTYPE"], "source")
-	r := dib.Request{Args: e.Names, Elements: e.Names, SkipBase: true, InstallType: e.InstallType, Arch: arch, DebianArch: arch, Name: def.Name, FSType: "ext4", MinTmpfs: 2, Environment: e.Environment}
+	r := dib.Request{Args: e.Names, Elements: e.Names, SkipBase: true, InstallType: e.InstallType, Arch: arch, DebianArch: arch, Name: def.FullName(), FSType: "ext4", MinTmpfs: 2, Environment: e.Environment}
 	said := e.Environment
 	e.Environment = e.Base(def)
 	maps.Copy(e.Environment, r.Variables())
@@ -217,7 +226,7 @@ func (h *house) prepare(ctx context.Context, s *station, def *definition.Definit
 		return nil, nil, err
 	}
 	for _, i := range e.Hooks.Ignored() {
-		h.progress.Warnf("%s: it does not run: %s", i.Path, i.Why)
+		s.warn(h, fmt.Sprintf("%s: it does not run: %s", i.Path, i.Why))
 	}
 	env, err := s.runner.Surround(ctx, def, arch)
 	if err != nil {
@@ -229,7 +238,7 @@ func (h *house) prepare(ctx context.Context, s *station, def *definition.Definit
 		return nil, nil, err
 	}
 	for _, w := range warnings {
-		h.progress.Warnf("%s", w)
+		s.warn(h, w.String())
 	}
 	for path, text := range more {
 		prepared = append(prepared, element.NewFile(path, 0o644, []byte(text)))

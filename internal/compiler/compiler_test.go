@@ -198,6 +198,54 @@ func TestCompileElements(t *testing.T) {
 	}
 }
 
+// A lock has every file of its elements: also those in whose place another element's came
+// when they were merged, which scripts find in the element's own directory.
+func TestLockHasElementsWhole(t *testing.T) {
+	b := newBench(t)
+	for name, text := range map[string]string{"a/README.rst": "a", "b/README.rst": "b", "a/pkg-map": "{}", "a/install.d/10-a": "#!/bin/sh\n"} {
+		if err := os.MkdirAll(filepath.Dir(filepath.Join(b.dir, "elements", name)), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		b.write(t, "elements/"+name, text)
+	}
+	path, err := element.Open(element.Dir(filepath.Join(b.dir, "elements")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	lockFiles := func() string {
+		def := b.define(t)
+		set, err := element.Expand(path, []string{"a", "b"}, element.Options{SkipBase: true, Arch: "amd64", Given: []string{"operating-system"}, By: "the test"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		hooks, err := element.Merge(set)
+		if err != nil {
+			t.Fatal(err)
+		}
+		def.Elements = &definition.Elements{Hooks: hooks}
+		files, err := lock.Files(def)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out []string
+		for _, f := range files {
+			if strings.HasPrefix(f.Path, ".element") {
+				out = append(out, f.Path+" "+f.SHA256.Short())
+			}
+		}
+		return strings.Join(out, "\n")
+	}
+	short := func(text string) string { return " " + digest.Of([]byte(text)).Short() }
+	want := ".element/a/README.rst" + short("a") + "\n.elements/README.rst" + short("b") + "\n.elements/install.d/10-a" + short("#!/bin/sh\n") + "\n.elements/pkg-map" + short("{}")
+	if d := diff.Diff(want, lockFiles()); d != "" {
+		t.Errorf("-want +got:\n%s", d)
+	}
+	b.write(t, "elements/a/README.rst", "another")
+	if got := lockFiles(); got == want {
+		t.Error("a file that was not merged changes nothing")
+	}
+}
+
 func TestCompileIsInterrupted(t *testing.T) {
 	b := newBench(t, "aa 1")
 	def := b.define(t, "packages: [aa]")

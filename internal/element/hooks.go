@@ -166,13 +166,9 @@ func (m *merger) directory(e *Element, name string, info fs.FileInfo, left *int)
 
 func (m *merger) makeDir(e *Element, name string, mode fs.FileMode) {
 	if _, ok := m.files[name]; !ok {
-		m.files[name] = File{Path: name, Mode: fs.ModeDir | Checked(mode), Element: e.Name, from: e.FS, name: name, host: e.Dir}
+		m.files[name] = File{Path: name, Mode: fs.ModeDir | e.checked(mode), Element: e.Name, from: e.FS, name: name, host: e.Dir}
 	}
 }
-
-// Checked are a file's permissions without those that the umask of who checked it out may
-// have left to others: to write to it. So elements are the same for all who build them.
-func Checked(mode fs.FileMode) fs.FileMode { return mode.Perm() &^ 0o022 }
 
 // put merges a file, a link, or a directory with all that is in it. At depth 0 and
 // from depth 2 on a file may take another's place.
@@ -187,7 +183,7 @@ func (m *merger) put(e *Element, name string, depth int, over bool, left *int) e
 	if err != nil {
 		return fault.Newf(fault.Definition, "element %s: cannot read %s: %w", e.Name, e.At(name), err)
 	}
-	f := File{Path: name, Mode: info.Mode().Type() | Checked(info.Mode()), Element: e.Name, from: e.FS, name: name, host: e.Dir}
+	f := File{Path: name, Mode: info.Mode().Type() | e.checked(info.Mode()), Element: e.Name, from: e.FS, name: name, host: e.Dir}
 	old, exists := m.files[name]
 	switch {
 	case info.IsDir():

@@ -2,6 +2,9 @@ package element
 
 import (
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -30,6 +33,56 @@ static/sudo -r--r-----
 `
 	if got.String() != want {
 		t.Errorf("got\n%swant\n%s", got.String(), want)
+	}
+}
+
+// A narrow umask shows on the element's own directory, and took the same from all in it.
+// Where it was not narrow, what only the owner may read stays his.
+func TestMergeUnderANarrowUmask(t *testing.T) {
+	modes := func(mask fs.FileMode) string {
+		dir := t.TempDir()
+		for _, f := range []struct {
+			path string
+			mode fs.FileMode
+		}{{"a", fs.ModeDir | 0o777}, {"a/install.d", fs.ModeDir | 0o777}, {"a/install.d/10-a", 0o777}, {"a/static", fs.ModeDir | 0o777}, {"a/static/x", 0o666}, {"a/README.rst", 0o666}} {
+			at := filepath.Join(dir, f.path)
+			if f.mode.IsDir() {
+				if err := os.Mkdir(at, 0o700); err != nil {
+					t.Fatal(err)
+				}
+			} else if err := os.WriteFile(at, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Chmod(at, f.mode.Perm()&^mask); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p, err := Open(Dir(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := merged(t, p, "a")
+		var got strings.Builder
+		for _, f := range h.Files {
+			fmt.Fprintf(&got, "%s %s\n", f.Path, f.Mode)
+		}
+		own, err := h.Set.Elements[0].OwnFiles()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range own {
+			fmt.Fprintf(&got, "own %s %s\n", f.Path, f.Mode)
+		}
+		return got.String()
+	}
+	want := modes(0o022)
+	if !strings.Contains(want, "install.d/10-a -rwxr-xr-x\n") || !strings.Contains(want, "own README.rst -rw-r--r--\n") {
+		t.Errorf("under 022\n%s", want)
+	}
+	for _, mask := range []fs.FileMode{0o002, 0o027, 0o007, 0o077} {
+		if got := modes(mask); got != want {
+			t.Errorf("under %o\n%swant\n%s", mask, got, want)
+		}
 	}
 }
 

@@ -163,10 +163,15 @@ func Files(def *definition.Definition) ([]File, error) {
 		if v.Elements.Hooks == nil {
 			return nil, errors.New("the definition's elements were not looked for yet")
 		}
-		for _, f := range hooks(v.Elements) {
+		files, err := elements(v.Elements)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range files {
 			// What is another file in another flavor stands below that one's name.
 			if first, ok := known[f.Path]; ok && first != f {
-				f.Path = ElementsDir + "/" + v.Arch[0] + v.FlavorLabel() + strings.TrimPrefix(f.Path, ElementsDir)
+				dir, rest, _ := strings.Cut(f.Path, "/")
+				f.Path = dir + "/" + v.Arch[0] + v.FlavorLabel() + "/" + rest
 			}
 			if _, ok := known[f.Path]; !ok {
 				known[f.Path] = f
@@ -184,10 +189,15 @@ func Files(def *definition.Definition) ([]File, error) {
 // places.
 const ElementsDir = ".elements"
 
+// OwnDir is where it lists those that are not merged, or in whose place another element's
+// came, by element: scripts find each element's own directory too.
+const OwnDir = ".element"
+
 // LentDir is where it lists the files that are lent to elements' scripts.
 const LentDir = ".lent"
 
-func hooks(e *definition.Elements) []File {
+// elements are the files of a definition's elements.
+func elements(e *definition.Elements) ([]File, error) {
 	var out []File
 	for _, f := range e.Hooks.Files {
 		name := ElementsDir + "/" + f.Path
@@ -198,10 +208,22 @@ func hooks(e *definition.Elements) []File {
 			out = append(out, File{Path: name, Link: f.Target})
 		}
 	}
+	for _, one := range e.Hooks.Set.Elements {
+		own, err := one.OwnFiles()
+		if err != nil {
+			return nil, fault.Newf(fault.Definition, "element %s: %w", one.Name, err)
+		}
+		for _, f := range own {
+			merged, _ := e.Hooks.Get(f.Path)
+			if f.Mode.IsRegular() && (merged.Element != one.Name || merged.Digest != f.Digest) {
+				out = append(out, File{Path: OwnDir + "/" + one.Name + "/" + f.Path, SHA256: f.Digest, Executable: f.Mode&0o100 != 0})
+			}
+		}
+	}
 	for _, f := range e.Lent {
 		out = append(out, File{Path: LentDir + f.Path, SHA256: f.SHA256, Executable: f.Mode&0o100 != 0})
 	}
-	return out
+	return out, nil
 }
 
 func hash(root *os.Root, path string) (digest.Digest, error) {

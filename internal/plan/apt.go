@@ -336,7 +336,7 @@ func (w *worker) onTop(ctx context.Context, refs []distro.Ref, asked map[string]
 	}
 	return w.Distro.Configure(ctx, w.box, distro.Install{
 		Packages: pkgs, Unpacked: d.Unpacked, Contents: w.reader, Arch: w.chain.Arch, Release: w.plan.Lock.Release,
-		Asked: asked, Epoch: w.plan.Lock.Epoch, Log: func(line string) { _, _ = fmt.Fprintln(out, line) },
+		Asked: asked, Epoch: w.plan.Lock.Epoch, Keep: w.plan.keeps(), Log: func(line string) { _, _ = fmt.Fprintln(out, line) },
 	})
 }
 

@@ -38,6 +38,9 @@ type downloads struct {
 	busy  map[string]*asking
 	news  bool
 	alone bool // somebody has looked around: what comes now is for this run alone
+
+	identity   digest.Digest // of the chain's disk
+	identified bool          // a script asked for it since the last result that was kept
 }
 
 // An asking is a file that is being found out about.
@@ -46,10 +49,16 @@ type asking struct {
 	err  error
 }
 
+// A use is what of the lock a result was made of, beside what its step's key says.
+type use struct {
+	Downloads []lock.Download
+	Identity  digest.Digest `json:",omitzero"`
+}
+
 // newDownloads are those of one chain of a run, of whose chains before this one it goes on
 // from what they found: the lock that comes of the run has all of it.
-func newDownloads(r *Runner, p *Plan, before *Result) *downloads {
-	d := &downloads{runner: r, plan: p, pool: map[string]distro.Ref{}, known: map[string]lock.Download{}, named: map[string]bool{}, used: map[string]bool{}, busy: map[string]*asking{}}
+func newDownloads(r *Runner, p *Plan, c Chain, before *Result) *downloads {
+	d := &downloads{runner: r, plan: p, identity: p.identity(c), pool: map[string]distro.Ref{}, known: map[string]lock.Download{}, named: map[string]bool{}, used: map[string]bool{}, busy: map[string]*asking{}}
 	for _, s := range p.Lock.Sets {
 		for _, ref := range s.Refs {
 			d.pool[ref.Location] = ref
@@ -63,15 +72,19 @@ func newDownloads(r *Runner, p *Plan, before *Result) *downloads {
 
 // take gives what was used since it was last asked, sorted by address, for a result that is
 // kept: the lock gets it, unless somebody looked around before.
-func (d *downloads) take() []lock.Download {
+func (d *downloads) take() use {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	out := []lock.Download{}
+	out := use{Downloads: []lock.Download{}}
 	for _, address := range slices.Sorted(maps.Keys(d.used)) {
-		out = append(out, d.known[address])
+		out.Downloads = append(out.Downloads, d.known[address])
 		d.name(address)
 	}
+	if d.identified {
+		out.Identity = d.identity
+	}
 	clear(d.used)
+	d.identified = false
 	return out
 }
 
@@ -85,9 +98,13 @@ func (d *downloads) name(address string) {
 // recall says whether what a step used whose result the cache has is what the lock names. A
 // lock that names nothing yet, or no more, gets what is there today: the result is not used.
 // Without a network there is nothing newer, and what the step used comes to the lock.
-func (d *downloads) recall(used []lock.Download) bool {
+func (d *downloads) recall(u use) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if !u.Identity.IsZero() && u.Identity != d.identity {
+		return false
+	}
+	used := u.Downloads
 	offline := d.runner.Supply.Mirrors == nil && !d.runner.Locked
 	for _, u := range used {
 		if known, ok := d.known[u.Address]; ok && known != u || !ok && !offline {
@@ -99,6 +116,13 @@ func (d *downloads) recall(used []lock.Download) bool {
 		d.name(u.Address)
 	}
 	return true
+}
+
+// identify notes that a script was told what is derived from the disk's identity.
+func (d *downloads) identify() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.identified = true
 }
 
 // leaveAlone says that what is asked for from now on is for this run alone: somebody looks

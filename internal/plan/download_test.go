@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ingot/internal/definition"
 	"ingot/internal/digest"
 	"ingot/internal/fault"
 	"ingot/internal/fetch"
@@ -38,7 +39,7 @@ func downloader(t *testing.T) *Runner {
 // The trees of a definition are chains of one run: its lock gets what the scripts of all of
 // them asked for, and one address is one file in all.
 func TestDownloadsOfSeveralChains(t *testing.T) {
-	p := &Plan{Lock: &lock.Lock{Downloads: []lock.Download{download("http://a.example/lock", "l")}}}
+	p := &Plan{Definition: &definition.Definition{}, Lock: &lock.Lock{Downloads: []lock.Download{download("http://a.example/lock", "l")}}}
 	r, out := downloader(t), &Result{}
 	for _, c := range []struct {
 		used, asked []lock.Download
@@ -49,8 +50,8 @@ func TestDownloadsOfSeveralChains(t *testing.T) {
 		{used: []lock.Download{download("http://a.example/all", "y")}},
 		{used: []lock.Download{download("http://a.example/all", "x")}, asked: []lock.Download{download("http://a.example/two", "2")}, same: true},
 	} {
-		w := &worker{Runner: r, plan: p, downs: newDownloads(r, p, out)}
-		if same := w.downs.recall(c.used); same != c.same {
+		w := &worker{Runner: r, plan: p, downs: newDownloads(r, p, Chain{}, out)}
+		if same := w.downs.recall(use{Downloads: c.used}); same != c.same {
 			t.Errorf("%v is what is known: %v", c.used, same)
 		}
 		for _, f := range c.asked {
@@ -87,8 +88,8 @@ func TestRecallGoesByTheLock(t *testing.T) {
 		if c.offline {
 			r.Supply.Mirrors = nil
 		}
-		d := newDownloads(r, &Plan{Lock: &lock.Lock{Downloads: c.lock}}, &Result{})
-		if same := d.recall([]lock.Download{old}); same != c.same {
+		d := newDownloads(r, &Plan{Definition: &definition.Definition{}, Lock: &lock.Lock{Downloads: c.lock}}, Chain{}, &Result{})
+		if same := d.recall(use{Downloads: []lock.Download{old}}); same != c.same {
 			t.Errorf("%s: %v", c.summary, same)
 		}
 	}
@@ -105,7 +106,7 @@ func TestDownloadFailsOnce(t *testing.T) {
 		_, _ = io.WriteString(w, "there")
 	}))
 	defer server.Close()
-	d := newDownloads(downloader(t), &Plan{Lock: &lock.Lock{}}, &Result{})
+	d := newDownloads(downloader(t), &Plan{Definition: &definition.Definition{}, Lock: &lock.Lock{}}, Chain{}, &Result{})
 	if f, err := d.open(t.Context(), server.URL+"/a", relay.Question{}); err == nil {
 		f.Close()
 		t.Fatal("the server's excuse is a file")
@@ -134,7 +135,7 @@ func TestDownloadFailsOnce(t *testing.T) {
 func TestDownloadIsGone(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	defer server.Close()
-	d := newDownloads(downloader(t), &Plan{Lock: &lock.Lock{Downloads: []lock.Download{download(server.URL+"/a", "was")}}}, &Result{})
+	d := newDownloads(downloader(t), &Plan{Definition: &definition.Definition{}, Lock: &lock.Lock{Downloads: []lock.Download{download(server.URL+"/a", "was")}}}, Chain{}, &Result{})
 	if _, err := d.open(t.Context(), server.URL+"/a", relay.Question{}); fault.CodeOf(err) != fault.Unreachable {
 		t.Errorf("%v", err)
 	}
@@ -148,7 +149,7 @@ func TestDownloadIsGone(t *testing.T) {
 func TestDownloadsAfterALookAround(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) { _, _ = io.WriteString(w, q.URL.Path) }))
 	defer server.Close()
-	d := newDownloads(downloader(t), &Plan{Lock: &lock.Lock{}}, &Result{})
+	d := newDownloads(downloader(t), &Plan{Definition: &definition.Definition{}, Lock: &lock.Lock{}}, Chain{}, &Result{})
 	ask := func(path string) {
 		t.Helper()
 		f, err := d.open(t.Context(), server.URL+path, relay.Question{})
@@ -182,7 +183,7 @@ func TestDownloadWithAToken(t *testing.T) {
 		}
 	}))
 	defer server.Close()
-	d := newDownloads(downloader(t), &Plan{Lock: &lock.Lock{}}, &Result{})
+	d := newDownloads(downloader(t), &Plan{Definition: &definition.Definition{}, Lock: &lock.Lock{}}, Chain{}, &Result{})
 	front := httptest.NewServer(&relay.Relay{Open: d.open})
 	defer front.Close()
 	proxy, err := url.Parse(front.URL)
@@ -209,6 +210,28 @@ func TestDownloadWithAToken(t *testing.T) {
 	for _, f := range all {
 		if strings.Contains(f.Address, "hunter2") || strings.Contains(f.Address, "token") {
 			t.Errorf("the lock gets %s", f.Address)
+		}
+	}
+}
+
+// What a script was told of a file system's identity is another thing in another lock.
+func TestRecallGoesByTheIdentity(t *testing.T) {
+	r := downloader(t)
+	of := func(epoch int64) *downloads {
+		return newDownloads(r, &Plan{Definition: &definition.Definition{}, Lock: &lock.Lock{Epoch: epoch}}, Chain{}, &Result{})
+	}
+	d := of(1)
+	without := d.take()
+	d.identify()
+	with := d.take()
+	for _, c := range []struct {
+		summary string
+		used    use
+		epoch   int64
+		same    bool
+	}{{"nobody asked", without, 2, true}, {"the same lock", with, 1, true}, {"another", with, 2, false}} {
+		if same := of(c.epoch).recall(c.used); same != c.same {
+			t.Errorf("%s: %v", c.summary, same)
 		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"ingot/internal/definition"
 	"ingot/internal/digest"
+	"ingot/internal/distro"
 	"ingot/internal/element"
 	"ingot/internal/fault"
 	"ingot/internal/format"
@@ -63,14 +64,6 @@ func (p *Plan) phases(c Chain, phases []element.Phase) []keyed {
 	return out
 }
 
-// isScript says whether a path of the hooks is directly in a phase's directory: a script,
-// or what lies beside one.
-func isScript(path string) bool {
-	dir, name, ok := strings.Cut(path, "/")
-	_, phase := element.SideOf(dir)
-	return ok && phase && !strings.Contains(name, "/")
-}
-
 // hooksStep puts the hooks beside an image that is empty yet.
 func (p *Plan) hooksStep(c Chain) keyed {
 	e := p.Definition.Elements
@@ -95,7 +88,7 @@ func (p *Plan) hooksStep(c Chain) keyed {
 	// What lies directly in elements' directories is in the hooks under one name for all.
 	own := map[string]any{}
 	for _, one := range e.Hooks.Set.Elements {
-		files, err := ownFiles(one)
+		files, err := one.OwnFiles()
 		if own[one.Name] = files; err != nil {
 			own[one.Name] = err.Error() // the step says it
 		}
@@ -117,7 +110,8 @@ func (p *Plan) hooksStep(c Chain) keyed {
 			Station  []string
 			Layout   any               `json:",omitempty"`
 			Lent     []definition.Lent `json:",omitempty"`
-		}{files, own, declared(e.Environment), e.Hooks.Set.Names(), c.Arch, p.Lock.Release, p.Lock.Epoch, p.Lock.Indexes, packages, refIDs(p.Lock.Station), p.layoutRead(c), e.Lent},
+			Keep     []distro.Keep     `json:",omitempty"`
+		}{files, own, declared(e.Environment), e.Hooks.Set.Names(), c.Arch, p.Lock.Release, p.Lock.Epoch, p.Lock.Indexes, packages, refIDs(p.Lock.Station), p.layoutRead(c), e.Lent, p.keeps()},
 		Step: Step{Name: "hooks", light: true, work: func(ctx context.Context, w *worker) error {
 			if _, err := w.Box(ctx); err != nil {
 				return err

@@ -169,6 +169,9 @@ func (w *worker) grubProbe(_ context.Context, c relay.Calling, out io.Writer) in
 	if !device {
 		m = l.Holding(words[0])
 	}
+	if target == "fs_uuid" {
+		w.downs.identify()
+	}
 	answer, ok := probed(l, m, target)
 	if !ok {
 		_, _ = fmt.Fprintf(out, "grub-probe: error: ingot does not know what %s is of a disk.\n", target)

@@ -11,6 +11,7 @@ import (
 
 	"ingot/internal/digest"
 	"ingot/internal/element"
+	"ingot/internal/lock"
 	"ingot/internal/sandbox"
 	"ingot/internal/tree"
 )
@@ -29,15 +30,19 @@ func (w *worker) putHooks(ctx context.Context) error {
 	}
 	var files []sandbox.NewFile
 	for _, f := range hooks.Files {
-		if isScript(f.Path) && !f.Mode.IsDir() {
+		if element.InPhase(f.Path) && !f.Mode.IsDir() {
 			continue
 		}
 		if err := w.hook(f, &entries, &files); err != nil {
 			return err
 		}
 	}
+	locked := map[string]digest.Digest{}
+	for _, f := range w.plan.Lock.Files {
+		locked[f.Path] = f.SHA256
+	}
 	for _, e := range hooks.Set.Elements {
-		more, err := ownFiles(e)
+		more, err := e.OwnFiles()
 		if err != nil {
 			return fmt.Errorf("element %s: %w", e.Name, err)
 		}
@@ -53,8 +58,12 @@ func (w *worker) putHooks(ctx context.Context) error {
 				if err := sameAsLocked(same.Host(), f.Digest, same.Digest); err != nil {
 					return err
 				}
+			} else if want, ok := locked[lock.OwnDir+"/"+e.Name+"/"+f.Path]; ok {
+				if err := sameAsLocked(e.At(f.Path), f.Digest, want); err != nil {
+					return err
+				}
 			}
-			files = append(files, sandbox.NewFile{Path: at, Mode: uint32(f.Mode.Perm()), Data: f.data, Mtime: w.plan.Lock.Epoch})
+			files = append(files, sandbox.NewFile{Path: at, Mode: uint32(f.Mode.Perm()), Data: f.Data, Mtime: w.plan.Lock.Epoch})
 		}
 	}
 	// Where the certificate is shown in the image.
@@ -87,7 +96,7 @@ func (w *worker) hook(f element.File, entries *[]tree.Entry, files *[]sandbox.Ne
 		e.Kind, e.Mode, e.Link = tree.Symlink, 0o777, f.Target
 		*entries = append(*entries, e)
 	default:
-		data, err := w.plan.Definition.Elements.Hooks.Read(f.Path, maxHook)
+		data, err := w.plan.Definition.Elements.Hooks.Read(f.Path, element.MaxFile)
 		if err == nil {
 			err = sameAsLocked(or(f.Host(), f.Path), digest.Of(data), f.Digest)
 		}
@@ -113,7 +122,7 @@ func (w *worker) putScripts(ctx context.Context) error {
 	hooks := w.plan.Definition.Elements.Hooks
 	for _, f := range hooks.Files {
 		dir := f.Mode.IsDir()
-		if dir && strings.Contains(f.Path, "/") || !dir && !isScript(f.Path) {
+		if dir && strings.Contains(f.Path, "/") || !dir && !element.InPhase(f.Path) {
 			continue
 		}
 		if err := w.hook(f, &entries, &files); err != nil {
@@ -135,49 +144,3 @@ func (w *worker) putScripts(ctx context.Context) error {
 	}
 	return w.box.Write(ctx, files...)
 }
-
-// An ownFile is a file of an element's own directory, or a directory in it.
-type ownFile struct {
-	Path   string
-	Mode   fs.FileMode
-	Digest digest.Digest
-	data   []byte
-}
-
-// ownFiles are an element's own directory, which scripts find by the map of elements: all
-// of it but the scripts themselves, which the hooks have.
-func ownFiles(e *element.Element) ([]ownFile, error) {
-	var out []ownFile
-	return out, fs.WalkDir(e.FS, ".", func(at string, d fs.DirEntry, err error) error {
-		switch {
-		case err != nil:
-			return err
-		case at == ".":
-			return nil
-		case d.IsDir() && slices.Contains([]string{"__pycache__", "tests", ".git"}, d.Name()):
-			return fs.SkipDir
-		case isScript(at) && !d.IsDir():
-			return nil
-		}
-		f := ownFile{Path: at, Mode: fs.ModeDir | 0o755}
-		if to, err := fs.ReadLink(e.FS, at); err == nil && path.IsAbs(to) {
-			return nil // it is meant for the image, and this machine's file is no input
-		}
-		if !d.IsDir() {
-			info, err := fs.Stat(e.FS, at)
-			if err != nil || !info.Mode().IsRegular() || info.Size() > maxHook {
-				return nil //nolint:nilerr // a link that leads nowhere is nobody's file
-			}
-			data, err := fs.ReadFile(e.FS, at)
-			if err != nil {
-				return err
-			}
-			f = ownFile{at, element.Checked(info.Mode()), digest.Of(data), data}
-		}
-		out = append(out, f)
-		return nil
-	})
-}
-
-// maxHook bounds one file of the hooks, in bytes.
-const maxHook = 256 << 20

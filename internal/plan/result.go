@@ -10,7 +10,6 @@ import (
 
 	"ingot/internal/cache"
 	"ingot/internal/digest"
-	"ingot/internal/lock"
 	"ingot/internal/tree"
 )
 
@@ -125,7 +124,7 @@ func (d *downloads) recallStep(s Step) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	var used []lock.Download
+	var used use
 	if err := json.Unmarshal(data, &used); err != nil {
 		return false, fmt.Errorf("%w: %w", cache.ErrMissing, err)
 	}

@@ -73,7 +73,7 @@ type Artifact struct {
 func (r *Runner) Known(p *Plan, c Chain) (steps []bool, outputs []bool) {
 	var downs *downloads
 	if c.Definition.Elements != nil {
-		downs = newDownloads(r, p, &Result{})
+		downs = newDownloads(r, p.Of(c), c, &Result{})
 	}
 	// A step that runs makes everything after it unknown, whatever the cache
 	// has: keys contain the keys before.
@@ -133,7 +133,7 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 	}
 	var downs *downloads
 	if c.Definition.Elements != nil {
-		downs = newDownloads(r, p, out)
+		downs = newDownloads(r, p.Of(c), c, out)
 	}
 	todo := c.Outputs
 	if !r.NoCache && downs.recallAll(c) {

@@ -223,7 +223,7 @@ func (w *worker) elementEnvironment(more ...string) []string {
 	e := w.plan.Definition.Elements
 	all := map[string]string{
 		"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root", "LC_ALL": "C", "TZ": "UTC0",
-		"ARCH": w.chain.Arch, "IMAGE_NAME": w.plan.Definition.Name, "IMAGE_TYPE": "qcow2", "FS_TYPE": "ext4",
+		"ARCH": w.chain.Arch, "IMAGE_NAME": w.plan.Definition.FullName(), "IMAGE_TYPE": "qcow2", "FS_TYPE": "ext4",
 		"SOURCE_DATE_EPOCH": fmt.Sprint(w.plan.Lock.Epoch),
 		// What git writes down of when it did something.
 		"GIT_COMMITTER_DATE": fmt.Sprintf("@%d +0000", w.plan.Lock.Epoch), "GIT_AUTHOR_DATE": fmt.Sprintf("@%d +0000", w.plan.Lock.Epoch),

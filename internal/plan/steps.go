@@ -74,10 +74,6 @@ func (p *Plan) install(c Chain) keyed {
 		}
 	})
 	early := p.early(c)
-	var keep []distro.Keep
-	for _, k := range p.Definition.Conflicts {
-		keep = append(keep, distro.Keep{Path: k.Path, Package: k.Keep})
-	}
 	refs := p.base(c)
 	return keyed{
 		kind: "install",
@@ -102,10 +98,19 @@ func (p *Plan) install(c Chain) keyed {
 			}
 			return w.Distro.Configure(ctx, box, distro.Install{
 				First: true, Packages: packages, Unpacked: w.delivery.Unpacked, Contents: w.reader, Arch: c.Arch, Release: p.Lock.Release,
-				Asked: asked, Epoch: p.Lock.Epoch, Early: early, Log: w.log, Keep: keep,
+				Asked: asked, Epoch: p.Lock.Epoch, Early: early, Log: w.log, Keep: p.keeps(),
 			})
 		}},
 	}
+}
+
+// keeps are what the definition says of files that several packages bring.
+func (p *Plan) keeps() []distro.Keep {
+	var out []distro.Keep
+	for _, k := range p.Definition.Conflicts {
+		out = append(out, distro.Keep{Path: k.Path, Package: k.Keep})
+	}
+	return out
 }
 
 // base are the packages that are in a chain's tree before scripts of elements add to it.

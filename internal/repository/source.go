@@ -71,7 +71,7 @@ func pack(def *definition.Definition, l *lock.Lock) ([]byte, error) {
 	}
 	for _, f := range l.Files {
 		switch {
-		case strings.HasPrefix(f.Path, lock.ElementsDir+"/"): // of which below
+		case strings.HasPrefix(f.Path, lock.ElementsDir+"/"), strings.HasPrefix(f.Path, lock.OwnDir+"/"): // of which below
 		case f.Link != "":
 			s.members[f.Path] = member{header: tar.Header{Typeflag: tar.TypeSymlink, Mode: 0o777, Linkname: f.Link}}
 		case f.EmptyDir:
