@@ -79,8 +79,9 @@ put them where the definition names them.`,
 				return err
 			}
 			release()
-			// Secrets may be missing, and an architecture may not be this machine's.
-			if def, err := definition.Load(file, definition.Options{HostArch: hostArch()}); err == nil && def.Digest() != g.Statement.Definition {
+			if sum, err := definition.DigestOf(file); err != nil {
+				return fmt.Errorf("the definition of %s: %w", g, err)
+			} else if sum != g.Statement.Definition {
 				return fault.Newf(fault.Verification, "the definition of %s is not the one that its lock names", g)
 			}
 			progress.Close()

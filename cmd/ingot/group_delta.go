@@ -96,10 +96,18 @@ func makeDelta(ctx context.Context, files [2]*os.File, to string) (h delta.Heade
 	if size, err = out.Seek(0, io.SeekEnd); err != nil {
 		return h, 0, err
 	}
-	if err = out.Sync(); err == nil {
-		err = out.Publish(to, 0o644)
+	return h, size, whole(out, to)
+}
+
+// whole gives a draft its name, so that it is there after a crash.
+func whole(out *draft.File, to string) error {
+	if err := out.Sync(); err != nil {
+		return err
 	}
-	return h, size, err
+	if err := out.Publish(to, 0o644); err != nil {
+		return err
+	}
+	return draft.SyncDir(filepath.Dir(to))
 }
 
 func printDelta(cmd *cobra.Command, asJSON bool, d deltaJSON) error {
@@ -220,10 +228,7 @@ differs ends with exit code 5.`,
 			if err != nil {
 				return draft.Explain(err, "another directory")
 			}
-			if err := out.Sync(); err != nil {
-				return err
-			}
-			if err := out.Publish(args[2], 0o644); err != nil {
+			if err := whole(out, args[2]); err != nil {
 				return err
 			}
 			progress.Close()

@@ -59,7 +59,7 @@ versions of that group, newest first.`,
 				}
 				list := slices.Clone(x.Records)
 				if len(args) == 0 {
-					old := x.Old(1)
+					old := x.Old(1, time.Time{})
 					list = slices.DeleteFunc(list, func(r repository.Record) bool {
 						return slices.ContainsFunc(old, func(o repository.Record) bool { return o.Version.Equal(r.Version) })
 					})

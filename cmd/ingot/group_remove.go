@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -21,15 +22,19 @@ type groupRemovedJSON struct {
 func newGroupRemoveCommand() *cobra.Command {
 	var f repositoryFlags
 	var keep int
+	var older string
 	var dry bool
 	cmd := &cobra.Command{
-		Use:   "rm SPEC... | rm NAME --keep N",
+		Use:   "rm SPEC... | rm NAME... [--keep N] [--older-than AGE]",
 		Short: "Remove versions, or all but the newest",
 		Long: `rm takes versions out of the index of their group, with all their flavors. --keep
-leaves so many of each branch, the newest. What they were made of stays in the
-repository until 'ingot group gc'.`,
+leaves so many of each branch, the newest, and --older-than those that were
+committed since: with both, a version goes if neither keeps it, and the newest of a
+branch never does. What they were made of stays in the repository until 'ingot
+group gc'.`,
 		Example: `  ingot group rm web=3
-  ingot group rm web --keep 5 && ingot group gc`,
+  ingot group rm web --keep 5 && ingot group gc
+  ingot group rm web --keep 3 --older-than 90d`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.unsigned = len(f.keys) == 0 // what is not believed may be removed as well
@@ -39,16 +44,24 @@ repository until 'ingot group gc'.`,
 			}
 			out := groupRemovedJSON{Schema: 1, DryRun: dry, Versions: []string{}}
 			gone := map[string][]group.Version{}
+			var before time.Time
+			if older != "" {
+				age, err := days("--older-than", older)
+				if err != nil {
+					return err
+				}
+				before = now().Add(-age)
+			}
+			if keep < 1 {
+				return fault.Newf(fault.Usage, "--keep %d leaves none", keep).WithHint("name the versions to remove all")
+			}
 			for _, text := range args {
-				if cmd.Flags().Changed("keep") {
-					if keep < 1 {
-						return fault.Newf(fault.Usage, "--keep %d leaves none", keep).WithHint("name the versions to remove all")
-					}
+				if cmd.Flags().Changed("keep") || older != "" {
 					x, err := r.Index(cmd.Context(), text)
 					if err != nil {
 						return err
 					}
-					for _, rec := range x.Old(keep) {
+					for _, rec := range x.Old(keep, before) {
 						gone[x.Name] = append(gone[x.Name], rec.Version)
 					}
 					continue
@@ -99,7 +112,8 @@ repository until 'ingot group gc'.`,
 	}
 	f.add(cmd)
 	f.addLabels(cmd)
-	cmd.Flags().IntVar(&keep, "keep", 0, "keep so many versions of each branch, and remove the older ones")
+	cmd.Flags().IntVar(&keep, "keep", 1, "keep so many versions of each branch, and remove the older ones")
+	cmd.Flags().StringVar(&older, "older-than", "", "remove only what was committed longer ago: 12h, 30d, 8w")
 	cmd.Flags().BoolVar(&dry, "dry-run", false, "remove nothing, say what would go")
 	return cmd
 }

@@ -141,3 +141,30 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// TestEventsInAnyOrder: an advisory says which versions are affected, not in which order its
+// events stand.
+func TestEventsInAnyOrder(t *testing.T) {
+	events := []string{`{"introduced": "0"}`, `{"fixed": "2"}`, `{"introduced": "3"}`, `{"last_affected": "4"}`, `{"introduced": "10"}`}
+	var turn func(done, left []string)
+	turn = func(done, left []string) {
+		for i, e := range left {
+			rest := append(append([]string{}, left[:i]...), left[i+1:]...)
+			turn(append(append([]string{}, done...), e), rest)
+		}
+		if len(left) > 0 {
+			return
+		}
+		text := `{"id": "CVE-2024-0001", "affected": [{"package": {"ecosystem": "Debian:12", "name": "a"}, "ranges": [{"type": "ECOSYSTEM", "events": [` + strings.Join(done, ", ") + `]}]}]}`
+		f, err := Read("osv", []byte(text), Release{"debian", "bookworm"}, debian.CompareVersions, func(string) bool { return true })
+		if err != nil {
+			t.Fatal(err)
+		}
+		for version, want := range map[string]int{"1": 1, "2": 0, "2.5": 0, "3": 1, "4": 1, "5": 0, "9": 0, "10": 1, "11": 1} {
+			if got := len(f.Has("a", version)); got != want {
+				t.Fatalf("%s: version %s has %d", done, version, got)
+			}
+		}
+	}
+	turn(nil, events)
+}

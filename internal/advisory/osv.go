@@ -1,6 +1,7 @@
 package advisory
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
@@ -63,26 +64,55 @@ func (f *Feed) addOSV(v osv, want func(string) bool) {
 			if r.Type != "ECOSYSTEM" {
 				continue
 			}
-			// Events stand in the order of versions; each "introduced" begins a span.
-			var open *span
-			for _, e := range r.Events {
-				if from, ok := e["introduced"]; ok {
-					c.spans = append(c.spans, span{from: from})
-					open = &c.spans[len(c.spans)-1]
-				}
-				if fixed, ok := e["fixed"]; ok && open != nil {
-					open.fixed, c.Fixed = fixed, fixed
-				}
-				if last, ok := e["last_affected"]; ok && open != nil {
-					open.last = last
-				}
-			}
+			c.spans = append(c.spans, f.spans(r.Events)...)
+		}
+		for _, s := range c.spans {
+			c.Fixed = cmp.Or(s.fixed, c.Fixed)
 		}
 		for _, id := range v.names() {
 			c.ID = id
 			f.by[source] = append(f.by[source], c)
 		}
 	}
+}
+
+// spans are the versions that events tell of. Each event counts from its version on, in
+// whatever order they stand (https://ossf.github.io/osv-schema/#evaluation sorts them); of the same version
+// they stay as they stand.
+func (f *Feed) spans(events []map[string]string) []span {
+	type event struct{ kind, version string }
+	var list []event
+	for _, e := range events {
+		for _, kind := range []string{"introduced", "fixed", "last_affected"} {
+			if v, ok := e[kind]; ok {
+				list = append(list, event{kind, v})
+			}
+		}
+	}
+	slices.SortStableFunc(list, func(a, b event) int {
+		switch zero := "0"; { // which is before all versions
+		case a.version == b.version:
+			return 0
+		case a.version == zero:
+			return -1
+		case b.version == zero:
+			return 1
+		}
+		return f.compare(a.version, b.version)
+	})
+	var out []span
+	open := false
+	for _, e := range list {
+		switch {
+		case e.kind == "introduced" && !open:
+			out, open = append(out, span{from: e.version}), true
+		case e.kind == "fixed" && open:
+			out[len(out)-1].fixed, open = e.version, false
+		case e.kind == "last_affected" && open:
+			out[len(out)-1].last, open = e.version, false
+		}
+	}
+	return out
 }
 
 // names are the CVEs that an advisory is about, else its own.

@@ -210,7 +210,9 @@ func (x *expansion) conditions(doc *document) []*yaml.Node {
 				continue // noted where it was read
 			}
 			out = append(out, n)
-			x.known(n, "when", c.Flavor())
+			if x.known(n, "when", c.Flavor()) && beyond(c.Flavor()) {
+				x.problem(n, "when %s asks for a flag of an architecture or for a target, and no image's flavor has one: is: and an architecture is all that can be asked", quote(n.Value))
+			}
 		}
 	}
 	entriesOf(x.top, check)
@@ -248,7 +250,7 @@ func (x *expansion) checkFlavors(doc *document) []flavorDoc {
 		}
 		shown := "flavor " + quote(f.Key.Value)
 		switch {
-		case len(f.Value.Target()) > 0 || slices.ContainsFunc(f.Value.Is(), func(a flavor.Arch) bool { return len(a.Flags) > 0 }):
+		case beyond(f.Value):
 			x.problem(f.Key, "%s: an image's flavor is flags and architectures, without target: and without an architecture's own flags", shown)
 			continue
 		case len(f.Value.Use()) == 0:
@@ -271,6 +273,12 @@ func (x *expansion) checkFlavors(doc *document) []flavorDoc {
 		out = append(out, f)
 	}
 	return out
+}
+
+// beyond says whether a flavor says more of architectures than an image's does: what its packages
+// are built for is the distribution's word, and the same for all that it has for an architecture.
+func beyond(f flavor.Flavor) bool {
+	return len(f.Target()) > 0 || slices.ContainsFunc(f.Is(), func(a flavor.Arch) bool { return len(a.Flags) > 0 })
 }
 
 // itself says whether a flavor says nothing else than the definition's own does.

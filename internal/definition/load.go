@@ -49,9 +49,19 @@ func Load(file string, opts Options) (*Definition, error) {
 	if info, err := os.Stat(file); err == nil && info.IsDir() {
 		file = filepath.Join(file, FileName)
 	}
+	root, main, err := open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close() //nolint:errcheck // only read from
+	return load(root, root.Name(), main, opts)
+}
+
+// open reads the file of a definition and opens its directory.
+func open(file string) (*os.Root, *source, error) {
 	abs, err := filepath.Abs(file)
 	if err != nil {
-		return nil, fault.Newf(fault.Definition, "cannot find %s: %w", file, err)
+		return nil, nil, fault.Newf(fault.Definition, "cannot find %s: %w", file, err)
 	}
 	data, err := input.Read(file, maxFile)
 	if err != nil {
@@ -59,32 +69,55 @@ func Load(file string, opts Options) (*Definition, error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			e = e.WithHint("ingot init writes a starting one")
 		}
-		return nil, e
+		return nil, nil, e
 	}
 	root, err := os.OpenRoot(filepath.Dir(abs))
 	if err != nil {
-		return nil, fault.Newf(fault.Definition, "cannot open the definition's directory: %w", err)
+		return nil, nil, fault.Newf(fault.Definition, "cannot open the definition's directory: %w", err)
 	}
-	defer root.Close() //nolint:errcheck // only read from
-	return load(root, filepath.Dir(abs), &source{
-		show: filepath.ToSlash(filepath.Clean(file)), rel: filepath.Base(abs), data: data,
-	}, opts)
+	return root, &source{show: filepath.ToSlash(filepath.Clean(file)), rel: filepath.Base(abs), data: data}, nil
 }
 
 // load makes the definition of a file's bytes; what it names is read from root,
 // which is dir.
 func load(root *os.Root, dir string, main *source, opts Options) (*Definition, error) {
-	l := &loading{
+	l := newLoading(root, dir, main, opts)
+	def := l.definition()
+	if len(l.problems) > 0 {
+		return nil, l.refusal()
+	}
+	return def, nil
+}
+
+func newLoading(root *os.Root, dir string, main *source, opts Options) *loading {
+	return &loading{
 		decoder: decoder{origin: map[*yaml.Node]*source{}},
 		root:    root, dir: dir, main: main, state: map[string]progress{}, host: opts.HostArch, buildable: opts.Buildable, elementsPath: opts.ElementsPath,
 	}
-	def := l.definition()
-	if len(l.problems) > 0 {
-		p := &Problems{File: main.show}
-		p.List, p.More = sorted(l.problems, main.show)
-		return nil, &fault.Error{Code: fault.Definition, Err: p}
+}
+
+// DigestOf is the digest of the definition in a file, also of one that cannot be loaded here: its
+// secrets may be missing, or its architecture strange to this machine. Only what it
+// includes must be there.
+func DigestOf(file string) (digest.Digest, error) {
+	root, main, err := open(file)
+	if err != nil {
+		return digest.Digest{}, err
 	}
-	return def, nil
+	defer root.Close() //nolint:errcheck // only read from
+	l := newLoading(root, root.Name(), main, Options{})
+	l.file(main)
+	if l.incomplete {
+		return digest.Digest{}, l.refusal()
+	}
+	return (&Definition{Dir: l.dir, Inputs: l.inputs}).Digest(), nil
+}
+
+// refusal is all that was found wrong, as one error.
+func (l *loading) refusal() error {
+	p := &Problems{File: l.main.show}
+	p.List, p.More = sorted(l.problems, l.main.show)
+	return &fault.Error{Code: fault.Definition, Err: p}
 }
 
 type progress int

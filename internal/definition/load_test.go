@@ -181,6 +181,46 @@ func TestKernelOfEachArchitecture(t *testing.T) {
 	}
 }
 
+// TestDigestOf: what a definition says has a digest also where it cannot be loaded.
+func TestDigestOf(t *testing.T) {
+	dir := t.TempDir()
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("ingot.yaml", "version: 1\nname: a\ndistro: debian\nrelease: bookworm\noutputs: [tar]\ninclude: [./b.yaml]\n")
+	write("b.yaml", "packages: [bash]\nscripts: [{run: ./setup.sh}]\n")
+	write("setup.sh", "#!/bin/sh\n")
+	if err := os.Chmod(filepath.Join(dir, "setup.sh"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	def, err := Load(dir, Options{HostArch: "amd64"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(dir, "ingot.yaml")
+	if sum, err := DigestOf(file); err != nil || sum != def.Digest() {
+		t.Errorf("%v, %v", sum, err)
+	}
+	if err := os.Remove(filepath.Join(dir, "setup.sh")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Load(dir, Options{HostArch: "amd64"}); err == nil {
+		t.Fatal("it loads without its script")
+	}
+	if sum, err := DigestOf(file); err != nil || sum != def.Digest() {
+		t.Errorf("without its script: %v, %v", sum, err)
+	}
+	if err := os.Remove(filepath.Join(dir, "b.yaml")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := DigestOf(file); fault.CodeOf(err) != fault.Definition {
+		t.Errorf("without what it includes: %v", err)
+	}
+}
+
 func TestDigest(t *testing.T) {
 	files := map[string]string{FileName: five + "include: [a.yaml]\nfiles: [{path: /x, source: x}]\n", "a.yaml": "packages: [aa]\n", "x": "1"}
 	base := loaded(t, files).Digest()

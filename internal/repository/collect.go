@@ -3,7 +3,9 @@ package repository
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
+	"time"
 
 	"ingot/internal/digest"
 	"ingot/internal/fault"
@@ -35,8 +37,9 @@ func (r *Repository) Remove(ctx context.Context, name string, versions []group.V
 	return r.forget(name, versions)
 }
 
-// Old are the versions of each branch but the newest some of it.
-func (x *Index) Old(keep int) []Record {
+// Old are the versions of each branch but the newest some of it, and, unless before is zero,
+// of these only those from before a time.
+func (x *Index) Old(keep int, before time.Time) []Record {
 	var out []Record
 	seen := map[string]bool{}
 	for _, r := range x.Records {
@@ -47,7 +50,13 @@ func (x *Index) Old(keep int) []Record {
 			out = append(out, on[:max(0, len(on)-keep)]...)
 		}
 	}
-	return out
+	if before.IsZero() {
+		return out
+	}
+	return slices.DeleteFunc(out, func(r Record) bool {
+		rev, _ := r.Version.Revision()
+		return rev.Time >= before.UnixMilli()
+	})
 }
 
 // A Collection says what was removed, and what is kept.

@@ -81,6 +81,7 @@ func (r *Repository) Commit(ctx context.Context, c Candidate) (Committed, error)
 	}
 	c.Statement.Content = BlobOf(content)
 	var out Committed
+	var said []byte // the statement
 	err = r.change(ctx, c.Name, func(x *Index) (bool, error) {
 		// Where the answer to a first writing was lost, it is there already.
 		if rec, ok := x.Record(out.Record.Version); ok && rec.Statement == out.Record.Statement && !out.Record.Version.IsZero() {
@@ -105,7 +106,7 @@ func (r *Repository) Commit(ctx context.Context, c Candidate) (Committed, error)
 		if err != nil {
 			return false, err
 		}
-		rec.Statement = BlobOf(text)
+		rec.Statement, said = BlobOf(text), text
 		if err := r.upload(ctx, []Upload{UploadOf("the statement", text)}, nil); err != nil {
 			return false, err
 		}
@@ -116,7 +117,24 @@ func (r *Repository) Commit(ctx context.Context, c Candidate) (Committed, error)
 		out = Committed{Record: rec}
 		return true, nil
 	})
-	return out, err
+	if err != nil {
+		return out, err
+	}
+	// Who collected by force may have looked at the index just before, and removed what it now
+	// names: it is brought again.
+	if r.stillWriting(ctx, note) == nil || out.Old {
+		return out, nil
+	}
+	_, mended, err := r.writing(ctx)
+	if err == nil {
+		defer mended()
+		err = r.upload(ctx, append(uploads, UploadOf("the statement", said)), nil)
+	}
+	if err != nil {
+		return out, fault.Newf(fault.Busy, "%s=%s is there, but somebody has collected in %s meanwhile, and what it is made of may be gone: %w", c.Name, out.Record.Version, r.Place, err).
+			WithHint("when he is done, remove that version with 'ingot group rm' and commit again")
+	}
+	return out, nil
 }
 
 // next is the version that a candidate would get, or the newest version if it is that.
@@ -185,6 +203,9 @@ func (r *Repository) next(ctx context.Context, x *Index, c Candidate) (v group.V
 // candidate's own.
 func (r *Repository) before(ctx context.Context, c Candidate, rec Record) (s Statement, believed bool, err error) {
 	s, err = r.statement(ctx, c.Name, rec)
+	if fault.CodeOf(err) == fault.NotFound { // collected by force: nobody's any more, and no reason to keep others out
+		return s, false, nil
+	}
 	if err == nil || r.Keys == nil || fault.CodeOf(err) != fault.Verification {
 		return s, err == nil && (c.Key == nil || s.Signed), err
 	}

@@ -386,9 +386,14 @@ func TestCollect(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	old := x.Old(1)
-	if len(old) != 1 || x.Old(2) != nil {
+	old := x.Old(1, time.Time{})
+	if len(old) != 1 || x.Old(2, time.Time{}) != nil {
 		t.Fatalf("old ones are %v", old)
+	}
+	// The older of the two is as old as that, and what is newer than a time does not go.
+	rev, _ := old[0].Version.Revision()
+	if at := time.UnixMilli(rev.Time); len(x.Old(1, at)) != 0 || len(x.Old(1, at.Add(time.Millisecond))) != 1 || len(x.Old(1, at.AddDate(9, 0, 0))) != 1 {
+		t.Errorf("before %v: %v", at, x.Old(1, at))
 	}
 	if err := r.Remove(t.Context(), "web", []group.Version{old[0].Version}); err != nil {
 		t.Fatal(err)
@@ -497,6 +502,62 @@ func TestCollectedMeanwhile(t *testing.T) {
 	rec := commit(t, r, c)
 	g, err := r.Load(t.Context(), "web", rec)
 	if err != nil {
+		t.Fatal(err)
+	}
+	whole(t, r, g)
+}
+
+// forced collects by force while an index is written: the writer is no more heeded by then, and
+// what he brought goes.
+type forced struct {
+	place.Place
+	collect func()
+}
+
+func (f *forced) Put(ctx context.Context, name string, body *io.SectionReader, when place.Condition) (place.Info, error) {
+	if strings.HasPrefix(name, "groups/") && f.collect != nil {
+		collect := f.collect
+		f.collect = nil
+		collect()
+	}
+	return f.Place.Put(ctx, name, body, when)
+}
+
+// TestCollectedByForce: what a version names is there, also where somebody collected by force
+// between the last look for him and the writing of the index.
+func TestCollectedByForce(t *testing.T) {
+	r := directory(t)
+	commit(t, r, candidate(t, "z"))
+	bare := r.Place
+	f := &forced{Place: bare}
+	r.Place = f
+	other := &Repository{Place: bare, Now: r.Now}
+	collect := func() {
+		if _, err := other.Collect(t.Context(), false, true); err != nil {
+			t.Error(err)
+		}
+	}
+	f.collect = collect
+	g, err := r.Load(t.Context(), "web", commit(t, r, candidate(t, "a b")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	whole(t, r, g)
+
+	// While he is still at it nothing can be brought, which is told; another commit is in nobody's way.
+	f.collect = func() {
+		collect()
+		if _, err := bare.Put(t.Context(), collecting, place.Text(other.note()), place.New); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := r.Commit(t.Context(), candidate(t, "c")); fault.CodeOf(err) != fault.Busy || !strings.Contains(fault.HintOf(err), "group rm") {
+		t.Errorf("%v", err)
+	}
+	if err := bare.Remove(t.Context(), collecting); err != nil {
+		t.Fatal(err)
+	}
+	if g, err = r.Load(t.Context(), "web", commit(t, r, candidate(t, "c"))); err != nil {
 		t.Fatal(err)
 	}
 	whole(t, r, g)
