@@ -118,7 +118,7 @@ func (f *repositoryFlags) openAt(text string) (*repository.Repository, error) {
 // repositoryAt is the repository in a place, with what this machine has seen of it.
 func repositoryAt(p place.Place) (*repository.Repository, error) {
 	home, _, err := dirs()
-	return &repository.Repository{Place: p, Now: now, Seen: filepath.Join(home, "seen")}, err
+	return &repository.Repository{Place: p, Now: now, Seen: filepath.Join(home, "seen", "groups")}, err
 }
 
 // trusted are the keys of --key, else those of the home; none is nil.

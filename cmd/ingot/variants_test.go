@@ -94,9 +94,36 @@ func TestVariantsAtTheShell(t *testing.T) {
 	if out, _, _ := ingot("__complete", "build", "--flavor", ""); !strings.HasPrefix(out, "~ipv6,~ssl,~!vmware\n~ipv6,~ssl,vmware\n~ipv6,!ssl,~!vmware\n!ipv6,~ssl,~!vmware\n") {
 		t.Errorf("a shell completes with %q", out)
 	}
-	// Why a package is there is read from the packages, which nobody has fetched yet.
+	// Why a package is there is read from the indexes that the lock was made from while nobody
+	// has fetched the packages, and from these when the cache has lost the indexes.
+	why := func() {
+		t.Helper()
+		for _, c := range []struct {
+			args []string
+			code fault.Code
+			want string
+		}{
+			{[]string{"libssl"}, fault.Done, "libssl 1 in container, ARCH ~ipv6,~ssl,~!vmware"},
+			{[]string{"libssl"}, fault.Done, "  through openssl > libssl\n  openssl depends libssl\n"},
+			{[]string{"openssl"}, fault.Done, "  asked for: openssl\n"},
+			{[]string{"base-files"}, fault.Done, "  of the starting set essential\n"},
+			{[]string{"open-vm-tools", "--all-flavors"}, fault.Done, "open-vm-tools is not in container, ARCH ~ipv6,!ssl,~!vmware\n"},
+			{[]string{"open-vm-tools", "web[vmware]"}, fault.Done, "  asked for: open-vm-tools\n"},
+			{[]string{"openssll"}, fault.NotFound, "did you mean openssl?"},
+			{[]string{"libssl", "--json", "--offline"}, fault.Done, `"through":["openssl","libssl"],"by":[{"package":"openssl","kind":"depends","relation":"libssl","met":["libssl"]}]`},
+		} {
+			out, talk, code := ingot(append([]string{"why"}, c.args...)...)
+			if want := strings.ReplaceAll(c.want, "ARCH", hostArch()); code != c.code || !strings.Contains(out+talk, want) {
+				t.Errorf("why %q: code %d\n%s%s\nwant %s", c.args, code, out, talk, want)
+			}
+		}
+	}
+	why()
+	if err := os.RemoveAll(filepath.Join(os.Getenv("INGOT_CACHE"), "indexes")); err != nil {
+		t.Fatal(err)
+	}
 	if _, talk, code := ingot("why", "libssl"); code != fault.NotFound || !strings.Contains(talk, "3 packages of "+hostArch()+" container ~ipv6,~ssl,~!vmware are not in the store") {
-		t.Errorf("why without packages: code %d\n%s", code, talk)
+		t.Errorf("why without packages and indexes: code %d\n%s", code, talk)
 	}
 	l, err := lock.Read("ingot.lock")
 	if err != nil {
@@ -109,25 +136,7 @@ func TestVariantsAtTheShell(t *testing.T) {
 	if err := h.supply(l).Fetch(t.Context(), supply.Packages(l), supply.Meter{}); err != nil {
 		t.Fatal(err)
 	}
-	for _, c := range []struct {
-		args []string
-		code fault.Code
-		want string
-	}{
-		{[]string{"libssl"}, fault.Done, "libssl 1 in container, ARCH ~ipv6,~ssl,~!vmware"},
-		{[]string{"libssl"}, fault.Done, "  through openssl > libssl\n  openssl depends libssl\n"},
-		{[]string{"openssl"}, fault.Done, "  asked for: openssl\n"},
-		{[]string{"base-files"}, fault.Done, "  of the starting set essential\n"},
-		{[]string{"open-vm-tools", "--all-flavors"}, fault.Done, "open-vm-tools is not in container, ARCH ~ipv6,!ssl,~!vmware\n"},
-		{[]string{"open-vm-tools", "web[vmware]"}, fault.Done, "  asked for: open-vm-tools\n"},
-		{[]string{"openssll"}, fault.NotFound, "did you mean openssl?"},
-		{[]string{"libssl", "--json", "--offline"}, fault.Done, `"through":["openssl","libssl"],"by":[{"package":"openssl","kind":"depends","relation":"libssl","met":["libssl"]}]`},
-	} {
-		out, talk, code := ingot(append([]string{"why"}, c.args...)...)
-		if want := strings.ReplaceAll(c.want, "ARCH", hostArch()); code != c.code || !strings.Contains(out+talk, want) {
-			t.Errorf("why %q: code %d\n%s%s\nwant %s", c.args, code, out, talk, want)
-		}
-	}
+	why()
 	if _, talk, code := ingot("boot", "some.qcow2", "--flavor", "vmware"); code != fault.Usage || !strings.Contains(talk, "is an artifact") {
 		t.Errorf("boot of an artifact: code %d, %s", code, talk)
 	}

@@ -68,7 +68,7 @@ who speaks of it, and what was taken in its place.`,
 				return err
 			}
 			if !strings.Contains(args[0], "/") {
-				out, err := explainPackage(cmd.Context(), p, h.supply(p.Lock), args[0])
+				out, err := explainPackage(cmd.Context(), h, p, args[0])
 				if err != nil {
 					return err
 				}

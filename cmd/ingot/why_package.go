@@ -7,13 +7,14 @@ import (
 	"slices"
 	"strings"
 
+	"ingot/internal/digest"
 	"ingot/internal/distro"
+	"ingot/internal/distro/debian"
 	"ingot/internal/fault"
 	"ingot/internal/lock"
 	"ingot/internal/plan"
 	"ingot/internal/reason"
 	"ingot/internal/spell"
-	"ingot/internal/supply"
 	"ingot/internal/ui"
 )
 
@@ -48,8 +49,9 @@ type needJSON struct {
 }
 
 // explainPackage says of each set of a plan why a package is in it. What packages say of
-// each other it reads from the store, and fetches nothing.
-func explainPackage(ctx context.Context, p *plan.Plan, s *supply.Supply, name string) (whyPackageJSON, error) {
+// each other it reads from them, as far as the store has them, else from the indexes that the lock was
+// made from; it fetches nothing.
+func explainPackage(ctx context.Context, h *house, p *plan.Plan, name string) (whyPackageJSON, error) {
 	out := whyPackageJSON{Schema: 1, Package: name}
 	var known []string
 	found := false
@@ -59,13 +61,9 @@ func explainPackage(ctx context.Context, p *plan.Plan, s *supply.Supply, name st
 			continue
 		}
 		done = append(done, c.Set.Name())
-		about, missing, err := s.Stored(ctx, c.Set.Refs)
+		about, err := h.described(ctx, p.Lock, c.Set)
 		if err != nil {
 			return out, err
-		}
-		if len(missing) > 0 {
-			return out, fault.Newf(fault.NotFound, "%d packages of %s are not in the store, %s the first", len(missing), c.Set.Name(), missing[0].Name).
-				WithHint("what needs a package is read from the packages: 'ingot build' fetches them")
 		}
 		set := reason.Of(c.Set, func(r distro.Ref) distro.Description { return about[r.SHA256] })
 		r := set.Why(name)
@@ -83,6 +81,31 @@ func explainPackage(ctx context.Context, p *plan.Plan, s *supply.Supply, name st
 		return out, e.WithHint("a path begins with /")
 	}
 	return out, nil
+}
+
+// described is what the packages of a set say of themselves.
+func (h *house) described(ctx context.Context, l *lock.Lock, set lock.Set) (map[digest.Digest]distro.Description, error) {
+	about, missing, err := h.supply(l).Stored(ctx, set.Refs)
+	if err != nil || len(missing) == 0 {
+		return about, err
+	}
+	indexes, err := h.cache.Sub("indexes")
+	if err != nil {
+		return nil, err
+	}
+	listed, err := debian.Listed(ctx, indexes, l.Indexes, missing)
+	if err != nil {
+		return nil, err
+	}
+	for sum, p := range listed {
+		about[sum] = debian.Debian{}.Describe(p)
+	}
+	missing = slices.DeleteFunc(missing, func(r distro.Ref) bool { _, ok := listed[r.SHA256]; return ok })
+	if len(missing) > 0 {
+		return nil, fault.Newf(fault.NotFound, "%d packages of %s are not in the store, %s the first", len(missing), set.Name(), missing[0].Name).
+			WithHint("what needs a package is read from the packages, or from the indexes that the lock was made from, as long as the cache has them: 'ingot build' fetches packages")
+	}
+	return about, nil
 }
 
 func reasonJSON(set lock.Set, r reason.Reason) packageReasonJSON {
