@@ -6,7 +6,7 @@ import (
 
 // asksPassphrase is how a console asks for what opens an encrypted device: Debian's
 // initramfs, and systemd.
-var asksPassphrase = regexp.MustCompile(`(?i)(unlock disk|passphrase for (disk|key)) .*: *$`)
+var asksPassphrase = regexp.MustCompile(`(?i)(unlock disk|passphrase for (disk|key)) .*: *(\(press TAB for no echo\) *)?$`)
 
 // maxAnswers is how often a passphrase is typed: who asks again for more devices than
 // this has been told the wrong one.
