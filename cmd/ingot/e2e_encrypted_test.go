@@ -30,7 +30,8 @@ files: [{path: /srv/file, content: "whole\n"}]
 `
 
 // rootLayout has all but /boot in containers that get their keys at the first start: the
-// root, and a partition that systemd opens.
+// root, a partition that systemd opens by a key, and volumes that it opens by a key and by
+// the passphrase.
 const rootLayout = `layout:
 - local_loop: {name: image0}
 - partitioning:
@@ -41,7 +42,15 @@ const rootLayout = `layout:
     - {name: esp, type: esp, size: 64MiB, mkfs: {type: vfat, mount: {mount_point: /boot/efi, fstab: {}}}}
     - {name: boot, size: 128MiB, mkfs: {type: ext4, mount: {mount_point: /boot, fstab: {by: uuid}}}}
     - {name: more, type: "8309", size: 100MiB, luks: {name: homecrypt, memory: 32MiB, key-file: /etc/keys/home, mkfs: {type: ext4, label: home, mount: {mount_point: /home, fstab: {by: uuid, options: x-systemd.device-timeout=10min}}}}}
+    - {name: pv, type: lvm, size: 132MiB}
     - {name: root, type: root, size: 100%, luks: {name: rootcrypt, mkfs: {type: ext4, label: root, mount: {mount_point: /, fstab: {by: uuid, options: x-systemd.growfs, fsck-passno: 1}}}}}
+- lvm:
+    name: lvm
+    pvs: [{name: pv1, base: pv}]
+    vgs: [{name: some-vg, base: [pv1]}]
+    lvs:
+    - {name: key, base: some-vg, size: 64MiB, luks: {name: keycrypt, memory: 32MiB, key-file: /etc/keys/key, mkfs: {type: ext4, label: key, mount: {mount_point: /key, fstab: {by: uuid}}}}}
+    - {name: said, base: some-vg, size: 64MiB, luks: {name: saidcrypt, memory: 32MiB, mkfs: {type: ext4, label: said, mount: {mount_point: /said, fstab: {by: uuid}}}}}
 `
 
 // encrypted judges containers that get their keys when a machine starts for the first
@@ -122,13 +131,13 @@ func (c *court) encrypted(t *testing.T) {
 		p := c.project(t, map[string]string{"ingot.yaml": define(rootLayout), "secret/passphrase": "correct horse\n"})
 		p.build(t)
 		const healthy = "systemctl is-system-running --wait && test -z \"$(systemctl --failed --no-legend --plain)\""
-		const mounted = "findmnt -no SOURCE / | grep -x /dev/mapper/rootcrypt && findmnt -no SOURCE /home | grep -x /dev/mapper/homecrypt"
+		const mounted = "findmnt -no SOURCE / | grep -x /dev/mapper/rootcrypt && findmnt -no SOURCE /home | grep -x /dev/mapper/homecrypt && findmnt -no SOURCE /key | grep -x /dev/mapper/keycrypt && findmnt -no SOURCE /said | grep -x /dev/mapper/saidcrypt"
 		// To encrypt half a GiB takes minutes in a machine that is emulated.
 		ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
 		defer cancel()
 		v := finish(t, p.command(ctx, "boot", p.path("out/small-amd64.raw"), "--unlock", p.path("secret/passphrase"), "--timeout", bootPatience,
-			"--run", healthy, "--run", mounted, "--run", "! cryptsetup luksDump /dev/vda5 | grep -E 'ingot-first-start|Requirements'; ! cryptsetup luksDump /dev/vda4 | grep -E 'ingot-first-start|Requirements'",
-			"--run", "! echo -n 'everybody knows this' | cryptsetup open --test-passphrase --key-file - /dev/vda5; test \"$(stat -c %a%s /etc/keys/home)\" = 60064; ! ls /run/ingot-luks",
+			"--run", healthy, "--run", mounted, "--run", "! cryptsetup luksDump /dev/vda6 | grep -E 'ingot-first-start|Requirements' && ! cryptsetup luksDump /dev/some-vg/key | grep -E 'ingot-first-start|Requirements' && ! cryptsetup luksDump /dev/some-vg/said | grep -E 'ingot-first-start|Requirements' && ! cryptsetup luksDump /dev/vda4 | grep -E 'ingot-first-start|Requirements'",
+			"--run", "! echo -n 'everybody knows this' | cryptsetup open --test-passphrase --key-file - /dev/vda6 && test \"$(stat -c %a%s /etc/keys/home)\" = 60064 && ! ls /run/ingot-luks",
 			"--run", "umount /home && e2fsck -fn /dev/mapper/homecrypt && mount /home && ! dmesg | grep -iE 'EXT4.*rror|I/O error'",
 			"--then", healthy, "--then", mounted))
 		if v.code != 0 {

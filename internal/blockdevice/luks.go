@@ -146,9 +146,6 @@ func (l *linker) unlocking() {
 				break
 			}
 		}
-		if _, ok := n.Device.(*LV); ok && n.Enrolled() {
-			l.problem(&n.Header, "base", "base %s is a logical volume, on which a luks needs a passphrase and a seed", printable(n.Device.Head().Name))
-		}
 		if n.Enrolled() && n.KeyFile != "" {
 			if m := l.c.Holding(n.KeyFile); m == nil || m.Point != "/" {
 				l.problem(&n.Header, "key-file", "key-file %s is not on the root, which alone is there when it is made", quote(n.KeyFile))

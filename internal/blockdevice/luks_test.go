@@ -137,8 +137,6 @@ func TestContainerProblems(t *testing.T) {
 		{"half a secret", disk + "- luks: {base: d, seed: {file: b}}\n", "3 «{base:» luks_d: passphrase and seed go together; without both, a machine makes its keys when it starts for the first time\n"},
 		{"enrolled in another", disk + "- luks: {name: a, base: d}\n- lvm: {name: l, pvs: [{name: p, base: a}], vgs: [{name: g, base: [p]}], lvs: [{name: v, base: g, size: 1GiB, luks: {name: b, " + secrets + "}}]}\n",
 			"4 «{name:» b: it lies in a, and of containers in one another all need a passphrase and a seed\n"},
-		{"enrolled on a volume", disk + "- lvm: {name: l, pvs: [{name: p, base: d}], vgs: [{name: g, base: [p]}], lvs: [{name: v, base: g, size: 1GiB, luks: {name: b}}]}\n",
-			"3 «{name:» b: base v is a logical volume, on which a luks needs a passphrase and a seed\n"},
 		{"key file elsewhere", "- local_loop: {name: d, luks: {name: c, key-file: /srv/key}}\n- local_loop: {name: e, mkfs: {type: ext4, mount: {mount_point: /}}}\n- local_loop: {name: f, mkfs: {type: ext4, mount: {mount_point: /srv}}}\n",
 			"1 «/srv/key» c: key-file \"/srv/key\" is not on the root, which alone is there when it is made\n"},
 		{"a secret in the text", disk + "- luks: {base: d, passphrase: hello, seed: {file: b}}\n", "3 «hello» luks_d: passphrase wants {file: PATH}, not \"hello\"\n"},

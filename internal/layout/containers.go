@@ -2,6 +2,7 @@ package layout
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -134,7 +135,8 @@ func (r Resolved) Secrets() []string {
 
 // Crypttab is the text of /etc/crypttab, or "" where nothing is encrypted. Containers go
 // by their labels, which no lock's digest enters: an initramfs has them before there is
-// one.
+// one. On devices of device-mapper udev links no label of a container (13-dm-disk.rules,
+// of Debian's dmsetup, does so for file systems alone): these go by their own names.
 func (r Resolved) Crypttab() string {
 	var b strings.Builder
 	for _, c := range r.Containers {
@@ -154,7 +156,8 @@ func (r Resolved) Crypttab() string {
 		if b.Len() == 0 {
 			b.WriteString("# device, container, passphrase, options\n")
 		}
-		fmt.Fprintf(&b, "%s LABEL=%s %s %s\n", c.Name, strings.ReplaceAll(c.Label, " ", `\040`), key, options)
+		device := cmp.Or(mapperPath(c.Device), "LABEL="+strings.ReplaceAll(c.Label, " ", `\040`))
+		fmt.Fprintf(&b, "%s %s %s %s\n", c.Name, device, key, options)
 	}
 	return b.String()
 }

@@ -22,12 +22,8 @@ func (r Resolved) Places() (boot.Places, error) {
 	if s := r.Holding("/").Sub; s != nil {
 		p.RootFlags = "subvol=" + s.Path
 	}
-	switch d := root.Device.(type) {
-	case *blockdevice.LV:
-		// Debian's initramfs activates a volume by its name alone.
-		p.Root = "/dev/mapper/" + mapped(d.VG.Name) + "-" + mapped(d.Name)
-	case *blockdevice.LUKS:
-		p.Root = "/dev/mapper/" + d.Name
+	if path := mapperPath(root.Device); path != "" {
+		p.Root = path // Debian's initramfs activates a volume by its name alone
 	}
 	m, dir := r.holding("/boot")
 	if m.Sub != nil { // GRUB sees all of them as directories
@@ -59,6 +55,18 @@ func (r Resolved) Grows() bool {
 	}
 	last := p.Table.Partitions[len(p.Table.Partitions)-1]
 	return last == p
+}
+
+// mapperPath is where device-mapper shows a volume, or what is in a container; "" for
+// what is not its.
+func mapperPath(n blockdevice.Node) string {
+	switch d := n.(type) {
+	case *blockdevice.LV:
+		return "/dev/mapper/" + mapped(d.VG.Name) + "-" + mapped(d.Name)
+	case *blockdevice.LUKS:
+		return "/dev/mapper/" + d.Name
+	}
+	return ""
 }
 
 // mapped is a name as device-mapper writes it, where a single - divides names.
