@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ingot/internal/fault"
+	"ingot/internal/page"
 	"ingot/internal/server"
 )
 
@@ -21,6 +22,7 @@ type serveFlags struct {
 	connections, perAddress         int
 	requests                        float64
 	under                           []string
+	page                            bool
 }
 
 func newServeCommand() *cobra.Command {
@@ -36,9 +38,9 @@ to a digest. Without one it speaks plain HTTP.
 It prints the address that it listens on, and writes a line for each answer to the
 access log. With --metrics another address, which need not be for everybody, has
 /metrics for Prometheus and /healthz. With --under, other trees lie under a name on
-the same address: private ones, say (see 'ingot server private'). It writes nothing
-to the tree. SIGINT or SIGTERM stops it when the answers under way are given, after
-30 s at the latest.`,
+the same address: private ones, say (see 'ingot server private'). Who comes with a
+browser sees the images, and how to use them. It writes nothing to the tree. SIGINT
+or SIGTERM stops it when the answers under way are given, after 30 s at the latest.`,
 		Example: `  ingot serve /srv/images --listen :8443 --tls-cert cert.pem --tls-key key.pem
   ingot serve /srv/images --access-log - --metrics 127.0.0.1:9100`,
 		GroupID: groupServe,
@@ -53,6 +55,7 @@ to the tree. SIGINT or SIGTERM stops it when the answers under way are given, af
 	cmd.Flags().IntVar(&f.perAddress, "max-connections-per-address", 512, "how many of them one address may have; more are closed; 0 is any number")
 	cmd.Flags().Float64Var(&f.requests, "max-requests-per-address", 500, "how many requests a second one address may make; more get 429; 0 is any number")
 	cmd.Flags().StringVar(&f.metrics, "metrics", "", "serve metrics for Prometheus on this address, in plain HTTP")
+	cmd.Flags().BoolVar(&f.page, "page", true, "show the images to people who come with a browser")
 	cmd.Flags().StringArrayVar(&f.under, "under", nil, "serve another tree under a name: NAME=TREE; may be repeated")
 	cmd.MarkFlagsRequiredTogether("tls-cert", "tls-key")
 	return cmd
@@ -65,7 +68,7 @@ func (f *serveFlags) run(cmd *cobra.Command, tree string) error {
 	if f.perAddress < 0 || f.requests < 0 || f.requests > 1e6 {
 		return fault.Newf(fault.Usage, "a limit of an address is a number up to a million, and 0 is none")
 	}
-	h, err := f.open(tree)
+	h, err := f.open(tree, "")
 	if err != nil {
 		return err
 	}
@@ -79,7 +82,7 @@ func (f *serveFlags) run(cmd *cobra.Command, tree string) error {
 		if err := server.SiteName(name); err != nil {
 			return err
 		}
-		other, err := f.open(path)
+		other, err := f.open(path, "/"+name)
 		if err != nil {
 			return err
 		}
@@ -123,7 +126,7 @@ func (f *serveFlags) run(cmd *cobra.Command, tree string) error {
 }
 
 // open opens a tree to serve it.
-func (f *serveFlags) open(tree string) (*server.Handler, error) {
+func (f *serveFlags) open(tree, base string) (*server.Handler, error) {
 	if _, err := server.OpenDir(tree); err != nil {
 		return nil, err
 	}
@@ -132,6 +135,9 @@ func (f *serveFlags) open(tree string) (*server.Handler, error) {
 		return nil, fmt.Errorf("cannot open the server tree: %w", err)
 	}
 	h.Secure = f.cert != ""
+	if f.page {
+		h.Page = &page.Pages{Source: h, Base: base}
+	}
 	return h, nil
 }
 

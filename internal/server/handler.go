@@ -18,6 +18,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"ingot/internal/digest"
+	"ingot/internal/page"
 	"ingot/internal/token"
 )
 
@@ -29,6 +30,8 @@ import (
 type Handler struct {
 	// Secure says that clients come by TLS: a token that comes in plain is refused then.
 	Secure bool
+	// Page, when it is there, shows the tree to people, at its top.
+	Page *page.Pages
 
 	root     *os.Root
 	patience time.Duration // for each piece of an answer; a test is more impatient
@@ -96,6 +99,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := clean(r.URL.Path)
+	if h.Page != nil && (strings.Trim(r.URL.Path, "/") == "" || name != "" && page.IsPage(name)) {
+		h.Page.Serve(w, r, name)
+		return
+	}
 	if name == "" {
 		http.Error(w, "no such file", http.StatusNotFound)
 		return

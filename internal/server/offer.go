@@ -19,6 +19,7 @@ type offer struct {
 	key tagKey
 	c   catalog.Catalog
 	err error
+	by  string // the fingerprint of the key
 }
 
 // Offer gives the tree's catalog, if the key that the tree shows has signed it. That
@@ -35,7 +36,7 @@ func (h *Handler) Offer() (catalog.Catalog, error) {
 	}
 	defer func() { _ = f.Close() }()
 	if key := keyOf(info); h.offer.key != key {
-		h.offer.c, h.offer.err = h.read(f)
+		h.offer.c, h.offer.by, h.offer.err = h.read(f)
 		h.offer.key = key
 		if h.offer.err != nil {
 			h.offer.key = tagKey{} // its key may come a moment later
@@ -44,26 +45,49 @@ func (h *Handler) Offer() (catalog.Catalog, error) {
 	return h.offer.c, h.offer.err
 }
 
-func (h *Handler) read(f io.Reader) (catalog.Catalog, error) {
+func (h *Handler) read(f io.Reader) (c catalog.Catalog, by string, err error) {
 	data, err := io.ReadAll(io.LimitReader(f, catalog.MaxSize+1))
 	if err != nil {
-		return catalog.Catalog{}, fmt.Errorf("cannot read the index: %w", err)
+		return c, "", fmt.Errorf("cannot read the index: %w", err)
 	}
 	k, _, err := h.open("key.asc")
 	if err != nil {
-		return catalog.Catalog{}, fmt.Errorf("cannot read the tree's key: %w", err)
+		return c, "", fmt.Errorf("cannot read the tree's key: %w", err)
 	}
 	defer func() { _ = k.Close() }()
 	key, err := io.ReadAll(io.LimitReader(k, 1<<20))
 	if err != nil {
-		return catalog.Catalog{}, fmt.Errorf("cannot read the tree's key: %w", err)
+		return c, "", fmt.Errorf("cannot read the tree's key: %w", err)
 	}
 	ring, err := sign.ReadKeyring("key.asc", key)
 	if err != nil {
-		return catalog.Catalog{}, err
+		return c, "", err
 	}
-	c, _, err := catalog.Read("the index", data, ring, time.Now().Add(catalog.Skew))
-	return c, err
+	c, m, err := catalog.Read("the index", data, ring, time.Now().Add(catalog.Skew))
+	if err != nil {
+		return c, "", err
+	}
+	return c, m.Signers[0].Fingerprint, nil
+}
+
+// Key is the fingerprint of the key that signed what [Handler.Offer] gave last.
+func (h *Handler) Key() string {
+	h.offer.mu.Lock()
+	defer h.offer.mu.Unlock()
+	return h.offer.by
+}
+
+// Read gives a file of the tree.
+func (h *Handler) Read(name string, limit int64) ([]byte, error) {
+	f, info, err := h.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	if info.Size() > limit {
+		return nil, fmt.Errorf("%s is larger than %d bytes", name, limit)
+	}
+	return io.ReadAll(io.LimitReader(f, limit))
 }
 
 // keyOf tells a file from any other, and from what it was before.
