@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,7 @@ import (
 	"ingot/internal/artifact"
 	"ingot/internal/digest"
 	"ingot/internal/judge"
+	"ingot/internal/place/placetest"
 	"ingot/internal/sign"
 )
 
@@ -247,6 +249,7 @@ func (c *court) servers(t *testing.T) {
 		}
 	})
 	t.Run("ingot", func(t *testing.T) { s.ingotClient(t) })
+	t.Run("bucket", func(t *testing.T) { s.bucket(t) })
 	t.Run("lxc-ingot", func(t *testing.T) { s.lxcTemplate(t) })
 	t.Run("generations", func(t *testing.T) { s.generations(t) })
 	t.Run("while publishing", func(t *testing.T) { s.whilePublishing(t) })
@@ -314,6 +317,35 @@ func (s *shop) ingotClient(t *testing.T) {
 		`mkdir -p small && mount -t tmpfs -o size=64k tmpfs small && exec "$@"`, "sh", p.c.bin, "pull", "tiny", "--to", "small", "--from", p.path("tree"), "--key", p.path("tree/key.asc"))
 	full.Dir, full.Env = p.dir, p.command(t.Context()).Env
 	finish(t, full).check(t, 9, []string{"small has no room"}, "pull")
+}
+
+// bucket judges a tree in S3, that clients read by http.
+func (s *shop) bucket(t *testing.T) {
+	s3 := placetest.S3(t)
+	p := *s.project
+	p.env = append(slices.Clone(p.env), s3.Environ()...)
+	const tree = "s3://images/public"
+	p.refuse(t, 2, []string{"oci://host/x is no place for a server tree"}, "publish", "one", "--to", "oci://host/x")
+	p.refuse(t, 4, []string{"is no server tree"}, "promote", "tiny", "stable", "other", "--to", tree)
+	p.must(t, "publish", "one", "--to", tree, "--channel", "testing")
+	p.must(t, "publish", "two", "--to", tree, "--channel", "testing")
+	p.must(t, "promote", "tiny", "testing", "stable", "--to", tree)
+	p.must(t, "prune", tree, "--keep", "1")
+	p.must(t, "server", "verify", tree)
+	q := *s.project
+	q.home = s.path("bucket-home")
+	from := "http://" + s3.Host + "/images/public"
+	q.must(t, "pull", "tiny", "--to", "bucket", "--from", from, "--key", s.path("tree/key.asc"))
+	sameFile(t, q.path("bucket/tiny-amd64.rootfs.tar.xz"), q.path("two/tiny-amd64.rootfs.tar.xz"))
+	if _, err := exec.LookPath("lxc-create"); err == nil {
+		got := s.client(t, "wget -q -O \"$1/index\" "+from+"//meta/1.0/index-system.7; wget -q -O \"$1/meta\" \""+from+"$(head -1 \"$1/index\" | cut -d';' -f6)/meta.tar.xz\"; xz -t <\"$1/meta\"; cat \"$1/index\"")
+		if strings.Count(got, "\n") != 2 {
+			t.Errorf("its index is\n%s", got)
+		}
+	}
+	// A bucket that nobody answers for.
+	p.env = append(p.env, "AWS_ENDPOINT_URL=http://127.0.0.1:1")
+	p.refuse(t, 7, []string{"hint:"}, "server", "verify", tree)
 }
 
 // forceCache has the template of LXC use what is cached, unasked: only what a key verified that

@@ -139,7 +139,8 @@ func newPublishCommand() *cobra.Command {
 		Use:   "publish ARTIFACT… --to TREE",
 		Short: "Put artifacts onto an image server",
 		Long: `publish puts artifacts with their papers into a server tree: a directory that
-'ingot serve', any web server or a mirror offers as it is. ARTIFACT is a file that
+'ingot serve', any web server or a mirror offers as it is, or s3://BUCKET/PREFIX,
+which clients read by http. ARTIFACT is a file that
 'ingot build' made, or a directory with several. Each image gets a new version,
 which its channel points to from then on.
 
@@ -150,13 +151,14 @@ $INGOT_HOME/keys/server.asc, which the first publication makes.
 Clients see the tree before or after a publication, never between.`,
 		Example: `  ingot publish out --to /srv/images
   ingot publish out/web-amd64.qcow2 --to /srv/images --channel testing
+  ingot publish out --to s3://images/public
   ingot promote web testing stable --to /srv/images`,
 		GroupID: groupServe,
 		Args:    cobra.MinimumNArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 	}
 	f.add(cmd)
-	cmd.Flags().StringVar(&f.to, "to", "", "the server tree: a directory")
+	cmd.Flags().StringVar(&f.to, "to", "", "the server tree: a directory, or s3://BUCKET/PREFIX")
 	cmd.Flags().StringVar(&f.channel, "channel", catalog.Stable, "the channel that points to it then")
 	cmd.Flags().StringVar(&f.as, "as", "", "call the image so, not by its definition's name")
 	cmd.Flags().StringVar(&f.expires, "expires", "", "nobody should use it later than in: 30d, 8w")
@@ -206,7 +208,7 @@ func (f *publishFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	place, err := server.CreateDir(f.to)
+	place, err := server.OpenTree(cmd.Context(), f.to, environ, true)
 	if err != nil {
 		return err
 	}

@@ -21,7 +21,8 @@ func newServerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "server",
 		Short: "Look after a server tree and its keys",
-		Long: `A server tree is what 'ingot publish' makes: plain, signed files. These verbs
+		Long: `A server tree is what 'ingot publish' makes: plain, signed files, in a directory
+or in s3://BUCKET/PREFIX. These verbs
 check it, sign it anew, change its key, and keep versions in it.`,
 		GroupID: groupServe,
 	}
@@ -56,7 +57,7 @@ key.asc, and says which.`,
 				return err
 			}
 			defer progress.Close()
-			place, err := server.OpenDir(args[0])
+			place, err := server.OpenTree(cmd.Context(), args[0], environ, false)
 			if err != nil {
 				return err
 			}

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
@@ -93,7 +94,7 @@ func (b *bucket) failed(what, name string, err error) error {
 		return fault.Newf(fault.Preflight, "cannot %s %s: the server refuses (%s)", what, at, cmp.Or(r.Code, "access denied")).
 			WithHint("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE")
 	case r.StatusCode == 0 || r.StatusCode >= 500:
-		return fault.Newf(fault.Unreachable, "cannot %s %s: %w", what, at, err)
+		return fault.Newf(fault.Unreachable, "cannot %s %s: %w", what, at, err).WithHint("is the server up, and AWS_ENDPOINT_URL its address?")
 	}
 	return fault.Newf(fault.Failed, "cannot %s %s: %w", what, at, err)
 }
@@ -256,4 +257,68 @@ func (b *bucket) List(ctx context.Context, prefix string) ([]string, error) {
 func coded(err error) bool {
 	_, ok := errors.AsType[*fault.Error](err)
 	return ok
+}
+
+// Walk gives the objects whose names begin with a prefix, with their sizes and when each was
+// written.
+func (b *bucket) Walk(ctx context.Context, prefix string, found func(name string, size int64, written time.Time) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for o := range b.client.ListObjects(ctx, b.bucket, minio.ListObjectsOptions{Prefix: b.prefix + prefix, Recursive: true}) {
+		if o.Err != nil {
+			return b.failed("list", "", o.Err)
+		}
+		name := strings.TrimPrefix(o.Key, b.prefix)
+		if CheckName(name) != nil {
+			continue
+		}
+		if err := found(name, o.Size, o.LastModified); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
+}
+
+// copyMost is how large an object may be that S3 copies at once.
+const copyMost = 5 << 30
+
+// Copy gives the bytes of an object a second name, without moving them through here.
+func (b *bucket) Copy(ctx context.Context, from, to string) error {
+	source, err := b.key(from)
+	if err != nil {
+		return err
+	}
+	target, err := b.key(to)
+	if err != nil {
+		return err
+	}
+	o, err := b.client.StatObject(ctx, b.bucket, source, minio.StatObjectOptions{})
+	if err != nil {
+		return b.failed("look for", from, err)
+	}
+	dst, src := minio.CopyDestOptions{Bucket: b.bucket, Object: target}, minio.CopySrcOptions{Bucket: b.bucket, Object: source}
+	if o.Size < copyMost {
+		_, err = b.client.CopyObject(ctx, dst, src)
+	} else {
+		_, err = b.client.ComposeObject(ctx, dst, src)
+	}
+	return b.failed("copy", from, err)
+}
+
+// Same says whether two objects are known to have the same bytes. False is that they may.
+func (b *bucket) Same(ctx context.Context, one, other string) (bool, error) {
+	var tags [2]minio.ObjectInfo
+	for n, name := range []string{one, other} {
+		key, err := b.key(name)
+		if err != nil {
+			return false, err
+		}
+		if tags[n], err = b.client.StatObject(ctx, b.bucket, key, minio.StatObjectOptions{}); err != nil {
+			if err = b.failed("look for", name, err); errors.Is(err, fs.ErrNotExist) {
+				err = nil
+			}
+			return false, err
+		}
+	}
+	return tags[0].Size == tags[1].Size && tags[0].ETag == tags[1].ETag && tags[0].ETag != "", nil
 }

@@ -97,8 +97,7 @@ func isDir(to string) error {
 	if !strings.Contains(to, "://") {
 		return nil
 	}
-	return fault.Newf(fault.Usage, "a server tree is a directory, and %s is none", to).
-		WithHint("publish to a directory, and copy that: links followed, blobs and images first")
+	return fault.Newf(fault.Usage, "%s is no place for a server tree", to).WithHint("a server tree is a directory or s3://BUCKET/PREFIX")
 }
 
 // OpenDir opens a directory that is a server tree.

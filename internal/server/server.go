@@ -101,7 +101,7 @@ func (p *Publisher) changeAt(ctx context.Context, clock func(after time.Time) (t
 	}
 	c, err := f(old)
 	if errors.Is(err, errUnchanged) {
-		return old, nil
+		return old, p.settle(old)
 	}
 	if err != nil {
 		return old, err
@@ -123,6 +123,25 @@ func (p *Publisher) changeAt(ctx context.Context, clock func(after time.Time) (t
 		return old, err
 	}
 	return c, p.Place.Switch(c.Serial, files)
+}
+
+// settle writes the indexes of a catalog that is there anew, where who wrote it died before they
+// were.
+func (p *Publisher) settle(c catalog.Catalog) error {
+	place, ok := p.Place.(interface {
+		Settled(serial int64) (bool, error)
+	})
+	if !ok || c.Serial == 0 {
+		return nil
+	}
+	if settled, err := place.Settled(c.Serial); settled || err != nil {
+		return err
+	}
+	files, err := p.state(c)
+	if err != nil {
+		return err
+	}
+	return p.Place.Switch(c.Serial, files)
 }
 
 // timely is the time of a catalog that follows one of another time. Clocks that are set by a

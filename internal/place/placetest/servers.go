@@ -158,7 +158,7 @@ func start(t testing.TB, cmd func(addr string) *exec.Cmd) string {
 	}
 }
 
-// S3 runs versitygw on a directory, with a bucket "images".
+// S3 runs versitygw on a directory, with a bucket "images", whose objects anybody may read.
 func S3(t testing.TB) Server {
 	t.Helper()
 	file := program(t, gateway)
@@ -181,6 +181,10 @@ func S3(t testing.TB) Server {
 		t.Fatal(err)
 	}
 	if err := c.MakeBucket(t.Context(), "images", minio.MakeBucketOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	const public = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":"*","Action":"s3:GetObject","Resource":"arn:aws:s3:::images/*"}]}`
+	if err := c.SetBucketPolicy(t.Context(), "images", public); err != nil {
 		t.Fatal(err)
 	}
 	return Server{addr, map[string]string{
