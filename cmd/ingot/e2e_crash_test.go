@@ -115,6 +115,7 @@ func (c *court) crash(t *testing.T) {
 			})
 		}
 	})
+	t.Run("mounted", func(t *testing.T) { c.mounted(t, p) })
 	t.Run("full disk", func(t *testing.T) { c.fullDisk(t, cold, definition, want) })
 }
 
@@ -361,6 +362,24 @@ cd out && sha256sum --quiet -c SHA256SUMS`
 		q.prefix = []string{"unshare", "--mount", "--", "sh", "-c", `mount -t tmpfs -o ro full "$0" || exit 99; exec "$@"`, at}
 		q.refuse(t, 9, []string{"read-only", "hint:", "INGOT_HOME"}, "build", "--to", "out")
 	})
+}
+
+// mounted judges that a build which would replace a directory refuses, before any work,
+// while something is mounted below; and that what is mounted stays.
+func (c *court) mounted(t *testing.T, p *project) {
+	if !isRoot() {
+		t.Skip("root runs this: it mounts, in a namespace of its own")
+	}
+	const script = `mkdir -p victim out/small-amd64/mnt && echo mine >victim/data && mount --bind victim out/small-amd64/mnt || exit 99
+exec "$@"`
+	with := *p
+	with.prefix = []string{"unshare", "--mount", "--", "sh", "-c", script, "sh"}
+	before := sums(t, p.path("out"))
+	with.refuse(t, 9, []string{"small-amd64/mnt", "mounted", "hint:", "umount"}, "build", "--to", "out", "--output", "dir")
+	if got := p.read(t, "victim/data"); got != "mine\n" {
+		t.Errorf("the data that was mounted: %q", got)
+	}
+	sameSums(t, sums(t, p.path("out")), before)
 }
 
 // diskUsage is how many bytes the file system gives to a directory.

@@ -66,8 +66,12 @@ func CreateDir(path string) (*PendingDir, error) {
 	return &PendingDir{Path: tmp, final: path, lock: lock}, nil
 }
 
-// Commit puts the directory at its path, in place of what is there.
+// Commit puts the directory at its path, in place of what is there. That something is
+// mounted there or below is a fault.Preflight.
 func (d *PendingDir) Commit() error {
+	if err := refuseMounts(d.final); err != nil {
+		return err
+	}
 	err := unix.Renameat2(unix.AT_FDCWD, d.Path, unix.AT_FDCWD, d.final, unix.RENAME_NOREPLACE)
 	if errors.Is(err, unix.EEXIST) {
 		err = unix.Renameat2(unix.AT_FDCWD, d.Path, unix.AT_FDCWD, d.final, unix.RENAME_EXCHANGE)
@@ -78,7 +82,8 @@ func (d *PendingDir) Commit() error {
 	return nil
 }
 
-// Abort removes what has not got the final name.
+// Abort removes what has not got the final name, but for what somebody mounted there
+// meanwhile.
 func (d *PendingDir) Abort() error { return errors.Join(removeTree(d.Path), d.lock.Close()) }
 
 // newDir makes a directory beside what it will become, locked as long as its
@@ -105,20 +110,6 @@ func newDir(path string) (tmp string, lock *os.File, err error) {
 		}
 		_ = lock.Close()
 	}
-}
-
-// removeTree removes a directory whose own permissions may forbid it.
-func removeTree(path string) error {
-	if err := os.RemoveAll(path); err == nil || !errors.Is(err, os.ErrPermission) {
-		return err
-	}
-	_ = filepath.WalkDir(path, func(p string, d os.DirEntry, _ error) error {
-		if d != nil && d.IsDir() {
-			_ = os.Chmod(p, 0o700)
-		}
-		return nil
-	})
-	return os.RemoveAll(path)
 }
 
 type dirWriter struct {

@@ -115,6 +115,9 @@ func (r *Runner) Run(ctx context.Context, p *Plan) (*Result, error) {
 	if _, err := artifact.Clean(ctx, r.To); err != nil {
 		return nil, err
 	}
+	if err := r.foreseePlaces(p); err != nil {
+		return nil, err
+	}
 	for _, c := range p.Chains {
 		if err := r.runChain(ctx, p, c, &out); err != nil {
 			if full := noSpace(err); full != nil {
