@@ -16,36 +16,30 @@ import (
 )
 
 // WriteDir writes a tree as a directory, which appears whole, in place of what is
-// at path. Root gives files their owners and makes device nodes; to an ordinary
-// user all files belong, and what only root can make is left out: skipped counts
-// those.
-func WriteDir(ctx context.Context, path string, t tree.Tree, r *tree.Reader) (skipped int, err error) {
-	d, err := CreateDir(path)
+// at path.
+func WriteDir(ctx context.Context, path string, t tree.Tree, r *tree.Reader) (err error) {
+	d, _, err := FillDir(ctx, path, t, r)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer func() { err = errors.Join(err, d.Abort()) }()
+	return d.Commit()
+}
+
+// FillDir writes a tree as a directory that has not its name yet. Root gives files
+// their owners and makes device nodes; to an ordinary user all files belong, and what
+// only root can make is left out: skipped counts those. The caller ends with Commit
+// and Abort.
+func FillDir(ctx context.Context, path string, t tree.Tree, r *tree.Reader) (d *PendingDir, skipped int, err error) {
+	d, err = CreateDir(path)
+	if err != nil {
+		return nil, 0, err
+	}
 	w := dirWriter{top: d.Path, r: r, root: os.Geteuid() == 0}
-	var dirs []tree.Entry
-	for e := range t.All() {
-		if err := ctx.Err(); err != nil {
-			return 0, context.Cause(ctx)
-		}
-		if err := w.entry(e); err != nil {
-			return 0, fmt.Errorf("/%s: %w", e.Path, err)
-		}
-		if e.Kind == tree.Dir {
-			dirs = append(dirs, e)
-		}
+	if err := w.tree(ctx, t); err != nil {
+		return nil, 0, errors.Join(err, d.Abort())
 	}
-	// Last, and children first: writing below a directory changes its time and
-	// needs its permission.
-	for i := len(dirs) - 1; i >= 0; i-- {
-		if err := w.meta(dirs[i]); err != nil {
-			return 0, fmt.Errorf("/%s: %w", dirs[i].Path, err)
-		}
-	}
-	return w.skipped, d.Commit()
+	return d, w.skipped, nil
 }
 
 // A PendingDir is a directory being written: a temporary one beside its final
@@ -117,6 +111,29 @@ type dirWriter struct {
 	r       *tree.Reader
 	root    bool
 	skipped int
+}
+
+func (w *dirWriter) tree(ctx context.Context, t tree.Tree) error {
+	var dirs []tree.Entry
+	for e := range t.All() {
+		if err := ctx.Err(); err != nil {
+			return context.Cause(ctx)
+		}
+		if err := w.entry(e); err != nil {
+			return fmt.Errorf("/%s: %w", e.Path, err)
+		}
+		if e.Kind == tree.Dir {
+			dirs = append(dirs, e)
+		}
+	}
+	// Last, and children first: writing below a directory changes its time and
+	// needs its permission.
+	for i := len(dirs) - 1; i >= 0; i-- {
+		if err := w.meta(dirs[i]); err != nil {
+			return fmt.Errorf("/%s: %w", dirs[i].Path, err)
+		}
+	}
+	return nil
 }
 
 // A tree's parents are directories and never links, so joined paths stay below

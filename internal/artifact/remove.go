@@ -70,13 +70,6 @@ func unescapeMount(s string) string {
 	}
 }
 
-// CheckDir says whether a directory may take a path, in place of what is there: not if
-// something is mounted there or below, which is a fault.Preflight.
-func CheckDir(path string) error { return refuseMounts(path) }
-
-// CheckFile is CheckDir for a file.
-func CheckFile(path string) error { return refuseMounts(path) }
-
 // refuseMounts refuses to replace what something is mounted on or below.
 func refuseMounts(path string) error {
 	mounts, err := mountsAt(path)

@@ -30,25 +30,28 @@ func (w *worker) writeImage(ctx context.Context, o Output, files []*artifact.Pen
 
 // writeLayout makes the directory of an OCI image. Its digest is that of
 // index.json, which names everything else.
-func (w *worker) writeLayout(ctx context.Context, a *Artifact, t *ui.Task) (err error) {
+func (w *worker) writeLayout(ctx context.Context, a *Artifact, t *ui.Task) (*artifact.PendingDir, error) {
 	d, err := artifact.CreateDir(a.Path)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	defer func() { err = errors.Join(err, d.Abort()) }()
-	to := oci.NewDirectory(d.Path)
+	if err := w.fillLayout(ctx, a, d.Path, t); err != nil {
+		return nil, errors.Join(err, d.Abort())
+	}
+	return d, nil
+}
+
+func (w *worker) fillLayout(ctx context.Context, a *Artifact, dir string, t *ui.Task) error {
+	to := oci.NewDirectory(dir)
 	if err := w.fillImage(ctx, a.Output, to, t); err != nil {
 		return err
 	}
-	data, err := os.ReadFile(filepath.Join(d.Path, "index.json"))
+	data, err := os.ReadFile(filepath.Join(dir, "index.json"))
 	if err != nil {
 		return err
 	}
-	if err := os.Chmod(d.Path, 0o755); err != nil {
-		return err
-	}
 	a.Files = []artifact.File{{Name: a.Name(), Size: to.Size(), SHA256: digest.Of(data)}}
-	return d.Commit()
+	return os.Chmod(dir, 0o755)
 }
 
 // fillImage writes an image's layers and documents.

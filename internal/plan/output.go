@@ -2,6 +2,7 @@ package plan
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"path/filepath"
@@ -16,13 +17,19 @@ import (
 	"ingot/internal/ui"
 )
 
-// write makes one output and its papers.
-func (w *worker) write(ctx context.Context, o Output, seal digest.Digest, t *ui.Task) (Artifact, error) {
-	a := Artifact{Output: o, Seal: seal, Chain: w.chain, Path: filepath.Join(w.To, o.Name())}
+// write makes one output and its papers. A directory gets its name after them: they say
+// that it is ingot's, and may be replaced.
+func (w *worker) write(ctx context.Context, o Output, seal digest.Digest, t *ui.Task) (a Artifact, err error) {
+	a = Artifact{Output: o, Seal: seal, Chain: w.chain, Path: filepath.Join(w.To, o.Name())}
 	if err := w.checkRoom(o); err != nil {
 		return a, err
 	}
-	var err error
+	var dir *artifact.PendingDir
+	defer func() {
+		if dir != nil {
+			err = errors.Join(err, dir.Abort())
+		}
+	}()
 	switch {
 	case o.Format == Beside:
 		a.Files = w.sideFiles()
@@ -32,13 +39,16 @@ func (w *worker) write(ctx context.Context, o Output, seal digest.Digest, t *ui.
 		}
 		a.Path = filepath.Join(w.To, a.Files[0].Name)
 	case o.Format == "oci-layout":
-		err = w.writeLayout(ctx, &a, t)
+		dir, err = w.writeLayout(ctx, &a, t)
 	case o.Kind().Dir:
-		err = w.writeDir(ctx, &a)
+		dir, err = w.writeDir(ctx, &a)
 	default:
 		err = w.writeFiles(ctx, &a, t)
 	}
 	if err != nil {
+		return a, err
+	}
+	if err := w.foreseePlace(o); err != nil { // it may have come meanwhile
 		return a, err
 	}
 	if err := w.writeSeal(); err != nil {
@@ -48,23 +58,28 @@ func (w *worker) write(ctx context.Context, o Output, seal digest.Digest, t *ui.
 	if err != nil {
 		return a, err
 	}
-	beside[w.sealName()] = seal
+	beside[w.plan.sealName(w.chain)] = seal
 	if err := w.sumSide(beside); err != nil {
 		return a, err
+	}
+	if dir != nil {
+		if err := dir.Commit(); err != nil {
+			return a, err
+		}
 	}
 	return a, w.remember(a, beside)
 }
 
-func (w *worker) writeDir(ctx context.Context, a *Artifact) error {
-	skipped, err := artifact.WriteDir(ctx, a.Path, w.tree, w.reader)
+func (w *worker) writeDir(ctx context.Context, a *Artifact) (*artifact.PendingDir, error) {
+	d, skipped, err := artifact.FillDir(ctx, a.Path, w.tree, w.reader)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if skipped > 0 {
 		w.Progress.Warnf("%s belongs to you: owners, and %d devices and attributes that only root can make, are left out", a.Name(), skipped)
 	}
 	a.Files = []artifact.File{{Name: a.Name(), Size: w.tree.Size(), SHA256: w.tree.Seal()}}
-	return nil
+	return d, nil
 }
 
 // writeFiles makes an output's files; all of them are whole before one has its

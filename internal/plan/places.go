@@ -11,6 +11,9 @@ import (
 // mounted below.
 func (r *Runner) foreseePlaces(p *Plan) error {
 	for _, c := range p.Chains {
+		if err := artifact.CheckFile(filepath.Join(r.To, p.Of(c).sealName(c))); err != nil {
+			return err
+		}
 		for _, o := range c.Outputs {
 			if err := r.foreseePlace(o); err != nil {
 				return err
@@ -21,12 +24,20 @@ func (r *Runner) foreseePlaces(p *Plan) error {
 }
 
 func (r *Runner) foreseePlace(o Output) error {
-	check := artifact.CheckFile
-	if o.Kind().Dir {
-		check = artifact.CheckDir
+	if o.Format == Beside {
+		return nil // scripts choose its names
 	}
 	for _, name := range o.Names {
-		if err := check(filepath.Join(r.To, name)); err != nil {
+		path, check := filepath.Join(r.To, name), artifact.CheckFile
+		if o.Kind().Dir {
+			check = artifact.CheckDir
+		}
+		if err := check(path); err != nil {
+			return err
+		}
+	}
+	for _, suffix := range []string{artifact.ManifestSuffix, artifact.SBOMSuffix, artifact.ProvenanceSuffix} {
+		if err := artifact.CheckFile(filepath.Join(r.To, o.Name()+suffix)); err != nil {
 			return err
 		}
 	}

@@ -53,7 +53,7 @@ func (r *Runner) programs(ctx context.Context, refs []distro.Ref, epoch int64) (
 	if laid, err = linked(laid); err != nil {
 		return "", fmt.Errorf("tools tree: %w", err)
 	}
-	if _, err := artifact.WriteDir(ctx, path, laid, reader); err != nil {
+	if err := artifact.WriteDir(ctx, path, laid, reader); err != nil {
 		return "", fmt.Errorf("tools tree: %w", err)
 	}
 	return path, nil

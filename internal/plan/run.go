@@ -104,7 +104,7 @@ func (r *Runner) Run(ctx context.Context, p *Plan) (*Result, error) {
 	var out Result
 	r.ran = map[digest.Digest]bool{}
 	if err := os.MkdirAll(r.To, 0o755); err != nil {
-		return nil, fault.Newf(fault.Preflight, "cannot make the directory of the artifacts: %w", err)
+		return nil, fault.Newf(fault.Preflight, "cannot make the directory of the artifacts: %w", err).WithHint("choose another directory with --to")
 	}
 	// Better now than after the work.
 	probe, err := artifact.Create(filepath.Join(r.To, "probe"))

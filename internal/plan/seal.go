@@ -55,7 +55,7 @@ func (w *worker) writeSeal() error {
 	if w.list == nil {
 		return nil
 	}
-	name := w.sealName()
+	name := w.plan.sealName(w.chain)
 	if err := artifact.WriteFile(filepath.Join(w.To, name), w.list); err != nil {
 		return err
 	}
@@ -65,8 +65,8 @@ func (w *worker) writeSeal() error {
 }
 
 // sealName is the list's name beside the artifacts.
-func (w *worker) sealName() string {
-	return fmt.Sprintf("%s-%s.%s.seal", w.plan.Definition.FullName(), w.chain.Arch, w.chain.Purpose)
+func (p *Plan) sealName(c Chain) string {
+	return fmt.Sprintf("%s-%s.%s.seal", p.Definition.FullName(), c.Arch, c.Purpose)
 }
 
 // sealed says whether a tree's seal is the lock's, where that has one.

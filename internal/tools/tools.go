@@ -142,7 +142,7 @@ func (k *Keeper) fill(ctx context.Context, s Set, l *lock.Lock, path string) err
 		var t tree.Tree
 		if t, err = k.Distro.Lay(pkgs, k.Compiler.HostArch, l.Epoch); err == nil {
 			r := tree.NewReader(k.Cache)
-			_, err = artifact.WriteDir(ctx, path, t, r)
+			err = artifact.WriteDir(ctx, path, t, r)
 			_ = r.Close()
 		}
 	}
