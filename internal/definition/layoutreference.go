@@ -121,7 +121,7 @@ A file system or a physical volume can stand in a container of LUKS2, on a parti
         mkfs: {type: ext4, mount: {mount_point: /, fstab: {by: uuid, fsck-passno: 1}}}
 ` + "```" + `
 
-/boot has a file system of its own, as GRUB does not open containers. Encryption is AES in XTS mode with 512 bits of key. Containers are found by their labels. What is opened after the
+/boot has a file system of its own, as GRUB does not open containers. Encryption is AES in XTS mode with 512 bits of key. Containers are found by their labels, those on volumes by the names of these. What is opened after the
 root and /usr may name a ` + "`key-file`" + `, best one that lies in an encrypted root.
 
 ### At the first start
@@ -141,7 +141,9 @@ a journal of what it does in the container's head; whatever fails ends in the in
 The first start takes as long as reading and writing the whole container takes, as large as the image has it: a root grows, if it does, afterwards.
 Blocks without content are written too. /boot stays readable and writable to whoever has the disk, as with any such system: what is asked for a passphrase is for ` + "`boot: {loader: uki, sign: …}`" + ` to guard.
 
-` + "`kdf`" + ` and ` + "`memory`" + ` are those of the new passphrase. Such a container stands in no other one, and on no logical volume. The bytes of the image follow from the lock alone. Disks of [elements](disk-image-create.md) take containers with secrets alone.
+` + "`ingot plan` and `ingot layout show`" + ` name the containers that everybody can read until then.
+
+` + "`kdf`" + ` and ` + "`memory`" + ` are those of the new passphrase. Such a container stands in no other one. The bytes of the image follow from the lock alone. Disks of [elements](disk-image-create.md) take containers with secrets alone.
 In compressed formats encrypted blocks take as much room as they have.
 
 ### With secrets from the build
@@ -186,6 +188,6 @@ With other loaders, and for file systems other than the root, ingot writes the h
 
 ## Options of mkfs
 
-There are the file systems %s; fat is vfat. An ext2 or ext3 has what mke2fs gives one, in blocks of 4096 bytes. Of ` + "`opts`" + `, those of ext4, ext3 and ext2 that are called ` + "`-m`, `-i`, `-J size=`, `-b 4096` and `-I 256`" + `
+There are the file systems %s; fat is vfat, which cannot be the root, nor hold ` + "`/usr`, `/var` or `/tmp`" + `. An ext2 or ext3 has what mke2fs gives one, in blocks of 4096 bytes. Of ` + "`opts`" + `, those of ext4, ext3 and ext2 that are called ` + "`-m`, `-i`, `-J size=`, `-b 4096` and `-I 256`" + `
 are known (an ext2 has no journal), and xfs's ` + "`-d agcount=` and `-l size=`" + ` with those that say what is made anyway. An xfs has at least 300 MiB, of which its log takes 64.
 `

@@ -107,6 +107,9 @@ func (l *loading) outputs(doc *document, def *Definition) {
 			if o.Free.At != nil {
 				out.Free = o.Free.Value
 			}
+			if most := out.Kind().Most; most > 0 && out.Free >= most {
+				l.problem(o.Free.At, "output %s has at most %d GiB with all that it holds, and %d GiB of it would be free", out.Format, most>>30, out.Free>>30)
+			}
 		}
 		if all := out.Kind().Compress; all != nil {
 			if out.Compress = o.Compress.or(all[0]); out.Compress == "none" {

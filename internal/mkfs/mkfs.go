@@ -34,6 +34,9 @@ func Types() []blockdevice.FilesystemType {
 			if in, ok := fs.Device.(*blockdevice.LUKS); ok {
 				return "type", fmt.Errorf("a vfat cannot stand in luks %s: take a file system that knows owners", in.Name)
 			}
+			if m := fs.Mount; m != nil && slices.Contains(owned, m.Point) {
+				return "type", fmt.Errorf("a vfat cannot be mounted at %s: it knows neither links nor owners nor modes, which the system's files there have", m.Point)
+			}
 			return none(fs, lines)
 		}},
 		{Name: "xfs", Least: xfs.MinSize, Check: func(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) (string, error) {
@@ -44,6 +47,11 @@ func Types() []blockdevice.FilesystemType {
 		}},
 	}
 }
+
+// owned are the places that have, on every Linux, links, files that are not root's, or
+// modes that matter: what a vfat cannot hold (the Filesystem Hierarchy Standard; dpkg's
+// records are renamed over what a hard link keeps).
+var owned = []string{"/", "/usr", "/usr/share", "/var", "/var/lib", "/var/lib/dpkg", "/var/log", "/var/tmp", "/tmp"}
 
 // Names are the names of all of them.
 func Names() []string {

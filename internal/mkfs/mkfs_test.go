@@ -17,6 +17,9 @@ func TestRefused(t *testing.T) {
 	disk := func(loop, fs string) string {
 		return "- local_loop: {name: d, " + loop + "mkfs: {name: root, " + fs + ", mount: {mount_point: /}}}\n"
 	}
+	vfat := func(point, more string) string {
+		return disk("", "type: ext4") + "- local_loop: {name: e, mkfs: {name: data, type: vfat" + more + ", mount: {mount_point: " + point + "}}}\n"
+	}
 	for _, test := range []struct{ summary, text, want string }{
 		{"ext4", disk("", "type: ext4, opts: '-O ^has_journal'"), "root: option -O ^has_journal of mkfs for ext4 is not known here"},
 		{"reserved", disk("", "type: ext4, opts: '-m 80'"), "root: option -m 80 of mkfs for ext4 is not known here"},
@@ -31,8 +34,13 @@ func TestRefused(t *testing.T) {
 		{"mount of xfs", strings.Replace(disk("", "type: xfs"), "mount_point: /", "mount_point: /, fstab: {options: 'nodev,errors=remount-ro'}", 1), "root: a file system of type xfs cannot be mounted with option errors=remount-ro"},
 		{"small xfs", disk("size: 200MiB, ", "type: xfs"), "d: it has 200 MiB and needs 300 MiB"},
 		{"small vfat", "- local_loop: {name: d, size: 2MiB, mkfs: {type: vfat}}\n- local_loop: {name: e, mkfs: {type: ext4, mount: {mount_point: /}}}\n", "d: it has 2 MiB and needs 3 MiB"},
-		{"vfat", disk("", "type: vfat, opts: '-F 32'"), "root: option -F of mkfs for vfat is not known here"},
-		{"label of a vfat", disk("", "type: vfat, label: 'a+b'"), `root: FAT label "A+B": character '+' is not upper-case ASCII that a label can have`},
+		{"vfat", vfat("/data", ", opts: '-F 32'"), "data: option -F of mkfs for vfat is not known here"},
+		{"vfat of data", vfat("/data", ""), ""},
+		{"vfat of what nothing is installed to", vfat("/boot/efi", ""), ""},
+		{"vfat as the root", disk("", "type: vfat"), "root: a vfat cannot be mounted at /: it knows neither links nor owners nor modes, which the system's files there have"},
+		{"vfat of the system", vfat("/usr", ""), "data: a vfat cannot be mounted at /usr: it knows neither links nor owners nor modes, which the system's files there have"},
+		{"vfat of the packages' records", vfat("/var/lib/dpkg", ""), "data: a vfat cannot be mounted at /var/lib/dpkg: it knows neither links nor owners nor modes, which the system's files there have"},
+		{"label of a vfat", vfat("/data", ", label: 'a+b'"), `data: FAT label "A+B": character '+' is not upper-case ASCII that a label can have`},
 		{"swap", "- local_loop: {name: d, mkfs: {type: swap, opts: '-p 8192'}}\n- local_loop: {name: e, mkfs: {type: ext4, mount: {mount_point: /}}}\n", "mkfs_d: option -p of mkfs for swap is not known here"},
 		{"a small partition", "- local_loop: {name: d, partitioning: {label: gpt, partitions: [{name: p, size: 100MiB, mkfs: {type: xfs, mount: {mount_point: /}}}]}}\n", "p: it has 100 MiB and needs 300 MiB"},
 		{"nothing", disk("", "type: ext4, opts: '-m 1 -i 8192 -J size=16M'"), ""},
