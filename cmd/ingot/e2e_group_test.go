@@ -212,7 +212,9 @@ func (c *court) groups(t *testing.T) {
 	})
 
 	t.Run("wrong", func(t *testing.T) {
-		p.refuse(t, 4, []string{"was not found", "closest flavors: [is: x86_64]"}, group("find", "small[is: arm64]")...)
+		p.refuse(t, 4, []string{"was not found", "closest flavors: [is: x86_64]"}, group("find", "small[is: aarch64]")...)
+		p.refuse(t, 2, []string{"Debian's name", "aarch64"}, group("find", "small[is: arm64]")...)
+		p.refuse(t, 4, []string{`no flag "vmwrae"`, "did you mean vmware?"}, group("find", "small[vmwrae]")...)
 		p.refuse(t, 4, []string{"small=7 was not found"}, group("find", "small=7")...)
 		p.refuse(t, 4, []string{`no group "smal"`, "it has small"}, group("show", "smal")...)
 		p.refuse(t, 2, []string{"more than one ="}, group("show", "small=1=2")...)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"slices"
@@ -60,15 +61,24 @@ type repositoryFlags struct {
 }
 
 func (f *repositoryFlags) add(cmd *cobra.Command) {
+	f.addPlace(cmd)
+	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object")
+}
+
+// addPlace is for verbs that may read a repository, and have more to do.
+func (f *repositoryFlags) addPlace(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.from, "from", "", "`repository` to read: a directory, s3://BUCKET/PREFIX or oci://HOST/NAME")
 	cmd.Flags().StringArrayVar(&f.keys, "key", nil, "believe only what a key of this `file` signed; may be repeated")
 	cmd.Flags().BoolVar(&f.unsigned, "unsigned", false, "believe whoever can write to the repository")
-	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object")
 }
 
 // addSpec is for verbs that take a spec and believe what it names.
 func (f *repositoryFlags) addSpec(cmd *cobra.Command) {
 	f.add(cmd)
+	f.addFresh(cmd)
+}
+
+func (f *repositoryFlags) addFresh(cmd *cobra.Command) {
 	f.addLabels(cmd)
 	cmd.Flags().BoolVar(&f.older, "accept-older", false, "take a version that is older than one seen before, or past its date")
 }
@@ -239,12 +249,27 @@ func (f *repositoryFlags) find(ctx context.Context, r *repository.Repository, te
 	if err != nil {
 		return nil, nil, err
 	}
+	if spec.Flavor != nil {
+		if err := known(*spec.Flavor, x.Flavors); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", text, err)
+		}
+	}
 	search, err := f.search(x, spec)
 	if err != nil {
 		return nil, nil, err
 	}
 	found, err := search.Find(x.Stock(), spec)
 	return x, found, err
+}
+
+// known refuses what a spec's flavor asks for that neither ingot nor any version knows, and
+// architectures that stand where flags do or are called as Debian calls them.
+func known(asked flavor.Flavor, there []flavor.Flavor) error {
+	declared := flavor.Builtin()
+	if err := declared.Trapped(asked); err != nil {
+		return err
+	}
+	return declared.Check(asked, there...)
 }
 
 // one finds the one version that a spec names, and its flavors that suit.

@@ -17,6 +17,7 @@ import (
 
 func newLockCommand() *cobra.Command {
 	var f sourceFlags
+	var other otherLock
 	var update, reseal, asJSON bool
 	cmd := &cobra.Command{
 		Use:   "lock [FILE] [--update [PACKAGE…]]",
@@ -28,13 +29,21 @@ and every file that the definition names. A build reads nothing else.
 Without --update, packages that are locked already keep their versions as far as
 the archives still offer them. --update moves all of them to the newest, or only
 those named; all of them with the files that scripts of elements asked for, which
-the next build asks for anew.`,
+the next build asks for anew.
+
+--like stays close to another lock than the one that is there, and --choose-from
+takes packages from another lock alone and reads no index. Both take a lock's file
+or a version of a group. --require-latest refuses what is older than the newest.`,
 		Example: `  ingot lock
   ingot lock --update
-  ingot lock --update openssl libssl3`,
+  ingot lock --update openssl libssl3
+  ingot lock --choose-from base=4 --require-latest`,
 		GroupID: groupMake,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			move := compiler.Move{}
+			move := compiler.Move{Latest: other.latest}
+			if update && other.like != "" {
+				return fault.Newf(fault.Usage, "--update and --like are two wishes")
+			}
 			if update {
 				args, move.Packages = splitPackages(args)
 				move.All = len(move.Packages) == 0
@@ -44,7 +53,7 @@ the next build asks for anew.`,
 			if reseal {
 				return runReseal(args)
 			}
-			return runLock(cmd, f, args, move, asJSON)
+			return runLock(cmd, f, &other, args, move, asJSON)
 		},
 	}
 	cmd.ValidArgsFunction = func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -55,6 +64,7 @@ the next build asks for anew.`,
 		return lockedNames(file), cobra.ShellCompDirectiveNoFileComp
 	}
 	f.add(cmd)
+	other.add(cmd)
 	cmd.Flags().BoolVar(&update, "update", false, "move packages to the newest versions: all, or those named")
 	cmd.Flags().BoolVar(&reseal, "reseal", false, "forget what the first build made; the next build is the first again")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print what changed as one JSON object")
@@ -91,7 +101,7 @@ func splitPackages(args []string) (file, packages []string) {
 	return nil, args
 }
 
-func runLock(cmd *cobra.Command, f sourceFlags, args []string, move compiler.Move, asJSON bool) error {
+func runLock(cmd *cobra.Command, f sourceFlags, other *otherLock, args []string, move compiler.Move, asJSON bool) error {
 	progress, err := newProgress(cmd)
 	if err != nil {
 		return err
@@ -121,6 +131,11 @@ func runLock(cmd *cobra.Command, f sourceFlags, args []string, move compiler.Mov
 	if err := h.furnish(cmd.Context(), def, station); err != nil {
 		return err
 	}
+	done, err := other.read(cmd, h, &move)
+	if err != nil {
+		return err
+	}
+	defer done()
 	l, err := c.Compile(cmd.Context(), def, old, move)
 	if err != nil {
 		return err

@@ -53,6 +53,13 @@ type Compiler struct {
 type Move struct {
 	All      bool
 	Packages []string // or these alone
+	// Like, if not nil, is the lock to stay close to in place of the old one: what both have comes in
+	// the version that it has there, and nothing is added for it.
+	Like *lock.Lock
+	// From, if not nil, is what packages are chosen from in place of the archives' indexes.
+	From *Snapshot
+	// Latest refuses what is older than the newest there is.
+	Latest bool
 }
 
 // Request is the digest of all that chooses packages in a definition, in all of its
@@ -167,11 +174,7 @@ func (c *Compiler) Compile(ctx context.Context, def *definition.Definition, old 
 	}
 	l := &lock.Lock{Definition: def.Digest(), Request: Request(def), Distro: def.Distro, Release: def.Release, Files: files}
 	l.Station = def.Station()
-	archives, err := c.archives(def)
-	if err != nil {
-		return nil, err
-	}
-	indexes, read, err := c.readIndexes(ctx, archives, append(slices.Clone(def.Arch), c.HostArch), l)
+	indexes, read, err := c.offers(ctx, def, l, move.From)
 	if err != nil {
 		return nil, err
 	}
@@ -180,12 +183,27 @@ func (c *Compiler) Compile(ctx context.Context, def *definition.Definition, old 
 	if err == nil {
 		err = ctx.Err() // whoever asked does not want it any more
 	}
+	if move.From != nil && fault.CodeOf(err) == fault.NotFound {
+		err = fault.Newf(fault.NotFound, "%w", err).WithHint("there are only the packages of the lock to choose from; it must have been made with that one")
+	}
 	task.Done(err)
 	if err != nil {
 		return nil, err
 	}
 	l.Downloads = downloads(old, l, move)
 	return l, nil
+}
+
+// offers are the indexes that packages are chosen from, which the lock records.
+func (c *Compiler) offers(ctx context.Context, def *definition.Definition, l *lock.Lock, from *Snapshot) ([]debian.IndexFile, map[string]*debian.Index, error) {
+	if from != nil {
+		return from.indexes(def, c.HostArch, l)
+	}
+	archives, err := c.archives(def)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.readIndexes(ctx, archives, append(slices.Clone(def.Arch), c.HostArch), l)
 }
 
 // downloads are what of an old lock's files that scripts asked for stays in a new one. Where
@@ -400,6 +418,9 @@ func universe(files []debian.IndexFile, read map[string]*debian.Index, arch stri
 
 // resolve fills in the lock's sets and tools.
 func (c *Compiler) resolve(ctx context.Context, def *definition.Definition, l *lock.Lock, files []debian.IndexFile, read map[string]*debian.Index, old *lock.Lock, move Move) error {
+	if move.Like != nil {
+		old = move.Like
+	}
 	r := resolution{old: old, move: move, universes: map[string]*debian.Universe{}, open: func(arch string) (*debian.Universe, error) {
 		return universe(files, read, arch)
 	}}
@@ -420,6 +441,9 @@ func (c *Compiler) resolve(ctx context.Context, def *definition.Definition, l *l
 			return err
 		}
 		tools = append(tools, more...)
+	}
+	if err := r.judge(c.Progress); err != nil {
+		return err
 	}
 	slices.Sort(tools)
 	if tools = slices.Compact(tools); len(tools) == 0 {
@@ -442,6 +466,32 @@ type resolution struct {
 	open      func(arch string) (*debian.Universe, error)
 	universes map[string]*debian.Universe
 	done      []chosen
+	// behind are packages that are older than the newest that the indexes offer, and unlike those that
+	// are in another version than in the lock to be like.
+	behind, unlike []string
+}
+
+// judge refuses older packages than there are, if that is wished, and tells which could not be as
+// in the lock to be like.
+func (r *resolution) judge(progress *ui.Progress) error {
+	sorted := func(list []string) []string { return slices.Compact(slices.Sorted(slices.Values(list))) }
+	if list := sorted(r.behind); r.move.Latest && len(list) > 0 {
+		return fault.Newf(fault.Choice, "not the newest there are: %s", some(list)).
+			WithHint("'ingot lock --update' moves packages; a version that 'packages' asks for, or that another package needs, holds them back")
+	}
+	if list := sorted(r.unlike); len(list) > 0 {
+		progress.Warnf("in another version than in the lock to be like: %s", some(list))
+	}
+	return nil
+}
+
+// some is a list that a message has room for.
+func some(list []string) string {
+	const most = 20
+	if len(list) > most {
+		return strings.Join(list[:most], ", ") + fmt.Sprintf(" and %d more", len(list)-most)
+	}
+	return strings.Join(list, ", ")
 }
 
 // A chosen set is the answer to one request. Flavors often ask for the same.
@@ -532,6 +582,14 @@ func (r *resolution) choose(ctx context.Context, req distro.Request, old []distr
 		}
 	}
 	refs = hold(ctx, u, req, refs, old, r.move)
+	for _, ref := range refs {
+		if v := u.Newest(ref.Name); v != "" && v != ref.Version {
+			r.behind = append(r.behind, fmt.Sprintf("%s %s (%s)", ref.Name, ref.Version, v))
+		}
+		if r.move.Like != nil && slices.ContainsFunc(old, func(o distro.Ref) bool { return o.Name == ref.Name && o.Version != ref.Version && o.Arch == ref.Arch }) {
+			r.unlike = append(r.unlike, ref.Name+" "+ref.Version)
+		}
+	}
 	r.done = append(r.done, chosen{req, old, refs})
 	return refs, nil
 }

@@ -26,7 +26,17 @@ func (s *Supply) Describe(ctx context.Context, refs []distro.Ref) (map[digest.Di
 // Stored describes packages that the cache or the store has, and fetches none; missing
 // are the others.
 func (s *Supply) Stored(ctx context.Context, refs []distro.Ref) (out map[digest.Digest]distro.Description, missing []distro.Ref, err error) {
-	out = make(map[digest.Digest]distro.Description, len(refs))
+	list, missing, err := s.Controls(ctx, refs)
+	out = make(map[digest.Digest]distro.Description, len(list))
+	for _, p := range list {
+		out[p.Ref.SHA256] = s.Distro.Describe(p)
+	}
+	return out, missing, err
+}
+
+// Controls is what packages say of themselves that the cache or the store has; missing are the
+// others.
+func (s *Supply) Controls(ctx context.Context, refs []distro.Ref) (out []distro.Package, missing []distro.Ref, err error) {
 	for _, ref := range refs {
 		if err := ctx.Err(); err != nil {
 			return nil, nil, err
@@ -41,7 +51,7 @@ func (s *Supply) Stored(ctx context.Context, refs []distro.Ref) (out map[digest.
 				return nil, nil, err
 			}
 		}
-		out[ref.SHA256] = s.Distro.Describe(p)
+		out = append(out, p)
 	}
 	return out, missing, nil
 }

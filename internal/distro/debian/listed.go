@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"path/filepath"
 
@@ -58,4 +59,14 @@ func listed(ctx context.Context, text io.Reader, want map[string]distro.Ref, out
 		return ctx.Err() == nil && len(want) > 0
 	})
 	return errors.Join(err, ctx.Err())
+}
+
+// IndexOf is an index that offers some packages, by what they say of themselves.
+func IndexOf(from Source, packages []distro.Package) (*Index, error) {
+	var text bytes.Buffer
+	for _, p := range packages {
+		text.Write(bytes.TrimRight(p.Control["control"].Data, "\r\n"))
+		fmt.Fprintf(&text, "\nFilename: %s\nSize: %d\nSHA256: %s\n\n", p.Ref.Location, p.Ref.Size, p.Ref.SHA256)
+	}
+	return ReadIndex(&text, from)
 }

@@ -18,3 +18,21 @@ func (u *Universe) Has(name, version string) bool {
 	}
 	return false
 }
+
+// Newest is the version of a package that is taken where nothing asks for another, of the native
+// architecture or for all; "" where there is none.
+func (u *Universe) Newest(name string) string {
+	g, ok := u.group(name)
+	if !ok {
+		return ""
+	}
+	p := u.inGroup(g, native)
+	if p == none {
+		return ""
+	}
+	v := u.candidate(p)
+	if v == none {
+		return ""
+	}
+	return u.version(v)
+}
