@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -23,6 +24,8 @@ type serveFlags struct {
 	requests                        float64
 	under                           []string
 	page                            bool
+	acme                            []string
+	acmeDirectory, acmeEmail        string
 }
 
 func newServeCommand() *cobra.Command {
@@ -31,9 +34,9 @@ func newServeCommand() *cobra.Command {
 		Use:   "serve TREE",
 		Short: "Serve a server tree over HTTP",
 		Long: `serve answers requests for the files of a server tree, which 'ingot publish'
-makes. With a certificate the address speaks TLS (HTTP/2 and 1.1) and plain HTTP
-as well, since Incus and LXD ask for images in plain first; what they get is held
-to a digest. Without one it speaks plain HTTP.
+makes. With a certificate, from files or by ACME, the address speaks TLS (HTTP/2 and
+1.1) and plain HTTP as well, since Incus and LXD ask for images in plain first; what
+they get is held to a digest. Without one it speaks plain HTTP.
 
 It prints the address that it listens on, and writes a line for each answer to the
 access log. With --metrics another address, which need not be for everybody, has
@@ -50,6 +53,9 @@ or SIGTERM stops it when the answers under way are given, after 30 s at the late
 	cmd.Flags().StringVar(&f.listen, "listen", "127.0.0.1:8080", "the address: [HOST]:PORT; port 0 takes a free one")
 	cmd.Flags().StringVar(&f.cert, "tls-cert", "", "certificate with its chain, PEM")
 	cmd.Flags().StringVar(&f.key, "tls-key", "", "the certificate's private key, PEM")
+	cmd.Flags().StringArrayVar(&f.acme, "acme", nil, "get certificates for this name of the host by ACME, and agree to the authority's terms; may be repeated")
+	cmd.Flags().StringVar(&f.acmeDirectory, "acme-directory", "", "the authority, when it is not Let's Encrypt: the URL of its directory")
+	cmd.Flags().StringVar(&f.acmeEmail, "acme-email", "", "whom the authority tells of trouble")
 	cmd.Flags().StringVar(&f.log, "access-log", "", "append a line for each answer to this file; - is standard error")
 	cmd.Flags().IntVar(&f.connections, "max-connections", 4096, "how many connections there may be at once; more wait")
 	cmd.Flags().IntVar(&f.perAddress, "max-connections-per-address", 512, "how many of them one address may have; more are closed; 0 is any number")
@@ -58,6 +64,7 @@ or SIGTERM stops it when the answers under way are given, after 30 s at the late
 	cmd.Flags().BoolVar(&f.page, "page", true, "show the images to people who come with a browser")
 	cmd.Flags().StringArrayVar(&f.under, "under", nil, "serve another tree under a name: NAME=TREE; may be repeated")
 	cmd.MarkFlagsRequiredTogether("tls-cert", "tls-key")
+	cmd.MarkFlagsMutuallyExclusive("tls-cert", "acme")
 	return cmd
 }
 
@@ -90,13 +97,13 @@ func (f *serveFlags) run(cmd *cobra.Command, tree string) error {
 		site.Under[name] = other
 	}
 	s := &server.Service{Handler: site, Connections: f.connections, PerAddress: f.perAddress, Requests: f.requests}
+	authority, err := f.secure(s)
+	if err != nil {
+		return err
+	}
 	scheme := "http"
-	if f.cert != "" {
-		pair, err := server.Certificate(f.cert, f.key)
-		if err != nil {
-			return err
-		}
-		s.TLS, scheme = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair, NextProtos: []string{"h2", "http/1.1"}}, "https"
+	if s.TLS != nil {
+		scheme = "https"
 	}
 	log, end, err := f.openLog(cmd.ErrOrStderr())
 	if err != nil {
@@ -122,7 +129,40 @@ func (f *serveFlags) run(cmd *cobra.Command, tree string) error {
 	if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s://%s/\n%s", scheme, l.Addr(), also); err != nil {
 		return err
 	}
+	if authority != nil {
+		go func() {
+			if err := authority.Obtain(); err != nil && cmd.Context().Err() == nil {
+				_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "warning: %v\nhint: %s\n", err, fault.HintOf(err))
+			}
+		}()
+	}
 	return s.Serve(cmd.Context(), l)
+}
+
+// secure gives a service its certificates: from files, or from an authority.
+func (f *serveFlags) secure(s *server.Service) (*server.Authority, error) {
+	switch {
+	case f.cert != "":
+		pair, err := server.Certificate(f.cert, f.key)
+		if err != nil {
+			return nil, err
+		}
+		s.TLS = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: pair, NextProtos: []string{"h2", "http/1.1"}}
+	case len(f.acme) > 0:
+		home, _, err := dirs()
+		if err != nil {
+			return nil, err
+		}
+		a, err := server.NewAuthority(server.ACMEWish{Names: f.acme, Directory: f.acmeDirectory, Email: f.acmeEmail, Dir: filepath.Join(home, "acme")})
+		if err != nil {
+			return nil, err
+		}
+		s.TLS, s.Handler = a.TLS(), a.Handler(s.Handler)
+		return a, nil
+	case f.acmeDirectory != "" || f.acmeEmail != "":
+		return nil, fault.Newf(fault.Usage, "no name is said to get a certificate for").WithHint("name the host with --acme")
+	}
+	return nil, nil
 }
 
 // open opens a tree to serve it.
@@ -134,7 +174,7 @@ func (f *serveFlags) open(tree, base string) (*server.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cannot open the server tree: %w", err)
 	}
-	h.Secure = f.cert != ""
+	h.Secure = f.cert != "" || len(f.acme) > 0
 	if f.page {
 		h.Page = &page.Pages{Source: h, Base: base}
 	}

@@ -238,6 +238,11 @@ func run(t *testing.T, s *Service) (address string, stop func() error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return runOn(t, s, l)
+}
+
+func runOn(t *testing.T, s *Service, l net.Listener) (address string, stop func() error) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Serve(ctx, l) }()

@@ -67,6 +67,12 @@ func (s Server) Environ() []string {
 
 var building sync.Mutex
 
+// Program is where a program of the Go module proxy is, for a judge of other things than places.
+func Program(t testing.TB, module, version, path string) string {
+	t.Helper()
+	return program(t, judgeProgram{module: module, version: version, path: path})
+}
+
 // program builds one of the servers, if that was not done before.
 func program(t testing.TB, p judgeProgram) string {
 	t.Helper()
