@@ -3,7 +3,6 @@ package oci
 import (
 	"archive/tar"
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -83,17 +82,11 @@ func (a *Archive) Layer(name string, write func(io.Writer) error) (digest.Digest
 		return digest.Digest{}, 0, err
 	}
 	const block = 512
-	h := sha256.New()
-	out := io.NewOffsetWriter(a.file, a.at+block)
-	if err := write(io.MultiWriter(h, out)); err != nil {
-		return digest.Digest{}, 0, err
-	}
-	end, err := out.Seek(0, io.SeekCurrent)
+	sum, size, err := fill(a.file, a.at+block, write)
 	if err != nil {
 		return digest.Digest{}, 0, err
 	}
-	sum := digest.From(h)
-	return sum, end, a.finish(fmt.Sprintf(name, sum), end)
+	return sum, size, a.finish(fmt.Sprintf(name, sum), size)
 }
 
 // File is [Sink]'s.
@@ -141,13 +134,13 @@ func (d *Directory) Layer(name string, write func(io.Writer) error) (digest.Dige
 	if err != nil {
 		return digest.Digest{}, 0, err
 	}
-	h := sha256.New()
-	err = errors.Join(write(io.MultiWriter(h, f)), f.Sync())
-	size, err2 := f.Seek(0, io.SeekCurrent)
-	if err := errors.Join(err, err2, f.Close()); err != nil {
+	sum, size, err := fill(f, 0, write)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err := errors.Join(err, f.Close()); err != nil {
 		return digest.Digest{}, 0, err
 	}
-	sum := digest.From(h)
 	d.size += size
 	return sum, size, os.Rename(f.Name(), filepath.Join(d.path, fmt.Sprintf(name, sum)))
 }
