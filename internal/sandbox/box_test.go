@@ -78,6 +78,10 @@ func main() {
 		if err := os.Rename(os.Args[2], os.Args[3]); err != nil {
 			panic(err)
 		}
+	case "age":
+		if err := os.Chtimes(os.Args[2], time.Unix(-1000, 1), time.Unix(-1000, 1)); err != nil {
+			panic(err)
+		}
 	case "grow": // to the size, with a word at its middle
 		var size int64
 		fmt.Sscan(os.Args[3], &size)
@@ -232,6 +236,7 @@ func TestBoxCapturesWhatChanged(t *testing.T) {
 		{"rename", "/etc/conf.dpkg-new", "/etc/conf"},
 		{"remove", "/etc/gone"},
 		{"write", "/dev/null", "swallowed"},
+		{"age", "/etc/pipe"},
 	} {
 		out, err := b.Output(ctx, Command{Argv: append([]string{"/bin/prog"}, argv...)}, nil)
 		if err != nil {
@@ -260,6 +265,7 @@ func TestBoxCapturesWhatChanged(t *testing.T) {
 	want := `dir etc deb:a
 file etc/conf deb:b p
 file etc/new step:test d
+fifo etc/pipe deb:b
 file etc/rewritten step:test d
 removed etc/conf.dpkg-new
 removed etc/gone
@@ -272,6 +278,9 @@ removed etc/gone
 	}
 	if e, _ := after.Lookup("etc/new"); e.Mtime.Sec != 2000 || e.Mode != 0o640 {
 		t.Errorf("new file has time %d and mode %o, want 2000 and 640", e.Mtime.Sec, e.Mode)
+	}
+	if e, _ := after.Lookup("etc/pipe"); e.Mtime != (tree.Time{}) {
+		t.Errorf("what is older than 1970 has time %v, want the beginning of 1970", e.Mtime)
 	}
 	if e, _ := after.Lookup("dev/null"); e.Kind != tree.Char {
 		t.Errorf("device became %s", e.Kind)

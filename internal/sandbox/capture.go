@@ -181,7 +181,7 @@ func (c *capturer) owner(path string) string {
 }
 
 func (c *capturer) entry(path, full string, st *syscall.Stat_t) (tree.Entry, error) {
-	e := tree.Entry{Path: path, Mode: st.Mode & 0o7777, UID: st.Uid, GID: st.Gid, Mtime: tree.Time{Sec: st.Mtim.Sec, Nsec: int32(st.Mtim.Nsec)}, Owner: c.owner(path)}
+	e := tree.Entry{Path: path, Mode: st.Mode & 0o7777, UID: st.Uid, GID: st.Gid, Mtime: tree.At(st.Mtim.Sec, int32(st.Mtim.Nsec)), Owner: c.owner(path)}
 	if e.Mtime.Sec >= c.request.Epoch {
 		e.Mtime = tree.Time{Sec: c.request.Epoch}
 	}

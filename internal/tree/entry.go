@@ -13,6 +13,7 @@ package tree
 
 import (
 	"fmt"
+	"math"
 	"strings"
 
 	"ingot/internal/digest"
@@ -71,6 +72,19 @@ type Entry struct {
 type Time struct {
 	Sec  int64
 	Nsec int32
+}
+
+// At is a time as every format holds it: in 32 bits of seconds since 1970, which are all
+// that squashfs and cpio have. What lies before or behind is the nearest there is, so that
+// all artifacts of a tree say the same.
+func At(sec int64, nsec int32) Time {
+	switch {
+	case sec < 0:
+		return Time{}
+	case sec > math.MaxUint32:
+		return Time{Sec: math.MaxUint32}
+	}
+	return Time{Sec: sec, Nsec: nsec}
 }
 
 // An Xattr is one extended attribute.

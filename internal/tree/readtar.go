@@ -176,7 +176,7 @@ func (t *tarReader) entry(h *tar.Header, r io.Reader) error {
 	if t.limits.IDs != nil {
 		e.UID, e.GID = t.limits.IDs(h.Uname, e.UID, h.Gname, e.GID)
 	}
-	e.Mtime = Time{Sec: h.ModTime.Unix(), Nsec: int32(h.ModTime.Nanosecond())}
+	e.Mtime = At(h.ModTime.Unix(), int32(h.ModTime.Nanosecond()))
 	if e.Xattrs, err = t.xattrs(h); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/exec"
 	"strings"
@@ -172,6 +173,25 @@ func TestReadTar(t *testing.T) {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+// A tree has no time that some format cannot hold.
+func TestReadTarTimes(t *testing.T) {
+	for at, want := range map[time.Time]Time{
+		time.Unix(0, 0).Add(-time.Nanosecond):         {},
+		time.Unix(-5_000_000_000, 0):                  {},
+		time.Unix(0, 5):                               {Nsec: 5},
+		time.Unix(math.MaxUint32, 999):                {Sec: math.MaxUint32, Nsec: 999},
+		time.Unix(math.MaxUint32+1, 999):              {Sec: math.MaxUint32},
+		time.Date(1955, 11, 5, 6, 15, 0, 0, time.UTC): {},
+	} {
+		m := dir("a")
+		m.ModTime, m.Format = at, tar.FormatPAX
+		got, err := ReadTar(bytes.NewReader(archive(t, m)), Limits{}, packSink(map[string][]byte{}))
+		if err != nil || len(got) != 1 || got[0].Mtime != want {
+			t.Errorf("%v became %v, %v; want %v", at, got, err, want)
+		}
 	}
 }
 
