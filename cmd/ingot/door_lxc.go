@@ -214,7 +214,7 @@ func (o *lxcOptions) printList(cmd *cobra.Command, progress *ui.Progress) error 
 		for _, k := range i.Channels {
 			v, _ := i.Channel(k.Name)
 			_, some := v.Artifact("lxc")
-			name := i.Name
+			name := cmp.Or(i.Variant, i.Name)
 			if k.Name != catalog.Stable {
 				name += "@" + k.Name
 			}

@@ -106,7 +106,7 @@ func (o *lxcOptions) refresh(ctx context.Context, progress *ui.Progress, choice 
 	if err != nil {
 		return err
 	}
-	i, v, err := c.Find(choice)
+	i, v, err := c.FindVariant(choice, o.dist, o.release)
 	if err != nil {
 		return err
 	}

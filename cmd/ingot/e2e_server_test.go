@@ -249,6 +249,7 @@ func (c *court) servers(t *testing.T) {
 		}
 	})
 	t.Run("ingot", func(t *testing.T) { s.ingotClient(t) })
+	t.Run("mirror", func(t *testing.T) { s.mirrors(t) })
 	t.Run("bucket", func(t *testing.T) { s.bucket(t) })
 	t.Run("lxc-ingot", func(t *testing.T) { s.lxcTemplate(t) })
 	t.Run("generations", func(t *testing.T) { s.generations(t) })

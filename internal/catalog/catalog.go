@@ -18,7 +18,6 @@ package catalog
 
 import (
 	"cmp"
-	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -63,8 +62,11 @@ type Catalog struct {
 
 // An Image is what one definition gives for one architecture, in some versions.
 type Image struct {
-	Name     string    `json:"name"` // of the definition, with its flavor
-	Arch     string    `json:"arch"` // Debian's name
+	Name string `json:"name"` // of the definition, with its flavor
+	Arch string `json:"arch"` // Debian's name
+	// Variant is what indexes without channels call it, where that is not Name: of images that came
+	// from another server, whose names count within a distribution and release.
+	Variant  string    `json:"variant,omitempty"`
 	Channels []Channel `json:"channels"`
 	Versions []Version `json:"versions"` // the oldest first
 }
@@ -261,6 +263,46 @@ func (c Catalog) Add(name, arch, channel string, v Version, now time.Time) (Cata
 	i.Versions = append(i.Versions, v)
 	i.point(channel, v.Version)
 	return c, Addition{Image: *i, Version: v, New: true}
+}
+
+// Take gives a catalog with a version of another server's, under the name that it has there: the
+// image's, of which Name, Arch and Variant count, and its channels point to it then. A version that is
+// there gets the artifacts that it lacks, and keeps those that it has.
+func (c Catalog) Take(image Image, channels []string, v Version) (Catalog, Addition) {
+	c = c.clone()
+	at, ok := c.find(image.Name, image.Arch)
+	if !ok {
+		c.Images = slices.Insert(c.Images, at, Image{Name: image.Name, Arch: image.Arch})
+	}
+	i := &c.Images[at]
+	i.Versions, i.Channels, i.Variant = slices.Clone(i.Versions), slices.Clone(i.Channels), image.Variant
+	done := Addition{}
+	k, there := slices.BinarySearchFunc(i.Versions, v.Version, func(v Version, name string) int { return cmp.Compare(v.Version, name) })
+	if there {
+		old := i.Versions[k]
+		old.Artifacts = slices.Clone(old.Artifacts)
+		for _, a := range v.Artifacts {
+			if _, ok := old.Artifact(a.Format); !ok {
+				old.Artifacts = append(old.Artifacts, a)
+				done.Joined = true
+			}
+		}
+		v = old
+	} else {
+		v.Artifacts = slices.Clone(v.Artifacts)
+		i.Versions = slices.Insert(i.Versions, k, v)
+		done.New = true
+	}
+	slices.SortFunc(v.Artifacts, func(a, b Artifact) int { return cmp.Compare(a.Format, b.Format) })
+	i.Versions[k] = v
+	for _, channel := range channels {
+		if now, ok := i.Channel(channel); !ok || now.Version != v.Version {
+			i.point(channel, v.Version)
+			done.Joined = done.Joined || !done.New
+		}
+	}
+	done.Image, done.Version = *i, v
+	return c, done
 }
 
 // join adds to v what it lacks of another of the same lock, and says how much that
@@ -473,62 +515,4 @@ func (c Catalog) Blobs() map[digest.Digest]int64 {
 		}
 	}
 	return out
-}
-
-// A Choice is what a client asks for: "web", "web@testing" or "web@20261130_0552".
-type Choice struct {
-	Name string
-	At   string // channel or version; "" is stable
-	Arch string
-}
-
-// ParseChoice reads NAME[@CHANNEL|@VERSION].
-func ParseChoice(text, arch string) (Choice, error) {
-	name, at, some := strings.Cut(text, "@")
-	if !isName(name) || some && !isName(at) || !isName(arch) {
-		return Choice{}, fault.Newf(fault.Usage, "%q is not the name of an image", text).WithHint("write NAME, NAME@CHANNEL or NAME@VERSION")
-	}
-	return Choice{name, at, arch}, nil
-}
-
-// Find is the image and version that a choice means.
-func (c Catalog) Find(k Choice) (Image, Version, error) {
-	i, ok := c.Image(k.Name, k.Arch)
-	if !ok {
-		var arches []string
-		for _, o := range c.Images {
-			if o.Name == k.Name {
-				arches = append(arches, o.Arch)
-			}
-		}
-		if len(arches) > 0 {
-			return i, Version{}, fault.Newf(fault.NotFound, "there is no image %s for %s", k.Name, k.Arch).WithHint("there is one for %s: --arch", strings.Join(arches, ", "))
-		}
-		return i, Version{}, c.NotFound(k.Name)
-	}
-	if v, ok := i.Channel(cmp.Or(k.At, Stable)); ok {
-		return i, v, nil
-	}
-	if v, ok := i.Version(k.At); ok {
-		return i, v, nil
-	}
-	var at []string
-	for _, k := range i.Channels {
-		at = append(at, k.Name)
-	}
-	for _, v := range slices.Backward(i.Versions) {
-		if len(at) < 8 {
-			at = append(at, v.Version)
-		}
-	}
-	return i, Version{}, fault.Newf(fault.NotFound, "image %s for %s has no channel or version %s", k.Name, k.Arch, cmp.Or(k.At, Stable)).
-		WithHint("it has %s", strings.Join(at, ", "))
-}
-
-// String is the choice as it is written.
-func (k Choice) String() string {
-	if k.At == "" {
-		return k.Name
-	}
-	return fmt.Sprintf("%s@%s", k.Name, k.At)
 }

@@ -303,6 +303,7 @@ func (d *decoder) image(i *Image) {
 	d.object(
 		known{"name", func() { i.Name = d.string() }},
 		known{"arch", func() { i.Arch = d.string() }},
+		known{"variant", func() { i.Variant = d.string() }},
 		known{"channels", func() {
 			d.list(func() {
 				var k Channel

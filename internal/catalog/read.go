@@ -191,6 +191,9 @@ func (i Image) check() error {
 	if !isName(i.Name) || !isName(i.Arch) {
 		return errors.New("is no name")
 	}
+	if name, channel, some := strings.Cut(i.Variant, "@"); i.Variant != "" && (!isName(name) || some && !isName(channel)) {
+		return fmt.Errorf("variant %.140q", i.Variant)
+	}
 	if len(i.Versions) == 0 {
 		return errors.New("has no version")
 	}

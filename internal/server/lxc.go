@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -41,10 +42,11 @@ func lxcIndexes(c catalog.Catalog) map[string][]byte {
 
 // variant is what indexes without channels call an image.
 func variant(i catalog.Image, k catalog.Channel) string {
+	name := cmp.Or(i.Variant, i.Name)
 	if k.Name == catalog.Stable {
-		return i.Name
+		return name
 	}
-	return i.Name + "@" + k.Name
+	return name + "@" + k.Name
 }
 
 // dialectName is what a file must be called for LXC or Incus, in the directory of its version;

@@ -2,6 +2,7 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -160,8 +161,9 @@ func title(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 // another channel than stable with its name behind. The short one is that of the
 // release which the channel has now.
 func aliases(i catalog.Image, k catalog.Channel, v catalog.Version, short bool) string {
-	names := []string{v.Distro + "/" + v.Release + "/" + i.Name}
-	if i.Name == "default" {
+	name := cmp.Or(i.Variant, i.Name)
+	names := []string{v.Distro + "/" + v.Release + "/" + name}
+	if name == "default" {
 		names = append(names, v.Distro+"/"+v.Release)
 	} else if short {
 		names = append(names, i.Name)
