@@ -45,6 +45,9 @@ func (w *worker) write(ctx context.Context, o Output, seal digest.Digest, t *ui.
 	default:
 		err = w.writeFiles(ctx, &a, t)
 	}
+	if err == nil && dir != nil {
+		err = dir.Flush() // papers say what is there
+	}
 	if err != nil {
 		return a, err
 	}
