@@ -13,6 +13,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ingot/internal/digest"
+	"ingot/internal/fault"
+	"ingot/internal/input"
 )
 
 // SumsName is the file of a directory's checksums, in the form of GNU coreutils:
@@ -31,22 +33,47 @@ func UpdateSums(dir string, files map[string]digest.Digest) error {
 	if err := unix.Flock(int(d.Fd()), unix.LOCK_EX); err != nil {
 		return fmt.Errorf("cannot lock %s: %w", dir, err)
 	}
-	path := filepath.Join(dir, SumsName)
-	old, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	old, err := readSums(dir)
+	if err != nil {
 		return err
 	}
-	sums := ParseSums(string(old))
+	sums := ParseSums(old)
 	maps.Copy(sums, files)
 	maps.DeleteFunc(sums, func(name string, _ digest.Digest) bool {
 		_, err := os.Lstat(filepath.Join(dir, name))
 		return errors.Is(err, fs.ErrNotExist)
 	})
 	text := FormatSums(sums)
-	if text == string(old) {
+	if text == old {
 		return nil
 	}
-	return WriteFile(path, []byte(text))
+	return WriteFile(filepath.Join(dir, SumsName), []byte(text))
+}
+
+// maxSums bounds a directory's checksums, in bytes: some 100,000 files.
+const maxSums = 16 << 20
+
+// readSums reads a directory's checksums; where there are none it gives "". What is no
+// file, or has no end, is in the way and a fault.Choice.
+func readSums(dir string) (string, error) {
+	path := filepath.Join(dir, SumsName)
+	data, err := input.Read(path, maxSums)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "", nil
+	case errors.Is(err, input.ErrKind), len(data) > maxSums:
+		return "", fault.Newf(fault.Choice, "checksums go where there is something else: %w", err).WithHint("move %s away, or write elsewhere with --to", path)
+	case err != nil:
+		return "", fmt.Errorf("cannot read checksums: %w", err)
+	}
+	return string(data), nil
+}
+
+// ReadSums gives a directory's checksums, by name; none if there is no SHA256SUMS. Where
+// that is no file it is a fault.Choice.
+func ReadSums(dir string) (map[string]digest.Digest, error) {
+	text, err := readSums(dir)
+	return ParseSums(text), err
 }
 
 // FormatSums writes checksums, sorted by name. A name with a backslash or a line

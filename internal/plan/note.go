@@ -71,16 +71,12 @@ func (r *Runner) fresh(o Output) (Artifact, bool) {
 	return Artifact{Output: o, Path: filepath.Join(r.To, n.Files[0].Name), Files: n.Files, Seal: n.Seal}, true
 }
 
-// maxSums bounds a directory's checksums, in bytes: some 100,000 files.
-const maxSums = 16 << 20
-
 // besideIn says whether all that belongs to an artifact still is beside it.
 func (n *note) besideIn(dir string, o Output) bool {
-	text, err := input.Read(filepath.Join(dir, artifact.SumsName), maxSums)
+	sums, err := artifact.ReadSums(dir)
 	if err != nil {
 		return false
 	}
-	sums := artifact.ParseSums(string(text))
 	for _, f := range n.Files {
 		if !o.Kind().Dir && sums[f.Name] != f.SHA256 {
 			return false

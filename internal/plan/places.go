@@ -10,6 +10,9 @@ import (
 // taken. An artifact that is there untouched passes: it would not be one with anything
 // mounted below.
 func (r *Runner) foreseePlaces(p *Plan) error {
+	if _, err := artifact.ReadSums(r.To); err != nil {
+		return err
+	}
 	for _, c := range p.Chains {
 		if err := artifact.CheckFile(filepath.Join(r.To, p.Of(c).sealName(c))); err != nil {
 			return err

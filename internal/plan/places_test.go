@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"ingot/internal/artifact"
 	"ingot/internal/distro"
 	"ingot/internal/fault"
@@ -51,6 +53,11 @@ func TestPlaces(t *testing.T) {
 		{"a directory where a file goes", func(to string) error { return os.Mkdir(to+"/web-amd64.tar", 0o755) }, fault.Choice, "web-amd64.tar is a directory, and a file goes there", "web-amd64.tar"},
 		{"a directory where a paper goes", func(to string) error { return os.Mkdir(to+"/web-amd64.tar.spdx.json", 0o755) }, fault.Choice, "web-amd64.tar.spdx.json is a directory", "web-amd64.tar.spdx.json"},
 		{"a directory where a seal goes", func(to string) error { return os.Mkdir(to+"/web-amd64.container.seal", 0o755) }, fault.Choice, "web-amd64.container.seal is a directory", "web-amd64.container.seal"},
+		{"a directory where checksums go", func(to string) error { return os.Mkdir(to+"/SHA256SUMS", 0o755) }, fault.Choice, "SHA256SUMS: it is a directory", "SHA256SUMS"},
+		{"a pipe where checksums go", func(to string) error { return unix.Mkfifo(to+"/SHA256SUMS", 0o600) }, fault.Choice, "SHA256SUMS: it is a pipe", "SHA256SUMS"},
+		{"checksums without end", func(to string) error {
+			return errors.Join(os.WriteFile(to+"/SHA256SUMS", nil, 0o600), os.Truncate(to+"/SHA256SUMS", 1<<40))
+		}, fault.Choice, "larger than 16 MiB", "SHA256SUMS"},
 		{"a file where the artifacts go", func(to string) error { return errors.Join(os.Remove(to), os.WriteFile(to, nil, 0o600)) }, fault.Preflight, "cannot make the directory of the artifacts", ""},
 		{"a link to nothing where the artifacts go", func(to string) error { return errors.Join(os.Remove(to), os.Symlink("nowhere", to)) }, fault.Preflight, "cannot make the directory of the artifacts", ""},
 		{"what ingot made", papers, fault.Done, "", ""},
