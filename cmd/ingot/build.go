@@ -135,6 +135,11 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 	}
 	// Before packages are chosen; a plan's run sees for itself.
 	if _, err := os.Stat(lockPath); err != nil {
+		if !f.locked {
+			if err := lock.CheckWrite(lockPath); err != nil {
+				return nil, err
+			}
+		}
 		if err := sandbox.Check(cmd.Context()); err != nil {
 			return nil, err
 		}
@@ -144,6 +149,11 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 		return nil, err
 	}
 	defer release()
+	if !p.HasSeals() {
+		if err := lock.CheckWrite(lockPath); err != nil {
+			return nil, err
+		}
+	}
 	runner := f.runner(h, p)
 	if len(f.breaks) > 0 {
 		runner.Pause = &plan.Pause{At: f.breaks, In: os.Stdin, Out: os.Stderr, Err: os.Stderr}

@@ -11,6 +11,7 @@ import (
 
 	"ingot/internal/artifact"
 	"ingot/internal/definition"
+	"ingot/internal/draft"
 	"ingot/internal/fault"
 )
 
@@ -50,6 +51,9 @@ func writeStarter(dir, name string) (string, error) {
 			return "", fault.Newf(fault.Usage, "name %q %s", name, why)
 		}
 	} else {
+		if dir == "" {
+			return "", fault.Newf(fault.Usage, "init: the name of the directory is empty").WithHint("without DIR it is the directory where you are")
+		}
 		abs, err := filepath.Abs(dir)
 		if err != nil {
 			return "", err
@@ -63,8 +67,13 @@ func writeStarter(dir, name string) (string, error) {
 		}
 		return "", fault.Newf(fault.Choice, "%s is there already", path).WithHint("name another directory, or remove it")
 	}
+	_, missing := os.Lstat(dir)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return "", fmt.Errorf("cannot write a definition: %w", err)
+		return "", draft.Explain(fmt.Errorf("cannot write a definition: %w", err), "another DIR")
 	}
-	return path, artifact.WriteFile(path, definition.Starter(name))
+	err := artifact.WriteFile(path, definition.Starter(name))
+	if err != nil && missing != nil {
+		_ = os.Remove(dir) // it was made for nothing
+	}
+	return path, draft.Explain(err, "another DIR")
 }

@@ -116,6 +116,9 @@ func runLock(cmd *cobra.Command, f sourceFlags, other *otherLock, args []string,
 		return err
 	}
 	warnOf(def, progress)
+	if err := lock.CheckWrite(path); err != nil { // before packages are chosen
+		return err
+	}
 	c, err := h.compiler(f)
 	if err != nil {
 		return err

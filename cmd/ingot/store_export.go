@@ -142,7 +142,7 @@ func export(ctx context.Context, h *house, stdout io.Writer, to string, locks []
 	}
 	f, err := draft.Create(filepath.Dir(to))
 	if err != nil {
-		return supply.Cargo{}, fault.Newf(fault.Failed, "cannot write %s: %w", to, err)
+		return supply.Cargo{}, draft.Explain(err, "another FILE")
 	}
 	defer f.Discard()
 	cargo, err := supply.Export(ctx, h.store, io.MultiWriter(f, t), locks)
@@ -152,7 +152,11 @@ func export(ctx context.Context, h *house, stdout io.Writer, to string, locks []
 	if err == nil {
 		err = f.Publish(to, 0o644)
 	}
-	return cargo, err
+	// The draft's own name says nothing.
+	if pe, ok := errors.AsType[*fs.PathError](err); ok && pe.Path == f.Name() {
+		err = fmt.Errorf("cannot write %s: %w", to, pe.Err)
+	}
+	return cargo, draft.Explain(err, "another FILE")
 }
 
 func newStoreImportCommand() *cobra.Command {

@@ -15,6 +15,7 @@ import (
 
 	"ingot/internal/definition"
 	"ingot/internal/digest"
+	"ingot/internal/draft"
 	"ingot/internal/fault"
 	"ingot/internal/input"
 	"ingot/internal/sparse"
@@ -72,9 +73,37 @@ func Update(path string, change func(now *Lock) *Lock) error {
 	})
 }
 
+// probeSize is more than most locks have, in bytes.
+const probeSize = 256 << 10
+
+// CheckWrite says, before any work, whether a lock could be written at a path. A disk
+// that is full, read-only or somebody else's is a fault.Preflight.
+func CheckWrite(path string) error {
+	return exclusively(path, func(file string) error {
+		size := int64(probeSize)
+		if info, err := os.Stat(file); err == nil {
+			size = max(size, info.Size()+info.Size()/8)
+		}
+		f, err := create(file)
+		if err != nil {
+			return fmt.Errorf("cannot write %s: %w", path, err)
+		}
+		// Written and not truncated to size: that would take no room.
+		_, err = f.Write(make([]byte, min(size, maxFile)))
+		if err = errors.Join(err, f.Close(), os.Remove(f.Name())); err != nil {
+			return fmt.Errorf("cannot write %s: %w", path, err)
+		}
+		return nil
+	})
+}
+
 // exclusively calls f with the file that a path leads to, while the directory of it is
 // locked.
 func exclusively(path string, f func(file string) error) error {
+	return draft.Explain(locked(path, f), "a copy of the definition elsewhere")
+}
+
+func locked(path string, f func(file string) error) error {
 	file := path
 	for links := 0; ; links++ {
 		to, err := os.Readlink(file)
@@ -104,9 +133,7 @@ func write(path, file string, l Lock) error {
 	if err := l.Check(); err != nil {
 		return fmt.Errorf("cannot write %s: the lock %w", path, err)
 	}
-	// Its mode is what the umask leaves, which os.CreateTemp would narrow.
-	name := filepath.Join(filepath.Dir(file), fmt.Sprintf(".%s.%016x", filepath.Base(file), rand.Uint64()))
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666) //nolint:gosec // as any file of the user's
+	f, err := create(file)
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
@@ -119,6 +146,13 @@ func write(path, file string, l Lock) error {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
 	return syncDir(filepath.Dir(file))
+}
+
+// create begins a file beside another. Its mode is what the umask leaves, which
+// os.CreateTemp would narrow.
+func create(file string) (*os.File, error) {
+	name := filepath.Join(filepath.Dir(file), fmt.Sprintf(".%s.%016x", filepath.Base(file), rand.Uint64()))
+	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666) //nolint:gosec // as any file of the user's
 }
 
 func writeThrough(f *os.File, b []byte) error {

@@ -69,6 +69,17 @@ func (p *Plan) sealName(c Chain) string {
 	return fmt.Sprintf("%s-%s.%s.seal", p.Definition.FullName(), c.Arch, c.Purpose)
 }
 
+// HasSeals says whether the lock has a seal for every chain: else a build records it.
+func (p *Plan) HasSeals() bool {
+	for _, c := range p.Chains {
+		name := c.seal(digest.Digest{}).Name()
+		if !slices.ContainsFunc(p.Lock.Seals, func(s lock.Seal) bool { return s.Name() == name }) {
+			return false
+		}
+	}
+	return true
+}
+
 // sealed says whether a tree's seal is the lock's, where that has one.
 func (p *Plan) sealed(c Chain, seal digest.Digest) bool {
 	for _, known := range p.Lock.Seals {
