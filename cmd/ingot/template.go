@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ingot/internal/definition"
+	"ingot/internal/fault"
 	"ingot/internal/imagestore"
 	"ingot/internal/template"
 )
@@ -151,8 +153,8 @@ func short(s string, n int) string {
 type templateJSON struct {
 	Schema      int         `json:"schema"` // 1
 	Name        string      `json:"name"`
-	Platform    string      `json:"platform"`
-	Bucket      string      `json:"bucket"`
+	Platform    string      `json:"platform,omitempty"`
+	Bucket      string      `json:"bucket,omitempty"`
 	Skeleton    bool        `json:"skeleton,omitempty"`
 	Script      bool        `json:"script,omitempty"`
 	Description string      `json:"description,omitempty"`
@@ -191,15 +193,20 @@ func toInputJSON(in template.Input) inputJSON {
 func newTemplateShowCommand() *cobra.Command {
 	var f templateFlags
 	cmd := &cobra.Command{
-		Use:   "show IMAGE",
+		Use:   "show IMAGE|DEFINITION",
 		Short: "Show what an image asks for",
 		Long: `show prints an image's description and its inputs: what each takes, what it is where
-nothing is said, and which may not be changed.`,
+nothing is said, and which may not be changed. A definition is named by a path with a
+slash or .yaml in it: ./ingot.yaml, or its directory.`,
 		Example: `  ingot template show web
+  ingot template show ./ingot.yaml
   ingot template show --json web | jq '.inputs[] | select(.read_only | not) | .name'`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: f.complete,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if namesDefinition(args[0]) {
+				return showDefinition(cmd, args[0], f.json)
+			}
 			s, err := f.open()
 			if err != nil {
 				return err
@@ -232,6 +239,43 @@ nothing is said, and which may not be changed.`,
 	}
 	f.addJSON(cmd)
 	return cmd
+}
+
+// namesDefinition says whether a word names a definition, and not an image of a store.
+func namesDefinition(word string) bool {
+	return word == "." || strings.ContainsRune(word, '/') || strings.HasSuffix(word, ".yaml")
+}
+
+// readTemplate reads a definition and gives what its template asks for.
+func readTemplate(path string) (*definition.Definition, error) {
+	def, err := definition.Load(path, loadOptions())
+	if err != nil {
+		return nil, err
+	}
+	if def.Template == nil {
+		return nil, fault.Newf(fault.NotFound, "%s has no template", path).WithHint("write, for one: template: {inputs: {memory: {type: size, default: 1GiB}}}")
+	}
+	return def, nil
+}
+
+func showDefinition(cmd *cobra.Command, path string, json bool) error {
+	def, err := readTemplate(path)
+	if err != nil {
+		return err
+	}
+	if json {
+		out := templateJSON{Schema: 1, Name: def.Name, Description: def.Template.Description, Inputs: []inputJSON{}}
+		for _, in := range def.Template.Inputs {
+			out.Inputs = append(out.Inputs, toInputJSON(in))
+		}
+		return printJSON(cmd, out)
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "%s\n", def.Name)
+	if def.Template.Description != "" {
+		fmt.Fprintf(cmd.OutOrStdout(), "%s\n", def.Template.Description)
+	}
+	fmt.Fprintln(cmd.OutOrStdout())
+	return printForm(cmd, def.Template)
 }
 
 // printForm prints a template's inputs as a form that nobody has filled in.

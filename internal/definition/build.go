@@ -97,6 +97,7 @@ func (l *loading) build(top *yaml.Node, doc *document) *Definition {
 		}
 		def.Tests = append(def.Tests, Test{Run: t.Run.Value, Expect: t.Expect.Value, Timeout: timeout})
 	}
+	l.template(doc, def)
 	def.entries = sources(l.entries)
 	return def
 }

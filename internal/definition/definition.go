@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"ingot/internal/flavor"
+	"ingot/internal/template"
 )
 
 // A Definition is a whole, valid ingot.yaml with its includes merged and its
@@ -46,6 +47,9 @@ type Definition struct {
 	Outputs    []Output
 	Tests      []Test
 	Elements   *Elements // nil is none
+	// Template is what machines made from the image are asked for; nil is nothing. No
+	// step of a build reads it.
+	Template *template.Template `json:"-"`
 
 	// Dir is the absolute directory of the definition's file; sources of files
 	// and scripts are below it.

@@ -48,7 +48,7 @@ type document struct {
 	Flavors  flavorsDoc      `yaml:"flavors" title:"Flavors" doc:"Variants of the image: for each flavor what it changes. A flavor has its own outputs, else those of the definition; its texts, numbers and flags win, its lists are appended and its maps merged, an entry of a list replaces one of the same name, a package in packages is not removed and one in remove not asked for. Flags are those that ingot or the definition declares ([flavors](flavors.md))." example:"flavors: {\"vmware\": {packages: [open-vm-tools], outputs: [vmdk]}, \"!kernel\": {kernel: none, outputs: [openvz]}}"`
 	Declared text[localPath] `yaml:"declared" default:"ingot's own declarations alone" doc:"A directory with declarations of more flags and architectures, in flags/ and architectures/, a small file each ([flavors](flavors.md))." example:"declared: ./declared"`
 
-	Template later `yaml:"template"`
+	Template templateDoc `yaml:"template" title:"Machines from it" doc:"What machines that are made from the image are asked for ([templates](template.md)). The image's bytes do not depend on it." example:"template: {description: \"A web server\", inputs: {memory: {type: size, default: 512MiB, min: 128MiB}, role: {type: enum, values: [web, db], default: web}, cache: {type: size, compute: memory // 4, when: \"role == 'db'\"}, ssh-keys: {type: list, items: ssh-key, default: []}}}"`
 }
 
 func (*document) advise(key string) string {

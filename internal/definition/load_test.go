@@ -16,6 +16,7 @@ import (
 
 	"ingot/internal/fault"
 	"ingot/internal/flavor"
+	"ingot/internal/template"
 )
 
 const five = "version: 1\nname: web_1\ndistro: debian\nrelease: bookworm\noutputs: [qcow2]\n"
@@ -58,12 +59,9 @@ func TestShapesOfTheDesign(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	later := map[string]bool{"template": true}
 	text := "version: 1\nname: web\ndistro: debian\nrelease: bookworm\n"
 	for line := range strings.Lines(string(block)) {
-		if key, _, _ := strings.Cut(line, ":"); !later[key] {
-			text += line
-		}
+		text += line
 	}
 	text = strings.NewReplacer(
 		`"..."`, `"http://archive.example/debian"`,
@@ -73,6 +71,7 @@ func TestShapesOfTheDesign(t *testing.T) {
 	d := loaded(t, map[string]string{
 		FileName: text, "key.asc": "", "site/index.html": "", "setup.sh": "#!/bin/sh\n", "data/a": "", "common.yaml": "packages: [curl]\n",
 	})
+	least := int64(128 << 20)
 	uid, gid, mode, motd := uint32(1000), uint32(2000), uint32(0o644), "hi\n"
 	in := func(p string) string { return filepath.Join(d.Dir, p) }
 	own, err := flavor.Parse("~kernel,~!vmware")
@@ -100,6 +99,7 @@ func TestShapesOfTheDesign(t *testing.T) {
 		Outputs:  []Output{{Format: "qcow2", Free: 1 << 30}, {Format: "tar.zst"}, {Format: "lxc"}},
 		Elements: &Elements{Names: []string{"cloud-init"}, Environment: map[string]string{"DIB_CLOUD_INIT_DATASOURCES": "NoCloud"}},
 		Tests:    []Test{{Run: "systemctl is-active nginx", Expect: "^active", Timeout: time.Minute}},
+		Template: &template.Template{Name: "web", Inputs: []template.Input{{Name: "memory", Kind: template.Size, Default: int64(512 << 20), Min: &least}}},
 	}, d)
 	want := []string{"data/a", "key.asc", "setup.sh", "site/index.html"}
 	if diff := cmp.Diff(want, d.Sources()); diff != "" {

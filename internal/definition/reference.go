@@ -105,6 +105,9 @@ func Reference() []byte {
 			}
 			b.WriteString("\n")
 		}
+		if f.typ == reflect.TypeFor[templateDoc]() {
+			b.WriteString(templateHead())
+		}
 		fmt.Fprintf(&b, "```yaml\n%s\n```\n\n", f.example)
 	}
 	b.WriteString(laterHead)

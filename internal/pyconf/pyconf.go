@@ -286,3 +286,29 @@ func Expression(src string, known map[string]any) (any, error) {
 	}
 	return f.Vars[0].Value, nil
 }
+
+// CheckExpression says what is wrong with an expression over variables of these names,
+// without evaluating it.
+func CheckExpression(src string, names []string) error {
+	text, err := bridge("expression", []byte("_ = ("+strings.ReplaceAll(src, "\n", " ")+")\n"))
+	if err != nil {
+		return err
+	}
+	tree, err := (&syntax.FileOptions{}).Parse("expression", text.source, 0)
+	if err != nil {
+		return text.located(err)
+	}
+	if len(tree.Stmts) != 1 {
+		return fault.Newf(fault.Definition, "expression: one expression belongs here")
+	}
+	rewrite(tree)
+	e := &evaluation{}
+	known, err := e.predeclared()
+	if err != nil {
+		return err
+	}
+	if _, err := starlark.FileProgram(tree, func(n string) bool { return known.Has(n) || slices.Contains(names, n) }); err != nil {
+		return text.located(err)
+	}
+	return nil
+}
