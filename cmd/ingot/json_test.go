@@ -26,7 +26,7 @@ func TestJSONReference(t *testing.T) {
 		"check": checkReport{}, "lock, diff": lock.Comparison{}, "plan": planJSON{}, "build": builtJSON{}, "boot": bootResult{}, "why": whyJSON{}, "why PACKAGE": whyPackageJSON{}, "version": versionInfo{},
 		"publish": publishJSON{}, "mirror": mirrorJSON{}, "promote": promoteJSON{}, "prune": pruneJSON{}, "server verify": verifyJSON{}, "server token list": tokensJSON{},
 		"list": offerJSON{}, "pull": pullJSON{}, "verify": knownJSON{},
-		"template list": templatesJSON{}, "template show": templateJSON{}, "template check": templateCheckJSON{},
+		"machine outdated": outdatedJSON{}, "template list": templatesJSON{}, "template show": templateJSON{}, "template check": templateCheckJSON{},
 		"element show": shownJSON{}, "element lint": lintJSON{},
 		"disk-image-create, ramdisk-image-create, diskimage-builder": dibJSON{},
 		"group commit, group promote, group clone":                   committedJSON{}, "diff of two versions": difference.Report{}, "group list": groupListJSON{}, "group find": groupFoundJSON{}, "group show": groupShownJSON{},

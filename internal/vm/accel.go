@@ -172,3 +172,16 @@ func progresses(ctx context.Context, e Emulator, accel string, limit time.Durati
 	state := proc.cmd.ProcessState
 	return n == 1 && b[0] == 'I', state.UserTime() + state.SystemTime(), nil
 }
+
+// Acceleration is QEMU's arguments for the way to run a guest's code that makes it go
+// forward on this host, found as [Start] finds it; accel is "kvm" or "tcg", or "" to probe.
+func Acceleration(ctx context.Context, e Emulator, arch, accel, cache string) ([]string, error) {
+	if accel == "" {
+		c, err := chooseAccel(ctx, e, arch, cache)
+		if err != nil {
+			return nil, err
+		}
+		accel = c.accel
+	}
+	return acceleration(accel, e.Version), nil
+}

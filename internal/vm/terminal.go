@@ -84,3 +84,24 @@ func typed(in io.Reader, machine io.Writer) error {
 		}
 	}
 }
+
+// Join joins a terminal with a wire until the wire ends, ctx is done, or the user types
+// Ctrl-A x. An end of in leaves the wire joined for reading.
+func Join(ctx context.Context, wire io.ReadWriteCloser, in io.Reader, out io.Writer) error {
+	ended := make(chan error, 2)
+	go func() {
+		_, err := io.Copy(out, wire)
+		ended <- err
+	}()
+	go func() {
+		if err := typed(in, wire); errors.Is(err, errQuit) {
+			ended <- nil
+		}
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
