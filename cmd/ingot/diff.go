@@ -84,19 +84,24 @@ func isSpec(text string) bool {
 	return err == nil && (s.Version != nil || s.Flavor != nil) || strings.ContainsAny(text, "=[") && !strings.HasSuffix(text, ".lock")
 }
 
+// readLock reads a lock that an argument names where a version of a group may stand too.
+func readLock(path string) (*lock.Lock, error) {
+	f, err := os.Open(path) // also what a shell's <(…) gives
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.Newf(fault.NotFound, "there is no lock %s", path).WithHint("a version of a group is NAME=VERSION")
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return lock.ReadFrom(f, path)
+}
+
 func diffLocks(cmd *cobra.Command, args []string, asJSON bool) error {
 	var locks [2]*lock.Lock
 	for i, path := range args {
-		f, err := os.Open(path) // also what a shell's <(…) gives
-		if errors.Is(err, fs.ErrNotExist) {
-			return fault.Newf(fault.NotFound, "there is no lock %s", path).WithHint("a version of a group is NAME=VERSION")
-		}
-		if err != nil {
-			return err
-		}
-		locks[i], err = lock.ReadFrom(f, path)
-		_ = f.Close()
-		if err != nil {
+		var err error
+		if locks[i], err = readLock(path); err != nil {
 			return err
 		}
 	}

@@ -91,6 +91,27 @@ func (c *court) groups(t *testing.T) {
 		q.refuse(t, 10, []string{"is not empty"}, group("checkout", "small=1", "old")...)
 	})
 
+	t.Run("choose from", func(t *testing.T) {
+		// Another definition gets the very packages of the version, without an index and a network.
+		q := p.fresh()
+		q.mirror = ""
+		q.write(t, map[string]string{"other/ingot.yaml": minimal, "more/ingot.yaml": minimal + "packages: [nginx]\n"})
+		q.must(t, append([]string{"lock", "other", "--offline", "--choose-from", "small=1", "--require-latest"}, from...)...)
+		lines := 0
+		for line := range strings.Lines(q.read(t, "other/ingot.lock")) {
+			if strings.HasPrefix(line, "  ") && strings.HasSuffix(line, ".deb\n") {
+				lines++
+				if !strings.Contains(q.read(t, "old/ingot.lock"), line) {
+					t.Errorf("not of the version: %s", line)
+				}
+			}
+		}
+		if lines < 50 {
+			t.Errorf("only %d packages", lines)
+		}
+		q.refuse(t, 4, []string{"nginx", "of the lock to choose from"}, append([]string{"lock", "more", "--offline", "--choose-from", "small=1"}, from...)...)
+	})
+
 	t.Run("difference", func(t *testing.T) { p.difference(t, from) })
 
 	t.Run("files", func(t *testing.T) {

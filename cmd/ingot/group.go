@@ -19,6 +19,7 @@ import (
 	"ingot/internal/place"
 	"ingot/internal/repository"
 	"ingot/internal/sign"
+	"ingot/internal/store"
 )
 
 // The environment's names for what group verbs are not told.
@@ -331,4 +332,43 @@ func treeOf(g *repository.Group, found []group.Trove, text, purpose string) (rep
 	}
 	return repository.Tree{}, fault.Newf(fault.Choice, "%s has several trees: %s", text, strings.Join(names, ", ")).
 		WithHint("name a flavor, %s[FLAVOR], and a purpose with --purpose", g)
+}
+
+// bring brings all that a build of a group reads into a store, where it stays until release is
+// called; fetched hears of bytes.
+func bring(ctx context.Context, s *store.Store, g *repository.Group, fetched func(bytes int64)) (release func(), err error) {
+	lease, err := s.Lease(ctx, g.Needs())
+	if err != nil {
+		return nil, err
+	}
+	if err := g.Fetch(ctx, s, fetched); err != nil {
+		lease.Release()
+		return nil, err
+	}
+	return lease.Release, nil
+}
+
+// treeFlags are those of verbs about one tree of a version.
+type treeFlags struct {
+	repositoryFlags
+	purpose string
+}
+
+func (f *treeFlags) add(cmd *cobra.Command) {
+	f.addSpec(cmd)
+	cmd.Flags().StringVar(&f.purpose, "purpose", "", "container, system, machine or live, where there are several")
+}
+
+// tree is the one tree that a spec and a purpose name.
+func (f *treeFlags) tree(ctx context.Context, spec string) (*repository.Group, repository.Tree, error) {
+	r, err := f.open()
+	if err != nil {
+		return nil, repository.Tree{}, err
+	}
+	g, found, err := f.one(ctx, r, spec)
+	if err != nil {
+		return nil, repository.Tree{}, err
+	}
+	t, err := treeOf(g, found, spec, f.purpose)
+	return g, t, err
 }

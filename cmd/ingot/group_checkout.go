@@ -55,17 +55,13 @@ put them where the definition names them.`,
 			if err != nil {
 				return err
 			}
-			lease, err := s.Lease(cmd.Context(), g.Needs())
-			if err != nil {
-				return err
-			}
-			defer lease.Release()
 			t := progress.Start(ui.Step{ID: "fetch", Name: "fetch " + g.String(), Unit: ui.Bytes, Total: g.Size()})
-			err = g.Fetch(cmd.Context(), s, t.Add)
+			release, err := bring(cmd.Context(), s, g, t.Add)
 			t.Done(err)
 			if err != nil {
 				return err
 			}
+			defer release()
 			file, lockPath, err := g.Unpack(cmd.Context(), args[1])
 			if err != nil {
 				return err
@@ -74,11 +70,11 @@ put them where the definition names them.`,
 			if err != nil {
 				return err
 			}
-			release, err := supply.Hold(cmd.Context(), s, lockPath, l)
+			held, err := supply.Hold(cmd.Context(), s, lockPath, l)
 			if err != nil {
 				return err
 			}
-			release()
+			held()
 			if sum, err := definition.DigestOf(file); err != nil {
 				return fmt.Errorf("the definition of %s: %w", g, err)
 			} else if sum != g.Statement.Definition {

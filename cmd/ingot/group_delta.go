@@ -156,14 +156,11 @@ func (f *repositoryFlags) artifact(cmd *cobra.Command, arg, format string) (path
 	if err != nil {
 		return "", nil, err
 	}
-	lease, err := s.Lease(cmd.Context(), g.Needs())
+	release, err := bring(cmd.Context(), s, g, func(int64) {})
 	if err != nil {
 		return "", nil, err
 	}
-	defer lease.Release()
-	if err := g.Fetch(cmd.Context(), s, func(int64) {}); err != nil {
-		return "", nil, err
-	}
+	defer release()
 	file, lockPath, err := g.Unpack(cmd.Context(), filepath.Join(dir, "definition"))
 	if err != nil {
 		return "", nil, err

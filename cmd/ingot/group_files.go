@@ -29,8 +29,7 @@ type groupFileJSON struct {
 }
 
 func newGroupFilesCommand() *cobra.Command {
-	var f repositoryFlags
-	var purpose string
+	var f treeFlags
 	cmd := &cobra.Command{
 		Use:   "files SPEC [PATH-PATTERN...]",
 		Short: "List every file of a version, and whose it is",
@@ -47,15 +46,7 @@ shell's, against whole paths.`,
 					return fault.Newf(fault.Usage, "pattern %q: %w", p, err)
 				}
 			}
-			r, err := f.open()
-			if err != nil {
-				return err
-			}
-			g, found, err := f.one(cmd.Context(), r, args[0])
-			if err != nil {
-				return err
-			}
-			t, err := treeOf(g, found, args[0], purpose)
+			g, t, err := f.tree(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -92,8 +83,7 @@ shell's, against whole paths.`,
 			return w.Flush()
 		},
 	}
-	f.addSpec(cmd)
-	cmd.Flags().StringVar(&purpose, "purpose", "", "container, system, machine or live, where there are several")
+	f.add(cmd)
 	return cmd
 }
 

@@ -18,8 +18,8 @@ import (
 )
 
 func newGroupPapersCommand() *cobra.Command {
-	var f repositoryFlags
-	var purpose, format, kind string
+	var f treeFlags
+	var format, kind string
 	cmd := &cobra.Command{
 		Use:   "papers SPEC FILE",
 		Short: "Print an artifact's SBOM or provenance, from its group",
@@ -32,15 +32,7 @@ the group that it was built from. The artifact is read for its digest alone.`,
 			if kind != "sbom" && kind != "provenance" {
 				return fault.Newf(fault.Usage, "no kind %q", kind).WithHint("kinds are sbom and provenance")
 			}
-			r, err := f.open()
-			if err != nil {
-				return err
-			}
-			g, found, err := f.one(cmd.Context(), r, args[0])
-			if err != nil {
-				return err
-			}
-			t, err := treeOf(g, found, args[0], purpose)
+			g, t, err := f.tree(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}
@@ -63,8 +55,7 @@ the group that it was built from. The artifact is read for its digest alone.`,
 			return enc.Encode(image.Provenance(o))
 		},
 	}
-	f.addSpec(cmd)
-	cmd.Flags().StringVar(&purpose, "purpose", "", "container, system, machine or live, where there are several")
+	f.add(cmd)
 	cmd.Flags().StringVar(&format, "output", "tar", "the artifact's `format`")
 	cmd.Flags().StringVar(&kind, "kind", "sbom", "sbom or provenance")
 	return cmd

@@ -2,15 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
-	"io/fs"
-	"os"
 
 	"github.com/spf13/cobra"
 
 	"ingot/internal/compiler"
 	"ingot/internal/distro"
-	"ingot/internal/fault"
 	"ingot/internal/lock"
 	"ingot/internal/supply"
 )
@@ -58,15 +54,7 @@ func (o *otherLock) read(cmd *cobra.Command, h *house, move *compiler.Move) (don
 func (o *otherLock) lock(cmd *cobra.Command, h *house, text string, all bool) (l *lock.Lock, done func(), err error) {
 	done = func() {}
 	if !isSpec(text) {
-		f, err := os.Open(text)
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, nil, fault.Newf(fault.NotFound, "there is no lock %s", text).WithHint("a version of a group is NAME=VERSION")
-		}
-		if err != nil {
-			return nil, nil, err
-		}
-		defer f.Close()
-		l, err := lock.ReadFrom(f, text)
+		l, err := readLock(text)
 		return l, done, err
 	}
 	r, err := o.open()
@@ -80,15 +68,8 @@ func (o *otherLock) lock(cmd *cobra.Command, h *house, text string, all bool) (l
 		}
 		return l, done, err
 	}
-	lease, err := h.store.Lease(cmd.Context(), g.Needs())
-	if err != nil {
-		return nil, nil, err
-	}
-	if err := g.Fetch(cmd.Context(), h.store, func(int64) {}); err != nil {
-		lease.Release()
-		return nil, nil, err
-	}
-	return g.Lock, lease.Release, nil
+	done, err = bring(cmd.Context(), h.store, g, func(int64) {})
+	return g.Lock, done, err
 }
 
 // controls is what the packages of a lock say of themselves; those that are not here are fetched.
