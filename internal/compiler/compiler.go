@@ -578,7 +578,7 @@ func (r *resolution) choose(ctx context.Context, req distro.Request, old []distr
 	for _, ref := range refs {
 		if slices.Contains(req.Remove, ref.Name) {
 			return nil, fault.Newf(fault.NotFound, "package %s cannot be removed: the starting set %q needs it", ref.Name, req.Start).
-				WithHint("take it out of 'remove', or start from 'essential'")
+				WithHint("%s", remedy(ctx, u, req, ref.Name))
 		}
 	}
 	refs = hold(ctx, u, req, refs, old, r.move)
@@ -592,6 +592,18 @@ func (r *resolution) choose(ctx context.Context, req distro.Request, old []distr
 	}
 	r.done = append(r.done, chosen{req, old, refs})
 	return refs, nil
+}
+
+// remedy says what to do for an image without a package that its starting set needs: the
+// least set is one only where it can do without.
+func remedy(ctx context.Context, u *debian.Universe, req distro.Request, name string) string {
+	const out = "take it out of 'remove'"
+	req.Start = "essential"
+	refs, err := resolve(ctx, u, req)
+	if err != nil || slices.ContainsFunc(refs, func(r distro.Ref) bool { return r.Name == name }) {
+		return out
+	}
+	return out + ", or start from 'essential'"
 }
 
 // resolve chooses packages, unless nobody wants them any more.

@@ -320,6 +320,26 @@ func TestCompileRefuses(t *testing.T) {
 	}
 }
 
+// What of a starting set cannot be left out is said with a remedy that is one.
+func TestRemedyOfRemoved(t *testing.T) {
+	b := newBench(t, "apt 1", "core 1 Depends: below\nEssential: yes", "below 1", "required 1 Priority: required")
+	const less = ", or start from 'essential'"
+	for _, c := range []struct {
+		start, remove string
+		less          bool
+	}{
+		{"minbase", "required", true},
+		{"minbase", "apt", true},
+		{"minbase", "core", false},
+		{"essential", "core", false},
+	} {
+		_, err := b.compiler.Compile(t.Context(), b.define(t, "start: "+c.start, "remove: ["+c.remove+"]"), nil, Move{})
+		if hint := fault.HintOf(err); fault.CodeOf(err) != fault.NotFound || !strings.HasPrefix(hint, "take it out of 'remove'") || strings.HasSuffix(hint, less) != c.less {
+			t.Errorf("%s without %s: %v; hint: %s", c.start, c.remove, err, hint)
+		}
+	}
+}
+
 // nobody answers.
 type nobody struct{}
 
