@@ -321,14 +321,22 @@ func (l *loading) files(doc *document, def *Definition) {
 	seen := map[string]*yaml.Node{}
 	plain := map[string]*yaml.Node{} // paths that are surely no directories
 	for _, f := range doc.Files {
-		l.once(seen, f.Path.Value, f.Path.At, "file")
+		where := merged(f.Path.Value, def.Arch)
+		switch first := seen[where]; {
+		case first == nil:
+			l.once(seen, where, f.Path.At, "file")
+		case first.Value == f.Path.Value:
+			l.twice(f.Path.At, first, "file", f.Path.Value)
+		default:
+			l.problem(f.Path.At, "file %s is %s in the image, which is there on line %d", quote(f.Path.Value), quote(first.Value), first.Line)
+		}
 		out := File{Path: f.Path.Value, Owner: f.Owner.or("root"), Group: f.Group.or("root")}
 		switch {
 		case f.Content.set() && f.Source.set():
 			l.problem(f.Source.At, "file %s has both content and source", quote(f.Path.Value))
 		case f.Content.set():
 			out.Content = &f.Content.Value
-			plain[f.Path.Value] = f.Path.At
+			plain[where] = f.Path.At
 		case f.Source.set():
 			var dir bool
 			out.Source, dir = l.named("source", f.Source, true)
@@ -336,7 +344,7 @@ func (l *loading) files(doc *document, def *Definition) {
 				l.problem(f.Mode.At, "mode is for a single file, and source %s is a directory, whose files keep whether they are executable", quote(f.Source.Value))
 			}
 			if out.Source != "" && !dir {
-				plain[f.Path.Value] = f.Path.At
+				plain[where] = f.Path.At
 			}
 		case f.At != nil && f.At.Kind == yaml.MappingNode:
 			l.problem(f.At, "%s has neither content nor source", strings.TrimSpace("file "+f.Path.Value))
@@ -348,13 +356,30 @@ func (l *loading) files(doc *document, def *Definition) {
 		def.Files = append(def.Files, out)
 	}
 	for _, f := range doc.Files {
-		for p := path.Dir(f.Path.Value); len(p) > 1; p = path.Dir(p) {
+		where := merged(f.Path.Value, def.Arch)
+		if at := plain[where]; at == f.Path.At && where == "/usr"+f.Path.Value && strings.Count(where, "/") == 2 {
+			l.problem(at, "file %s would take the place of the link to %s, where the system's programs and libraries are", quote(f.Path.Value), where)
+		}
+		for p := path.Dir(where); len(p) > 1; p = path.Dir(p) {
 			if above := plain[p]; above != nil {
-				l.problem(f.Path.At, "file %s lies below %s, which is a file too, on line %d", quote(f.Path.Value), quote(p), above.Line)
+				l.problem(f.Path.At, "file %s lies below %s, which is a file too, on line %d", quote(f.Path.Value), quote(above.Value), above.Line)
 				break
 			}
 		}
 	}
+}
+
+// merged is a path of an image by the name that it has in /usr, where bin and its like
+// are links (Debian's release notes: of every release since bullseye).
+func merged(p string, arch []string) string {
+	tops := []string{"bin", "sbin", "lib"}
+	if slices.Equal(arch, []string{"amd64"}) {
+		tops = append(tops, "lib64")
+	}
+	if top, _, _ := strings.Cut(strings.TrimPrefix(p, "/"), "/"); slices.Contains(tops, top) {
+		return "/usr" + p
+	}
+	return p
 }
 
 func (l *loading) services(doc *document) Services {
