@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/klauspost/compress/gzip"
+	"golang.org/x/sys/unix"
 
 	"ingot/internal/digest"
 	"ingot/internal/page"
@@ -34,6 +35,8 @@ type Handler struct {
 	Page *page.Pages
 
 	root     *os.Root
+	top      *os.File // the same, as the kernel takes it
+	fd       int
 	patience time.Duration // for each piece of an answer; a test is more impatient
 
 	mu   sync.Mutex
@@ -55,11 +58,15 @@ func NewHandler(dir string) (*Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Handler{root: root, patience: patience, tags: map[tagKey]string{}}, nil
+	top, err := root.Open(".")
+	if err != nil {
+		return nil, errors.Join(err, root.Close())
+	}
+	return &Handler{root: root, top: top, fd: int(top.Fd()), patience: patience, tags: map[tagKey]string{}}, nil
 }
 
 // Close ends the use of the directory.
-func (h *Handler) Close() error { return h.root.Close() }
+func (h *Handler) Close() error { return errors.Join(h.top.Close(), h.root.Close()) }
 
 // maxPath bounds the length of a path.
 const maxPath = 1024
@@ -147,7 +154,7 @@ var errNoFile = errors.New("no file")
 // absent says whether an error means that a tree has no such file: also where a link
 // leads out of it, or nowhere.
 func absent(err error) bool {
-	for _, e := range []error{fs.ErrNotExist, fs.ErrPermission, errNoFile, syscall.ENOTDIR, syscall.ENAMETOOLONG, syscall.ELOOP, syscall.ENXIO} {
+	for _, e := range []error{fs.ErrNotExist, fs.ErrPermission, errNoFile, syscall.ENOTDIR, syscall.ENAMETOOLONG, syscall.ELOOP, syscall.ENXIO, syscall.EXDEV} {
 		if errors.Is(err, e) {
 			return true
 		}
@@ -161,7 +168,7 @@ func (h *Handler) open(name string) (*os.File, fs.FileInfo, error) {
 	var f *os.File
 	var err error
 	for range 3 {
-		if f, err = h.root.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0); err == nil || !errors.Is(err, fs.ErrNotExist) {
+		if f, err = h.beneath(name); err == nil || !errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 	}
@@ -177,6 +184,22 @@ func (h *Handler) open(name string) (*os.File, fs.FileInfo, error) {
 		return nil, nil, err
 	}
 	return f, info, nil
+}
+
+// beneath opens a file below the root, whatever links lie on the way: the kernel sees to that in one
+// call. os.Root does it name by name, where a kernel has no such call.
+func (h *Handler) beneath(name string) (*os.File, error) {
+	const flags = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_CLOEXEC
+	if h.fd >= 0 {
+		fd, err := unix.Openat2(h.fd, name, &unix.OpenHow{Flags: flags, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_MAGICLINKS})
+		if err == nil {
+			return os.NewFile(uintptr(fd), name), nil
+		}
+		if !errors.Is(err, unix.ENOSYS) && !errors.Is(err, unix.EPERM) && !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EINTR) {
+			return nil, &fs.PathError{Op: "open", Path: name, Err: err}
+		}
+	}
+	return h.root.OpenFile(name, flags, 0)
 }
 
 // isKey says whether a key server's request is one for the tree's key.

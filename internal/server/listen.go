@@ -72,6 +72,12 @@ func (s *Service) Serve(ctx context.Context, l net.Listener) error {
 		ReadHeaderTimeout: head, ReadTimeout: head, IdleTimeout: idleTime, MaxHeaderBytes: 16 << 10,
 		TLSConfig: s.TLS, ErrorLog: quietLog(), BaseContext: func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
+	if srv.TLSConfig != nil {
+		// Small records at the beginning let a browser show a page sooner; for files they are
+		// more work.
+		srv.TLSConfig = srv.TLSConfig.Clone()
+		srv.TLSConfig.DynamicRecordSizingDisabled = true
+	}
 	ended := make(chan error, 2)
 	if s.TLS == nil {
 		go func() { ended <- srv.Serve(gate) }()
