@@ -22,17 +22,22 @@ func Check(ctx context.Context) error {
 
 // explainStart turns the kernel's refusal to make namespaces into its remedy.
 func explainStart(err error) error {
-	read := func(path string) string {
-		data, _ := os.ReadFile(path) // absent is an answer too
+	return explainRefusal(err, os.Geteuid() == 0, func(name string) string {
+		data, _ := os.ReadFile("/proc/sys/" + name) // absent is an answer too
 		return strings.TrimSpace(string(data))
-	}
+	})
+}
+
+// explainRefusal is its remedy by what was seen: the error, whether root was refused, and
+// what the kernel's settings (sysctl) are, "" for one that it does not have.
+func explainRefusal(err error, root bool, setting func(name string) string) error {
 	e := fault.Newf(fault.Preflight, "this system does not let ingot make a user namespace: %w", err)
 	switch {
-	case read("/proc/sys/user/max_user_namespaces") == "0":
+	case setting("user/max_user_namespaces") == "0":
 		return e.WithHint("as root: sysctl user.max_user_namespaces=15000")
-	case read("/proc/sys/kernel/unprivileged_userns_clone") == "0" && os.Geteuid() != 0:
+	case setting("kernel/unprivileged_userns_clone") == "0" && !root:
 		return e.WithHint("as root: sysctl kernel.unprivileged_userns_clone=1")
-	case read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns") == "1" && os.Geteuid() != 0:
+	case setting("kernel/apparmor_restrict_unprivileged_userns") == "1" && !root:
 		return e.WithHint("AppArmor forbids it here; as root: sysctl kernel.apparmor_restrict_unprivileged_userns=0, or give ingot an AppArmor profile with 'userns,'")
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EUSERS):
 		return e.WithHint("namespaces are nested too deep or too many are in use; as root: sysctl user.max_user_namespaces=15000")
