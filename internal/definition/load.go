@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+	"golang.org/x/sys/unix"
 
 	"ingot/internal/digest"
 	"ingot/internal/fault"
@@ -239,6 +240,8 @@ func (l *loading) missing(n *yaml.Node, key, value, rel string, err error) {
 			}
 		}
 		l.suggest(n, word, "%s %s does not exist%s", key, quote(value), hint)
+	case errors.Is(err, unix.ELOOP):
+		l.problem(n, "%s %s is a symbolic link that leads in a circle", key, quote(value))
 	case l.leaves(rel):
 		l.problem(n, "%s %s is a symbolic link that leads out of the definition's directory", key, quote(value))
 	case errors.As(err, &pe):

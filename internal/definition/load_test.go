@@ -455,14 +455,18 @@ func TestNothingOutsideIsRead(t *testing.T) {
 		"script":        {"scripts: [{run: s}]", `run "s" is a symbolic link that leads out of the definition's directory`},
 		"reads":         {"scripts: [{run: ingot.yaml, name: x, reads: [up]}]", `reads "up" is a symbolic link that leads out of the definition's directory`},
 		"leads nowhere": {"files: [{path: /x, source: n}]", `source "n" leads to "n/n", a symbolic link to "none" that leads nowhere`},
+		"a circle":      {"files: [{path: /x, source: c/c}]", `source "c/c" is a symbolic link that leads in a circle`},
+		"an inner one":  {"files: [{path: /x, source: c}]", `source "c" leads to "c/c", a symbolic link to "c" that leads in a circle`},
+		"an include":    {"include: [c/c]", `include "c/c" is a symbolic link that leads in a circle`},
 		"a pipe":        {"files: [{path: /x, source: /dev/null}]", `source "/dev/null" is not a path beside the definition`},
 	} {
-		dir := lay(t, map[string]string{FileName: five + c.line + "\n", "d/x": "", "n/x": ""})
+		dir := lay(t, map[string]string{FileName: five + c.line + "\n", "d/x": "", "n/x": "", "c/x": ""})
 		err := errors.Join(
 			os.Symlink(outside, filepath.Join(dir, "s")),
 			os.Symlink("../s", filepath.Join(dir, "d/s")),
 			os.Symlink(filepath.Dir(outside), filepath.Join(dir, "up")),
 			os.Symlink("none", filepath.Join(dir, "n/n")),
+			os.Symlink("c", filepath.Join(dir, "c/c")),
 		)
 		if err != nil {
 			t.Fatal(err)

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+	"golang.org/x/sys/unix"
 
 	"ingot/internal/input"
 	"ingot/internal/tree"
@@ -163,7 +164,9 @@ func (l *loading) link(key string, n *yaml.Node, p string) {
 	}
 	if _, err := l.root.Stat(p); err != nil {
 		why := "leads nowhere"
-		if l.leaves(p) {
+		if errors.Is(err, unix.ELOOP) {
+			why = "leads in a circle"
+		} else if l.leaves(p) {
 			why = "leads out of the definition's directory"
 		}
 		l.problem(n, "%s %s leads to %s, a symbolic link to %s that %s", key, quote(n.Value), quote(p), quote(target), why)
