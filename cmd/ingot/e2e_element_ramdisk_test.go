@@ -21,7 +21,10 @@ if [ -n "${DIB_TEST_KERNEL:-}" ]; then
 	sudo cp $BOOTDIR/$KERNEL $out.kernel
 fi
 cd $TARGET_ROOT
-sudo find . -xdev -path ./boot -prune -o -path ./usr/share -prune -o -path ./usr/lib/modules -prune -o -print0 | LC_ALL=C sort -z | sudo cpio --null --create --format=newc --owner=0:0 --reproducible --quiet | gzip -n -1 >$out.initramfs
+# One that is not started needs nothing to start with.
+less="./usr/lib ./usr/sbin ./var"
+if [ -n "${DIB_TEST_KERNEL:-}" ]; then less=./usr/lib/modules; fi
+sudo find . -xdev -path ./boot -prune -o -path ./usr/share -prune -o $(printf -- '-path %s -prune -o ' $less) -print0 | LC_ALL=C sort -z | sudo cpio --null --create --format=newc --owner=0:0 --reproducible --quiet | gzip -n -1 >$out.initramfs
 `,
 	"elements/own-ramdisk/finalise.d/90-init": `#!/bin/bash
 set -eu

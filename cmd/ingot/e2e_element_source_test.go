@@ -63,22 +63,26 @@ echo "none $code" >/probe/none.code
 	}
 	p.must(t, args...)
 	look(t, p, "img").want(t, `file /etc/ours/one.conf 0600 0:0 one`) // as the lock has it
-	// A lock that is not there any more is made anew, of what is there today.
-	if err := os.Remove(p.path("img.lock")); err != nil {
-		t.Fatal(err)
+	one := "one"
+	if c.full {
+		// A lock that is not there any more is made anew, of what is there today.
+		if err := os.Remove(p.path("img.lock")); err != nil {
+			t.Fatal(err)
+		}
+		p.must(t, args...)
+		one = "newer"
 	}
-	p.must(t, args...)
 	first := sha256File(t, p.path("img.tar"))
 	look(t, p, "img").want(t, `
 		package git curl
-		file /etc/ours/one.conf 0600 0:0 newer
+		file /etc/ours/one.conf 0600 0:0 `+one+`
 		file /srv/site/index.html 0644 0:0 hello
 		file /srv/site/deep/er 0644 0:0 still
 		file /opt/code/site 0644 0:0 first
 		file /opt/code/.git/HEAD 0644 0:0 ref: refs/heads/
 		none /opt/packed
 		none /tmp/in_target.d
-		file /probe/one.conf 0600 0:0 newer
+		file /probe/one.conf 0600 0:0 `+one+`
 		file /probe/behind-a-token 0644 0:0 other
 		file /probe/other.conf 0600 0:0 other
 		file /probe/none.code 0644 0:0 none 44

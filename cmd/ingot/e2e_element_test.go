@@ -55,6 +55,7 @@ func (c *court) elements(t *testing.T) {
 	t.Run("releases", c.releases)
 	t.Run("efi", c.elementsEFI)
 	t.Run("disk", c.elementsDisk)
+	t.Run("grow", c.elementsGrow)
 	t.Run("definition", c.elementsDefinition)
 	t.Run("flavors", c.elementsFlavors)
 }

@@ -124,8 +124,15 @@ func (w *worker) aptUpdate(ctx context.Context, c relay.Calling, out io.Writer) 
 	if code != 0 || err != nil {
 		return code, err
 	}
+	if sources, err = w.aptSources(ctx); err != nil { // now with lists
+		return 0, err
+	}
 	return 0, w.box.Write(ctx, sandbox.NewFile{Path: asideUpdated, Mode: 0o644, Data: []byte(sources), Mtime: w.plan.Lock.Epoch})
 }
+
+// chooses is a line of apt's configuration that says what it chooses of its lists, and
+// nothing of which lists there are.
+var chooses = regexp.MustCompile(`(?mi)^[ \t]*APT::(Install-Recommends|Install-Suggests|AutoRemove::[\w-]+|Periodic::[\w-]+)[ \t]+"?[\w.-]*"?[ \t]*;[ \t]*\n`)
 
 // aptSources is a digest of all that apt goes by when it fetches lists.
 func (w *worker) aptSources(ctx context.Context) (string, error) {
@@ -134,6 +141,11 @@ func (w *worker) aptSources(ctx context.Context) (string, error) {
 		data, err := w.box.Read(ctx, path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil
+		}
+		if strings.HasPrefix(path, "etc/apt/apt.conf") {
+			if data = chooses.ReplaceAll(data, nil); len(data) == 0 {
+				return err
+			}
 		}
 		fmt.Fprintf(&all, "%s %d\n%s\n", path, len(data), data)
 		return err
