@@ -22,8 +22,8 @@ func newMachineCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "machine",
 		Short: "Machines that were made from templates",
-		Long: `Machines are made by "ingot provision" and kept in $INGOT_HOME/machines. A machine that
-was started runs on when ingot has ended.`,
+		Long: `Machines are made by "ingot provision" and kept in $INGOT_HOME/machines. A machine
+that was started runs on when ingot has ended.`,
 		GroupID: groupMachine,
 	}
 	cmd.AddCommand(newMachineListCommand(), newMachineShowCommand(), newMachineStartCommand(), newMachineStopCommand(), newMachineConsoleCommand(), newMachineRemoveCommand(), newMachineOutdatedCommand())
@@ -179,9 +179,9 @@ func newMachineStopCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stop MACHINE",
 		Short: "Have a machine switch itself off, and wait until it has",
-		Long: `stop presses a machine's power button and waits until it has switched itself off; with
---force it is switched off at once, as by a power cut. If it hasn't in time the exit
-code is 8. A machine that does not run is no error.`,
+		Long: `stop presses a machine's power button and waits until it has switched itself off;
+with --force it is switched off at once, as by a power cut. If it hasn't in time the
+exit code is 8. A machine that does not run is no error.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeMachines,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -284,8 +284,9 @@ func newMachineConsoleCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "console MACHINE",
 		Short: "Join a machine's serial console with the terminal",
-		Long: `console joins the terminal with a running machine's serial console; Ctrl-A x ends it,
-and the machine runs on. --log prints what it has said since it was first started.`,
+		Long: `console joins the terminal with a running machine's serial console; Ctrl-A x ends
+it, and the machine runs on. --log prints what it has said since it was first
+started.`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeMachines,
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -43,8 +43,8 @@ Versions keep their names, and channels point to what they point to there; of
 servers that have none, stable is the newest. Images of others are called
 DISTRO-RELEASE-VARIANT, and their clients find them as they did there.`,
 		Example: `  ingot mirror https://images.example --key server-key.asc --to /srv/images
-  ingot mirror https://lxc.example --kind lxc --key theirs.asc --distro debian --arch amd64 --to tree
-  ingot mirror https://incus.example --unsigned --image '*-default' --latest 2 --to tree`,
+  ingot mirror https://lxc.example --kind lxc --key lxc.asc --arch amd64 --to tree
+  ingot mirror https://incus.example --unsigned --image '*-default' --to tree`,
 		GroupID: groupServe,
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },

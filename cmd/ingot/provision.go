@@ -43,7 +43,7 @@ and does nothing. If a step fails, exactly what was made is removed again.
 
 The machine's inputs lie in it, for its own scripts: /etc/ingot/inputs.json, and
 /etc/ingot/inputs for shells.`,
-		Example: `  ingot provision . web1 --set memory=1GiB --set "ssh-keys+=$(cat ~/.ssh/id_ed25519.pub)"
+		Example: `  ingot provision . web1 --set memory=1GiB --set "ssh-keys+=$(cat id_ed25519.pub)"
   ingot provision ./ingot.yaml web2 --values web2.yaml --plan
   ingot provision . web3 --start && ingot machine console web3`,
 		GroupID: groupMachine,

@@ -196,8 +196,8 @@ func newTemplateShowCommand() *cobra.Command {
 		Use:   "show IMAGE|DEFINITION",
 		Short: "Show what an image asks for",
 		Long: `show prints an image's description and its inputs: what each takes, what it is where
-nothing is said, and which may not be changed. A definition is named by a path with a
-slash or .yaml in it: ./ingot.yaml, or its directory.`,
+nothing is said, and which may not be changed. A definition is named by a path with
+a slash or .yaml in it: ./ingot.yaml, or its directory.`,
 		Example: `  ingot template show web
   ingot template show ./ingot.yaml
   ingot template show --json web | jq '.inputs[] | select(.read_only | not) | .name'`,
