@@ -22,7 +22,7 @@ func throughDoor(args []string) []string {
 		return args
 	}
 	name := filepath.Base(args[0])
-	if slices.Contains([]string{dib.ImageCommand, dib.RamdiskCommand, dib.FilesCommand, lxcCommand}, name) {
+	if slices.Contains([]string{dib.ImageCommand, dib.RamdiskCommand, dib.FilesCommand, lxcCommand, imgbaseCommand}, name) {
 		return slices.Insert(slices.Clone(args), 1, name)
 	}
 	return args

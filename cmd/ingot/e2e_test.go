@@ -60,6 +60,7 @@ func TestHouse(t *testing.T) {
 		{"console", c.console, true},
 		{"servers", c.servers, true},
 		{"groups", c.groups, true},
+		{"hosts", c.hosts, true},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			if part.beside {

@@ -25,6 +25,7 @@ func TestJSONReference(t *testing.T) {
 	for name, v := range map[string]any{
 		"check": checkReport{}, "lock, diff": lock.Comparison{}, "plan": planJSON{}, "build": builtJSON{}, "boot": bootResult{}, "why": whyJSON{}, "why PACKAGE": whyPackageJSON{}, "version": versionInfo{},
 		"publish": publishJSON{}, "mirror": mirrorJSON{}, "promote": promoteJSON{}, "prune": pruneJSON{}, "server verify": verifyJSON{}, "server token list": tokensJSON{},
+		"host status, host check": statusJSON{}, "host pin, host unpin, host remove, host repair": changedJSON{},
 		"list": offerJSON{}, "pull": pullJSON{}, "verify": knownJSON{},
 		"machine outdated": outdatedJSON{}, "template list": templatesJSON{}, "template show": templateJSON{}, "template check": templateCheckJSON{},
 		"element show": shownJSON{}, "element lint": lintJSON{},

@@ -19,6 +19,7 @@ const (
 	groupServe   = "serve"
 	groupMachine = "machine"
 	groupKeep    = "keep"
+	groupHost    = "host"
 	groupDoor    = "door"
 	groupOther   = "other"
 )
@@ -29,6 +30,7 @@ var groups = []cobra.Group{
 	{ID: groupServe, Title: "Image servers:"},
 	{ID: groupMachine, Title: "Machines from templates:"},
 	{ID: groupKeep, Title: "What is kept:"},
+	{ID: groupHost, Title: "Hosts that layer images:"},
 	{ID: groupDoor, Title: "As commands of other systems, with their own arguments:"},
 	{ID: groupOther, Title: "Other:"},
 }
@@ -77,7 +79,8 @@ byte the same anywhere, and boots what it built.`,
 		newTemplateCommand(), newProvisionCommand(), newMachineCommand(),
 		newStoreCommand(),
 		newToolsCommand(),
-		newDiskImageCreateCommand(), newRamdiskImageCreateCommand(), newDiskimageBuilderCommand(), newLXCCommand(),
+		newHostCommand(),
+		newDiskImageCreateCommand(), newRamdiskImageCreateCommand(), newDiskimageBuilderCommand(), newLXCCommand(), newImgbaseCommand(),
 		newVersionCommand(),
 		newCompletionCommand(),
 		newExitCodesTopic(),

@@ -54,14 +54,14 @@ const (
 
 // fits refuses what would fill the pool or the boot partition.
 func (s State) fits(needs, kernel int64) error {
-	hint := "\"ingot host gc\" or \"ingot host remove\" makes room; lvextend makes the pool larger"
+	hint := "\"ingot host remove\" makes room; lvextend makes the pool larger"
 	switch {
 	case s.Pool.Size > 0 && s.Pool.Free-needs < s.Pool.Size/100*freeData:
 		return fault.Newf(fault.Preflight, "the thin pool has %d bytes free, of which %d are needed and %d %% of its size must stay", s.Pool.Free, needs, freeData).WithHint("%s", hint)
 	case s.Meta.Size > 0 && s.Meta.Free < s.Meta.Size/100*freeMeta:
 		return fault.Newf(fault.Preflight, "the thin pool's metadata has %d bytes free, and %d %% must be", s.Meta.Free, freeMeta).WithHint("lvextend --poolmetadatasize +SIZE GROUP/POOL; or remove layers")
 	case s.Loader && s.Boot.Size > 0 && s.Boot.Free < kernel:
-		return fault.Newf(fault.Preflight, "the boot partition has %d bytes free, and %d are needed", s.Boot.Free, kernel).WithHint("\"ingot host gc\" removes what nothing boots any more")
+		return fault.Newf(fault.Preflight, "the boot partition has %d bytes free, and %d are needed", s.Boot.Free, kernel).WithHint("\"ingot host remove\" makes room")
 	}
 	return nil
 }
@@ -103,6 +103,7 @@ func (s State) Init(name Name, volume string, kernel int64) ([]Step, error) {
 		return nil, err
 	}
 	steps := []Step{
+		{Do: Adopt, From: volume},
 		{Do: Snapshot, Name: name, From: volume},
 		{Do: Seal, Name: name},
 	}

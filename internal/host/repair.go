@@ -73,7 +73,7 @@ func (s State) Check() []Problem {
 		}
 	}
 	if s.Pool.Size > 0 && s.Pool.Free < s.Pool.Size/100*freeData {
-		add("space", "", "ingot host gc", "the thin pool has %d of %d bytes free", s.Pool.Free, s.Pool.Size)
+		add("space", "", "ingot host remove NAME", "the thin pool has %d of %d bytes free", s.Pool.Free, s.Pool.Size)
 	}
 	if s.Meta.Size > 0 && s.Meta.Free < s.Meta.Size/100*freeMeta {
 		add("space", "", "lvextend --poolmetadatasize +SIZE GROUP/POOL", "the thin pool's metadata has %d of %d bytes free", s.Meta.Free, s.Meta.Size)

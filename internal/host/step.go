@@ -10,6 +10,7 @@ type Action string
 
 // The actions.
 const (
+	Adopt    Action = "adopt"    // a volume's group and pool: they are this host's
 	Create   Action = "create"   // a volume for a base, not whole
 	Fill     Action = "fill"     // a base with an image's files, flushed and read back
 	Seal     Action = "seal"     // a base: read-only, not activated by itself, and then whole
@@ -48,6 +49,8 @@ type Step struct {
 // String is the step as people read it.
 func (s Step) String() string {
 	switch s.Do {
+	case Adopt:
+		return fmt.Sprintf("adopt the group and the pool of %s", s.From)
 	case Create:
 		return fmt.Sprintf("create volume %s of %d bytes", s.Name, s.Size)
 	case Fill:
@@ -116,6 +119,7 @@ func (s State) After(step Step) State {
 		s.Volumes = slices.DeleteFunc(s.Volumes, func(v Volume) bool { return v.Name == step.Name })
 	}
 	switch step.Do {
+	case Adopt: // tags that no volume has
 	case Fill, Merge: // what is in a volume that is not whole is nobody's
 	case Create, Snapshot:
 		without()
@@ -200,5 +204,15 @@ func (s State) Partly(step Step) []State {
 		return []State{draft}
 	default:
 		return nil
+	}
+}
+
+// loads says whether a step is the boot loader's.
+func (s Step) loads() bool {
+	switch s.Do {
+	case Copy, Drop, Enter, Leave, Sweep:
+		return true
+	default:
+		return false
 	}
 }

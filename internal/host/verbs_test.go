@@ -64,6 +64,7 @@ func TestStory(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(t, do(&s, steps), `
+	adopt the group and the pool of vg/root
 	snapshot vg/root as Base-1-0
 	seal base Base-1-0
 	snapshot Base-1-0 as Base-1-0+1
