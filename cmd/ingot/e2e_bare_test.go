@@ -58,31 +58,11 @@ func (c *court) bare(t *testing.T) {
 
 	t.Run("ext4", func(t *testing.T) {
 		judge.Run(t, "e2fsck", "-fn", out(".ext4"))
-		dir := p.path("ext4")
-		judge.Run(t, "7zz", "x", "-y", "-o"+dir, out(".ext4"), "usr/bin", "etc/passwd", "init")
-		for _, name := range []string{"usr/bin/dpkg", "etc/passwd", "init"} {
-			if !strings.Contains(plain[name], sha256File(t, dir+"/"+name)) {
-				t.Errorf("/%s is another: %s", name, plain[name])
-			}
-		}
-		if got := mounted(t, out(".ext4")); got != nil {
-			sameFiles(t, got, plain, "lost+found")
-		}
+		sameFiles(t, mounted(t, out(".ext4")), plain, "lost+found")
 	})
 	t.Run("erofs", func(t *testing.T) {
-		if !isRoot() {
-			t.Skip("root runs this: it unpacks owners")
-		}
-		dir := p.path("erofs")
-		judge.Run(t, "fsck.erofs", "--extract="+dir, out(".erofs"))
-		for _, name := range []string{"usr/bin/dpkg", "etc/passwd", "init"} {
-			if !strings.Contains(plain[name], sha256File(t, dir+"/"+name)) {
-				t.Errorf("/%s is another: %s", name, plain[name])
-			}
-		}
-		if got := mounted(t, out(".erofs")); got != nil {
-			sameFiles(t, got, plain)
-		}
+		judge.Run(t, "fsck.erofs", out(".erofs"))
+		sameFiles(t, mounted(t, out(".erofs")), plain)
 	})
 	t.Run("cpio", func(t *testing.T) {
 		sameFiles(t, censusBy(t, "", "bsdtar", "--format=pax", "-cf", "-", "@"+out(".cpio.gz")), plain)
@@ -113,22 +93,14 @@ func (c *court) bare(t *testing.T) {
 	}
 	t.Run("btrfs", func(t *testing.T) {
 		judge.Run(t, "btrfs", "check", "--check-data-csum", out(".btrfs"))
-		if got := mounted(t, out(".btrfs")); got != nil {
-			sameFiles(t, got, plain)
-		}
+		sameFiles(t, mounted(t, out(".btrfs")), plain)
 	})
 	t.Run("xfs", func(t *testing.T) {
 		judge.Run(t, "xfs_repair", "-n", "-f", out(".xfs"))
-		if got := mounted(t, out(".xfs")); got != nil {
-			sameFiles(t, got, plain)
-		}
+		sameFiles(t, mounted(t, out(".xfs")), plain)
 	})
 	t.Run("nspawn", func(t *testing.T) {
-		system := censusBy(t, "", "zstd", "-dc", out(".nspawn.tar.zst"))
-		if system["sbin/init"] == "" && system["usr/sbin/init"] == "" || len(system) < 1000 {
-			t.Errorf("no system of %d files", len(system))
-		}
-		t.Run("starts", func(t *testing.T) { c.nspawn(t, out(".nspawn.tar.zst")) })
+		c.nspawn(t, out(".nspawn.tar.zst"))
 	})
 	t.Run("netboot", func(t *testing.T) { c.netboot(t, p.path("out")) })
 	t.Run("same bytes", func(t *testing.T) {
@@ -224,18 +196,18 @@ func (c *court) converse(t *testing.T, talk []exchange, args ...string) string {
 	}
 }
 
-// mounted is the census of a file system that the kernel of this host mounts, or nil
-// where it may not.
+// mounted is the census of a file system that the kernel of this host mounts.
 func mounted(t *testing.T, image string) census {
 	t.Helper()
-	const mount = `set -eu; dir=$(mktemp -d); mount -o loop,ro "$1" "$dir"`
-	unshare := []string{"unshare", "--mount", "--propagation", "private", "sh", "-c"}
-	try := append(append([]string{}, unshare...), mount, "sh", image)
-	if out, err := exec.CommandContext(t.Context(), try[0], try[1:]...).CombinedOutput(); err != nil {
-		t.Logf("this host mounts no %s: %s", image, out)
-		return nil
+	if !isRoot() {
+		t.Skip("root runs this: it mounts")
 	}
-	return censusBy(t, "", append(unshare, mount+`; exec tar --format=pax --numeric-owner --xattrs --xattrs-include='*' -C "$dir" -c .`, "sh", image)...)
+	const script = `set -eu
+dir=$(mktemp -d)
+trap 'umount "$dir"; rmdir "$dir"' EXIT
+mount -o loop,ro "$1" "$dir"
+tar --format=pax --numeric-owner --xattrs --xattrs-include='*' -C "$dir" -c .`
+	return censusBy(t, "", "unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", image)
 }
 
 // nspawnScript starts a system as machinectl would, and asks it how it is.

@@ -46,6 +46,14 @@ outputs:
   - {format: lxc, expiry: 30d, create-message: it is made}
   - {format: incus, expiry: "2099-12-31"}
   - openvz
+  - ext4
+  - erofs
+  - {format: nspawn, compress: zstd}
+`
+
+// containerMore are judged like these, at more length.
+const containerMore = `  - xfs
+  - btrfs
 `
 
 // containers judges every format that holds files and boots nothing: all hold the
@@ -54,7 +62,11 @@ func (c *court) containers(t *testing.T) {
 	if !isRoot() {
 		t.Skip("root runs this: it unpacks owners and devices, and starts containers")
 	}
-	p := c.project(t, map[string]string{"ingot.yaml": containerFormats, "odd.sh": odd})
+	formats := containerFormats
+	if c.full {
+		formats += containerMore
+	}
+	p := c.project(t, map[string]string{"ingot.yaml": formats, "odd.sh": odd})
 	p.build(t)
 	out := func(name string) string { return p.path("out/" + name) }
 	dir := func(t *testing.T) string { // where judges make devices
@@ -98,6 +110,12 @@ func (c *court) containers(t *testing.T) {
 		t.Run("docker", func(t *testing.T) {
 			sameFiles(t, unpack(t, copied(t, "docker-archive:"+out("web-amd64.docker.tar")+":web:latest")), plain)
 		})
+		t.Run("ext4", func(t *testing.T) { sameFiles(t, mounted(t, out("web-amd64.ext4")), plain, "lost+found") })
+		t.Run("erofs", func(t *testing.T) { sameFiles(t, mounted(t, out("web-amd64.erofs")), plain) })
+		if c.full {
+			t.Run("xfs", func(t *testing.T) { sameFiles(t, mounted(t, out("web-amd64.xfs")), plain) })
+			t.Run("btrfs", func(t *testing.T) { sameFiles(t, mounted(t, out("web-amd64.btrfs")), plain) })
+		}
 		system := unsquash(t, out("web-amd64.rootfs.squashfs"))
 		for name := range plain {
 			if strings.HasPrefix(name, "srv/odd/") && system[name] != plain[name] {
@@ -106,6 +124,16 @@ func (c *court) containers(t *testing.T) {
 		}
 		t.Run("lxc", func(t *testing.T) {
 			sameFiles(t, censusBy(t, "", "xz", "-dc", out("web-amd64.rootfs.tar.xz")), system, "etc/hostname", "etc/hosts")
+		})
+		t.Run("incus unified", func(t *testing.T) {
+			judge.Needs(t, judge.Full)
+			before, _, _ := strings.Cut(containerFormats, "outputs:")
+			q := c.project(t, map[string]string{"ingot.yaml": before + "outputs: [{format: incus, type: unified}]\n", "odd.sh": odd})
+			q.build(t)
+			sameFiles(t, censusBy(t, "rootfs", "xz", "-dc", q.path("out/web-amd64.incus.tar.xz")), system)
+		})
+		t.Run("nspawn", func(t *testing.T) {
+			sameFiles(t, censusBy(t, "", "zstd", "-dc", out("web-amd64.nspawn.tar.zst")), system)
 		})
 		t.Run("openvz", func(t *testing.T) {
 			sameFiles(t, censusBy(t, "", "gzip", "-dc", out("debian-12-x86_64-web.tar.gz")), system,

@@ -16,7 +16,11 @@ import (
 // iso judges a live system: one file that starts from a CD and from a stick, by BIOS
 // and by UEFI, whoever built it.
 func (c *court) iso(t *testing.T) {
-	p := c.project(t, map[string]string{"ingot.yaml": strings.Replace(minimal, "[tar]", "[iso]", 1)})
+	outputs := "[iso]"
+	if c.full {
+		outputs = "[iso, netboot]"
+	}
+	p := c.project(t, map[string]string{"ingot.yaml": strings.Replace(minimal, "[tar]", outputs, 1)})
 	p.build(t)
 	image := p.path("out/small-amd64.iso")
 
@@ -52,6 +56,9 @@ func (c *court) iso(t *testing.T) {
 		}
 		if fstab, err := os.ReadFile(filepath.Join(files, "root/etc/fstab")); err == nil && regexp.MustCompile(`(?m)^[^#\n]`).Match(fstab) {
 			t.Errorf("fstab mounts something:\n%s", fstab)
+		}
+		if c.full {
+			sameFiles(t, mounted(t, files+"/filesystem.squashfs"), mounted(t, p.path("out/small-amd64.netboot.squashfs")))
 		}
 	})
 	t.Run("same bytes", func(t *testing.T) {
