@@ -94,7 +94,7 @@ func (s State) Init(name Name, volume string, kernel int64) ([]Step, error) {
 		return nil, fault.Newf(fault.Usage, "%s is the name of a layer, not of a base", name)
 	}
 	if there := append(s.Bases(), s.Layers()...); len(there) > 0 {
-		return nil, fault.Newf(fault.Choice, "the host has %s already", there[0]).WithHint("\"ingot host add\" adds a base to it")
+		return nil, fault.Newf(fault.Choice, "the host has %s already", there[0]).WithHint("\"imgbase base --add\" adds a base to it")
 	}
 	if err := s.blank(name); err != nil {
 		return nil, err

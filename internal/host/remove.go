@@ -47,7 +47,7 @@ func (s State) Remove(n Name) ([]Step, error) {
 		case g == s.Booted:
 			return nil, fault.Newf(fault.Choice, "%s runs", g).WithHint("boot another layer first")
 		case g == boots:
-			return nil, fault.Newf(fault.Choice, "%s is what the host boots next", g).WithHint("\"ingot host rollback\" chooses another layer")
+			return nil, fault.Newf(fault.Choice, "%s is what the host boots next", g).WithHint("have another layer boot first")
 		case v.Pinned:
 			return nil, fault.Newf(fault.Choice, "%s is pinned", g).WithHint("\"ingot host unpin %s\" first", g)
 		}
