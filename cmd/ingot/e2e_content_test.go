@@ -77,7 +77,17 @@ unix-groups: [{name: media, gid: 2000}]
 	})
 	t.Run("locale", func(t *testing.T) {
 		p := c.project(t, map[string]string{"ingot.yaml": minimal + "locale: xx_YY.UTF-8\n"})
-		p.refuse(t, 1, []string{"no locale xx_YY.UTF-8", "hint:", "SUPPORTED"}, "build", "--to", "out")
+		p.refuse(t, 3, []string{"no locale xx_YY.UTF-8", "hint:", "SUPPORTED"}, "build", "--to", "out")
+	})
+	t.Run("files where none can be", func(t *testing.T) {
+		for path, words := range map[string][]string{
+			"/etc/passwd/x":     {"cannot put /etc/passwd/x: ", "not a directory", "hint:"},
+			"/etc/passwd/x/y/z": {"cannot put /etc/passwd/x/y/z: ", "not a directory", "hint:"},
+			"/etc/apt":          {"cannot put /etc/apt: ", "is a directory", "hint:"},
+		} {
+			p := c.project(t, map[string]string{"ingot.yaml": minimal + "files: [{path: " + path + ", content: x}]\n"})
+			p.refuse(t, 3, words, "build", "--to", "out")
+		}
 	})
 	t.Run("services without systemd", func(t *testing.T) {
 		const script = "scripts: [{name: plain, run: ./plain.sh}]\n"

@@ -223,16 +223,25 @@ func (w *worker) putFiles(ctx context.Context, p *Plan) error {
 			return err
 		}
 		if entries, err = existing(ctx, box, entries); err != nil {
-			return err
+			return cannotPut(f.Path, err)
 		}
 		for i := range entries {
 			entries[i].Owner = "step:files"
 		}
 		if err := stage.put(ctx, box, entries); err != nil {
-			return fmt.Errorf("cannot put %s: %w", f.Path, err)
+			return cannotPut(f.Path, err)
 		}
 	}
 	return nil
+}
+
+// cannotPut says where a file of the definition could not go, and whose mistake it is.
+func cannotPut(path string, err error) error {
+	err = fmt.Errorf("cannot put %s: %w", path, err)
+	if errors.Is(err, syscall.ENOTDIR) || errors.Is(err, syscall.EISDIR) || errors.Is(err, syscall.ENOTEMPTY) {
+		return fault.Newf(fault.Definition, "%w", err).WithHint("the image has a file where a directory would be, or a directory where a file would be: choose another path")
+	}
+	return err
 }
 
 // parentsOf are the directories above a path.

@@ -40,7 +40,8 @@ func (w *worker) environment(more ...string) []string {
 
 // shell runs a short shell program of ingot's own in the image. How the shell ended
 // is of no interest: the error is what it and its programs said, the hint a last
-// line of that which begins with "hint: ".
+// line of that which begins with "hint: ". Who gives a hint found that the definition
+// asks for what the image has not got.
 func (w *worker) shell(ctx context.Context, box *sandbox.Box, text string) error {
 	out, err := box.Output(ctx, sandbox.Command{Argv: []string{"/bin/sh", "-euc", text}, Env: w.environment()}, w.log)
 	return shellError(err, string(out))
@@ -60,7 +61,7 @@ func shellError(err error, said string) error {
 		err = errors.New(said)
 	}
 	if hinted {
-		return fault.Newf(fault.Failed, "%w", err).WithHint("%s", hint)
+		return fault.Newf(fault.Definition, "%w", err).WithHint("%s", hint)
 	}
 	return err
 }

@@ -168,12 +168,29 @@ func (b *Box) call(ctx context.Context, r request, files []*os.File) (reply, err
 		b.kill()
 		return answer, fmt.Errorf("the sandbox ended early: %w%s", err, said(b.log))
 	case answer.Hint != "":
-		return answer, fault.Newf(fault.Failed, "%s", answer.Err).WithHint("%s", answer.Hint)
+		return answer, fault.Newf(fault.Failed, "%w", answer.failure()).WithHint("%s", answer.Hint)
 	case answer.Err != "":
-		return answer, errors.New(answer.Err)
+		return answer, answer.failure()
 	}
 	return answer, nil
 }
+
+// failure is the error as it was inside, as far as the kernel's part of it goes.
+func (r reply) failure() error {
+	if r.Errno == 0 {
+		return errors.New(r.Err)
+	}
+	return &insideError{said: r.Err, errno: unix.Errno(r.Errno)}
+}
+
+// An insideError is what the other side said of something that the kernel refused.
+type insideError struct {
+	said  string
+	errno unix.Errno
+}
+
+func (e *insideError) Error() string { return e.said }
+func (e *insideError) Unwrap() error { return e.errno }
 
 // ask sends a request and waits for its reply.
 func (b *Box) ask(r request, files []*os.File) (reply, error) {
@@ -283,7 +300,7 @@ func (b *Box) Write(ctx context.Context, files ...NewFile) error {
 // that is not there is fs.ErrNotExist.
 func (b *Box) Read(ctx context.Context, path string) ([]byte, error) {
 	a, err := b.call(ctx, request{Read: &readRequest{Path: path}}, nil)
-	if a.Missing {
+	if errors.Is(err, fs.ErrNotExist) {
 		err = fmt.Errorf("/%s: %w", path, fs.ErrNotExist)
 	}
 	return a.Data, err
@@ -291,8 +308,8 @@ func (b *Box) Read(ctx context.Context, path string) ([]byte, error) {
 
 // Exists says whether a path of the root is there, symbolic links followed.
 func (b *Box) Exists(ctx context.Context, path string) (bool, error) {
-	a, err := b.call(ctx, request{Stat: path}, nil)
-	if a.Missing {
+	_, err := b.call(ctx, request{Stat: path}, nil)
+	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
 	return err == nil, err

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"strings"
 	"sync"
@@ -88,6 +87,9 @@ func (in *box) answer(id uint64, a reply, failure error, files []*os.File) error
 	}
 	if a.ID = id; failure != nil {
 		a.Err, a.Hint = failure.Error(), fault.HintOf(failure)
+		if errno := unix.Errno(0); errors.As(failure, &errno) {
+			a.Errno = int(errno)
+		}
 	}
 	in.answering.Lock()
 	defer in.answering.Unlock()
@@ -123,8 +125,7 @@ func (in *box) serve(r request, files []*os.File) (reply, error) {
 		return reply{}, in.remove(r.Remove)
 	case r.Stat != "":
 		dir, rest := place(r.Stat)
-		err := confined(dir, func() error { _, err := os.Stat("/" + rest); return err })
-		return reply{Missing: errors.Is(err, fs.ErrNotExist)}, err
+		return reply{}, confined(dir, func() error { _, err := os.Stat("/" + rest); return err })
 	case r.Empty:
 		return reply{}, in.empty()
 	case r.Listen != 0:
@@ -225,7 +226,6 @@ func (in *box) read(path string) (r reply, err error) {
 		}
 		return err
 	})
-	r.Missing = errors.Is(err, fs.ErrNotExist)
 	return r, err
 }
 

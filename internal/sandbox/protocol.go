@@ -69,13 +69,13 @@ type textsRequest struct{ Dir, Suffix string }
 type reply struct {
 	ID      uint64
 	Err     string
+	Errno   int    // what the kernel said, if the error came from it
 	Hint    string // of an error that ingot's user can help
 	Code    int    // exit code of a program; -1 if a signal ended it
 	Signal  int    // that signal
 	Entries []byte // of a capture
 	Size    int64  // bytes that a capture wrote
 	Data    []byte // of a read
-	Missing bool   // a read found nothing
 	Names   []Name // of a directory
 	Spots   []Spot
 	Texts   map[string][]byte // of a directory, by name

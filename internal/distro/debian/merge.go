@@ -1,12 +1,12 @@
 package debian
 
 import (
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 
 	"ingot/internal/distro"
+	"ingot/internal/fault"
 	"ingot/internal/tree"
 )
 
@@ -253,10 +253,11 @@ var devices = []struct {
 }
 
 // checkArch refuses what dpkg would: a package of an architecture that is not the
-// image's.
+// image's. No resolver chooses one, so somebody wrote it into the lock.
 func checkArch(p *deb, arch string) error {
 	if p.Ref.Arch != arch && p.Ref.Arch != "all" {
-		return fmt.Errorf("package %s is of architecture %s, the image of %s", p.Ref.Name, p.Ref.Arch, arch)
+		return fault.Newf(fault.Verification, "package %s is of architecture %s, the image of %s", p.Ref.Name, p.Ref.Arch, arch).
+			WithHint("the lock was changed by hand; run 'ingot lock'")
 	}
 	return nil
 }
