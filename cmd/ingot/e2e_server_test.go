@@ -236,16 +236,17 @@ func (c *court) servers(t *testing.T) {
 	})
 	t.Run("lxd", func(t *testing.T) {
 		judge.Path(t, "lxd")
-		publish := p.command(t.Context(), "publish", "two", "--to", "tree", "--quiet")
-		got := s.client(t, "PUBLISH='cd "+p.dir+"; INGOT_HOME="+p.home+" "+strings.Join(publish.Args, " ")+"'\n"+lxdStreams)
+		publish := p.command(t.Context(), "publish", "two", "--to", "tree", "--quiet", "--delta")
+		got := s.client(t, "PUBLISH='cd "+p.dir+"; INGOT_HOME="+p.home+" INGOT_CACHE="+p.cache+" INGOT_MIRROR_DEBIAN="+s.c.mirror.debian()+" "+strings.Join(publish.Args, " ")+"'\n"+lxdStreams)
 		for _, want := range []string{"Architecture: x86_64\n", "Type: container\n", "Type: virtual-machine\n", "requirements.secureboot: false\n", "variant: tiny\n", "tiny/amd64\n", "booted\n", "\nsays one\n", "then says two\n"} {
 			if !strings.Contains(got, want) {
 				t.Errorf("it does not say %q:\n%s", want, got)
 			}
 		}
 		log := p.read(t, "access.log")
-		if !strings.Contains(log, "rootfs.squashfs HTTP/1.1\" 200") {
-			t.Errorf("the log has no image:\n%s", log)
+		// The whole comes once: it refreshes by a delta.
+		if n, deltas := strings.Count(log, "/rootfs.squashfs HTTP/1.1\" 200"), strings.Count(log, ".vcdiff HTTP/1.1\" 200"); n != 1 || deltas != 1 {
+			t.Errorf("it fetched %d whole root file systems and %d deltas:\n%s", n, deltas, log)
 		}
 	})
 	t.Run("ingot", func(t *testing.T) { s.ingotClient(t) })
@@ -329,7 +330,10 @@ func (s *shop) bucket(t *testing.T) {
 	p.refuse(t, 2, []string{"oci://host/x is no place for a server tree"}, "publish", "one", "--to", "oci://host/x")
 	p.refuse(t, 4, []string{"is no server tree"}, "promote", "tiny", "stable", "other", "--to", tree)
 	p.must(t, "publish", "one", "--to", tree, "--channel", "testing")
-	p.must(t, "publish", "two", "--to", tree, "--channel", "testing")
+	p.env = append(p.env, "INGOT_MIRROR_DEBIAN="+s.c.mirror.debian())
+	if got := p.must(t, "publish", "two", "--to", tree, "--channel", "testing", "--delta"); !strings.Contains(got, "new version, with a delta from 2") {
+		t.Errorf("it says\n%s", got)
+	}
 	p.must(t, "promote", "tiny", "testing", "stable", "--to", tree)
 	p.must(t, "prune", tree, "--keep", "1")
 	p.must(t, "server", "verify", tree)

@@ -18,6 +18,7 @@ import (
 	"ingot/internal/input"
 	"ingot/internal/server"
 	"ingot/internal/sign"
+	"ingot/internal/tools"
 	"ingot/internal/ui"
 )
 
@@ -130,7 +131,7 @@ func newKey(path string, progress *ui.Progress) (*sign.Key, error) {
 type publishFlags struct {
 	signFlags
 	to, channel, as, expires string
-	json                     bool
+	delta, json              bool
 }
 
 func newPublishCommand() *cobra.Command {
@@ -162,6 +163,7 @@ Clients see the tree before or after a publication, never between.`,
 	cmd.Flags().StringVar(&f.channel, "channel", catalog.Stable, "the channel that points to it then")
 	cmd.Flags().StringVar(&f.as, "as", "", "call the image so, not by its definition's name")
 	cmd.Flags().StringVar(&f.expires, "expires", "", "nobody should use it later than in: 30d, 8w")
+	cmd.Flags().BoolVar(&f.delta, "delta", false, "also a delta from what the channel has, by which LXD and Incus refresh")
 	cmd.Flags().BoolVar(&f.json, "json", false, "print one JSON object")
 	_ = cmd.MarkFlagRequired("to")
 	return cmd
@@ -216,6 +218,11 @@ func (f *publishFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
+	if f.delta {
+		if w.Differ, err = differ(progress); err != nil {
+			return err
+		}
+	}
 	task := progress.Start(ui.Step{ID: "publish", Name: "publish " + many(len(w.Artifacts), "artifact"), Unit: ui.Bytes, Total: w.Size()})
 	w.Progress = task.Add
 	published, err := p.Publish(cmd.Context(), w)
@@ -229,6 +236,9 @@ func (f *publishFlags) run(cmd *cobra.Command, args []string) error {
 		j := publishedJSON{Name: i.Name, Arch: i.Arch, Channel: f.channel, Version: i.Version.Version, New: i.New, Joined: i.Joined, Size: i.Version.Size(), Formats: []string{}}
 		for _, a := range i.Version.Artifacts {
 			j.Formats = append(j.Formats, a.Format)
+			for _, d := range a.Deltas {
+				j.Deltas = append(j.Deltas, d.Base)
+			}
 		}
 		out.Images = append(out.Images, j)
 	}
@@ -236,6 +246,16 @@ func (f *publishFlags) run(cmd *cobra.Command, args []string) error {
 		return printJSON(cmd, out)
 	}
 	return out.print(cmd)
+}
+
+// differ makes deltas by the program of a tools tree.
+func differ(progress *ui.Progress) (server.Differ, error) {
+	h, err := openHouse(sourceFlags{}, progress)
+	if err != nil {
+		return nil, err
+	}
+	dir, err := h.cache.Sub("deltas")
+	return tools.VCDIFF{Tools: h.keeper(), Dir: dir, Note: progress.Notef}, err
 }
 
 // publishJSON is the object that "publish --json" prints.
@@ -255,6 +275,8 @@ type publishedJSON struct {
 	Joined  bool     `json:"joined"` // artifacts joined a version that was there
 	Size    int64    `json:"size"`
 	Formats []string `json:"formats"`
+	// Deltas are from which versions a delta makes this one, with --delta.
+	Deltas []string `json:"deltas,omitempty"`
 }
 
 func (p publishJSON) print(cmd *cobra.Command) error {
@@ -265,6 +287,9 @@ func (p publishJSON) print(cmd *cobra.Command) error {
 			what = "new version"
 		case i.Joined:
 			what = "more of it"
+		}
+		if len(i.Deltas) > 0 {
+			what += ", with a delta from " + strings.Join(i.Deltas, ", ")
 		}
 		if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s@%s for %s: %s, %s: %s (%s)\n", i.Name, i.Channel, i.Arch, i.Version, what, strings.Join(i.Formats, " "), ui.Size(i.Size)); err != nil {
 			return err

@@ -99,6 +99,8 @@ type Artifact struct {
 	Format string `json:"format"`
 	Files  []File `json:"files"`  // the first is the artifact's path and names its papers
 	Papers []File `json:"papers"` // manifest, bill of materials, provenance
+	// Deltas are for clients that have another version.
+	Deltas []Delta `json:"deltas,omitempty"`
 	// Seal is the digest of the list of the tree's files.
 	Seal digest.Digest `json:"seal"`
 	// Fingerprint is the digest of metadata and root file system in a row, by which
@@ -106,6 +108,13 @@ type Artifact struct {
 	Fingerprint digest.Digest `json:"fingerprint,omitzero"`
 	// Insecure says that a machine of it starts without Secure Boot only.
 	Insecure bool `json:"insecure,omitempty"`
+}
+
+// A Delta is a file in VCDIFF (RFC 3284) that makes the first file of an artifact out of the first
+// file that another version of the image has in that format.
+type Delta struct {
+	File
+	Base string `json:"base"` // that version
 }
 
 // A File is one that can be fetched.
@@ -137,11 +146,20 @@ func (v Version) Dir(i Image) string {
 	return path.Join("images", v.Distro, v.Release, i.Arch, i.Name, v.Version)
 }
 
-// All are the version's files, papers too.
+// All are the version's files, papers and deltas too.
 func (v Version) All() []File {
 	var out []File
 	for _, a := range v.Artifacts {
-		out = append(append(out, a.Files...), a.Papers...)
+		out = append(out, a.All()...)
+	}
+	return out
+}
+
+// All are the artifact's files, papers and deltas too.
+func (a Artifact) All() []File {
+	out := slices.Concat(a.Files, a.Papers)
+	for _, d := range a.Deltas {
+		out = append(out, d.File)
 	}
 	return out
 }
@@ -155,7 +173,7 @@ func (v Version) Artifact(format string) (Artifact, bool) {
 	return v.Artifacts[i], true
 }
 
-// Size is the bytes of all its artifacts, without papers.
+// Size is the bytes of all its artifacts, without papers and deltas.
 func (v Version) Size() int64 {
 	var n int64
 	for _, a := range v.Artifacts {

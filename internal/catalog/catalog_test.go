@@ -175,6 +175,8 @@ func whole(t testing.TB) catalog.Catalog {
 	t.Helper()
 	c, _ := catalog.Catalog{}.Add("web", "amd64", "stable", version("a: lxc"), start)
 	c.Type, c.Schema, c.Serial, c.Created, c.Expires, c.Valid = catalog.Type, 1, 7, start, start.Add(time.Hour), 3600
+	a := &c.Images[0].Versions[0].Artifacts[0]
+	a.Deltas = []catalog.Delta{{File: catalog.File{Name: "delta-20261129_0552.vcdiff", Size: 1, SHA256: digest.Of(nil)}, Base: "20261129_0552"}}
 	return c
 }
 
@@ -236,6 +238,8 @@ func TestRead(t *testing.T) {
 		{`"serial":7`, `"serial":7,"x":1-1`, "no value"},
 		{`"serial":7`, "\"serial\":7,\"x\":\"\n\"", "control character"},
 		{"}\n", "} {}", "something follows"},
+		{`"base":"20261129_0552"`, `"base":"../x"`, "a delta from version"},
+		{`"name":"delta-`, `"name":"../delta-`, "no file's name"},
 		{`"serial":7`, `"serial":"x"`, "unreadable"},
 	} {
 		s := strings.Replace(string(plain), k.old, k.new, 1)

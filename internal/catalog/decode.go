@@ -352,6 +352,7 @@ func (d *decoder) artifact(a *Artifact) {
 		known{"format", func() { a.Format = d.string() }},
 		known{"files", func() { d.files(&a.Files) }},
 		known{"papers", func() { d.files(&a.Papers) }},
+		known{"deltas", func() { d.deltas(&a.Deltas) }},
 		known{"seal", func() { a.Seal = d.digest() }},
 		known{"fingerprint", func() { a.Fingerprint = d.digest() }},
 		known{"insecure", func() { a.Insecure = d.bool() }},
@@ -369,6 +370,20 @@ func (d *decoder) files(to *[]File) {
 		)
 		d.must(!f.SHA256.IsZero(), "a file without a digest")
 		*to = append(*to, f)
+	})
+}
+
+func (d *decoder) deltas(to *[]Delta) {
+	d.list(func() {
+		var x Delta
+		d.object(
+			known{"name", func() { x.Name = d.string() }},
+			known{"size", func() { x.Size = d.number() }},
+			known{"sha256", func() { x.SHA256 = d.digest() }},
+			known{"base", func() { x.Base = d.string() }},
+		)
+		d.must(!x.SHA256.IsZero(), "a file without a digest")
+		*to = append(*to, x)
 	})
 }
 

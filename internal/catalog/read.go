@@ -233,10 +233,15 @@ func (v Version) check() error {
 		if !isName(a.Format) || len(a.Files) == 0 {
 			return fmt.Errorf("artifact %.140q", a.Format)
 		}
-		if err := checkFiles(append(slices.Clone(a.Files), a.Papers...)); err != nil {
+		if err := checkFiles(a.All()); err != nil {
 			return err
 		}
-		for _, f := range append(slices.Clone(a.Files), a.Papers...) {
+		for _, d := range a.Deltas {
+			if !isName(d.Base) || d.Base == v.Version {
+				return fmt.Errorf("a delta from version %.140q", d.Base)
+			}
+		}
+		for _, f := range a.All() {
 			if names[f.Name] {
 				return fmt.Errorf("file %s is there twice", f.Name)
 			}

@@ -34,6 +34,8 @@ type Wish struct {
 	As string
 	// Expires, when it is not zero, is from when on nobody should use the images.
 	Expires time.Time
+	// Differ, when it is not nil, makes deltas from what the channel points to until now.
+	Differ Differ
 	// Progress is told how many bytes of artifacts were looked at or copied.
 	Progress func(n int64)
 }
@@ -85,6 +87,11 @@ func (p *Publisher) Publish(ctx context.Context, w Wish) ([]Published, error) {
 	ups, err := p.uploads(ctx, w)
 	if err != nil {
 		return nil, err
+	}
+	if w.Differ != nil {
+		if err := p.deltas(ctx, w, ups); err != nil {
+			return nil, err
+		}
 	}
 	var out []Published
 	_, err = p.change(ctx, func(c catalog.Catalog) (catalog.Catalog, error) {
@@ -361,7 +368,7 @@ func (p *Publisher) copy(ctx context.Context, f *os.File, from string, want cata
 func (p *Publisher) name(a catalog.Addition, u upload) error {
 	dir := a.Version.Dir(a.Image) + "/"
 	for _, x := range a.Version.Artifacts {
-		for _, f := range append(slices.Clone(x.Files), x.Papers...) {
+		for _, f := range x.All() {
 			if n, err := p.Place.Size(f.Path()); err != nil || n != f.Size {
 				if err == nil {
 					err = fmt.Errorf("it has %d bytes instead of %d", n, f.Size)

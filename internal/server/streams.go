@@ -54,6 +54,7 @@ type (
 		Size             int64         `json:"size"`
 		CombinedSquashfs digest.Digest `json:"combined_squashfs_sha256,omitzero"`
 		CombinedDisk     digest.Digest `json:"combined_disk-kvm-img_sha256,omitzero"`
+		DeltaBase        string        `json:"delta_base,omitempty"` // a version of the product
 	}
 )
 
@@ -113,6 +114,10 @@ func streamsPlain(c catalog.Catalog) (map[string][]byte, error) {
 
 // streamsProducts are the products: one for each image, release and channel, with the
 // versions that the channel points and pointed to. Clients take the newest.
+//
+// Machines are products of their own, under the same aliases, which count by kind: their metadata
+// are another file than containers', and of the version that a delta is made from clients look at
+// one file of metadata, whichever comes first.
 func streamsProducts(c catalog.Catalog) map[string]streamProduct {
 	out := map[string]streamProduct{}
 	for _, i := range c.Images {
@@ -126,29 +131,37 @@ func streamsProducts(c catalog.Catalog) map[string]streamProduct {
 				if !ok || v.Version > current.Version {
 					continue // the channel went back: nobody should take what is newer
 				}
-				items := streamItems(i, v)
-				if len(items) == 0 {
-					continue
-				}
-				id := strings.Join([]string{v.Distro, v.Release, i.Arch, variant(i, k)}, ":")
-				p, ok := out[id]
-				if !ok {
-					p = streamProduct{
-						Arch: i.Arch, OS: title(v.Distro), Release: v.Release, ReleaseTitle: v.Release, Variant: variant(i, k),
-						Requirements: map[string]string{}, Versions: map[string]streamVersion{},
+				for _, a := range v.Artifacts {
+					items := streamItems(i, v, a)
+					if len(items) == 0 {
+						continue
 					}
-				}
-				p.Versions[v.Version] = streamVersion{items}
-				if v.Version == current.Version || p.Aliases == "" {
-					p.Aliases = aliases(i, k, v, v.Release == current.Release && v.Distro == current.Distro)
-					p.SupportEOL = ""
-					if !v.Expires.IsZero() {
-						p.SupportEOL = v.Expires.UTC().Format(time.DateOnly)
+					id := strings.Join([]string{v.Distro, v.Release, i.Arch, variant(i, k)}, ":")
+					if a.Format == "incus-vm" {
+						id += ":vm"
 					}
-					p.Requirements = requirements(v)
+					p, ok := out[id]
+					if !ok {
+						p = streamProduct{
+							Arch: i.Arch, OS: title(v.Distro), Release: v.Release, ReleaseTitle: v.Release, Variant: variant(i, k),
+							Versions: map[string]streamVersion{},
+						}
+					}
+					p.Versions[v.Version] = streamVersion{items}
+					if v.Version == current.Version || p.Aliases == "" {
+						p.Aliases = aliases(i, k, v, v.Release == current.Release && v.Distro == current.Distro)
+						p.SupportEOL = ""
+						if !v.Expires.IsZero() {
+							p.SupportEOL = v.Expires.UTC().Format(time.DateOnly)
+						}
+						p.Requirements = map[string]string{}
+						if a.Insecure {
+							p.Requirements["secureboot"] = "false"
+						}
+					}
+					p.LXDRequirements = p.Requirements
+					out[id] = p
 				}
-				p.LXDRequirements = p.Requirements
-				out[id] = p
 			}
 		}
 	}
@@ -176,47 +189,40 @@ func aliases(i catalog.Image, k catalog.Channel, v catalog.Version, short bool) 
 	return strings.Join(names, ",")
 }
 
-func requirements(v catalog.Version) map[string]string {
-	out := map[string]string{}
-	if a, ok := v.Artifact("incus-vm"); ok && a.Insecure {
-		out["secureboot"] = "false"
-	}
-	return out
-}
-
-// streamItems are a version's files for Incus and LXD. Each reads only its own kinds of
+// streamItems are an artifact's files for Incus and LXD. Each reads only its own kinds of
 // metadata: so these stand there twice.
-func streamItems(i catalog.Image, v catalog.Version) map[string]streamItem {
+func streamItems(i catalog.Image, v catalog.Version, a catalog.Artifact) map[string]streamItem {
 	out := map[string]streamItem{}
 	item := func(kind string, f catalog.File, as string) streamItem {
 		return streamItem{FileType: kind, Path: v.Dir(i) + "/" + as, SHA256: f.SHA256, Size: f.Size}
 	}
-	for _, a := range v.Artifacts {
-		if a.Fingerprint.IsZero() {
-			continue
+	if a.Fingerprint.IsZero() {
+		return nil
+	}
+	files := map[string]catalog.File{}
+	for _, f := range a.Files {
+		files[dialectName(a.Format, f.Name)] = f
+	}
+	for _, who := range []string{"incus", "lxd"} {
+		switch {
+		case a.Format == "incus" && len(a.Files) == 1:
+			out[who+"_combined.tar.gz"] = item(who+"_combined.tar.gz", a.Files[0], a.Files[0].Name)
+		case a.Format == "incus":
+			meta := item(who+".tar.xz", files["incus.tar.xz"], "incus.tar.xz")
+			meta.CombinedSquashfs = a.Fingerprint
+			out[who+".tar.xz"] = meta
+			out["root.squashfs"] = item("squashfs", files["rootfs.squashfs"], "rootfs.squashfs")
+		case a.Format == "incus-vm":
+			meta := item(who+".tar.xz", files["incus-vm.tar.xz"], "incus-vm.tar.xz")
+			meta.CombinedDisk = a.Fingerprint
+			out[who+".tar.xz"] = meta
+			out["disk.qcow2"] = item("disk-kvm.img", files["disk.qcow2"], "disk.qcow2")
 		}
-		files := map[string]catalog.File{}
-		for _, f := range a.Files {
-			files[dialectName(a.Format, f.Name)] = f
-		}
-		for _, who := range []string{"incus", "lxd"} {
-			switch a.Format {
-			case "incus":
-				if len(a.Files) == 1 {
-					out[who+"_combined.tar.gz"] = item(who+"_combined.tar.gz", a.Files[0], a.Files[0].Name)
-					continue
-				}
-				meta := item(who+".tar.xz", files["incus.tar.xz"], "incus.tar.xz")
-				meta.CombinedSquashfs = a.Fingerprint
-				out[who+".tar.xz"] = meta
-				out["root.squashfs"] = item("squashfs", files["rootfs.squashfs"], "rootfs.squashfs")
-			case "incus-vm":
-				meta := item(who+".tar.xz", files["incus-vm.tar.xz"], "incus-vm.tar.xz")
-				meta.CombinedDisk = a.Fingerprint
-				out[who+"-vm.tar.xz"] = meta
-				out["disk.qcow2"] = item("disk-kvm.img", files["disk.qcow2"], "disk.qcow2")
-			}
-		}
+	}
+	for _, d := range a.Deltas {
+		delta := item("squashfs.vcdiff", d.File, d.Name)
+		delta.DeltaBase = d.Base
+		out["root."+d.Base+".vcdiff"] = delta
 	}
 	return out
 }

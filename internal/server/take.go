@@ -63,7 +63,8 @@ func (p *Publisher) Take(ctx context.Context, in Incoming) (Published, error) {
 	quiet := func(int64) {}
 	for n := range v.Artifacts {
 		a := &v.Artifacts[n]
-		for _, f := range append(slices.Clone(a.Files), a.Papers...) {
+		a.Deltas = nil // their bases may not come along
+		for _, f := range a.All() {
 			if err := p.bring(ctx, filepath.Join(in.Dir, f.Name), f); err != nil {
 				return out, err
 			}

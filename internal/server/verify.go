@@ -99,7 +99,7 @@ func (r *Report) blobs(ctx context.Context, place Place, bad func(string, ...any
 func checkNames(place Place, ring *sign.Keyring, i catalog.Image, v catalog.Version, now time.Time, bad func(string, ...any)) {
 	dir := v.Dir(i) + "/"
 	for _, a := range v.Artifacts {
-		for _, f := range append(slices.Clone(a.Files), a.Papers...) {
+		for _, f := range a.All() {
 			for _, as := range []string{f.Name, dialectName(a.Format, f.Name)} {
 				if as == "" {
 					continue

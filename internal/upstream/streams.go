@@ -75,7 +75,28 @@ func (s *Source) streams(ctx context.Context) ([]Offer, error) {
 		}
 	}
 	slices.SortStableFunc(out, func(a, b Offer) int { return cmp.Compare(a.Version.Version, b.Version.Version) })
-	return out, nil
+	return together(out), nil
+}
+
+// together makes one offer of those of one version of an image: servers may have containers and
+// machines as products of their own.
+func together(offers []Offer) []Offer {
+	var out []Offer
+	at := map[[3]string]int{}
+	for _, o := range offers {
+		key := [3]string{o.Name, o.Arch, o.Version.Version}
+		n, there := at[key]
+		if there && !slices.ContainsFunc(o.Version.Artifacts, func(a catalog.Artifact) bool { _, ok := out[n].Version.Artifact(a.Format); return ok }) {
+			out[n].Version.Artifacts = append(out[n].Version.Artifacts, o.Version.Artifacts...)
+			maps.Copy(out[n].from, o.from)
+			continue
+		}
+		if !there {
+			at[key] = len(out)
+		}
+		out = append(out, o)
+	}
+	return out
 }
 
 // stream reads one of simplestreams' files.
