@@ -75,22 +75,28 @@ qemu-img create -q -f qcow2 "$out/tiny-amd64.incus-vm.qcow2" 64M
 		"lxc": {"tiny-amd64.rootfs.tar.xz", "tiny-amd64.meta.tar.xz"}, "incus": {"tiny-amd64.rootfs.squashfs", "tiny-amd64.incus.tar.xz"},
 		"incus-vm": {"tiny-amd64.incus-vm.qcow2", "tiny-amd64.incus-vm.tar.xz"},
 	} {
-		m := artifact.Manifest{Schema: 1, Name: "tiny", Arch: "amd64", Format: format, Distro: "debian", Release: "bookworm", Epoch: 1_750_000_000, Lock: digest.Of([]byte(says)), Seal: digest.Of([]byte(says))}
-		for _, name := range files {
-			data, err := os.ReadFile(filepath.Join(dir, name))
-			if err != nil {
-				t.Fatal(err)
-			}
-			m.Files = append(m.Files, artifact.File{Name: name, Size: int64(len(data)), SHA256: digest.Of(data)})
-		}
-		m.File, m.Size, m.SHA256 = m.Files[0].Name, m.Files[0].Size, m.Files[0].SHA256
-		data, err := json.Marshal(m)
+		manifest(t, dir, "tiny", format, says, files...)
+	}
+}
+
+// manifest writes what a build says of an artifact, the files of which are there.
+func manifest(t *testing.T, dir, image, format, says string, files ...string) {
+	t.Helper()
+	m := artifact.Manifest{Schema: 1, Name: image, Arch: "amd64", Format: format, Distro: "debian", Release: "bookworm", Epoch: 1_750_000_000, Lock: digest.Of([]byte(says)), Seal: digest.Of([]byte(says))}
+	for _, name := range files {
+		data, err := os.ReadFile(filepath.Join(dir, name))
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := os.WriteFile(filepath.Join(dir, m.File+artifact.ManifestSuffix), data, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		m.Files = append(m.Files, artifact.File{Name: name, Size: int64(len(data)), SHA256: digest.Of(data)})
+	}
+	m.File, m.Size, m.SHA256 = m.Files[0].Name, m.Files[0].Size, m.Files[0].SHA256
+	data, err := json.Marshal(m)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, m.File+artifact.ManifestSuffix), data, 0o644); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -252,6 +258,7 @@ func (c *court) servers(t *testing.T) {
 	t.Run("ingot", func(t *testing.T) { s.ingotClient(t) })
 	t.Run("mirror", func(t *testing.T) { s.mirrors(t) })
 	t.Run("bucket", func(t *testing.T) { s.bucket(t) })
+	t.Run("virt-builder", func(t *testing.T) { s.virtBuilder(t) })
 	t.Run("lxc-ingot", func(t *testing.T) { s.lxcTemplate(t) })
 	t.Run("generations", func(t *testing.T) { s.generations(t) })
 	t.Run("while publishing", func(t *testing.T) { s.whilePublishing(t) })
@@ -290,6 +297,7 @@ wget -q -O- "https://me:$(cat '`+p.path("team.token")+`')@$2/team/meta/1.0/index
 
 // ingotClient judges what ingot's own client says on the command line of a server by TLS.
 func (s *shop) ingotClient(t *testing.T) {
+	s.must(t, "publish", "two", "--to", "tree")
 	p := *s.project
 	p.home = s.path("client-home")
 	p.env = append(p.env, "SSL_CERT_FILE="+s.path("cert.pem"))

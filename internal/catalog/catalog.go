@@ -108,6 +108,14 @@ type Artifact struct {
 	Fingerprint digest.Digest `json:"fingerprint,omitzero"`
 	// Insecure says that a machine of it starts without Secure Boot only.
 	Insecure bool `json:"insecure,omitempty"`
+	// Disk is what is known of a disk; not of those that were published before it was asked for.
+	Disk *Disk `json:"disk,omitempty"`
+}
+
+// A Disk is what others than ingot want to know of one.
+type Disk struct {
+	Size   int64  `json:"size"`   // bytes that a machine sees
+	SHA512 string `json:"sha512"` // of the artifact's only file, in hexadecimal digits
 }
 
 // A Delta is a file in VCDIFF (RFC 3284) that makes the first file of an artifact out of the first

@@ -177,6 +177,7 @@ func whole(t testing.TB) catalog.Catalog {
 	c.Type, c.Schema, c.Serial, c.Created, c.Expires, c.Valid = catalog.Type, 1, 7, start, start.Add(time.Hour), 3600
 	a := &c.Images[0].Versions[0].Artifacts[0]
 	a.Deltas = []catalog.Delta{{File: catalog.File{Name: "delta-20261129_0552.vcdiff", Size: 1, SHA256: digest.Of(nil)}, Base: "20261129_0552"}}
+	a.Disk = &catalog.Disk{Size: 5, SHA512: strings.Repeat("0f", 64)}
 	return c
 }
 
@@ -239,6 +240,7 @@ func TestRead(t *testing.T) {
 		{`"serial":7`, "\"serial\":7,\"x\":\"\n\"", "control character"},
 		{"}\n", "} {}", "something follows"},
 		{`"base":"20261129_0552"`, `"base":"../x"`, "a delta from version"},
+		{`"sha512":"0`, `"sha512":"\n`, "SHA-512"},
 		{`"name":"delta-`, `"name":"../delta-`, "no file's name"},
 		{`"serial":7`, `"serial":"x"`, "unreadable"},
 	} {

@@ -356,6 +356,10 @@ func (d *decoder) artifact(a *Artifact) {
 		known{"seal", func() { a.Seal = d.digest() }},
 		known{"fingerprint", func() { a.Fingerprint = d.digest() }},
 		known{"insecure", func() { a.Insecure = d.bool() }},
+		known{"disk", func() {
+			a.Disk = &Disk{}
+			d.object(known{"size", func() { a.Disk.Size = d.number() }}, known{"sha512", func() { a.Disk.SHA512 = d.string() }})
+		}},
 	)
 	d.must(len(a.Files) > 0, "an artifact without a file")
 }

@@ -236,6 +236,9 @@ func (v Version) check() error {
 		if err := checkFiles(a.All()); err != nil {
 			return err
 		}
+		if d := a.Disk; d != nil && (d.Size < 0 || len(d.SHA512) != 128 || strings.Trim(d.SHA512, "0123456789abcdef") != "") {
+			return fmt.Errorf("artifact %s is of a disk without a size or SHA-512", a.Format)
+		}
 		for _, d := range a.Deltas {
 			if !isName(d.Base) || d.Base == v.Version {
 				return fmt.Errorf("a delta from version %.140q", d.Base)

@@ -273,7 +273,7 @@ func rank(name string) int {
 		return 0 // a client that finds the new key's catalog asks for it
 	case name == catalog.Path:
 		return 1
-	case strings.HasPrefix(name, "streams/v1/index."), strings.HasPrefix(name, "meta/") && !strings.HasSuffix(name, ".asc"):
+	case name == builderIndex, strings.HasPrefix(name, "streams/v1/index."), strings.HasPrefix(name, "meta/") && !strings.HasSuffix(name, ".asc"):
 		return 3
 	}
 	return 2

@@ -84,7 +84,7 @@ func (m *Metrics) answer(r *http.Request, code int, sent int64, took time.Durati
 	switch first, _, _ := strings.Cut(clean(r.URL.Path), "/"); first {
 	case "blobs", "images":
 		what = first
-	case "ingot", "meta", "streams":
+	case "ingot", "meta", "streams", builderIndex:
 		what = "indexes"
 	}
 	m.mu.Lock()

@@ -55,7 +55,7 @@ func (w Wish) Size() int64 {
 	for _, a := range w.Artifacts {
 		for _, f := range a.Files() {
 			n += f.Size
-			if dialectName(a.Manifest.Format, f.Name) != "" {
+			if dialectName(a.Manifest.Format, f.Name) != "" || isDisk(a.Manifest.Format) {
 				n += f.Size
 			}
 		}
@@ -164,6 +164,9 @@ func (p *Publisher) upload(ctx context.Context, a Artifact, u *upload, progress 
 		made.Papers = append(made.Papers, file)
 	}
 	if err := p.sign(ctx, made, u, progress); err != nil {
+		return made, err
+	}
+	if err := p.disk(ctx, &made, progress); err != nil {
 		return made, err
 	}
 	return made, p.fingerprint(ctx, &made, progress)

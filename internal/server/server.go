@@ -8,6 +8,7 @@
 //	key.asc, pks/lookup           the public key; the second for LXC's clients up to 4
 //	meta/1.0/index-{system,user}  LXC's image server, version 1, of every level, with .asc
 //	streams/v1/                   simplestreams for Incus and LXD: .json, .sjson, .json.gpg
+//	index.asc                     disks for virt-builder
 //	blobs/sha256/AB/ABCD…         all content, once, by its digest
 //	images/…/VERSION/             the same by names, for people and for LXC
 //
@@ -229,7 +230,8 @@ func (p *Publisher) state(c catalog.Catalog) (map[string][]byte, error) {
 	for name, data := range streams {
 		files[name] = data
 	}
-	return files, nil
+	files[builderIndex], err = p.Key.Clearsign(builderPlain(c), now)
+	return files, err
 }
 
 // Renew signs the tree's catalog anew, with a new date until which it is believed, and by

@@ -193,7 +193,7 @@ func (s *stage) gpgv() {
 		switch {
 		case name == "key.asc", strings.HasPrefix(filepath.Base(name), "rotation-"):
 			continue
-		case strings.HasSuffix(name, ".sjson"), name == catalog.Path:
+		case strings.HasSuffix(name, ".sjson"), name == catalog.Path, name == "index.asc":
 			judge.Run(s.t, "gpgv", "--keyring", ring, path)
 		case strings.HasSuffix(name, ".asc"), strings.HasSuffix(name, ".gpg"):
 			judge.Run(s.t, "gpgv", "--keyring", ring, path, strings.TrimSuffix(strings.TrimSuffix(path, ".asc"), ".gpg"))

@@ -18,7 +18,7 @@ type Site struct {
 
 // SiteName refuses names under which a tree would cover what is at the top.
 func SiteName(name string) error {
-	taken := []string{"blobs", "images", "ingot", "meta", "streams", "pks", "key.asc", "static"}
+	taken := []string{"blobs", "images", "ingot", "meta", "streams", "pks", "key.asc", "index.asc", "static"}
 	if !catalog.IsName(name) || slices.Contains(taken, name) {
 		return fault.Newf(fault.Usage, "a tree cannot lie under %q", name).WithHint("choose a name of letters, digits and . _ + - that is none of a tree's: %s", strings.Join(taken, ", "))
 	}

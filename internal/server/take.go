@@ -69,6 +69,10 @@ func (p *Publisher) Take(ctx context.Context, in Incoming) (Published, error) {
 				return out, err
 			}
 		}
+		a.Disk = nil
+		if err := p.disk(ctx, a, quiet); err != nil {
+			return out, err
+		}
 		if err := p.sign(ctx, *a, &u, quiet); err != nil {
 			return out, err
 		}

@@ -187,13 +187,15 @@ func (r *Report) dialects(place Place, ring *sign.Keyring, p *Publisher, bad fun
 	for name, data := range plain {
 		want[name] = data
 	}
+	want[builderIndex] = builderPlain(r.Catalog)
 	for name, data := range want {
 		got, err := place.Read(name, catalog.MaxSize)
 		if err != nil {
 			bad("%s: %v", name, inner(err))
 			continue
 		}
-		if strings.HasSuffix(name, ".sjson") {
+		around := strings.HasSuffix(name, ".sjson") || name == builderIndex // the signature
+		if around {
 			m, err := ring.Clearsigned(name, got, p.now())
 			if err != nil {
 				bad("%v", err)
@@ -206,7 +208,7 @@ func (r *Report) dialects(place Place, ring *sign.Keyring, p *Publisher, bad fun
 		}
 		suffix := ".asc"
 		switch {
-		case strings.HasSuffix(name, ".sjson"):
+		case around:
 			continue
 		case strings.HasSuffix(name, ".json"):
 			suffix = ".gpg"
