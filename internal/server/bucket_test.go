@@ -110,7 +110,7 @@ func TestBucket(t *testing.T) {
 		if want := "debian;bookworm;amd64;web;20260930_0607;/images/debian/bookworm/amd64/web/20260930_0607/\n"; !strings.HasPrefix(index, want) {
 			t.Errorf("its index is %q", index)
 		}
-		if got := get(t, "a/tree/images/debian/bookworm/amd64/web/20260930_0607/rootfs.tar.xz"); got != "root of one" {
+		if got := get(t, "a/tree/images/debian/bookworm/amd64/web/20260930_0607/rootfs.tar.xz"); got != xzText("root of one") {
 			t.Errorf("its root file system is %q", got)
 		}
 		// What is missing is put right.

@@ -172,7 +172,12 @@ func (p *Publisher) upload(ctx context.Context, a Artifact, u *upload, progress 
 	return made, p.fingerprint(ctx, &made, progress)
 }
 
-// sign signs the files that LXC's older clients verify one by one.
+// xzMagic begins a file of xz (The .xz File Format, 2.1.1.1).
+const xzMagic = "\xfd7zXZ\x00"
+
+// sign signs the files that LXC's older clients verify one by one. A file's signature says nothing of
+// what the file is for, and those clients take an index by one too: so only what cannot be read as
+// an index gets one.
 func (p *Publisher) sign(ctx context.Context, a catalog.Artifact, u *upload, progress func(int64)) error {
 	if a.Format != "lxc" {
 		return nil
@@ -182,14 +187,26 @@ func (p *Publisher) sign(ctx context.Context, a catalog.Artifact, u *upload, pro
 		if err != nil {
 			return err
 		}
-		asc, err := p.Key.Detach(r, p.now())
+		var head prefix
+		asc, err := p.Key.Detach(io.TeeReader(r, &head), p.now())
 		_ = r.Close()
 		if err != nil {
 			return err
 		}
+		if string(head) != xzMagic {
+			return fault.Newf(fault.Verification, "%s is no file of xz, so LXC could not unpack it", f.Name).WithHint("build the artifact again")
+		}
 		u.signatures[dialectName(a.Format, f.Name)+".asc"] = asc
 	}
 	return nil
+}
+
+// A prefix keeps the first bytes of what is written, as many as xz's magic has.
+type prefix []byte
+
+func (p *prefix) Write(b []byte) (int, error) {
+	*p = append(*p, b[:min(len(b), len(xzMagic)-len(*p))]...)
+	return len(b), nil
 }
 
 // fingerprint works out by what Incus and LXD know an image, and reads what it says of

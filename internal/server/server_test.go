@@ -54,8 +54,11 @@ func put(t testing.TB, dir, name, lock, format string, files ...string) {
 // lxcPair puts an LXC image whose root file system says a text.
 func lxcPair(t testing.TB, dir, name, says string) {
 	t.Helper()
-	put(t, dir, name, says, "lxc", name+"-amd64.rootfs.tar.xz=root of "+says, name+"-amd64.meta.tar.xz=meta of "+says)
+	put(t, dir, name, says, "lxc", name+"-amd64.rootfs.tar.xz="+xzText("root of "+says), name+"-amd64.meta.tar.xz="+xzText("meta of "+says))
 }
+
+// xzText begins as a file of xz does, which is all that a publisher looks at.
+func xzText(s string) string { return xzMagic + s }
 
 // A stage is a tree in the making.
 type stage struct {
@@ -297,7 +300,7 @@ func TestRefuse(t *testing.T) {
 	})
 	bad("a longer file", fault.Verification, "not what its manifest says", func(dir string) {
 		lxcPair(t, dir, "web", "one")
-		write(dir, "web-amd64.meta.tar.xz", "meta of one and more")
+		write(dir, "web-amd64.meta.tar.xz", xzText("meta of one and more"))
 	})
 	bad("a missing file", fault.NotFound, "cannot read", func(dir string) {
 		lxcPair(t, dir, "web", "one")
@@ -508,9 +511,9 @@ func TestEvil(t *testing.T) {
 			lxcPair(t, art, "web", "one")
 			s.publish(art, "")
 			at := func(name string) string { return filepath.Join(s.dir, name) }
-			root := catalog.BlobPath(digest.Of([]byte("root of one")))
+			root := catalog.BlobPath(digest.Of([]byte(xzText("root of one"))))
 			// As long as the good one, and it looks as if it had to be signed anew.
-			if err := errors.Join(swap(at(root), "evil of one"), swap(at(dir+"SHA256SUMS.asc"), "x")); err != nil {
+			if err := errors.Join(swap(at(root), xzText("evil of one")), swap(at(dir+"SHA256SUMS.asc"), "x")); err != nil {
 				t.Fatal(err)
 			}
 			before := s.read(dir + "rootfs.tar.xz.asc")
@@ -522,7 +525,7 @@ func TestEvil(t *testing.T) {
 			}
 			// Publishing it again puts the good one there.
 			s.publish(art, "")
-			if got := s.read(root); got != "root of one" {
+			if got := s.read(root); got != xzText("root of one") {
 				t.Errorf("the blob says %q", got)
 			}
 			s.sound()
@@ -556,12 +559,23 @@ func TestEvil(t *testing.T) {
 		}
 		s.sound()
 	})
+	t.Run("an index as an artifact", func(t *testing.T) {
+		s := newStage(t)
+		art := t.TempDir()
+		put(t, art, "web", "one", "lxc", "web.rootfs.tar.xz=debian;bookworm;amd64;web;1;/evil/\n", "web.meta.tar.xz="+xzText("meta"))
+		if _, err := s.try(art, ""); fault.CodeOf(err) != fault.Verification || !strings.Contains(err.Error(), "web.rootfs.tar.xz is no file of xz") {
+			t.Errorf("%v", err)
+		}
+		if got, _ := filepath.Glob(filepath.Join(s.dir, "images", "*", "*", "*", "*", "*", "*.asc")); len(got) > 0 {
+			t.Errorf("it is signed: %q", got)
+		}
+	})
 	t.Run("before it is published", func(t *testing.T) {
 		s := newStage(t)
 		art := t.TempDir()
 		lxcPair(t, art, "web", "one")
-		blob := filepath.Join(s.dir, catalog.BlobPath(digest.Of([]byte("root of one"))))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(blob), 0o755), os.WriteFile(blob, []byte("evil of one"), 0o644)); err != nil {
+		blob := filepath.Join(s.dir, catalog.BlobPath(digest.Of([]byte(xzText("root of one")))))
+		if err := errors.Join(os.MkdirAll(filepath.Dir(blob), 0o755), os.WriteFile(blob, []byte(xzText("evil of one")), 0o644)); err != nil {
 			t.Fatal(err)
 		}
 		s.publish(art, "")
