@@ -110,6 +110,22 @@ func (c *court) failing(t *testing.T) {
 			t.Error("the script's work is not in the image")
 		}
 	})
+	t.Run("inherited files", func(t *testing.T) {
+		// What whoever calls has open is no door to his files.
+		p.write(t, files("#!/bin/sh\nfor f in 3 4 5 6 7; do test ! -d /proc/self/fd/$f/ || echo reached $f; done\nexit 23\n"))
+		dir, err := os.Open("/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer dir.Close()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		cmd := p.command(ctx, "build", "--to", "out")
+		cmd.ExtraFiles = []*os.File{dir, dir, dir, dir, dir}
+		if v := finish(t, cmd); v.code != 1 || !strings.Contains(v.err, "23 and said nothing") {
+			t.Errorf("exit code %d\n%s", v.code, tail(v.err, 40))
+		}
+	})
 	t.Run("mends", func(t *testing.T) {
 		p.write(t, files("#!/bin/sh\ntest ! -e /root/reached\n"))
 		b := p.build(t)

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"ingot/internal/digest"
 	"ingot/internal/fault"
 	"ingot/internal/tree"
@@ -39,6 +41,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -107,6 +110,18 @@ func main() {
 		}
 	case "reach":
 		reach()
+	case "files": // what is open beyond the standard files, but for this directory
+		d, err := os.Open("/proc/self/fd")
+		if err != nil {
+			panic(err)
+		}
+		names, _ := d.Readdirnames(-1)
+		for _, n := range names {
+			to, err := os.Readlink("/proc/self/fd/" + n)
+			if n > "2" && err == nil && !strings.HasSuffix(to, "/fd") && !strings.HasPrefix(to, "anon_inode:") {
+				fmt.Println(n, to)
+			}
+		}
 	case "stay":
 		fmt.Println("running")
 		time.Sleep(time.Hour)
@@ -312,6 +327,69 @@ func (b *Box) do(t *testing.T, argv ...string) {
 	t.Helper()
 	if out, err := b.Output(t.Context(), Command{Argv: append([]string{"/prog"}, argv...)}, nil); err != nil {
 		t.Fatalf("%v: %v\n%s", argv, err, out)
+	}
+}
+
+// TestInheritedFilesStayOutside has a directory of the host open in the box's process and
+// in the one that started it, as when somebody calls with one: programs must not see it,
+// and must get what they are given.
+func TestInheritedFilesStayOutside(t *testing.T) {
+	if os.Getenv("INGOT_TEST_INHERITS") == "" {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.v", "-test.run", "^"+t.Name()+"$")
+		cmd.Env = append(os.Environ(), "INGOT_TEST_INHERITS=1")
+		dir, err := os.Open("/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = dir.Close() }()
+		cmd.ExtraFiles = []*os.File{dir, dir, dir, dir, dir}
+		out, err := cmd.CombinedOutput()
+		if err != nil || !bytes.Contains(out, []byte("--- PASS: "+t.Name())) {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return
+	}
+	// What was inherited can be read here, but starts with nothing.
+	var st unix.Stat_t
+	if err := unix.Fstat(5, &st); err != nil || st.Mode&unix.S_IFMT != unix.S_IFDIR {
+		t.Errorf("what was inherited is gone: %v", err)
+	}
+	if out, err := exec.CommandContext(t.Context(), "sh", "-c", "cd /proc/self/fd/5/etc").CombinedOutput(); err == nil {
+		t.Errorf("a program outside of boxes reaches the directory %s", out)
+	}
+	// Once more, behind what the first step did: the box's process is held to the same.
+	if _, err := unix.FcntlInt(7, unix.F_SETFD, 0); err != nil {
+		t.Fatal(err)
+	}
+	b := boxOf(t)
+	given, err := Memory("given", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = given.Close() }()
+	for _, c := range []struct {
+		extra []*os.File
+		want  string
+	}{{nil, ""}, {[]*os.File{given}, "3 /memfd:given (deleted)\n"}} {
+		out, err := b.Output(t.Context(), Command{Argv: []string{"/prog", "files"}, Extra: c.extra}, nil)
+		if err != nil || string(out) != c.want {
+			t.Errorf("the program has open\n%s(%v), want\n%s", out, err, c.want)
+		}
+	}
+}
+
+// TestFilesAreMarkedOneByOne is withholdInherited where the kernel is too old for it.
+func TestFilesAreMarkedOneByOne(t *testing.T) {
+	fd, err := unix.Dup(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = unix.Close(fd) }()
+	if err := closeEachOnExec(fd); err != nil {
+		t.Fatal(err)
+	}
+	if flags, err := unix.FcntlInt(uintptr(fd), unix.F_GETFD, 0); err != nil || flags&unix.FD_CLOEXEC == 0 {
+		t.Errorf("flags %x, %v", flags, err)
 	}
 }
 

@@ -54,7 +54,6 @@ func inside() int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	unix.CloseOnExec(3)
 	go endWithOutside()
 	in := box{wire: w}
 	for {

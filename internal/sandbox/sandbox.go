@@ -17,14 +17,22 @@
 // Facts: user_namespaces(7), mount_namespaces(7), pivot_root(2), capabilities(7).
 package sandbox
 
-import "os"
+import (
+	"fmt"
+	"os"
+)
 
 // initName is argv[0] of the process inside.
 const initName = "ingot-sandbox"
 
 // Main takes over the process when it was started as the inside of a box, and
-// then does not return. Every program that uses boxes, tests too, calls it first.
+// then does not return. Every program that uses boxes, tests too, calls it first: it keeps
+// the files that whoever called left open from every program that is started.
 func Main() {
+	if err := withholdInherited(); err != nil {
+		fmt.Fprintln(os.Stderr, "ingot: error:", err)
+		os.Exit(1)
+	}
 	if len(os.Args) > 0 && os.Args[0] == initName {
 		os.Exit(inside())
 	}
