@@ -94,8 +94,13 @@ func (f *buildFlags) run(cmd *cobra.Command, args []string) error {
 	if f.json {
 		return printJSON(cmd, out)
 	}
-	s := ui.Summary{Seconds: out.Seconds}
-	for _, a := range out.Artifacts {
+	return summary(cmd, out.summary())
+}
+
+// summary is what was made, for people and for programs that read the progress.
+func (b *builtJSON) summary() ui.Summary {
+	s := ui.Summary{Seconds: b.Seconds}
+	for _, a := range b.Artifacts {
 		files := a.Files
 		if files == nil {
 			files = []fileJSON{{a.Path, a.Size, a.SHA256}}
@@ -104,7 +109,7 @@ func (f *buildFlags) run(cmd *cobra.Command, args []string) error {
 			s.Artifacts = append(s.Artifacts, ui.Artifact{Format: a.Format, Path: f.Path, Size: f.Size, SHA256: f.SHA256})
 		}
 	}
-	return summary(cmd, s)
+	return s
 }
 
 // build is the verb without what it prints.
@@ -179,6 +184,7 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 		}
 	}
 	out.Seconds = time.Since(start).Seconds()
+	progress.Summarize(out.summary())
 	return out, nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -199,15 +200,21 @@ func (c *court) converse(t *testing.T, talk []exchange, args ...string) string {
 // mounted is the census of a file system that the kernel of this host mounts.
 func mounted(t *testing.T, image string) census {
 	t.Helper()
+	return mountedAt(t, image, 0)
+}
+
+// mountedAt is that of one which begins at a byte of a disk.
+func mountedAt(t *testing.T, image string, offset int64) census {
+	t.Helper()
 	if !isRoot() {
 		t.Skip("root runs this: it mounts")
 	}
 	const script = `set -eu
 dir=$(mktemp -d)
 trap 'umount "$dir"; rmdir "$dir"' EXIT
-mount -o loop,ro "$1" "$dir"
+mount -o "loop,ro,offset=$2" "$1" "$dir"
 tar --format=pax --numeric-owner --xattrs --xattrs-include='*' -C "$dir" -c .`
-	return censusBy(t, "", "unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", image)
+	return censusBy(t, "", "unshare", "--mount", "--propagation", "private", "sh", "-c", script, "sh", image, strconv.FormatInt(offset, 10))
 }
 
 // nspawnScript starts a system as machinectl would, and asks it how it is.

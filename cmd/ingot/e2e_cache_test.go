@@ -63,6 +63,20 @@ outputs: [tar, tar.gz]
 	})
 	p.build(t)
 	first := sums(t, p.path("out"))
+	t.Run("told to programs", func(t *testing.T) {
+		v := p.ingot(t, "build", "--to", "out", "--progress", "json")
+		v.check(t, 0, nil, "build")
+		said := lines(v.err)
+		var last struct {
+			Event     string
+			Artifacts []struct{ Path, SHA256 string }
+			Seconds   float64
+		}
+		parse(t, []byte(said[len(said)-1]), &last)
+		if last.Event != "summary" || len(last.Artifacts) != 2 || last.Artifacts[0].Path != "out/steps-amd64.tar" || last.Artifacts[0].SHA256 != first["steps-amd64.tar"] || last.Seconds <= 0 {
+			t.Errorf("its last line is %s", said[len(said)-1])
+		}
+	})
 	step := func(summary string, want []string, args ...string) {
 		t.Helper()
 		before := p.running(t)

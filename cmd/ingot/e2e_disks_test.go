@@ -1,11 +1,35 @@
 package main_test
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 
 	"ingot/internal/judge"
 )
+
+// rootOf is at which byte of a raw disk its root file system begins, by sfdisk.
+func rootOf(t *testing.T, raw string) int64 {
+	t.Helper()
+	var table struct {
+		Table struct {
+			Partitions []struct {
+				Name  string `json:"name"`
+				Start int64  `json:"start"` // sectors
+			} `json:"partitions"`
+		} `json:"partitiontable"`
+	}
+	if err := json.Unmarshal([]byte(judge.Run(t, "sfdisk", "--json", raw)), &table); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range table.Table.Partitions {
+		if p.Name == "root" {
+			return p.Start * 512
+		}
+	}
+	t.Fatalf("%s has no root", raw)
+	return 0
+}
 
 // disks judges the formats of virtual disks: all hold the same disk, and it boots from
 // each.
@@ -28,9 +52,14 @@ func (c *court) disks(t *testing.T) {
 		for _, f := range set {
 			list = append(list, f.output)
 		}
-		p := c.project(t, map[string]string{"ingot.yaml": define("[" + strings.Join(list, ", ") + "]")})
+		p := c.project(t, map[string]string{"ingot.yaml": define("["+strings.Join(list, ", ")+"]") + "packages: [iputils-ping]\nscripts: [{run: ./odd.sh}]\n", "odd.sh": odd})
 		p.build(t)
 		raw := p.path("out/small-amd64.raw")
+		if isRoot() && round == 0 {
+			t.Run("files", func(t *testing.T) {
+				sameFiles(t, mountedAt(t, raw, rootOf(t, raw)).timeless(), censusOfSeal(t, p.read(t, "out/small-amd64.machine.seal")), "lost+found")
+			})
+		}
 		for _, f := range set {
 			disk := p.path("out/small-amd64." + f.file)
 			if f.driver != "vpc" { // of which it can check nothing

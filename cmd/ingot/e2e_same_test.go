@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 	"os/exec"
 	"path"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -132,6 +134,76 @@ func sameFiles(t *testing.T, got, want census, but ...string) {
 	if differ > 10 {
 		t.Errorf("and %d more", differ-10)
 	}
+}
+
+// censusOfSeal is that of a seal: what a build says that its tree holds. It has no times.
+func censusOfSeal(t *testing.T, text string) census {
+	t.Helper()
+	types := map[string]byte{"file": tar.TypeReg, "dir": tar.TypeDir, "symlink": tar.TypeSymlink, "char": tar.TypeChar, "block": tar.TypeBlock, "fifo": tar.TypeFifo}
+	quoted := func(s *string) string {
+		q, err := strconv.QuotedPrefix(*s)
+		if err != nil {
+			t.Fatalf("%q: %v", *s, err)
+		}
+		*s = strings.TrimPrefix((*s)[len(q):], " ")
+		q, err = strconv.Unquote(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return strings.TrimPrefix(q, "/")
+	}
+	out, names := census{}, map[string][]string{}
+	for line := range strings.Lines(text) {
+		words := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 4)
+		if len(words) < 4 {
+			t.Fatalf("a seal has the line %q", line)
+		}
+		kind, rest := words[0], words[3]
+		name := quoted(&rest)
+		if kind == "hardlink" {
+			of := quoted(&rest)
+			names[of] = append(names[of], name)
+			continue
+		}
+		what := fmt.Sprintf("%c %s %s", types[kind], words[1], words[2])
+		if kind == "symlink" {
+			q, err := strconv.Unquote(rest)
+			if err != nil {
+				t.Fatal(err)
+			}
+			what, rest = what+" "+q, ""
+		}
+		for _, word := range strings.Fields(rest) {
+			if key, value, ok := strings.Cut(word, "="); ok {
+				raw, err := hex.DecodeString(value)
+				if err != nil {
+					t.Fatal(err)
+				}
+				word = fmt.Sprintf("%s=%q", key, raw)
+			}
+			what += " " + strings.Replace(word, ":", ",", 1)
+		}
+		out[name] = what
+	}
+	for of, all := range names {
+		all = append(all, of)
+		slices.Sort(all)
+		what := out[of]
+		for _, name := range all {
+			out[name] = what + fmt.Sprintf(" = %q", all)
+		}
+	}
+	return out
+}
+
+// timeless is a census without times.
+func (c census) timeless() census {
+	out := census{}
+	for name, what := range c {
+		words := strings.SplitN(what, " ", 5) // type, mode, owner, time
+		out[name] = strings.Join(append(words[:3], words[4:]...), " ")
+	}
+	return out
 }
 
 func union(a, b census) census {

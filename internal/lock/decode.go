@@ -29,7 +29,7 @@ func Decode(b []byte) (*Lock, error) {
 	l, err := decode(b)
 	if err != nil {
 		return nil, fault.Newf(fault.Verification, "lock %w", err).
-			WithHint("take it back from version control, or make it anew with ingot lock")
+			WithHint("take it back from version control, or remove it and run 'ingot lock'")
 	}
 	return l, nil
 }
@@ -37,6 +37,9 @@ func Decode(b []byte) (*Lock, error) {
 func decode(b []byte) (*Lock, error) {
 	if len(b) > maxFile {
 		return nil, fmt.Errorf("is larger than %d MiB", maxFile>>20)
+	}
+	if bytes.HasPrefix(b, []byte(strings.TrimSpace(firstLine)+"\r\n")) {
+		return nil, fmt.Errorf("has lines that end as DOS ends them, as git writes them with core.autocrlf: 'ingot.lock -text' in .gitattributes keeps it from that")
 	}
 	if !bytes.HasPrefix(b, []byte(firstLine)) {
 		return nil, fmt.Errorf("does not begin with %q", strings.TrimSpace(firstLine))
@@ -49,7 +52,7 @@ func decode(b []byte) (*Lock, error) {
 	if last := b[len(body):]; !bytes.HasPrefix(last, []byte("sum ")) || last[len(last)-1] != '\n' {
 		return nil, fmt.Errorf("is cut off: its last line is no sum")
 	} else if sum := digest.Of(body).String(); string(last[4:len(last)-1]) != sum {
-		return nil, fmt.Errorf("is damaged or was edited by hand: its sum is %s, not %s", sum[:12], bounded(string(last[4:16])))
+		return nil, fmt.Errorf("is damaged or was edited by hand: the sum on its last line is not that of the lines above, %s…", sum[:12])
 	}
 	p := newParser(string(body))
 	for p.next() {

@@ -168,7 +168,7 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 	if err := p.foreseeSigner(todo); err != nil {
 		return err
 	}
-	if err := w.runSteps(ctx, out); err != nil {
+	if err := w.runSteps(ctx, todo, out); err != nil {
 		return err
 	}
 	if p.Definition.Elements != nil {
@@ -213,7 +213,7 @@ func (w *worker) noteDownloads(out *Result) {
 }
 
 // runSteps brings the worker's tree to the end of the chain.
-func (w *worker) runSteps(ctx context.Context, out *Result) error {
+func (w *worker) runSteps(ctx context.Context, todo []Output, out *Result) error {
 	start := w.applyKnown(out)
 	// What this system does not allow is known before anything is fetched.
 	if slices.ContainsFunc(w.chain.Steps[start:], func(s Step) bool { return s.data == nil }) {
@@ -229,7 +229,9 @@ func (w *worker) runSteps(ctx context.Context, out *Result) error {
 		} else {
 			// The first step unpacks what it needs when it needs it, but nothing runs
 			// before all packages are there, and verified.
-			w.packages, err = w.delivery.Packages(ctx, w.delivered())
+			if w.packages, err = w.delivery.Packages(ctx, w.delivered()); err == nil {
+				err = w.foreseeTree(todo)
+			}
 		}
 		if err != nil {
 			return err

@@ -328,6 +328,15 @@ func TestScripts(t *testing.T) {
 	}
 }
 
+// heavy has packages that are larger than any disk once they are installed.
+type heavy struct{ distro.Distro }
+
+func (h heavy) Describe(p distro.Package) distro.Description {
+	d := h.Distro.Describe(p)
+	d.Installed = 1 << 60
+	return d
+}
+
 // TestRunWithoutRoom has packages larger than any disk, and an artifact that cannot be
 // put in its place.
 func TestRunWithoutRoom(t *testing.T) {
@@ -339,6 +348,14 @@ func TestRunWithoutRoom(t *testing.T) {
 	if fault.CodeOf(err) != fault.Preflight || !strings.Contains(err.Error(), "artifacts in "+f.To) || !strings.Contains(fault.HintOf(err), "--to") {
 		t.Errorf("%v", err)
 	}
+	// Packages that say they install more: known before a step runs.
+	all := f.Distro
+	f.Distro = heavy{all}
+	out, err := f.Run(t.Context(), f.plan(t))
+	if fault.CodeOf(err) != fault.Preflight || !strings.Contains(err.Error(), "artifacts in "+f.To) || out == nil || len(out.Times) > 0 || strings.Contains(err.Error(), "step ") {
+		t.Errorf("%v", err)
+	}
+	f.Distro = all
 	if err := os.MkdirAll(filepath.Join(f.To, "web-amd64.tar", "in the way"), 0o755); err != nil {
 		t.Fatal(err)
 	}

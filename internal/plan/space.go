@@ -45,6 +45,27 @@ func (w *worker) foreseeRoom(todo []Output) error {
 	return nil
 }
 
+// foreseeTree is foreseeRoom once packages say how large they are, and still before the first
+// step runs: of what they install, scripts may remove half.
+func (w *worker) foreseeTree(todo []Output) error {
+	var tree, need int64
+	for _, p := range w.packages {
+		tree += min(w.Distro.Describe(p).Installed, 1<<48)
+	}
+	for _, o := range todo {
+		if unpackedWhole(o) {
+			need += tree / 2
+		}
+	}
+	if err := w.fits(need); err != nil {
+		return fmt.Errorf("artifacts in %s: %w", w.To, err)
+	}
+	return nil
+}
+
+// block is what most file systems give files by, in bytes.
+const block = 4096
+
 // checkRoom refuses to begin an output that its disk cannot hold.
 func (w *worker) checkRoom(o Output) error {
 	if !unpackedWhole(o) {
@@ -62,6 +83,9 @@ func (w *worker) checkRoom(o Output) error {
 		n, err := sparse.Data(pack, e.Content.Offset, e.Content.Size)
 		if err != nil {
 			return err
+		}
+		if o.Kind().Dir {
+			n = (n + block - 1) / block * block
 		}
 		need += n
 	}
