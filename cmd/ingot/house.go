@@ -179,7 +179,11 @@ func definitionPath(args []string) (string, error) {
 		path = filepath.Join(path, "ingot.yaml")
 	}
 	if _, err := os.Stat(path); err != nil {
-		return "", fault.Newf(fault.Definition, "there is no definition %s", path).WithHint("'ingot init' writes a first one")
+		hint := "'ingot init' writes a first one"
+		if _, err := os.Stat("ingot.yaml"); err == nil && len(args) > 0 {
+			hint = "the definition here is ingot.yaml: without an argument it is meant"
+		}
+		return "", fault.Newf(fault.Definition, "there is no definition %s", path).WithHint("%s", hint)
 	}
 	return path, nil
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"go/ast"
 	"go/parser"
@@ -14,6 +15,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/spf13/cobra"
 
+	"ingot/internal/artifact"
+	"ingot/internal/digest"
 	"ingot/internal/fault"
 )
 
@@ -35,7 +38,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("INGOT_CACHE", filepath.Join(e.WorkDir, "cache"))
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "asxz": asXZ},
 	})
 }
 
@@ -47,6 +50,37 @@ func code(ts *testscript.TestScript, neg bool, args []string) {
 	err := ts.Exec("sh", append([]string{"-c", `"$@"; rc=$?; echo "exit code $rc" >&2; test $rc = "$0"`}, args...)...)
 	if err != nil {
 		ts.Fatalf("want exit code %s", args[0])
+	}
+}
+
+// asXZ is "asxz DIR…": the files of the artifacts there begin as those of xz do, and their
+// manifests say so. A script can hold texts alone.
+func asXZ(ts *testscript.TestScript, neg bool, args []string) {
+	for _, dir := range args {
+		paths, err := filepath.Glob(filepath.Join(ts.MkAbs(dir), "*"+artifact.ManifestSuffix))
+		ts.Check(err)
+		for _, path := range paths {
+			var m artifact.Manifest
+			data, err := os.ReadFile(path)
+			ts.Check(err)
+			ts.Check(json.Unmarshal(data, &m))
+			for i := range m.Files {
+				f := &m.Files[i]
+				file := filepath.Join(filepath.Dir(path), f.Name)
+				data, err := os.ReadFile(file)
+				ts.Check(err)
+				data = append([]byte("\xfd7zXZ\x00"), data...)
+				ts.Check(os.WriteFile(file, data, 0o644))
+				f.Size, f.SHA256 = int64(len(data)), digest.Of(data)
+			}
+			m.Size, m.SHA256 = m.Files[0].Size, m.Files[0].SHA256
+			data, err = json.Marshal(m)
+			ts.Check(err)
+			ts.Check(os.WriteFile(path, data, 0o644))
+		}
+	}
+	if neg {
+		ts.Fatalf("asxz cannot fail")
 	}
 }
 

@@ -351,9 +351,9 @@ func (w *worker) deliver(ctx context.Context) {
 	}
 	var fetch *ui.Task
 	if len(missing) > 0 {
-		fetch = w.Progress.Start(ui.Step{ID: "fetch", Name: fmt.Sprintf("fetch %d packages", len(missing)), Unit: ui.Bytes, Total: bytes})
+		fetch = w.Progress.Start(ui.Step{ID: "fetch", Name: "fetch " + packages(len(missing)), Unit: ui.Bytes, Total: bytes})
 	}
-	unpack := w.Progress.Start(ui.Step{ID: "unpack", Name: fmt.Sprintf("unpack %d packages", len(refs)), Unit: ui.Items, Total: int64(len(refs))})
+	unpack := w.Progress.Start(ui.Step{ID: "unpack", Name: "unpack " + packages(len(refs)), Unit: ui.Items, Total: int64(len(refs))})
 	d := w.Supply.Deliver(ctx, refs, supply.Meter{
 		Fetched:  fetch.Add,
 		Unpacked: func(distro.Ref, bool) { unpack.Add(1) },
@@ -361,6 +361,13 @@ func (w *worker) deliver(ctx context.Context) {
 	w.delivery = d
 	w.told.Go(func() { fetch.Done(d.Fetched()) })
 	w.told.Go(func() { unpack.Done(d.Finish()) })
+}
+
+func packages(n int) string {
+	if n == 1 {
+		return "1 package"
+	}
+	return fmt.Sprintf("%d packages", n)
 }
 
 // noSpace gives a full disk its own words, wherever it was met; nil for other

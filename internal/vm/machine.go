@@ -338,8 +338,11 @@ func (m *Machine) expired(ctx context.Context, what string) error {
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return ctx.Err()
 	}
-	return m.unhealthy("time is up after %v before %s", time.Since(m.started).Round(time.Second), what)
+	return m.unhealthy(timeIsUp+" after %v before %s", time.Since(m.started).Round(time.Second), what)
 }
+
+// timeIsUp begins the error of a machine that was given too little of it, perhaps.
+const timeIsUp = "time is up"
 
 // lastLines is how much of the console a failure shows.
 const lastLines = 20
@@ -353,6 +356,9 @@ func (m *Machine) unhealthy(format string, args ...any) error {
 	}
 	lines := m.out.Last(lastLines)
 	hint := "see it with: ingot boot --console " + m.spec.Disk.Path
+	if strings.HasPrefix(err.Error(), timeIsUp) {
+		hint = "wait longer with --timeout, or " + hint
+	}
 	if strings.Contains(err.Error(), refused) {
 		hint = "an image starts under Secure Boot if its definition says 'boot: {secure: true}'"
 		if m.spec.Trust != nil {

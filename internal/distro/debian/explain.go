@@ -18,6 +18,8 @@ func (s *solver) unknown(name string, cause error) error {
 	err := fault.Newf(fault.NotFound, "no package %q in %s", name, s.where())
 	if near := s.near(name); len(near) > 0 {
 		err = err.WithHint("did you mean %s?", choice(near))
+	} else if !slices.ContainsFunc(s.indexes, func(x *Index) bool { return x.Source.Origin == "" || x.Source.Origin == "Debian" }) {
+		err = err.WithHint("the definition's archives are all there are: name Debian's own among them too")
 	}
 	return err
 }

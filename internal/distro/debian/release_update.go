@@ -185,7 +185,8 @@ func (u Updater) release(ctx context.Context, a *Archive, suite, dir string) (*R
 		missing := err
 		name = join(dir, "Release")
 		if data, from, err = u.get(ctx, *a, name); fetch.IsMissing(err) {
-			return nil, false, missing
+			return nil, false, fault.Newf(fault.Unreachable, "%w", missing).
+				WithHint("has %s a suite %s? The definition's archives say where it lies and which suites it has", a.Name, suite)
 		}
 		if err == nil {
 			sig, _, err = u.get(ctx, *a, name+".gpg")
