@@ -81,6 +81,7 @@ func (u Updater) Update(ctx context.Context, archives []Archive, arches []string
 		archive Archive
 		suite   string
 		found   []IndexFile
+		offers  []string // architectures
 	}
 	var tasks []*task
 	g, inner := errgroup.WithContext(ctx)
@@ -89,7 +90,7 @@ func (u Updater) Update(ctx context.Context, archives []Archive, arches []string
 			t := &task{archive: a, suite: suite}
 			tasks = append(tasks, t)
 			g.Go(func() (err error) {
-				t.found, err = u.suite(inner, t.archive, t.suite, arches)
+				t.found, t.offers, err = u.suite(inner, t.archive, t.suite, arches)
 				return err
 			})
 		}
@@ -98,26 +99,32 @@ func (u Updater) Update(ctx context.Context, archives []Archive, arches []string
 		return nil, err
 	}
 	var all []IndexFile
+	var suites, offers []string
 	for _, t := range tasks {
-		all = append(all, t.found...)
+		all, offers = append(all, t.found...), append(offers, t.offers...)
+		suites = append(suites, t.suite)
 	}
+	offers = slices.DeleteFunc(offers, func(arch string) bool { return arch == "all" })
+	slices.Sort(offers)
 	for _, arch := range arches {
 		if !slices.ContainsFunc(all, func(x IndexFile) bool { return x.Arch == arch }) {
-			return nil, fault.Newf(fault.NotFound, "no archive has packages for architecture %s", arch)
+			return nil, fault.Newf(fault.NotFound, "no archive has packages for architecture %s in %s", arch, strings.Join(suites, ", ")).
+				WithHint("there are: %s", strings.Join(slices.Compact(offers), ", "))
 		}
 	}
 	return all, nil
 }
 
-// suite reads one suite's Release file and the indexes it names.
-func (u Updater) suite(ctx context.Context, a Archive, suite string, arches []string) ([]IndexFile, error) {
+// suite reads one suite's Release file and the indexes it names, and says which architectures it
+// offers.
+func (u Updater) suite(ctx context.Context, a Archive, suite string, arches []string) (found []IndexFile, offers []string, err error) {
 	dir, err := suiteDir(suite)
 	if err != nil {
-		return nil, fault.Newf(fault.Definition, "archive %s: %w", a.Name, err)
+		return nil, nil, fault.Newf(fault.Definition, "archive %s: %w", a.Name, err)
 	}
 	r, expired, err := u.release(ctx, &a, suite, dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	base := IndexFile{
 		Source: Source{
@@ -128,9 +135,9 @@ func (u Updater) suite(ctx context.Context, a Archive, suite string, arches []st
 	}
 	wanted, err := u.wanted(a, suite, r, arches)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	found := make([]IndexFile, len(wanted))
+	found = make([]IndexFile, len(wanted))
 	g, inner := errgroup.WithContext(ctx)
 	for i, w := range wanted {
 		g.Go(func() error {
@@ -142,7 +149,7 @@ func (u Updater) suite(ctx context.Context, a Archive, suite string, arches []st
 			return err
 		})
 	}
-	return found, g.Wait()
+	return found, r.Architectures, g.Wait()
 }
 
 // suiteDir is where a suite's Release file lies below the archive's root. A suite that

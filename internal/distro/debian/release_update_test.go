@@ -168,7 +168,7 @@ t sid main amd64 dists/sid/main/binary-amd64/Packages.gz "main amd64.gz"
 t sid main all dists/sid/main/binary-all/Packages.gz "main all.gz"
 ` + plain},
 		{summary: "packages for all within the others", fields: strings.Replace(fields, "Architectures: amd64", "No-Support-for-Architecture-all: Packages\nArchitectures: all amd64", 1), want: plain},
-		{summary: "an architecture that the suite has not", arches: "amd64 s390x", code: fault.NotFound, err: "no archive has packages for architecture s390x",
+		{summary: "an architecture that the suite has not", arches: "amd64 s390x", code: fault.NotFound, err: "no archive has packages for architecture s390x in sid", hint: "there are: amd64, arm64",
 			notes: "suite sid of archive t has no packages for architecture s390x in main\n"},
 		{summary: "a component that the suite has not", components: "main non-free", code: fault.NotFound,
 			err: "suite sid of archive t has no component \"non-free\"", hint: "it has: main, contrib"},
