@@ -172,6 +172,7 @@ Clouds and hypervisors take these:
 | Vagrant | ` + "`vagrant`" + ` | ` + "`vagrant box add --name web`" + `; log-ins need ` + "`users: [{name: vagrant, sudo: true, ssh-keys: [\"…\"]}]`" + ` with a public key that Vagrant has the other half of: its insecure one, or yours by ` + "`config.ssh.private_key_path`" + ` |
 | Incus, LXD | ` + "`incus`, `incus-vm`" + ` | ` + "`incus image import METADATA ROOT`" + `, the ` + "`.tar.xz`" + ` first; machines start by UEFI, and from trixie on have the agent that ` + "`incus exec`" + ` talks to |
 | systemd | ` + "`nspawn`" + ` | ` + "`machinectl import-tar`" + ` |
+| [hosts of bases and layers](host.md) | ` + "`base`" + ` | ` + "`ingot host update`" + ` |
 | a network | ` + "`netboot`" + ` | all files into a directory of an HTTP server; iPXE runs ` + "`set base http://SERVER/DIRECTORY/`" + ` and ` + "`chain ${base}NAME.netboot.ipxe`" + `. Another loader gives the kernel ` + "`boot=live components ip=dhcp fetch=http://…/NAME.netboot.squashfs`" + ` |
 
 A machine starts from an appliance's disk by the devices that its papers name, so the kernel must have their drivers: a build without them ends with exit code 9.

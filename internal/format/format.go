@@ -81,17 +81,19 @@ type Format struct {
 	// Packed says that its disk stands in an archive, which a machine does not start
 	// from as it is.
 	Packed bool
-	Arch   []string // Debian's names of those it is for; none is all
+	// Tree says that it is a machine's tree without a disk.
+	Tree bool
+	Arch []string // Debian's names of those it is for; none is all
 }
 
 // Disk says whether the format is of a whole disk.
-func (f Format) Disk() bool { return f.Purpose == Machine }
+func (f Format) Disk() bool { return f.Purpose == Machine && !f.Tree }
 
 // Boots says whether a machine starts from the format by itself.
 func (f Format) Boots() bool { return f.Purpose == Machine || f.Purpose == Live }
 
 // Starts says whether QEMU starts from the format's file as it is.
-func (f Format) Starts() bool { return f.Boots() && !f.Packed }
+func (f Format) Starts() bool { return f.Boots() && !f.Packed && !f.Tree }
 
 // For says whether the format is for an architecture.
 func (f Format) For(arch string) bool { return len(f.Arch) == 0 || slices.Contains(f.Arch, arch) }

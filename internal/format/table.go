@@ -29,6 +29,7 @@ var table = []Format{
 	{Name: "docker", About: "the same as an archive for docker load", Purpose: Container, Files: []string{".docker.tar"}, Options: run},
 	{Name: "iso", About: "a live system that boots from a CD or a USB stick", Purpose: Live, Files: []string{".iso"}, Options: []Option{Compress}, Compress: []string{"zstd", "gzip"}, Small: true},
 	{Name: "netboot", About: "a live system that starts over the network: root file system, kernel, initramfs, and a script for iPXE", Purpose: Live, Files: []string{".netboot.squashfs", ".netboot.vmlinuz", ".netboot.initrd", ".netboot.ipxe"}, Options: []Option{Compress}, Compress: []string{"zstd", "gzip"}, Small: true, Packed: true},
+	{Name: "base", About: "what hosts of bases and layers are updated to: a machine's root file system, as an archive", Purpose: Machine, Files: []string{".base.tar.zst"}, Small: true, Tree: true},
 	{Name: "raw", About: "a disk image that boots, as it is on a disk", Purpose: Machine, Files: []string{".raw"}, Options: []Option{Free}},
 	{Name: "qcow2", About: "a disk image that boots, for QEMU and all that builds on it", Purpose: Machine, Files: []string{".qcow2"}, Options: []Option{Free, Compress}, Compress: []string{"none", "zlib", "zstd"}},
 	{Name: "vmdk", About: "a disk image that boots, for VMware's products", Purpose: Machine, Files: []string{".vmdk"}, Options: []Option{Free, Type, Adapter}, Types: []string{"sparse", "stream-optimized"}, Most: 2 << 40},

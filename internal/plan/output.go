@@ -213,7 +213,7 @@ func (w *worker) writePapers(ctx context.Context, a Artifact) (map[string]digest
 
 // writeTar makes an archive, compressed as the format's suffix says.
 func (w *worker) writeTar(ctx context.Context, o Output, files []*artifact.Pending, t *ui.Task) error {
-	compression, ok := map[string]string{"tar": "", "tar.gz": "gzip", "tar.xz": "xz", "tar.zst": "zstd"}[o.Format]
+	compression, ok := map[string]string{"tar": "", "tar.gz": "gzip", "tar.xz": "xz", "tar.zst": "zstd", "base": "zstd"}[o.Format]
 	if !ok {
 		return fmt.Errorf("no writer for format %s", o.Format)
 	}
