@@ -1,6 +1,12 @@
 package host
 
-import "cmp"
+import (
+	"cmp"
+	"slices"
+)
+
+// SortEntries brings entries into the loader's order.
+func SortEntries(e []Entry) { slices.SortFunc(e, compareEntries) }
 
 // compareEntries is the order in which the boot loader prefers entries, as the Boot Loader
 // Specification (UAPI.1, Sorting) has it for entries with one sort key: those without tries

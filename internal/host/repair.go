@@ -78,6 +78,9 @@ func (s State) Check() []Problem {
 	if s.Meta.Size > 0 && s.Meta.Free < s.Meta.Size/100*freeMeta {
 		add("space", "", "lvextend --poolmetadatasize +SIZE GROUP/POOL", "the thin pool's metadata has %d of %d bytes free", s.Meta.Free, s.Meta.Size)
 	}
+	if s.Preset != "" && len(s.Entries) > 0 {
+		add("preset", "", hintPreset, "the boot loader was told to prefer %q to the order of entries", s.Preset)
+	}
 	if s.Loader && len(s.Volumes) > 0 {
 		if _, ok := s.Falls(); !ok {
 			add("no-fallback", "", "ingot host confirm", "no good layer would boot if the newest failed")
@@ -164,6 +167,9 @@ func (s State) through(steps []Step) State {
 // back to a good layer as long as there was one, and the running layer stays. An error is a
 // fault of ingot's own, found before the first step is done.
 func (s State) Prove(steps []Step) error {
+	if err := s.loadable(steps); err != nil {
+		return err
+	}
 	before, booted := s.Boots()
 	after, boots := s.through(steps).Boots()
 	_, fell := s.Falls()
@@ -191,6 +197,25 @@ func (s State) Prove(steps []Step) error {
 				WithHint("nothing was changed; this is a fault in ingot, please report it with the output of \"ingot host status --json\"")
 		}
 		at = next
+	}
+	return nil
+}
+
+const hintPreset = "bootctl set-default '', and take \"default\" out of loader.conf"
+
+// loadable refuses steps that the boot partition does not take, or whose entries the loader
+// would not go by.
+func (s State) loadable(steps []Step) error {
+	for _, step := range steps {
+		switch {
+		case !step.loads():
+		case !s.Loader:
+			return fault.Newf(fault.Preflight, "there is no boot loader whose entries could be changed").WithHint("systemd-boot is looked for on an EFI system partition at /efi, /boot and /boot/efi")
+		case s.BootReadOnly:
+			return fault.Newf(fault.Preflight, "the boot partition %s is mounted read-only", s.BootDir).WithHint("mount -o remount,rw %s", s.BootDir)
+		case s.Preset != "" && step.Do == Enter:
+			return fault.Newf(fault.Preflight, "the boot loader was told to prefer %q to the order of entries, so no layer could be tried", s.Preset).WithHint("%s", hintPreset)
+		}
 	}
 	return nil
 }

@@ -71,6 +71,11 @@ type State struct {
 	Kernels []Kernel `json:"kernels"`
 	Litter  []string `json:"litter"` // drafts of files on the boot partition
 	Boot    Room     `json:"boot"`
+	BootDir string   `json:"boot_dir,omitempty"` // where the boot partition is mounted
+	// BootReadOnly says that nothing can be written there.
+	BootReadOnly bool `json:"boot_read_only,omitempty"`
+	// Preset is what the loader was told to prefer to the order of entries, or "".
+	Preset string `json:"preset,omitempty"`
 
 	Booted Name `json:"booted"` // the layer that runs; of another system, no name
 }

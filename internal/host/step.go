@@ -153,7 +153,7 @@ func (s State) After(step Step) State {
 		s.Entries = slices.DeleteFunc(s.Entries, func(e Entry) bool { return e == step.Entry })
 		if step.Do == Enter {
 			s.Entries = append(s.Entries, step.Entry)
-			slices.SortFunc(s.Entries, compareEntries)
+			SortEntries(s.Entries)
 		}
 	case Sweep:
 		s.Litter = nil
@@ -202,6 +202,9 @@ func (s State) Partly(step Step) []State {
 		draft := s.clone()
 		draft.Litter = append(draft.Litter, "draft")
 		return []State{draft}
+	case Leave:
+		after.Litter = append(after.Litter, "draft")
+		return []State{after}
 	default:
 		return nil
 	}
