@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"ingot/internal/content"
 	"ingot/internal/fault"
 	"ingot/internal/host"
 	"ingot/internal/input"
@@ -26,7 +28,7 @@ const imgbaseCommand = "imgbase"
 const nvrFile = "/usr/share/imgbase/build/meta/nvr"
 
 const imgbaseHelp = `imgbase makes bases and layers in an LVM thin pool and shows them, with the names
-and tags of imgbased's command. Its verbs that write boot entries are not here.
+and tags of imgbased's command. 'ingot host' has what else there is.
 
   imgbase layout                          bases and their layers
   imgbase layout --bases | --layers       their names
@@ -42,6 +44,7 @@ and tags of imgbased's command. Its verbs that write boot entries are not here.
   imgbase layer --add [NAME]              a layer of a base or layer, else of the newest layer
   imgbase layer --latest | --current
   imgbase layer --volume-path NAME
+  imgbase rollback [--to LAYER]           have another layer boot
   imgbase w                               the layer that runs
   imgbase check                           what is wrong; exits 8 if anything is
   imgbase --version
@@ -100,7 +103,7 @@ func imgbase(cmd *cobra.Command, args []string) error {
 	if err := own.read(args, len(args)); err != nil {
 		return err
 	}
-	verbs := map[string]func(*cobra.Command, []string) error{"layout": imgbaseLayout, "base": imgbaseBase, "layer": imgbaseLayer, "w": imgbaseW, "check": imgbaseCheck}
+	verbs := map[string]func(*cobra.Command, []string) error{"layout": imgbaseLayout, "base": imgbaseBase, "layer": imgbaseLayer, "rollback": imgbaseRollback, "w": imgbaseW, "check": imgbaseCheck}
 	switch {
 	case *help || slices.Contains(own.args, "--help") || slices.Contains(own.args, "-h"):
 		return cmd.Help()
@@ -190,6 +193,11 @@ func imgbaseInit(cmd *cobra.Command, text, from string) error {
 		}
 		text = strings.TrimSpace(string(data))
 	}
+	return initHost(cmd, &changeFlags{}, text, from)
+}
+
+// initHost makes the first base and layer of a thin volume.
+func initHost(cmd *cobra.Command, f *changeFlags, text, from string) error {
 	name, err := host.ParseName(text)
 	if err != nil {
 		return err
@@ -200,8 +208,12 @@ func imgbaseInit(cmd *cobra.Command, text, from string) error {
 	}
 	defer release()
 	ctx := cmd.Context()
+	var kernel int64 // of another volume nobody knows it before it is copied
 	if from == "" || from == "/" {
 		if from, err = rootSource(); err != nil {
+			return err
+		}
+		if kernel, err = startSize(); err != nil {
 			return err
 		}
 	}
@@ -209,16 +221,34 @@ func imgbaseInit(cmd *cobra.Command, text, from string) error {
 	if err != nil {
 		return err
 	}
-	h := host.Host{Store: store}
+	h, _, err := wholeHost(store)
+	if err != nil {
+		return err
+	}
 	s, err := h.Observe(ctx)
 	if err != nil {
 		return err
 	}
-	steps, err := s.Init(name, volume, 0)
+	steps, err := s.Init(name, volume, kernel)
 	if err != nil {
 		return err
 	}
-	return (&changeFlags{}).do(cmd, h, s, name, steps)
+	return f.do(cmd, h, s, name, steps)
+}
+
+// startSize is what kernel and initramfs of what runs come to.
+func startSize() (int64, error) {
+	root, err := os.OpenRoot("/")
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = root.Close() }()
+	start, err := content.FindStart(root)
+	if err != nil {
+		return 0, err
+	}
+	n, err := start.Size()
+	return n, errors.Join(err, start.Close())
 }
 
 // rootSource is the device that the root file system was mounted from.
@@ -380,6 +410,29 @@ func volumePath(ctx context.Context, cmd *cobra.Command, name host.Name) error {
 		return fault.Newf(fault.NotFound, "there is no %s", name).WithHint("\"imgbase layout\" lists what there is")
 	}
 	return say(cmd, store.Path(name))
+}
+
+func imgbaseRollback(cmd *cobra.Command, args []string) error {
+	f := &imgbaseFlags{FlagSet: pflag.NewFlagSet("rollback", pflag.ContinueOnError)}
+	f.String("to", "", "")
+	if err := f.read(args, 1); err != nil {
+		return err
+	}
+	var to host.Name
+	text := f.text("to")
+	if text == "" && len(f.args) == 1 {
+		text = f.args[0]
+	}
+	if text != "" {
+		var err error
+		if to, err = host.ParseName(text); err != nil {
+			return err
+		}
+	}
+	return (&changeFlags{}).change(cmd, func(s host.State) ([]host.Step, error) {
+		_, steps, err := s.Rollback(to)
+		return steps, err
+	})
 }
 
 func imgbaseW(cmd *cobra.Command, args []string) error {

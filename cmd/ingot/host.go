@@ -21,12 +21,18 @@ func newHostCommand() *cobra.Command {
 		Use:   "host",
 		Short: "Look after the bases and layers of this host",
 		Long: `A host of bases and layers boots writable layers (Base-1-0+1), each of which is a
-snapshot of a read-only base (Base-1-0), in an LVM thin pool. What is there, its
-tags say; what was broken off is seen in them, and 'host repair' ends it.
-'imgbase' makes bases and layers.`,
+snapshot of a read-only base (Base-1-0), in an LVM thin pool, by systemd-boot. An
+update is a new base with a new layer, which is tried before it is trusted: where it
+does not boot, or is not confirmed, the layer before it comes back by itself. What
+is there, tags and boot entries say; what was broken off is seen in them, and
+'host repair' ends it.`,
 		GroupID: groupHost,
 	}
-	cmd.AddCommand(newHostStatusCommand(), newHostCheckCommand(), newHostPinCommand(true), newHostPinCommand(false), newHostRemoveCommand(), newHostRepairCommand())
+	cmd.AddCommand(
+		newHostInitCommand(), newHostStatusCommand(), newHostAddCommand(), newHostDeriveCommand(), newHostUpdateCommand(), newHostRollbackCommand(),
+		newHostHealthCommand(), newHostConfirmCommand(), newHostPinCommand(true), newHostPinCommand(false), newHostRemoveCommand(), newHostGCCommand(),
+		newHostEtcCommand(), newHostDiffCommand(), newHostCheckCommand(), newHostRepairCommand(),
+	)
 	return cmd
 }
 
@@ -57,16 +63,25 @@ func lockHost() (release func(), err error) {
 
 // thisHost is the host that ingot runs on.
 func thisHost(ctx context.Context) (host.Host, host.State, error) {
+	h, _, s, err := changedHost(ctx)
+	return h, s, err
+}
+
+// changedHost is the host that ingot runs on, and what is filled and carried over there.
+func changedHost(ctx context.Context) (host.Host, *hostContents, host.State, error) {
 	if os.Geteuid() != 0 {
-		return host.Host{}, host.State{}, fault.Newf(fault.Preflight, "only root can ask LVM").WithHint("run it with sudo")
+		return host.Host{}, nil, host.State{}, fault.Newf(fault.Preflight, "only root can ask LVM").WithHint("run it with sudo")
 	}
 	store, err := thinpool.Open(ctx)
 	if err != nil {
-		return host.Host{}, host.State{}, err
+		return host.Host{}, nil, host.State{}, err
 	}
-	h := host.Host{Store: store}
+	h, c, err := wholeHost(store)
+	if err != nil {
+		return h, c, host.State{}, err
+	}
 	s, err := h.Observe(ctx)
-	return h, s, err
+	return h, c, s, err
 }
 
 // changedJSON is what verbs that change the host print with --json.
@@ -87,12 +102,17 @@ func (f *changeFlags) add(cmd *cobra.Command) {
 
 // change observes the host, asks for steps, and does them.
 func (f *changeFlags) change(cmd *cobra.Command, ask func(host.State) ([]host.Step, error)) error {
+	return f.changeNamed(cmd, &host.Name{}, ask)
+}
+
+// changeNamed is change by what makes or chooses a layer.
+func (f *changeFlags) changeNamed(cmd *cobra.Command, name *host.Name, ask func(host.State) ([]host.Step, error)) error {
 	release, err := lockHost()
 	if err != nil {
 		return err
 	}
 	defer release()
-	h, s, err := thisHost(cmd.Context())
+	h, contents, s, err := changedHost(cmd.Context())
 	if err != nil {
 		return err
 	}
@@ -100,7 +120,10 @@ func (f *changeFlags) change(cmd *cobra.Command, ask func(host.State) ([]host.St
 	if err != nil {
 		return err
 	}
-	return f.do(cmd, h, s, host.Name{}, steps)
+	if err := f.do(cmd, h, s, *name, steps); err != nil {
+		return err
+	}
+	return f.tell(cmd, contents.report)
 }
 
 // do does steps and says them.
@@ -113,6 +136,11 @@ func (f *changeFlags) do(cmd *cobra.Command, h host.Host, s host.State, name hos
 		return err
 	}
 	defer progress.Close()
+	if store, ok := h.Store.(*thinpool.Store); ok {
+		if c, ok := store.Contents.(*hostContents); ok {
+			c.progress = progress
+		}
+	}
 	if f.dryRun {
 		err = s.Prove(steps)
 	} else {
@@ -161,9 +189,9 @@ func newHostRemoveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "remove NAME",
 		Short: "Remove a layer, or a base with its layers",
-		Long: `remove removes a layer, or a base with all its layers. What runs stays, and so
-does what is pinned. Boot entries are not looked at: take those of a layer out of
-the boot loader first. Broken off, 'host repair' removes the rest.`,
+		Long: `remove removes a layer, or a base with all its layers, with their boot entries and
+kernels. What runs stays, and so does what boots next, what is pinned, and the last
+layer that was confirmed. Broken off, 'host repair' removes the rest.`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			n, err := host.ParseName(args[0])
@@ -182,9 +210,10 @@ func newHostRepairCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "repair",
 		Short: "End what was broken off",
-		Long: `repair removes volumes that are not whole and those whose removal was broken
-off, and seals bases that can be written to. It removes nothing that is whole,
-and comes to nothing more to do when it is run again.`,
+		Long: `repair removes volumes that are not whole and those whose removal was broken off,
+seals bases that can be written to, copies kernels that are missing or not whole,
+and removes boot entries of layers that are not there. It removes nothing that is
+whole, and comes to nothing more to do when it is run again.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.change(cmd, func(s host.State) ([]host.Step, error) { return s.Repair(), nil })

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -18,17 +19,27 @@ type statusJSON struct {
 	Problems []host.Problem `json:"problems"`
 }
 
-// hostJSON is what of a host's state volumes tell.
+// hostJSON is what of a host's state volumes and the boot partition tell.
 type hostJSON struct {
 	Booted       host.Name     `json:"booted"`
+	Boots        host.Name     `json:"boots"`
+	Falls        host.Name     `json:"falls"`
 	Volumes      []host.Volume `json:"volumes"`
 	Bad          []string      `json:"bad"`
 	Pool         host.Room     `json:"pool"`
 	PoolMetadata host.Room     `json:"pool_metadata"`
+	Loader       bool          `json:"loader"`
+	Entries      []host.Entry  `json:"entries"`
+	Kernels      []host.Kernel `json:"kernels"`
+	Boot         host.Room     `json:"boot"`
+	BootDir      string        `json:"boot_dir,omitempty"`
+	BootReadOnly bool          `json:"boot_read_only,omitempty"`
 }
 
 func statusOf(s host.State) statusJSON {
-	return statusJSON{1, hostJSON{s.Booted, s.Volumes, s.Bad, s.Pool, s.Meta}, s.Check()}
+	boots, _ := s.Boots()
+	falls, _ := s.Falls()
+	return statusJSON{1, hostJSON{s.Booted, boots, falls, s.Volumes, s.Bad, s.Pool, s.Meta, s.Loader, s.Entries, s.Kernels, s.Boot, s.BootDir, s.BootReadOnly}, s.Check()}
 }
 
 func newHostStatusCommand() *cobra.Command {
@@ -56,15 +67,19 @@ func newHostStatusCommand() *cobra.Command {
 func printStatus(cmd *cobra.Command, s host.State) error {
 	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "NAME\tIMAGE\tSIZE\tSTATE")
+	boots, _ := s.Boots()
 	for _, v := range s.Volumes {
 		var words []string
 		for _, c := range []struct {
 			is   bool
 			word string
-		}{{v.Name == s.Booted, "running"}, {v.Pinned, "pinned"}, {v.Building, "not whole"}, {v.Retired, "being removed"}, {v.Ghost, "not in the pool"}, {v.Restarted, "failed"}} {
+		}{{v.Name == s.Booted, "running"}, {v.Name == boots, "boots next"}, {s.Good(v.Name), "confirmed"}, {slices.Contains(s.Bad, v.Image), "did not boot"}, {v.Pinned, "pinned"}, {v.Building, "not whole"}, {v.Retired, "being removed"}, {v.Ghost, "not in the pool"}, {v.Restarted, "failed"}} {
 			if c.is {
 				words = append(words, c.word)
 			}
+		}
+		if i := slices.IndexFunc(s.Entries, func(e host.Entry) bool { return e.Layer == v.Name && e.Counted }); i >= 0 && !s.Good(v.Name) {
+			words = append(words, fmt.Sprintf("on trial, %d tries left", s.Entries[i].Left))
 		}
 		image := v.Image
 		if image == "" {

@@ -221,16 +221,17 @@ func (s State) Update(u Update) (Name, []Step, error) {
 	if slices.Contains(s.Bad, u.Image.Digest) {
 		steps = append(steps, Step{Do: Absolve, Image: u.Image.Digest})
 	}
+	needs := u.Image.Needs
 	if !s.isBase(u.Image) {
 		added, err := s.Add(u.Image)
 		if err != nil {
 			return Name{}, nil, err
 		}
 		steps = append(steps, added...)
-	} else if err := s.orderly(); err != nil {
-		return Name{}, nil, err
+	} else if needs = 0; s.orderly() != nil { // it is written already
+		return Name{}, nil, s.orderly()
 	}
-	if err := s.fits(u.Image.Needs, u.Image.Kernel); err != nil {
+	if err := s.fits(needs, u.Image.Kernel); err != nil {
 		return Name{}, nil, err
 	}
 	layer := s.nextLayer(u.Image.Name)

@@ -55,8 +55,14 @@ func (s *Store) doVolume(ctx context.Context, step host.Step) error {
 	switch step.Do {
 	case host.Seal:
 		return s.seal(ctx, v)
+	case host.Fill:
+		return s.fill(ctx, v)
 	case host.Merge:
-		return s.identify(ctx, v)
+		known, err := s.identify(ctx, v)
+		if err != nil || !known {
+			return err
+		}
+		return s.carryOver(ctx, v, step.Of)
 	case host.Finish:
 		return s.change(ctx, v, "--deltag", host.TagBuilding, "--addtag", host.TagLayer)
 	case host.Retire:
@@ -147,35 +153,41 @@ func (s *Store) remove(ctx context.Context, v volume) error {
 	return err
 }
 
+// filesystem is the type of what a device has, or "".
+func filesystem(ctx context.Context, device string) (string, error) {
+	out, err := run(ctx, "blkid", "--probe", "--output", "value", "--match-tag", "TYPE", device)
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 2 { // blkid(8): nothing found
+		return "", nil
+	}
+	return strings.TrimSpace(string(out)), err
+}
+
 // identify gives the file system of a snapshot an identity of its own: two with one UUID
 // cannot both be mounted by it, and XFS mounts no second one at all. A volume without a
-// file system has none to give.
-func (s *Store) identify(ctx context.Context, v volume) error {
+// file system has none to give, which it says.
+func (s *Store) identify(ctx context.Context, v volume) (known bool, err error) {
 	if !v.active() {
 		if err := s.change(ctx, v, "--activate", "y", "--ignoreactivationskip"); err != nil {
-			return err
+			return false, err
 		}
 	}
 	device := "/dev/" + s.at(v.Name)
-	out, err := run(ctx, "blkid", "--probe", "--output", "value", "--match-tag", "TYPE", device)
-	if exit, ok := errors.AsType[*exec.ExitError](err); ok && exit.ExitCode() == 2 { // blkid(8): nothing found
-		return nil
-	}
+	kind, err := filesystem(ctx, device)
 	if err != nil {
-		return err
+		return false, err
 	}
-	switch kind := strings.TrimSpace(string(out)); kind {
+	switch kind {
 	case "":
-		return nil
+		return false, nil
 	case "ext2", "ext3", "ext4":
 		if _, err := run(ctx, "e2fsck", "-f", "-y", device); err != nil {
 			if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 { // 1: it mended what a running system leaves
-				return err
+				return false, err
 			}
 		}
 		_, err = run(ctx, "tune2fs", "-U", "random", device)
-		return err
+		return true, err
 	default:
-		return fault.Newf(fault.Preflight, "%s has a file system of type %q, which is given no new identity", v.Name, kind).WithHint("layers are of ext4")
+		return false, fault.Newf(fault.Preflight, "%s has a file system of type %q, which is given no new identity", v.Name, kind).WithHint("layers are of ext4")
 	}
 }

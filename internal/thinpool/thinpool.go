@@ -91,6 +91,11 @@ func (v volume) writable() bool { return v.attr(1) == 'w' }
 func (v volume) active() bool   { return v.attr(4) == 'a' }
 func (v volume) skipped() bool  { return v.attr(9) == 'k' }
 
+// on says whether it is a device.
+func (v volume) on(major, minor uint32) bool {
+	return v.Major == strconv.Itoa(int(major)) && v.Minor == strconv.Itoa(int(minor))
+}
+
 // list reads what lvs says.
 func list(ctx context.Context, what ...string) ([]volume, error) {
 	out, err := run(ctx, "lvs", append([]string{"--reportformat", "json", "--units", "b", "--nosuffix", "-o", columns}, what...)...)
@@ -119,6 +124,8 @@ func parse(out []byte) ([]volume, error) {
 // A Store is a thin pool. Make one by [Open] or [OpenVolume].
 type Store struct {
 	Group, Pool string
+	// Contents are what volumes are filled with and what is carried over; nil is nothing.
+	Contents Contents
 }
 
 // Open finds the host's pool: the one that has imgbased's tag.
@@ -140,7 +147,7 @@ func find(all []volume) (*Store, error) {
 			return nil, fault.Newf(fault.Choice, "%s/%s and %s/%s are both tagged as the host's pool", found.Group, found.Pool, v.Group, v.Name).
 				WithHint("take the tag %s off one of them: lvchange --deltag %s GROUP/POOL", host.TagPool, host.TagPool)
 		}
-		found = &Store{v.Group, v.Name}
+		found = &Store{Group: v.Group, Pool: v.Name}
 	}
 	if found == nil {
 		return nil, fault.Newf(fault.Preflight, "this host has no bases and layers: no thin pool is tagged %s", host.TagPool).
@@ -158,7 +165,7 @@ func OpenVolume(ctx context.Context, from string) (s *Store, name string, err er
 	if len(all) != 1 || !all[0].isThin() || all[0].Pool == "" {
 		return nil, "", fault.Newf(fault.Preflight, "%s is no thin volume", from).WithHint("lvconvert --type thin makes one of a plain volume (lvmthin(7))")
 	}
-	return &Store{all[0].Group, all[0].Pool}, all[0].Group + "/" + all[0].Name, nil
+	return &Store{Group: all[0].Group, Pool: all[0].Pool}, all[0].Group + "/" + all[0].Name, nil
 }
 
 // Path is a volume's device.
@@ -202,7 +209,7 @@ func (s *Store) read(all []volume, st *host.State, major, minor uint32) error {
 		}
 		h.Size, h.Writable = size, v.writable()
 		st.Volumes = append(st.Volumes, h)
-		if v.Major == strconv.Itoa(int(major)) && v.Minor == strconv.Itoa(int(minor)) {
+		if v.on(major, minor) {
 			st.Booted = h.Name
 		}
 	}

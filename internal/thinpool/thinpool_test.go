@@ -20,7 +20,7 @@ func TestRead(t *testing.T) {
 		t.Fatal(err)
 	}
 	s, err := find(all)
-	if err != nil || *s != (Store{"hv", "pool"}) {
+	if err != nil || *s != (Store{Group: "hv", Pool: "pool"}) {
 		t.Fatal(s, err)
 	}
 	var st host.State
