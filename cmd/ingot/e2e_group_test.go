@@ -112,6 +112,8 @@ func (c *court) groups(t *testing.T) {
 		q.refuse(t, 4, []string{"nginx", "of the lock to choose from"}, append([]string{"lock", "more", "--offline", "--choose-from", "small=1"}, from...)...)
 	})
 
+	t.Run("composed", func(t *testing.T) { p.composed(t, from) })
+
 	t.Run("difference", func(t *testing.T) { p.difference(t, from) })
 
 	t.Run("files", func(t *testing.T) {

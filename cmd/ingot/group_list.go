@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ingot/internal/definition"
 	"ingot/internal/digest"
 	"ingot/internal/repository"
 	"ingot/internal/ui"
@@ -169,8 +170,17 @@ type groupShownJSON struct {
 	Signed     bool               `json:"signed"`
 	Signers    []string           `json:"signers"` // fingerprints of trusted keys
 	Size       int64              `json:"size"`    // bytes of all that it keeps
+	Groups     []groupTakenJSON   `json:"groups,omitempty"`
 	Sets       []groupSetJSON     `json:"sets"`
 	Packages   []groupPackageJSON `json:"packages"`
+}
+
+// groupTakenJSON is another group that a version was made from.
+type groupTakenJSON struct {
+	Name    string        `json:"name"`
+	Version string        `json:"version"`
+	Use     string        `json:"use"` // include, patch, subtract
+	Lock    digest.Digest `json:"lock"`
 }
 
 type groupSetJSON struct {
@@ -231,6 +241,10 @@ func newGroupShowCommand() *cobra.Command {
 			}
 			fmt.Fprintf(w, "lock\t%s\n", out.Lock)
 			fmt.Fprintf(w, "of\t%s %s, definition %s\n", out.Distro, out.Release, out.Definition.Short())
+			for _, o := range out.Groups {
+				does := map[string]string{definition.Include: "includes", definition.Patch: "patched by", definition.Subtract: "without"}
+				fmt.Fprintf(w, "%s\t%s=%s\n", does[o.Use], o.Name, o.Version)
+			}
 			fmt.Fprintf(w, "keeps\t%s\n", ui.Size(out.Size))
 			for _, s := range out.Sets {
 				fmt.Fprintf(w, "%s\t[%s]\t%d packages, %d files, %s\n", s.Purpose, s.Flavor, s.Packages, s.Files, ui.Size(s.Bytes))
@@ -257,6 +271,9 @@ func shown(r *repository.Repository, g *repository.Group, list []repository.Pack
 	}
 	for _, s := range g.Statement.Signers {
 		out.Signers = append(out.Signers, s.Fingerprint)
+	}
+	for _, o := range g.Lock.Groups {
+		out.Groups = append(out.Groups, groupTakenJSON{o.Name(), o.Version, o.Use, o.Lock})
 	}
 	index := map[digest.Digest]int{}
 	for _, p := range list {

@@ -120,12 +120,13 @@ func (h *house) compiler(f sourceFlags) (*compiler.Compiler, error) {
 	return &compiler.Compiler{
 		Client: h.client, Mirrors: h.mirrors, Indexes: indexes, Seen: filepath.Join(h.home, "seen"),
 		Now: time.Now(), HostArch: hostArch(), AcceptExpired: f.acceptExpired, Progress: h.progress, Offline: h.offline,
+		Group: h.groups(&repositoryFlags{}),
 	}, nil
 }
 
 // supply brings the packages of a lock.
 func (h *house) supply(l *lock.Lock) *supply.Supply {
-	s := &supply.Supply{Store: h.store, Cache: h.cache, Client: h.client, Distro: debian.Debian{}}
+	s := &supply.Supply{Store: h.store, Cache: h.cache, Client: h.client, Distro: debian.Debian{}, Elsewhere: h.groupPackages(l)}
 	if !h.offline {
 		roots := map[string][]string{}
 		for _, a := range l.Archives {

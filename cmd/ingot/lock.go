@@ -29,7 +29,8 @@ and every file that the definition names. A build reads nothing else.
 Without --update, packages that are locked already keep their versions as far as
 the archives still offer them. --update moves all of them to the newest, or only
 those named; all of them with the files that scripts of elements asked for, which
-the next build asks for anew.
+the next build asks for anew. Groups that the definition names stay and move
+likewise.
 
 --like stays close to another lock than the one that is there, and --choose-from
 takes packages from another lock alone and reads no index. Both take a lock's file
@@ -123,6 +124,7 @@ func runLock(cmd *cobra.Command, f sourceFlags, other *otherLock, args []string,
 	if err != nil {
 		return err
 	}
+	c.Group = h.groups(&other.repositoryFlags)
 	old, err := lock.Read(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

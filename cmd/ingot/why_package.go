@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"ingot/internal/definition"
 	"ingot/internal/digest"
 	"ingot/internal/distro"
 	"ingot/internal/distro/debian"
@@ -27,14 +28,17 @@ type whyPackageJSON struct {
 
 // packageReasonJSON is why a package is in one set, or why not.
 type packageReasonJSON struct {
-	Arch      string     `json:"arch"`
-	Flavor    string     `json:"flavor,omitempty"`
-	Purpose   string     `json:"purpose"`
-	Version   string     `json:"version,omitempty"` // "" of one that is not in the set
-	Strong    bool       `json:"strong"`
-	Asked     []string   `json:"asked,omitempty"`
-	Start     string     `json:"start,omitempty"`
-	Through   []string   `json:"through,omitempty"`
+	Arch    string   `json:"arch"`
+	Flavor  string   `json:"flavor,omitempty"`
+	Purpose string   `json:"purpose"`
+	Version string   `json:"version,omitempty"` // "" of one that is not in the set
+	Strong  bool     `json:"strong"`
+	Asked   []string `json:"asked,omitempty"`
+	Start   string   `json:"start,omitempty"`
+	Through []string `json:"through,omitempty"`
+	// Group is the group that it is of, with its version, and Use what that is for.
+	Group     string     `json:"group,omitempty"`
+	Use       string     `json:"use,omitempty"`
 	By        []needJSON `json:"by,omitempty"`
 	Open      []needJSON `json:"open,omitempty"`
 	Size      int64      `json:"size,omitempty"`
@@ -71,7 +75,11 @@ func explainPackage(ctx context.Context, h *house, p *plan.Plan, name string) (w
 			known = append(known, ref.Name)
 		}
 		found = found || r.In() || len(r.By)+len(r.Asked) > 0
-		out.Reasons = append(out.Reasons, reasonJSON(c.Set, r))
+		one := reasonJSON(c.Set, r)
+		if g, ok := p.Lock.Group(c.Set, r.Ref); ok {
+			one.Group, one.Use = g.String(), g.Use
+		}
+		out.Reasons = append(out.Reasons, one)
 	}
 	if !found {
 		e := fault.Newf(fault.NotFound, "no package %s is in the lock, and none that is there speaks of it", name)
@@ -133,6 +141,10 @@ func (w whyPackageJSON) print(to io.Writer) error {
 		}
 		if len(r.Asked) > 0 {
 			fmt.Fprintf(&b, "  asked for: %s\n", strings.Join(r.Asked, ", "))
+		}
+		if r.Group != "" {
+			does := map[string]string{definition.Include: "includes it", definition.Patch: "gives it in this version"}
+			fmt.Fprintf(&b, "  group %s %s\n", r.Group, does[r.Use])
 		}
 		if r.Start != "" {
 			fmt.Fprintf(&b, "  of the starting set %s\n", r.Start)

@@ -110,7 +110,7 @@ func (i Image) Provenance(o Output) Statement {
 func sha(d digest.Digest) map[string]digest.Digest { return map[string]digest.Digest{"sha256": d} }
 
 // dependencies are the packages of the image, those of the tools and of the station, the
-// indexes that all were chosen from, what scripts downloaded, and the files that the
+// groups and indexes that all were chosen from, what scripts downloaded, and the files that the
 // definition names.
 func (i Image) dependencies() []Resource {
 	out := []Resource{}
@@ -133,6 +133,9 @@ func (i Image) dependencies() []Resource {
 		for _, r := range refs {
 			out = append(out, i.packageResource(r, s.kind))
 		}
+	}
+	for _, g := range i.Lock.Groups {
+		out = append(out, Resource{Name: g.String(), Digest: sha(g.Lock), Annotations: map[string]string{"kind": "group", "use": g.Use}})
 	}
 	for _, x := range i.Lock.Indexes {
 		out = append(out, Resource{Name: x.Archive + " " + x.Path, Digest: sha(x.SHA256), Annotations: map[string]string{

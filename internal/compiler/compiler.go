@@ -10,6 +10,7 @@ package compiler
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -38,12 +39,14 @@ type Compiler struct {
 	AcceptExpired bool   // for all archives
 	Progress      *ui.Progress
 	Offline       bool // a lock that must read indexes is refused
+	// Group reads the version of a group that a spec names; kept, if not nil, says which one that is.
+	Group func(ctx context.Context, spec string, kept *lock.Group) (*Version, error)
 }
 
 // A Move says which packages may change their versions.
 type Move struct {
 	All      bool
-	Packages []string // or these alone
+	Packages []string // or these alone; names of groups too
 	// Like, if not nil, is the lock to stay close to in place of the old one: what both have comes in
 	// the version that it has there, and nothing is added for it.
 	Like *lock.Lock
@@ -68,12 +71,16 @@ func (c *Compiler) Compile(ctx context.Context, def *definition.Definition, old 
 	if err != nil {
 		return nil, err
 	}
+	m, err := c.members(ctx, def, l, old, move)
+	if err != nil {
+		return nil, err
+	}
 	task := c.Progress.Start(ui.Step{ID: "resolve", Name: "choose packages"})
-	err = c.resolve(ctx, def, l, indexes, read, old, move)
+	err = c.resolve(ctx, def, l, indexes, read, old, move, m)
 	if err == nil {
 		err = ctx.Err() // whoever asked does not want it any more
 	}
-	if move.From != nil && fault.CodeOf(err) == fault.NotFound {
+	if _, ok := errors.AsType[groupError](err); move.From != nil && fault.CodeOf(err) == fault.NotFound && !ok {
 		err = fault.Newf(fault.NotFound, "%w", err).WithHint("there are only the packages of the lock to choose from; it must have been made with that one")
 	}
 	task.Done(err)
@@ -122,13 +129,16 @@ func known(def *definition.Definition, old *lock.Lock, move []string) error {
 	}
 	for _, name := range move {
 		asked := slices.ContainsFunc(def.Variants(), func(v *definition.Definition) bool {
+			if slices.ContainsFunc(v.Groups, func(g definition.Group) bool { return (lock.Group{Spec: g.Spec}).Name() == name }) {
+				return true
+			}
 			return slices.ContainsFunc(v.Packages, func(token string) bool { return plan.PackageName(token) == name })
 		})
 		if asked || slices.Contains(locked, name) {
 			continue
 		}
 		err := fault.Newf(fault.NotFound, "package %q cannot be moved: it is neither in the lock nor asked for", name).
-			WithHint("name packages as the lock does, without version or architecture")
+			WithHint("name packages and groups as the lock does, without version or architecture")
 		if near := spell.Nearest(name, locked); near != "" {
 			err = err.WithHint("did you mean %q?", near)
 		}
@@ -149,7 +159,7 @@ func (c *Compiler) Tools(ctx context.Context, release string, packages []string)
 	if err != nil {
 		return nil, err
 	}
-	u, err := universe(files, read, c.HostArch)
+	u, err := universe(files, read, c.HostArch, nil)
 	if err != nil {
 		return nil, err
 	}

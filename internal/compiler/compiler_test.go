@@ -266,7 +266,7 @@ func TestCompileIsInterrupted(t *testing.T) {
 	if _, err := readAll(ctx, files); fault.CodeOf(err) != fault.Interrupted {
 		t.Errorf("indexes are read: %v", err)
 	}
-	if err := b.compiler.resolve(ctx, def, &lock.Lock{}, files, must(readAll(t.Context(), files)), nil, Move{}); fault.CodeOf(err) != fault.Interrupted {
+	if err := b.compiler.resolve(ctx, def, &lock.Lock{}, files, must(readAll(t.Context(), files)), nil, Move{}, &members{}); fault.CodeOf(err) != fault.Interrupted {
 		t.Errorf("packages are chosen: %v", err)
 	}
 }

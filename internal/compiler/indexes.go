@@ -155,9 +155,9 @@ func (u until) Read(b []byte) (int, error) {
 }
 
 // universe is the packages of one architecture, from indexes in the order of the
-// archives.
-func universe(files []debian.IndexFile, read map[string]*debian.Index, arch string) (*debian.Universe, error) {
-	var indexes []*debian.Index
+// archives, and those of groups.
+func universe(files []debian.IndexFile, read map[string]*debian.Index, arch string, groups []*debian.Index) (*debian.Universe, error) {
+	indexes := slices.Clone(groups)
 	for _, x := range files {
 		if x.Arch == arch || x.Arch == "all" {
 			indexes = append(indexes, read[x.File])

@@ -48,13 +48,14 @@ func request(def *definition.Definition) digest.Digest {
 		Kernel          kernel
 		Boot            definition.Boot
 		Implied         []string
-		Layout          []string `json:",omitempty"`
-		Station         []string `json:",omitempty"` // digests
-		Listed          []string `json:",omitempty"` // packages of elements
+		Layout          []string           `json:",omitempty"`
+		Station         []string           `json:",omitempty"` // digests
+		Listed          []string           `json:",omitempty"` // packages of elements
+		Groups          []definition.Group `json:",omitempty"`
 	}{
 		def.Distro, def.Release, def.Arch, relativeKeys(def), def.Start, def.Packages, def.Remove, def.Recommends, plan.Purposes(def), toolFormats(def),
 		kernel{def.Kernel.None, def.Kernel.Package, def.Kernel.Chosen && slices.Contains(plan.Purposes(def), format.Live), def.Kernel.All}, def.Boot, plan.Implied(def),
-		plan.LayoutPackages(def), station(def), listed(def),
+		plan.LayoutPackages(def), station(def), listed(def), def.Groups,
 	})
 	if err != nil {
 		panic(err) // plain data

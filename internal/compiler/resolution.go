@@ -13,16 +13,17 @@ import (
 	"ingot/internal/fault"
 	"ingot/internal/lock"
 	"ingot/internal/plan"
+	"ingot/internal/reason"
 	"ingot/internal/ui"
 )
 
 // resolve fills in the lock's sets and tools.
-func (c *Compiler) resolve(ctx context.Context, def *definition.Definition, l *lock.Lock, files []debian.IndexFile, read map[string]*debian.Index, old *lock.Lock, move Move) error {
+func (c *Compiler) resolve(ctx context.Context, def *definition.Definition, l *lock.Lock, files []debian.IndexFile, read map[string]*debian.Index, old *lock.Lock, move Move, m *members) error {
 	if move.Like != nil {
 		old = move.Like
 	}
-	r := resolution{old: old, move: move, universes: map[string]*debian.Universe{}, open: func(arch string) (*debian.Universe, error) {
-		return universe(files, read, arch)
+	r := resolution{old: old, move: move, universes: map[string]*debian.Universe{}, members: m, behind: m.outdated, open: func(arch string, groups []*debian.Index) (*debian.Universe, error) {
+		return universe(files, read, arch, groups)
 	}}
 	var tools []string
 	for _, v := range def.Variants() {
@@ -49,7 +50,7 @@ func (c *Compiler) resolve(ctx context.Context, def *definition.Definition, l *l
 	if tools = slices.Compact(tools); len(tools) == 0 {
 		return nil
 	}
-	u, err := r.universe(c.HostArch)
+	u, err := r.universe(ctx, nil, c.HostArch, nil)
 	if err != nil {
 		return err
 	}
@@ -63,12 +64,16 @@ func (c *Compiler) resolve(ctx context.Context, def *definition.Definition, l *l
 type resolution struct {
 	old       *lock.Lock
 	move      Move
-	open      func(arch string) (*debian.Universe, error)
+	open      func(arch string, groups []*debian.Index) (*debian.Universe, error)
 	universes map[string]*debian.Universe
+	members   *members
 	done      []chosen
 	// behind are packages that are older than the newest that the indexes offer, and unlike those that
 	// are in another version than in the lock to be like.
 	behind, unlike []string
+	// stays are packages that a group is subtracted for, and that are there all the same, with
+	// who needs them.
+	stays []string
 }
 
 // judge refuses older packages than there are, if that is wished, and tells which could not be as
@@ -81,6 +86,9 @@ func (r *resolution) judge(progress *ui.Progress) error {
 	}
 	if list := sorted(r.unlike); len(list) > 0 {
 		progress.Warnf("in another version than in the lock to be like: %s", some(list))
+	}
+	if list := sorted(r.stays); len(list) > 0 {
+		progress.Warnf("subtracted, but there because something else needs it: %s", some(list))
 	}
 	return nil
 }
@@ -98,17 +106,26 @@ func some(list []string) string {
 type chosen struct {
 	request distro.Request
 	old     []distro.Ref
+	exact   string // what groups decide
 	refs    []distro.Ref
 }
 
-func (r *resolution) universe(arch string) (*debian.Universe, error) {
-	u := r.universes[arch]
-	if u != nil {
+// universe is what there is to choose from for an architecture, with what groups decide.
+func (r *resolution) universe(ctx context.Context, def *definition.Definition, arch string, of *choice) (*debian.Universe, error) {
+	key := arch + " " + of.key()
+	if u := r.universes[key]; u != nil {
 		return u, nil
 	}
-	u, err := r.open(arch)
+	var groups []*debian.Index
+	if of != nil {
+		var err error
+		if groups, err = r.members.indexes(ctx, def, of, arch); err != nil {
+			return nil, err
+		}
+	}
+	u, err := r.open(arch, groups)
 	if err == nil {
-		r.universes[arch] = u
+		r.universes[key] = u
 	}
 	return u, err
 }
@@ -116,15 +133,31 @@ func (r *resolution) universe(arch string) (*debian.Universe, error) {
 // sets chooses the packages of a variant.
 func (r *resolution) sets(ctx context.Context, def *definition.Definition, arch string) ([]lock.Set, error) {
 	var out []lock.Set
-	add := func(purpose string, req distro.Request) error {
-		set := lock.Set{Arch: arch, Purpose: purpose, Flavor: def.FlavorLabel(), Start: req.Start, Asked: slices.Compact(slices.Sorted(slices.Values(req.Packages)))}
+	// Own is what is asked for, without what only holds versions.
+	add := func(purpose string, req distro.Request, own []string) error {
+		set := lock.Set{Arch: arch, Purpose: purpose, Flavor: def.FlavorLabel(), Start: req.Start}
+		var of *choice
 		var err error
-		set.Refs, err = r.choose(ctx, req, oldSet(r.old, set))
+		if purpose != lock.Bootstrap {
+			if of, err = r.members.choose(def, arch, purpose, own); err != nil {
+				return groupError{err}
+			}
+		}
+		set.Asked = req.Packages
+		if of != nil {
+			set.Asked = slices.Concat(req.Packages, of.strong)
+			req.Packages = slices.Concat(req.Packages, of.ask)
+		}
+		set.Asked = slices.Compact(slices.Sorted(slices.Values(set.Asked)))
+		set.Refs, err = r.choose(ctx, def, req, oldSet(r.old, set), of)
+		if err == nil && of != nil {
+			err = r.attribute(ctx, def, &set, req, of)
+		}
 		out = append(out, set)
 		return err
 	}
 	if def.Elements != nil && def.Elements.Root {
-		if err := add(lock.Bootstrap, distro.Request{Arch: arch, Start: "minbase"}); err != nil {
+		if err := add(lock.Bootstrap, distro.Request{Arch: arch, Start: "minbase"}, nil); err != nil {
 			return nil, err
 		}
 	}
@@ -137,37 +170,80 @@ func (r *resolution) sets(ctx context.Context, def *definition.Definition, arch 
 		req.Packages = append(req.Packages, more...)
 		e := def.Elements
 		if e == nil || e.Root {
-			if err := add(purpose, req); err != nil {
+			if err := add(purpose, req, req.Packages); err != nil {
 				return nil, err
 			}
 			continue
 		}
 		// What elements' lists name comes on top of the rest, and changes nothing of it.
-		if err := add(lock.Base(purpose), req); err != nil {
+		if err := add(lock.Base(purpose), req, req.Packages); err != nil {
 			return nil, err
 		}
-		base := out[len(out)-1].Refs
+		base, strong := out[len(out)-1].Refs, out[len(out)-1].Asked
 		req.Packages = slices.Concat(req.Packages, e.Listed, e.Packages)
+		own := req.Packages
 		asked := slices.Compact(slices.Sorted(slices.Values(req.Packages)))
+		req.Packages = slices.Clone(own)
 		for _, ref := range base {
 			req.Packages = append(req.Packages, ref.Name+"="+ref.Version)
 		}
-		if err := add(purpose, req); err != nil {
+		if err := add(purpose, req, own); err != nil {
 			return nil, fmt.Errorf("packages of elements: %w", err)
 		}
-		out[len(out)-1].Asked = asked // the rest follows from the base
+		out[len(out)-1].Asked = slices.Compact(slices.Sorted(slices.Values(slices.Concat(asked, strong)))) // the rest follows from the base
 	}
 	return out, nil
 }
 
+// attribute notes which of a set's packages are of which group, and those that are there although a group is
+// subtracted that has them. What the starting set brings is no news.
+func (r *resolution) attribute(ctx context.Context, def *definition.Definition, set *lock.Set, req distro.Request, of *choice) error {
+	var stay []distro.Ref
+	for _, ref := range set.Refs {
+		if p, ok := of.exact[ref.Name]; ok && p.ref == ref {
+			set.SetGroup(ref, p.label)
+		}
+		if of.gone[ref.Name] != "" {
+			stay = append(stay, ref)
+		}
+	}
+	if len(stay) == 0 {
+		return nil
+	}
+	u, err := r.universe(ctx, def, req.Arch, of)
+	if err != nil {
+		return err
+	}
+	start, err := resolve(ctx, u, distro.Request{Arch: req.Arch, Start: req.Start})
+	if err != nil {
+		return err
+	}
+	stay = slices.DeleteFunc(stay, func(ref distro.Ref) bool { return slices.Contains(start, ref) })
+	if len(stay) == 0 {
+		return nil
+	}
+	why := reason.Of(*set, func(ref distro.Ref) distro.Description { return debian.Debian{}.Describe(u.Package(ref)) })
+	for _, ref := range stay {
+		text := ref.Name
+		for _, n := range why.Why(ref.Name).By {
+			if n.Kind != distro.Suggests {
+				text += fmt.Sprintf(" (%s %s it)", n.Package, n.Kind)
+				break
+			}
+		}
+		r.stays = append(r.stays, text)
+	}
+	return nil
+}
+
 // choose answers one request.
-func (r *resolution) choose(ctx context.Context, req distro.Request, old []distro.Ref) ([]distro.Ref, error) {
+func (r *resolution) choose(ctx context.Context, def *definition.Definition, req distro.Request, old []distro.Ref, of *choice) ([]distro.Ref, error) {
 	for _, c := range r.done {
-		if reflect.DeepEqual(c.request, req) && slices.Equal(c.old, old) {
+		if reflect.DeepEqual(c.request, req) && slices.Equal(c.old, old) && c.exact == of.key() {
 			return c.refs, nil
 		}
 	}
-	u, err := r.universe(req.Arch)
+	u, err := r.universe(ctx, def, req.Arch, of)
 	if err != nil {
 		return nil, err
 	}
@@ -190,7 +266,7 @@ func (r *resolution) choose(ctx context.Context, req distro.Request, old []distr
 			r.unlike = append(r.unlike, ref.Name+" "+ref.Version)
 		}
 	}
-	r.done = append(r.done, chosen{req, old, refs})
+	r.done = append(r.done, chosen{req, old, of.key(), refs})
 	return refs, nil
 }
 

@@ -61,6 +61,7 @@ func (l *loading) build(top *yaml.Node, doc *document) *Definition {
 	for _, a := range doc.Archives {
 		def.Archives = append(def.Archives, l.archive(doc, a))
 	}
+	l.groups(doc, def)
 	l.accounts(doc, def)
 	l.files(doc, def)
 	def.Services = l.services(doc)
@@ -270,6 +271,32 @@ func (l *loading) archive(doc *document, a archiveDoc) Archive {
 	}
 	out.Key, _ = l.named("key", a.Key, false)
 	return out
+}
+
+// groups drops what is said twice in the same words, as includes do, and notes one that is
+// used in several ways.
+func (l *loading) groups(doc *document, def *Definition) {
+	seen := map[string]Group{}
+	included := false
+	for _, g := range doc.Groups {
+		one := Group{Spec: g.Spec.Value, Use: g.Use.or(Include), Purpose: g.Purpose.Value}
+		first, there := seen[one.Spec]
+		switch {
+		case one.Spec == "" || there && first == one:
+			continue
+		case there:
+			l.problem(g.Spec.At, "group %s is there twice, and not in the same way", quote(one.Spec))
+			continue
+		}
+		seen[one.Spec] = one
+		included = included || one.Use == Include
+		def.Groups = append(def.Groups, one)
+	}
+	for _, g := range doc.Groups {
+		if g.Use.Value == Subtract && !included {
+			l.problem(g.Spec.At, "group %s is subtracted, and there is none that includes anything", quote(g.Spec.Value))
+		}
+	}
 }
 
 func (l *loading) accounts(doc *document, def *Definition) {

@@ -30,6 +30,7 @@ type Definition struct {
 	Archives   []Archive
 	Packages   []string
 	Remove     []string
+	Groups     []Group
 	Recommends bool
 	Hostname   string
 	Locale     string
@@ -84,6 +85,20 @@ type Archive struct {
 	Key             string   // path of an OpenPGP keyring, absolute once read; "" is the distribution's own keys
 	CheckValidUntil bool     // default true
 }
+
+// A Group is a group of a repository that packages are taken from.
+type Group struct {
+	Spec    string // as group.ParseSpec reads it
+	Use     string // Include, Patch or Subtract
+	Purpose string // of the group's set; "" is the purpose at hand, else the only one
+}
+
+// The uses of a group.
+const (
+	Include  = "include"  // all its packages are in the image
+	Patch    = "patch"    // what is in the image comes in its version
+	Subtract = "subtract" // its packages do not come with those that are included
+)
 
 // A User is an account of the image.
 type User struct {

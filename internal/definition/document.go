@@ -25,6 +25,7 @@ type document struct {
 	Archives   []archiveDoc    `yaml:"archives" default:"the distribution's own archives of the release" doc:"Where packages come from. If given, these are all the archives there are, and they are what the image's own package sources say." example:"archives: [{url: \"http://archive.example/debian\", suites: [bookworm, bookworm-backports], components: [main]}]"`
 	Packages   []item[pkg]     `yaml:"packages" doc:"Packages to install: a name, name=version for exactly that version, name/suite for the version of a suite. The version of the example stands for one that the archives have." example:"packages: [nginx, \"curl=7.88.1-10\"]"`
 	Remove     []item[pkgName] `yaml:"remove" doc:"Packages that must not be installed, though something recommends them or the starting set has them." example:"remove: [nano]"`
+	Groups     []groupDoc      `yaml:"groups" doc:"Groups of a repository that the image takes packages from, to the digest: a spec, or a map ([groups](group.md#groups-of-groups)). The lock says which versions they are; ingot lock --update moves to newer ones." example:"groups: [base=4, {spec: \"fixes=:stable\", use: patch}, {spec: docs, use: subtract}]"`
 	Recommends toggle          `yaml:"recommends" default:"false" doc:"Whether to install also what packages recommend." example:"recommends: true"`
 	Hostname   text[hostname]  `yaml:"hostname" title:"How it is set up" default:"the name" doc:"The machine's name, with or without a domain." example:"hostname: web.example.org"`
 	Locale     text[locale]    `yaml:"locale" default:"C.UTF-8" doc:"The system's locale." example:"locale: de_DE.UTF-8"`
@@ -59,8 +60,6 @@ func (*document) advise(key string) string {
 		return `did you mean "distro"?`
 	case "architecture", "architectures", "arches":
 		return `did you mean "arch"?`
-	case "groups":
-		return `groups of the image are "unix-groups"`
 	case "repositories", "mirrors", "sources":
 		return `did you mean "archives"?`
 	case "formats", "output":
@@ -76,6 +75,34 @@ type archiveDoc struct {
 	Key             text[localPath]   `yaml:"key" default:"the distribution's own keys" doc:"An OpenPGP keyring that the archive is signed by, armored or not."`
 	CheckValidUntil toggle            `yaml:"check-valid-until" default:"true" doc:"Whether an index past its Valid-Until is refused. Saying false is recorded in the lock and the provenance."`
 	At              *yaml.Node        `yaml:"-"`
+}
+
+type groupDoc struct {
+	Spec    text[groupSpec] `yaml:"spec" jsonschema:"required" doc:"What names the group: NAME, NAME=VERSION, NAME[FLAVOR] or NAME=VERSION[FLAVOR]. Without a flavor it is the one that suits the image's."`
+	Use     text[groupUse]  `yaml:"use" default:"include" doc:"include: all of its packages are in the image. patch: what the image has anyway comes in the group's version. subtract: its packages do not come with groups that are included, unless something in the image needs them."`
+	Purpose text[purpose]   `yaml:"purpose" default:"the kind of the tree at hand, else the only one that the group has" doc:"Which of the group's sets is meant: container, system, machine or live."`
+	When    text[condition] `yaml:"when" doc:"The flavor or architecture that it is for, such as vmware, \"!kernel\" or \"is: x86_64\"; without it it is for all."`
+	At      *yaml.Node      `yaml:"-"`
+}
+
+func (*groupDoc) advise(key string) string {
+	switch key {
+	case "name", "gid":
+		return `groups of the image's users are "unix-groups"; a group of packages has a spec`
+	case "group", "version":
+		return `did you mean "spec"?`
+	case "mode":
+		return `did you mean "use"?`
+	}
+	return ""
+}
+
+func (g *groupDoc) shortForm() string { return "a spec" }
+
+func (g *groupDoc) short(d *decoder, n *yaml.Node) {
+	d.keys = append(d.keys, "spec")
+	g.Spec.decode(d, n)
+	d.keys = d.keys[:len(d.keys)-1]
 }
 
 type userDoc struct {

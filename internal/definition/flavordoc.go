@@ -70,6 +70,7 @@ type flavorDoc struct {
 // withoutDoc is what a flavor takes out of what the definition has.
 type withoutDoc struct {
 	Packages   []text[pkgName]     `yaml:"packages" doc:"Packages not to ask for, by name. They may still come with others; remove forbids that."`
+	Groups     []text[groupName]   `yaml:"groups" doc:"Groups of a repository not to take anything from, by name."`
 	Elements   []text[elementName] `yaml:"elements" doc:"Elements not to take in, by name. They may still come with others."`
 	Files      []text[imagePath]   `yaml:"files" doc:"Files not to put there, by their path."`
 	Users      []text[accountName] `yaml:"users" doc:"Accounts not to add, by name."`

@@ -79,7 +79,7 @@ type expansion struct {
 
 // conditions are the lists whose entries may have a condition, by their keys.
 var conditional = []string{
-	"packages", "remove", "users", "unix-groups", "files", "path-conflicts", "scripts", "outputs", "tests", "elements", "services.enable", "services.disable", "services.mask",
+	"packages", "remove", "groups", "users", "unix-groups", "files", "path-conflicts", "scripts", "outputs", "tests", "elements", "services.enable", "services.disable", "services.mask",
 }
 
 // entriesOf visits the lists of a document, or of what is said of a flavor, whose entries
@@ -490,7 +490,7 @@ func (x *expansion) overlaid(under, over *yaml.Node) *yaml.Node {
 		}
 	}
 	for _, pair := range [][2]string{
-		{"packages", "packages"}, {"packages", "remove"}, {"remove", "remove"}, {"remove", "packages"}, {"elements", "elements"},
+		{"packages", "packages"}, {"packages", "remove"}, {"remove", "remove"}, {"remove", "packages"}, {"elements", "elements"}, {"groups", "groups"},
 		{"files", "files"}, {"path-conflicts", "path-conflicts"}, {"users", "users"}, {"unix-groups", "unix-groups"}, {"scripts", "scripts"},
 		{"services.enable", "services"}, {"services.disable", "services"}, {"services.mask", "services"},
 	} {
@@ -559,6 +559,12 @@ func identity(key string, e *yaml.Node) string {
 		return token
 	case "files", "path-conflicts":
 		return name("path")
+	case "groups":
+		spec := name("spec")
+		if i := strings.IndexAny(spec, "=["); i >= 0 {
+			spec = spec[:i]
+		}
+		return spec
 	case "services":
 		return unitName(name("name"))
 	case "outputs":

@@ -12,6 +12,7 @@ import (
 
 	"ingot/internal/flavor"
 	"ingot/internal/format"
+	"ingot/internal/group"
 	"ingot/internal/tree"
 )
 
@@ -307,6 +308,29 @@ var consoleRule = rule{
 	},
 }
 
+var groupSpecRule = rule{
+	what: "the spec of a group", form: "NAME, NAME=VERSION, NAME[FLAVOR] or NAME=VERSION[FLAVOR]", max: 512,
+	check: func(s string) string {
+		spec, err := group.ParseSpec(s)
+		switch {
+		case err != nil:
+			return "is none: " + err.Error()
+		case !groupNameRule.pattern.MatchString(spec.Name):
+			return "has a name that no group has"
+		}
+		return ""
+	},
+}
+
+var groupNameRule = rule{
+	what: "the name of a group", form: "letters, digits, - + . and _",
+	pattern: regexp.MustCompile(`^[A-Za-z0-9_+][A-Za-z0-9._+-]*$`), max: 64,
+}
+
+var groupUseRule = rule{what: "what to do with a group", values: []string{Include, Patch, Subtract}}
+
+var purposeRule = rule{what: "a kind of tree", values: format.Purposes()}
+
 var conditionRule = rule{
 	what: "a condition", max: 1024,
 	check: func(s string) string {
@@ -478,6 +502,10 @@ type (
 	passwordHash struct{}
 	unit         struct{}
 	scriptName   struct{}
+	groupSpec    struct{}
+	groupName    struct{}
+	groupUse     struct{}
+	purpose      struct{}
 	after        struct{}
 	argument     struct{}
 	console      struct{}
@@ -529,6 +557,10 @@ func (sshKey) rule() *rule       { return &sshKeyRule }
 func (passwordHash) rule() *rule { return &passwordHashRule }
 func (unit) rule() *rule         { return &unitRule }
 func (scriptName) rule() *rule   { return &scriptNameRule }
+func (groupSpec) rule() *rule    { return &groupSpecRule }
+func (groupName) rule() *rule    { return &groupNameRule }
+func (groupUse) rule() *rule     { return &groupUseRule }
+func (purpose) rule() *rule      { return &purposeRule }
 func (after) rule() *rule        { return &afterRule }
 func (argument) rule() *rule     { return &argumentRule }
 func (console) rule() *rule      { return &consoleRule }

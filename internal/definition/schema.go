@@ -140,3 +140,9 @@ func (outputDoc) JSONSchemaExtend(s *jsonschema.Schema) {
 	long := *s
 	*s = jsonschema.Schema{AnyOf: []*jsonschema.Schema{text[formatName]{}.schema(), &long}}
 }
+
+// JSONSchemaExtend lets a spec stand for the map.
+func (groupDoc) JSONSchemaExtend(s *jsonschema.Schema) {
+	long := *s
+	*s = jsonschema.Schema{AnyOf: []*jsonschema.Schema{text[groupSpec]{}.schema(), &long}}
+}

@@ -6,10 +6,12 @@ import (
 	"slices"
 	"strings"
 
+	"ingot/internal/definition"
 	"ingot/internal/digest"
 	"ingot/internal/distro"
 	"ingot/internal/flavor"
 	"ingot/internal/format"
+	"ingot/internal/group"
 	"ingot/internal/tree"
 )
 
@@ -121,6 +123,10 @@ func (l *Lock) Check() error {
 	if err := checkFiles(l.Files); err != nil {
 		return err
 	}
+	labels, err := l.checkGroups()
+	if err != nil {
+		return err
+	}
 	sets := map[string]bool{}
 	for _, s := range l.Sets {
 		name := s.Name()
@@ -136,6 +142,11 @@ func (l *Lock) Check() error {
 		}
 		if err := l.checkRefs("set "+name, s.Refs, archives); err != nil {
 			return err
+		}
+		for p, label := range s.Of {
+			if !labels[label] {
+				return fmt.Errorf("has package %s of group %q, which it does not have", p[0], bounded(label))
+			}
 		}
 	}
 	if err := l.checkRefs("tools", l.Tools, archives); err != nil {
@@ -163,6 +174,30 @@ func (l *Lock) Check() error {
 		sealed[name] = true
 	}
 	return checkDownloads(l.Downloads)
+}
+
+// checkGroups gives the labels of the lock's groups.
+func (l *Lock) checkGroups() (labels map[string]bool, err error) {
+	labels = map[string]bool{}
+	for _, g := range l.Groups {
+		spec, err := group.ParseSpec(g.Spec)
+		if err != nil {
+			return nil, fmt.Errorf("has a group that is none: %w", err)
+		}
+		v, err := group.ParseVersion(g.Version)
+		switch {
+		case err != nil || v.IsBranch() || v.String() != g.Version:
+			return nil, fmt.Errorf("has group %s of a version that is none: %q", spec.Name, bounded(g.Version))
+		case !anyName.takes(g.Label) || labels[g.Label]:
+			return nil, fmt.Errorf("has group %s twice, or under the label %q", spec.Name, bounded(g.Label))
+		case g.Use != definition.Include && g.Use != definition.Patch && g.Use != definition.Subtract:
+			return nil, fmt.Errorf("has group %s for a use that is none: %q", spec.Name, bounded(g.Use))
+		case g.Lock.IsZero():
+			return nil, fmt.Errorf("has group %s without a digest", spec.Name)
+		}
+		labels[g.Label] = true
+	}
+	return labels, nil
 }
 
 // checkWords checks what a set says beside its packages.

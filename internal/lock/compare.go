@@ -22,7 +22,7 @@ type Comparison struct {
 // A Change is one thing that differs between two locks.
 type Change struct {
 	// Part is "definition", "distro", "release", "epoch", "archive", "index",
-	// "file", "set", "package" or "tool".
+	// "file", "group", "set", "package" or "tool".
 	Part   string `json:"part"`
 	Action string `json:"action"`         // "added", "removed" or "changed"
 	Name   string `json:"name,omitempty"` // of what changed; of packages with ":ARCH" if there are several of the name
@@ -105,6 +105,7 @@ func Compare(before, after *Lock) Comparison {
 	add(compareArchives(before.Archives, after.Archives)...)
 	add(compareIndexLists(before.Indexes, after.Indexes)...)
 	add(compareFiles(before.Files, after.Files)...)
+	add(compareGroups(before.Groups, after.Groups)...)
 	add(compareSets(before.Sets, after.Sets)...)
 	add(comparePackages("tool", before.Tools, after.Tools)...)
 	return c
@@ -214,6 +215,31 @@ func compareFiles(before, after []File) []Change {
 			out = append(out, Change{Part: "file", Action: "removed", Name: name})
 		case *old != *new:
 			out = append(out, Change{Part: "file", Action: "changed", Name: name})
+		}
+	})
+	return out
+}
+
+// compareGroups tells of groups by their labels.
+func compareGroups(before, after []Group) []Change {
+	var out []Change
+	paired(before, after, func(g Group) string { return g.Label }, func(name string, old, new *Group) {
+		switch {
+		case old == nil:
+			out = append(out, Change{Part: "group", Action: "added", Name: name, New: new.Version, Note: new.Use})
+		case new == nil:
+			out = append(out, Change{Part: "group", Action: "removed", Name: name, Old: old.Version, Note: old.Use})
+		case *old != *new:
+			c := Change{Part: "group", Action: "changed", Name: name, Old: old.Version, New: new.Version}
+			switch {
+			case old.Use != new.Use:
+				c.Note = old.Use + " -> " + new.Use
+			case old.Version == new.Version && old.Lock != new.Lock:
+				c.Note = "same version, other lock"
+			case old.Version == new.Version:
+				c.Note = "same version, asked for otherwise"
+			}
+			out = append(out, c)
 		}
 	})
 	return out

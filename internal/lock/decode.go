@@ -97,7 +97,7 @@ type parser struct {
 func newParser(text string) *parser {
 	return &parser{rest: text, l: &Lock{}, arity: map[string]int{
 		"digest": 1, "definition": 1, "request": 1, "distro": 1, "release": 1, "epoch": 2, "archive": 1, "index": 8,
-		"file": 2, "program": 2, "link": 2, "directory": 1, "set": 2, "tools": 0, "station": 0, "seal": 3, "download": 3, "missing": 1,
+		"file": 2, "program": 2, "link": 2, "directory": 1, "group": 5, "set": 2, "tools": 0, "station": 0, "seal": 3, "download": 3, "missing": 1,
 	}}
 }
 
@@ -182,6 +182,10 @@ func (p *parser) top() error {
 		l.Files = append(l.Files, File{Path: w[0], Link: w[1]})
 	case "directory":
 		l.Files = append(l.Files, File{Path: w[0], EmptyDir: true})
+	case "group":
+		g := Group{Label: w[0], Use: w[1], Spec: w[2], Version: w[3]}
+		g.Lock, err = digest.Parse(w[4])
+		l.Groups = append(l.Groups, g)
 	case "set":
 		s := Set{Arch: w[0], Purpose: w[1]}
 		if flavored {
@@ -228,6 +232,8 @@ func (p *parser) archive() error {
 		a.Key = p.words[0]
 	case p.key == "expired" && len(p.words) == 0:
 		a.Expired = true
+	case p.key == "beside" && len(p.words) == 0:
+		a.Beside = true
 	default:
 		return fmt.Errorf("archive %s has a line %q", bounded(a.Name), bounded(p.raw))
 	}

@@ -87,6 +87,9 @@ func (l *Lock) body() []byte {
 		if a.Expired {
 			line(&b, "  expired")
 		}
+		if a.Beside {
+			line(&b, "  beside")
+		}
 	}
 	indexes := slices.Clone(l.Indexes)
 	slices.SortFunc(indexes, compareIndexes)
@@ -108,6 +111,12 @@ func (l *Lock) body() []byte {
 		default:
 			line(&b, "file", f.SHA256.String(), f.Path)
 		}
+	}
+	groups := slices.Clone(l.Groups)
+	slices.SortFunc(groups, func(x, y Group) int { return cmp.Compare(x.Label, y.Label) })
+	separate(&b, len(groups))
+	for _, g := range groups {
+		line(&b, "group", g.Label, g.Use, g.Spec, g.Version, g.Lock.String())
 	}
 	encodeSets(&b, l.Sets)
 	if len(l.Tools) > 0 {

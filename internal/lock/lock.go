@@ -23,12 +23,14 @@
 //	  components NAME...
 //	  key PATH                       if a keyring is given
 //	  expired                        if Valid-Until was waived
+//	  beside                         if it only has packages of groups
 //	index ARCHIVE SUITE COMPONENT ARCH DATE SIZE SHA256 PATH
 //	file SHA256 PATH                 or: program SHA256 PATH, link PATH TARGET, directory PATH
+//	group LABEL USE SPEC VERSION DIGEST   of a group's lock
 //	set ARCH PURPOSE [FLAVOR]
 //	  start NAME                     of the starting set, if there is one
 //	  asked PACKAGE                  one a line: strong references; all others are weak
-//	  NAME VERSION ARCH SIZE SHA256 ARCHIVE LOCATION
+//	  NAME VERSION ARCH SIZE SHA256 ARCHIVE LOCATION [LABEL of a group]
 //	set ARCH PURPOSE FLAVOR          or as another set, but for some lines
 //	  as ARCH PURPOSE FLAVOR
 //	  - NAME ARCH                    or: - asked PACKAGE, - start NAME
@@ -68,6 +70,7 @@ type Lock struct {
 	Epoch    int64
 	Archives []Archive
 	Indexes  []Index
+	Groups   []Group
 	Sets     []Set
 	Tools    []distro.Ref // the tools tree's packages, unpacked only; sorted as a Set's
 	// Station is the packages of the programs that scripts of elements run beside the
@@ -94,7 +97,29 @@ type Archive struct {
 	// Expired says that check-valid-until was off and an index was past its
 	// Valid-Until when it was read.
 	Expired bool
+	// Beside says that the image's own sources do not name it: it only has packages of
+	// groups, which are held against their digests, so neither indexes nor keys are needed.
+	Beside bool `json:",omitzero"`
 }
+
+// A Group is a version of a group that packages were taken from, or that says which are not.
+type Group struct {
+	Label   string        // what lines of packages call it: its name, with a number if that is taken
+	Use     string        // as the definition says: "include", "patch" or "subtract"
+	Spec    string        // as the definition says
+	Version string        // whole: "/images.example@acme:devel/4-1-1"
+	Lock    digest.Digest // the group's identity
+}
+
+// Name is the group's name.
+func (g Group) Name() string {
+	name, _, _ := strings.Cut(g.Spec, "[")
+	name, _, _ = strings.Cut(name, "=")
+	return name
+}
+
+// String is the group with its version.
+func (g Group) String() string { return g.Name() + "=" + g.Version }
 
 // An Index is one package index that the lock was made from.
 type Index struct {
@@ -120,6 +145,30 @@ type Set struct {
 	// package is there follows from them and from what packages say of each other.
 	Asked []string
 	Refs  []distro.Ref
+	// Of are the labels of the groups that packages are of, by name and architecture.
+	Of map[[2]string]string
+}
+
+// Group is the group that a package of the set is of, if it is of one.
+func (l *Lock) Group(s Set, r distro.Ref) (Group, bool) {
+	label := s.Of[keyOf(r)]
+	for _, g := range l.Groups {
+		if g.Label == label {
+			return g, true
+		}
+	}
+	return Group{}, false
+}
+
+// keyOf is what packages of a set are told apart by.
+func keyOf(r distro.Ref) [2]string { return [2]string{r.Name, r.Arch} }
+
+// SetGroup notes the group that a package of the set is of.
+func (s *Set) SetGroup(r distro.Ref, label string) {
+	if s.Of == nil {
+		s.Of = map[[2]string]string{}
+	}
+	s.Of[keyOf(r)] = label
 }
 
 // Name is what people call the set: "amd64 machine", "amd64 machine ~kernel,vmware".

@@ -401,6 +401,7 @@ func TestCompare(t *testing.T) {
 
 func FuzzDecode(f *testing.F) {
 	f.Add(Encode(sample()))
+	f.Add(Encode(grouped()))
 	f.Add(Encode(flavored()))
 	f.Add(Encode(Lock{Definition: of("x"), Distro: "debian", Release: "sid"}))
 	f.Add([]byte("ingot lock 1\n"))

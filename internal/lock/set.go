@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"ingot/internal/distro"
@@ -72,7 +73,11 @@ func (s Set) lines() [][]string {
 		out = append(out, []string{"asked", a})
 	}
 	for _, r := range s.Refs {
-		out = append(out, refWords(r))
+		words := refWords(r)
+		if label := s.Of[keyOf(r)]; label != "" {
+			words = append(words, label)
+		}
+		out = append(out, words)
 	}
 	return out
 }
@@ -95,8 +100,24 @@ func (s Set) differs(from Set) (less, more Set, short bool) {
 		less.Start, more.Start = from.Start, s.Start
 	}
 	less.Asked, more.Asked = without(from.Asked, s.Asked), without(s.Asked, from.Asked)
-	less.Refs, more.Refs = without(from.Refs, s.Refs), without(s.Refs, from.Refs)
+	less.Refs, more.Refs, more.Of = s.without(from), from.without(s), s.Of
 	return less, more, 1+len(less.lines())+len(more.lines()) < len(s.lines())
+}
+
+// without gives the packages that another set has, and this one not, or of another group.
+func (s Set) without(other Set) []distro.Ref {
+	if len(s.Of)+len(other.Of) == 0 {
+		return without(other.Refs, s.Refs)
+	}
+	type line struct {
+		distro.Ref
+		label string
+	}
+	there := make(map[line]bool, len(s.Refs))
+	for _, r := range s.Refs {
+		there[line{r, s.Of[keyOf(r)]}] = true
+	}
+	return slices.DeleteFunc(slices.Clone(other.Refs), func(r distro.Ref) bool { return there[line{r, other.Of[keyOf(r)]}] })
 }
 
 // without gives what is in one list and not in another.
@@ -132,7 +153,7 @@ func (p *parser) set(w []string) error {
 		if p.shared += len(from.Asked) + len(from.Refs); p.shared > maxShared {
 			return fmt.Errorf("sets have more than %d packages of each other", maxShared)
 		}
-		s.Start, s.Asked, s.Refs = from.Start, slices.Clone(from.Asked), slices.Clone(from.Refs)
+		s.Start, s.Asked, s.Refs, s.Of = from.Start, slices.Clone(from.Asked), slices.Clone(from.Refs), maps.Clone(from.Of)
 		return nil
 	case "-":
 		return s.drop(w[1:])
@@ -153,8 +174,15 @@ func (s *Set) add(w []string) error {
 			return nil
 		}
 	}
+	label := ""
+	if len(w) == 8 {
+		w, label = w[:7], w[7]
+	}
 	r, err := parseRef(w)
 	s.Refs = append(s.Refs, r)
+	if label != "" {
+		s.SetGroup(r, label)
+	}
 	return err
 }
 
@@ -172,6 +200,7 @@ func (s *Set) drop(w []string) error {
 		s.Asked = slices.DeleteFunc(s.Asked, func(a string) bool { return a == w[1] })
 	default:
 		s.Refs = slices.DeleteFunc(s.Refs, func(r distro.Ref) bool { return r.Name == w[0] && r.Arch == w[1] })
+		delete(s.Of, [2]string{w[0], w[1]})
 	}
 	if before == len(s.Asked)+len(s.Refs) {
 		return fmt.Errorf("set %s lacks %q, which it does not have", bounded(s.Name()), bounded(w[0]+" "+w[1]))

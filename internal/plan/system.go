@@ -71,7 +71,8 @@ func shellError(err error, said string) error {
 func (p *Plan) system() keyed {
 	def := p.Definition
 	var keys []lock.File
-	for _, a := range p.Lock.Archives {
+	archives := p.archives()
+	for _, a := range archives {
 		if a.Key != "" {
 			keys = append(keys, p.below(a.Key)...)
 		}
@@ -82,7 +83,7 @@ func (p *Plan) system() keyed {
 			Hostname, Locale, Timezone string
 			Archives                   []lock.Archive
 			Keys                       []lock.File
-		}{def.Hostname, def.Locale, def.Timezone, p.Lock.Archives, keys},
+		}{def.Hostname, def.Locale, def.Timezone, archives, keys},
 		Step: Step{Name: "system", work: func(ctx context.Context, w *worker) error {
 			box, err := w.Box(ctx)
 			if err != nil {
@@ -161,11 +162,16 @@ locale-gen
 `, shellQuote(locale), shellQuote(name), shellQuote(locale+" "+charset))
 }
 
+// archives are those that the image's own sources name.
+func (p *Plan) archives() []lock.Archive {
+	return slices.DeleteFunc(slices.Clone(p.Lock.Archives), func(a lock.Archive) bool { return a.Beside })
+}
+
 // sources are the image's own sources of packages (sources.list(5), deb822
 // form), as the lock fixed them.
 func (p *Plan) sources() ([]sandbox.NewFile, error) {
 	var out []sandbox.NewFile
-	for _, a := range p.Lock.Archives {
+	for _, a := range p.archives() {
 		signed := "/usr/share/keyrings/debian-archive-keyring.gpg"
 		if a.Key != "" {
 			data, err := p.source(a.Key)

@@ -88,6 +88,9 @@ type Group struct {
 	Lock       *lock.Lock
 }
 
+// Repository is where the group was read.
+func (g *Group) Repository() *Repository { return g.repository }
+
 // Load reads a version of a group.
 func (r *Repository) Load(ctx context.Context, name string, rec Record) (*Group, error) {
 	s, err := r.statement(ctx, name, rec)

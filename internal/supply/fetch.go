@@ -2,8 +2,14 @@ package supply
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"io"
 	"net/url"
+	"slices"
 	"strings"
+
+	"golang.org/x/sync/errgroup"
 
 	"ingot/internal/digest"
 	"ingot/internal/distro"
@@ -35,7 +41,7 @@ func (s *Supply) fetch(ctx context.Context, refs, unpacked []distro.Ref, ready c
 		}
 		places[ref.SHA256] = append(places[ref.SHA256], i)
 	}
-	if len(missing) > 0 && s.Mirrors == nil {
+	if len(missing) > 0 && s.Mirrors == nil && s.Elsewhere == nil {
 		return offline(missing)
 	}
 	if err := s.room(missing, unpacked); err != nil {
@@ -46,6 +52,25 @@ func (s *Supply) fetch(ctx context.Context, refs, unpacked []distro.Ref, ready c
 	}
 	if len(missing) == 0 {
 		return nil
+	}
+	if s.Elsewhere != nil {
+		rest, err := s.fetchElsewhere(ctx, missing, m)
+		if err != nil {
+			return err
+		}
+		for _, ref := range missing {
+			if !slices.Contains(rest, ref) {
+				for _, i := range places[ref.SHA256] {
+					ready <- i
+				}
+			}
+		}
+		switch missing = rest; {
+		case len(missing) == 0:
+			return s.Store.Flush()
+		case s.Mirrors == nil:
+			return errors.Join(s.Store.Flush(), offline(missing))
+		}
 	}
 	var jobs []fetch.Job
 	for _, ref := range missing {
@@ -59,6 +84,41 @@ func (s *Supply) fetch(ctx context.Context, refs, unpacked []distro.Ref, ready c
 		return err
 	}
 	return s.Store.Flush()
+}
+
+// fetchElsewhere brings what is elsewhere than on a mirror, some at a time, and gives the rest.
+func (s *Supply) fetchElsewhere(ctx context.Context, missing []distro.Ref, m Meter) (rest []distro.Ref, err error) {
+	there := make([]bool, len(missing))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(4)
+	for i, ref := range missing {
+		g.Go(func() error {
+			f, err := s.Elsewhere(ctx, ref)
+			if err != nil || f == nil {
+				return err
+			}
+			defer f.Close()
+			p, err := s.Store.Create()
+			if err != nil {
+				return err
+			}
+			defer p.Discard()
+			if _, err := io.Copy(&counted{Pending: p, tell: m.Fetched}, f); err != nil {
+				return fmt.Errorf("package %s %s: %w", ref.Name, ref.Version, err)
+			}
+			there[i] = true
+			return p.Commit(ref.SHA256)
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	for i, ref := range missing {
+		if !there[i] {
+			rest = append(rest, ref)
+		}
+	}
+	return rest, nil
 }
 
 func offline(missing []distro.Ref) error {

@@ -18,6 +18,7 @@ package supply
 import (
 	"context"
 	"fmt"
+	"io"
 
 	"ingot/internal/cache"
 	"ingot/internal/distro"
@@ -33,6 +34,9 @@ type Supply struct {
 	Distro distro.Distro
 	// Mirrors gives the roots of an archive, best first; nil is offline.
 	Mirrors func(archive string) []string
+	// Elsewhere, if not nil, gives a package by its digest from where else it may be, as a
+	// repository of groups, before a mirror is asked; nil is that it is not there.
+	Elsewhere func(ctx context.Context, ref distro.Ref) (io.ReadCloser, error)
 }
 
 // A Meter hears what goes on; all of its functions may be called at once from

@@ -27,6 +27,9 @@ type Source struct {
 	// these names; they make a suite a last choice (experimental, backports).
 	NotAutomatic         bool
 	ButAutomaticUpgrades bool
+	// Exact says that the index stands for its packages: what others offer of their names does
+	// not count.
+	Exact bool
 }
 
 // An Index is a Packages file, read: its stanzas with the fields that choosing

@@ -17,6 +17,7 @@ type builder struct {
 	base     uint32            // of the index at hand: its first chunk
 	colon    []bool            // by symbol: an architecture stands behind the name
 	buf      []byte            // for names that are put together
+	exact    map[string]bool   // names that only exact indexes offer
 }
 
 func (b *builder) arch(name string) archID {
@@ -75,6 +76,9 @@ func (b *builder) merge(n uint16, x *Index) error {
 		}
 		own := x.rels[rels:s.relEnd]
 		rels = s.relEnd
+		if b.exact != nil && !x.Source.Exact && b.exact[string(x.symbols.at[s.name].text(x.chunks))] {
+			continue
+		}
 		p := b.pkg(b.global(x, s.name), arch)
 		v, found := b.place(p, x, s)
 		if !found {

@@ -1,5 +1,7 @@
 package debian
 
+import "ingot/internal/distro"
+
 // Has says whether the indexes offer a version of a package, of the native
 // architecture or for all.
 func (u *Universe) Has(name, version string) bool {
@@ -35,4 +37,26 @@ func (u *Universe) Newest(name string) string {
 		return ""
 	}
 	return u.version(v)
+}
+
+// Package is what the indexes say of a package that they offer, of the native architecture or
+// for all.
+func (u *Universe) Package(ref distro.Ref) distro.Package {
+	p := distro.Package{Ref: ref}
+	g, ok := u.group(ref.Name)
+	if !ok {
+		return p
+	}
+	at := u.inGroup(g, native)
+	if at == none {
+		return p
+	}
+	for v := u.pkgs[at].vers; v != none; v = u.vers[v].next {
+		if u.version(v) == ref.Version {
+			_, text := u.stanza(v)
+			p.Control = map[string]distro.ControlFile{"control": {Data: text}}
+			return p
+		}
+	}
+	return p
 }

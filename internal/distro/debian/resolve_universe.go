@@ -166,6 +166,7 @@ func NewUniverse(o Options, indexes ...*Index) (*Universe, error) {
 	u.groups = make([]group, 0, names)
 	b.colon = make([]bool, 0, names)
 	b.names.expect(names)
+	b.exact = exactNames(indexes)
 	for i, x := range indexes {
 		if err := b.merge(uint16(i), x); err != nil {
 			return nil, err
@@ -174,6 +175,23 @@ func NewUniverse(o Options, indexes ...*Index) (*Universe, error) {
 	b.finish()
 	u.order = sync.OnceValue(u.hashOrder)
 	return u, nil
+}
+
+// exactNames are the names that exact indexes stand for, nil if there are none.
+func exactNames(indexes []*Index) map[string]bool {
+	var out map[string]bool
+	for _, x := range indexes {
+		if !x.Source.Exact {
+			continue
+		}
+		for i := range x.stanzas {
+			if out == nil {
+				out = map[string]bool{}
+			}
+			out[string(x.symbols.at[x.stanzas[i].name].text(x.chunks))] = true
+		}
+	}
+	return out
 }
 
 // pin is the priority that apt gives to an index.
