@@ -126,10 +126,10 @@ func (s *solver) lookAgain(d depID) {
 func (s *solver) look(id depID, install, candidate func(pkgID) verID) depState {
 	d := &s.deps[id]
 	st := depKnown
-	if s.meets(d, install) {
+	if s.meets(id, install) {
 		st |= depMet
 	}
-	if s.meets(d, candidate) {
+	if s.meets(id, candidate) {
 		st |= depAvailable
 	}
 	if d.negative() {
@@ -140,14 +140,15 @@ func (s *solver) look(id depID, install, candidate func(pkgID) verID) depState {
 
 // meets says whether the target of a dependency is there in the right version, or
 // else somebody who provides it.
-func (s *solver) meets(d *dep, selected func(pkgID) verID) bool {
+func (s *solver) meets(id depID, selected func(pkgID) verID) bool {
+	d := &s.deps[id]
 	if !s.ignores(d, d.target) {
-		if v := selected(d.target); v != none && s.satisfied(d, s.version(v)) {
+		if v := selected(d.target); v != none && s.within(id, v) {
 			return true
 		}
 	}
-	for id := s.pkgs[d.target].provs; id != none; id = s.provs[id].ofPkg {
-		p := &s.provs[id]
+	for at := s.pkgs[d.target].provs; at != none; at = s.provs[at].ofPkg {
+		p := &s.provs[at]
 		if selected(s.vers[p.owner].pkg) == p.owner && !s.ignoresProvided(d, p) && s.satisfied(d, s.provided(p)) {
 			return true
 		}

@@ -2,6 +2,7 @@ package debian
 
 import (
 	"sync"
+	"sync/atomic"
 	"unsafe"
 )
 
@@ -39,6 +40,10 @@ type Universe struct {
 
 	revStart []int32 // by package, into revDeps: the dependencies on it
 	revDeps  []depID
+
+	// last is by dependency the version of its target that was last held against its bound, and
+	// whether it lies within.
+	last []atomic.Uint32
 
 	order func() []pkgID // all packages in the order of apt's hash table; made when first needed
 }
@@ -173,6 +178,7 @@ func NewUniverse(o Options, indexes ...*Index) (*Universe, error) {
 		}
 	}
 	b.finish()
+	u.last = make([]atomic.Uint32, len(u.deps))
 	u.order = sync.OnceValue(u.hashOrder)
 	return u, nil
 }
@@ -293,6 +299,27 @@ func (u *Universe) satisfied(d *dep, version string) bool {
 		return true
 	}
 	return version != "" && d.op.holds(CompareVersions(version, u.bound(d)))
+}
+
+// within is satisfied for a version of the dependency's target. It remembers the last answer: most
+// packages have one version, resolving asks for the same again and again, and the flavors of an image
+// ask for much the same.
+func (u *Universe) within(id depID, v verID) bool {
+	d := &u.deps[id]
+	if d.op == OpAny {
+		return true
+	}
+	key := uint32(v+1) << 1 //nolint:gosec // a version's place, of which there are far fewer
+	if known := u.last[id].Load(); known&^1 == key {
+		return known&1 != 0
+	}
+	ok := u.satisfied(d, u.version(v))
+	if ok {
+		u.last[id].Store(key | 1)
+	} else {
+		u.last[id].Store(key)
+	}
+	return ok
 }
 
 // ignores says whether a negative dependency does not apply to a package: no
