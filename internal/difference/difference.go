@@ -136,7 +136,7 @@ func Between(ctx context.Context, before, after *repository.Group, o Options) (*
 		}
 		known[i] = index(g, list, o.Takes)
 	}
-	for _, c := range lock.Compare(before.Lock, after.Lock).Changes {
+	for _, c := range lock.Changes(before.Lock, after.Lock) {
 		if c.Part != "package" && c.Part != "set" {
 			r.Changes = append(r.Changes, c)
 		}

@@ -1,12 +1,14 @@
 package difference
 
 import (
+	"bytes"
 	"cmp"
 	"context"
-	"iter"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 
 	"golang.org/x/sync/errgroup"
 
@@ -50,19 +52,22 @@ func (r *Report) trees(ctx context.Context, before, after *repository.Group, kno
 		r.Trees = append(r.Trees, Tree{Name: name, Action: "removed", OldFiles: old[name].Count, OldBytes: old[name].Bytes})
 	}
 	changes := make([]treeChange, len(pairs))
+	pool := sync.Pool{New: func() any { return new([4]bytes.Buffer) }} // lists have megabytes each
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(4)
 	for i, p := range pairs {
 		g.Go(func() error {
+			buffers := pool.Get().(*[4]bytes.Buffer) //nolint:forcetypeassert // the pool has no others
+			defer pool.Put(buffers)
 			var texts [4][]byte
 			for j, from := range []struct {
 				g *repository.Group
 				b repository.Blob
 			}{{before, p.a.Files}, {before, p.a.Owners}, {after, p.b.Files}, {after, p.b.Owners}} {
-				var err error
-				if texts[j], err = from.g.Read(ctx, from.b); err != nil {
+				if err := from.g.ReadInto(ctx, from.b, &buffers[j]); err != nil {
 					return err
 				}
+				texts[j] = buffers[j].Bytes()
 			}
 			var err error
 			changes[i], err = compare(setName(p.b), texts)
@@ -76,66 +81,122 @@ func (r *Report) trees(ctx context.Context, before, after *repository.Group, kno
 	return nil
 }
 
-// compare goes through two lists of files side by side; both are sorted by path.
+// An owned is how many bytes an owner's files have.
+type owned struct {
+	Size
+	same [][2]int // parts of the old list whose lines the new one has too, with that owner
+}
+
+// compare goes through two lists of files side by side; both are sorted by path. Most lines are the same
+// in both: nothing of them is read but where they end, unless something else of their owner
+// differs, whose size is then to be told.
 func compare(set string, texts [4][]byte) (treeChange, error) {
 	out := treeChange{set: set}
-	sizes := map[string]*Size{}
-	size := func(owner string) *Size {
-		s := sizes[owner]
-		if s == nil {
-			s = &Size{Set: set, Owner: owner}
-			sizes[owner] = s
+	owners := map[string]*owned{}
+	of := func(owner []byte) *owned {
+		o := owners[string(owner)]
+		if o == nil {
+			o = &owned{Size: Size{Set: set, Owner: string(owner)}}
+			owners[o.Owner] = o
 		}
-		return s
+		return o
 	}
-	nextA, stopA := iter.Pull2(repository.Files(texts[0], texts[1]))
-	defer stopA()
-	nextB, stopB := iter.Pull2(repository.Files(texts[2], texts[3]))
-	defer stopB()
-	a, err, okA := nextA()
-	if err != nil {
+	a, b := side{Lines: repository.NewLines(texts[0], texts[1])}, side{Lines: repository.NewLines(texts[2], texts[3])}
+	if err := errors.Join(a.next(), b.next()); err != nil {
 		return out, err
 	}
-	b, err, okB := nextB()
-	if err != nil {
-		return out, err
-	}
-	for okA || okB {
-		c := strings.Compare(a.Path, b.Path)
-		switch {
-		case !okB || okA && c < 0:
-			out.files = append(out.files, File{Action: "removed", Path: a.Path, Owner: a.Owner, OldSize: a.Size()})
-			size(a.Owner).Old += a.Size()
-			a, err, okA = nextA()
-		case !okA || c > 0:
-			out.files = append(out.files, File{Action: "added", Path: b.Path, Owner: b.Owner, NewSize: b.Size()})
-			size(b.Owner).New += b.Size()
-			b, err, okB = nextB()
-		default:
-			if a.Line != b.Line {
-				out.files = append(out.files, File{Action: "changed", Path: b.Path, Owner: b.Owner, OldSize: a.Size(), NewSize: b.Size()})
+	var last *owned // of the line before
+	for a.there || b.there {
+		if a.there && b.there && bytes.Equal(a.Line, b.Line) && bytes.Equal(a.Owner, b.Owner) {
+			if last == nil || last.Owner != string(a.Owner) {
+				last = of(a.Owner)
 			}
-			if a.Kind == "file" {
-				size(a.Owner).Old += a.Size()
+			end := a.At + len(a.Line) + 1
+			if n := len(last.same); n > 0 && last.same[n-1][1] == a.At {
+				last.same[n-1][1] = end
+			} else {
+				last.same = append(last.same, [2]int{a.At, end})
 			}
-			if b.Kind == "file" {
-				size(b.Owner).New += b.Size()
-			}
-			if a, err, okA = nextA(); err != nil {
+			if err := a.next(); err != nil {
 				return out, err
 			}
-			b, err, okB = nextB()
+			if err := b.next(); err != nil {
+				return out, err
+			}
+			continue
+		}
+		old, err := a.file()
+		if err != nil {
+			return out, err
+		}
+		now, err := b.file()
+		if err != nil {
+			return out, err
+		}
+		c := strings.Compare(old.Path, now.Path)
+		switch {
+		case !b.there || a.there && c < 0:
+			out.files = append(out.files, File{Action: "removed", Path: old.Path, Owner: old.Owner, OldSize: old.Size()})
+			of(a.Owner).Old += old.Size()
+			err = a.next()
+		case !a.there || c > 0:
+			out.files = append(out.files, File{Action: "added", Path: now.Path, Owner: now.Owner, NewSize: now.Size()})
+			of(b.Owner).New += now.Size()
+			err = b.next()
+		default:
+			if old.Line != now.Line {
+				out.files = append(out.files, File{Action: "changed", Path: now.Path, Owner: now.Owner, OldSize: old.Size(), NewSize: now.Size()})
+			}
+			of(a.Owner).Old += old.Size()
+			of(b.Owner).New += now.Size()
+			if err = a.next(); err == nil {
+				err = b.next()
+			}
 		}
 		if err != nil {
 			return out, err
 		}
 	}
-	for _, owner := range slices.Sorted(maps.Keys(sizes)) {
-		if s := sizes[owner]; s.Old != s.New {
-			out.sizes = append(out.sizes, *s)
+	for _, owner := range slices.Sorted(maps.Keys(owners)) {
+		o := owners[owner]
+		if o.Old == o.New {
+			continue
 		}
+		for _, part := range o.same {
+			n := repository.SizeOf(texts[0][part[0]:min(part[1], len(texts[0]))])
+			o.Old, o.New = o.Old+n, o.New+n
+		}
+		out.sizes = append(out.sizes, o.Size)
 	}
 	return out, nil
+}
+
+// A side is one of two lists, and whether there is a line left.
+type side struct {
+	*repository.Lines
+	there bool
+	read  *repository.File // the line, once it is read
+}
+
+func (s *side) next() (err error) {
+	s.there, err = s.Next()
+	s.read = nil
+	return err
+}
+
+// file is the line; there may be none.
+func (s *side) file() (repository.File, error) {
+	if !s.there {
+		return repository.File{}, nil
+	}
+	if s.read == nil {
+		f, err := s.File()
+		if err != nil {
+			return f, err
+		}
+		s.read = &f
+	}
+	return *s.read, nil
 }
 
 // gather says what changed alike in several sets once, and which files configure.

@@ -88,8 +88,13 @@ func (c Comparison) Text() string {
 // Compare says what changed between two locks. Seals do not count: they follow
 // from the rest.
 func Compare(before, after *Lock) Comparison {
-	c := Comparison{Schema: 1, Old: before.Digest(), New: after.Digest(), Changes: []Change{}}
-	add := func(x ...Change) { c.Changes = append(c.Changes, x...) }
+	return Comparison{Schema: 1, Old: before.Digest(), New: after.Digest(), Changes: Changes(before, after)}
+}
+
+// Changes are those of a comparison.
+func Changes(before, after *Lock) []Change {
+	out := []Change{}
+	add := func(x ...Change) { out = append(out, x...) }
 	if before.Definition != after.Definition {
 		add(Change{Part: "definition", Action: "changed"})
 	}
@@ -108,7 +113,7 @@ func Compare(before, after *Lock) Comparison {
 	add(compareGroups(before.Groups, after.Groups)...)
 	add(compareSets(before.Sets, after.Sets)...)
 	add(comparePackages("tool", before.Tools, after.Tools)...)
-	return c
+	return out
 }
 
 // paired walks two lists side by side by key, sorted. A missing partner is nil.

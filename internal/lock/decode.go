@@ -20,21 +20,35 @@ const maxFile = 64 << 20
 // not exactly what [Encode] writes is refused with exit code 5, before anything
 // in it is believed; one of a newer ingot with exit code 1.
 func Decode(b []byte) (*Lock, error) {
+	l, _, err := DecodeDigest(b)
+	return l, err
+}
+
+// DecodeDigest is Decode, and gives the lock's digest, which reading it has worked out.
+func DecodeDigest(b []byte) (*Lock, digest.Digest, error) {
 	if v, ok := strings.CutPrefix(string(b[:min(len(b), 64)]), "ingot lock "); ok {
 		v, _, _ = strings.Cut(v, "\n")
 		if n, err := strconv.Atoi(v); err == nil && n > 1 {
-			return nil, fault.Newf(fault.Failed, "lock is of form %d, and this ingot reads form 1", n).WithHint("use a newer ingot")
+			return nil, digest.Digest{}, fault.Newf(fault.Failed, "lock is of form %d, and this ingot reads form 1", n).WithHint("use a newer ingot")
 		}
 	}
-	l, err := decode(b)
+	l, id, err := decode(b)
 	if err != nil {
-		return nil, fault.Newf(fault.Verification, "lock %w", err).
+		return nil, id, fault.Newf(fault.Verification, "lock %w", err).
 			WithHint("take it back from version control, or remove it and run 'ingot lock'")
 	}
-	return l, nil
+	return l, id, nil
 }
 
-func decode(b []byte) (*Lock, error) {
+func decode(b []byte) (*Lock, digest.Digest, error) {
+	l, err := decodeLock(b)
+	if err != nil {
+		return nil, digest.Digest{}, err
+	}
+	return l.l, l.digest, nil
+}
+
+func decodeLock(b []byte) (*parser, error) {
 	if len(b) > maxFile {
 		return nil, fmt.Errorf("is larger than %d MiB", maxFile>>20)
 	}
@@ -75,7 +89,7 @@ func decode(b []byte) (*Lock, error) {
 		slices.Sort(s.Asked)
 		slices.SortFunc(s.Refs, compareRefs)
 	}
-	return p.l, nil
+	return p, nil
 }
 
 // A parser takes a lock's lines one by one. What may stand where is not its

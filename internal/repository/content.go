@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 
+	"ingot/internal/digest"
 	"ingot/internal/distro"
 	"ingot/internal/fault"
 	"ingot/internal/lock"
@@ -105,11 +106,12 @@ func (r *Repository) Load(ctx context.Context, name string, rec Record) (*Group,
 	if err != nil {
 		return nil, fmt.Errorf("the lock of %s: %w", g, err)
 	}
-	if g.Lock, err = lock.Decode(text); err != nil {
+	var sum digest.Digest
+	if g.Lock, sum, err = lock.DecodeDigest(text); err != nil {
 		return nil, fmt.Errorf("the lock of %s: %w", g, err)
 	}
-	if g.Lock.Digest() != s.Lock {
-		return nil, fault.Newf(fault.Verification, "the lock of %s has digest %s, its statement says %s", g, g.Lock.Digest(), s.Lock)
+	if sum != s.Lock {
+		return nil, fault.Newf(fault.Verification, "the lock of %s has digest %s, its statement says %s", g, sum, s.Lock)
 	}
 	return g, g.complete()
 }
@@ -167,6 +169,11 @@ func (g *Group) Packages(ctx context.Context) ([]Package, error) {
 
 // Read reads one of the group's blobs.
 func (g *Group) Read(ctx context.Context, b Blob) ([]byte, error) { return g.repository.Read(ctx, b) }
+
+// ReadInto reads one of the group's blobs into a buffer, in place of what is there.
+func (g *Group) ReadInto(ctx context.Context, b Blob, into *bytes.Buffer) error {
+	return g.repository.readInto(ctx, b, into)
+}
 
 func (r *Repository) readJSON(ctx context.Context, b Blob, what string, into any) error {
 	text, err := r.Read(ctx, b)

@@ -72,77 +72,131 @@ type File struct {
 }
 
 // Size is how many bytes a file has; others have none.
-func (f File) Size() int64 {
-	if f.Kind != "file" {
+func (f File) Size() int64 { return sizeOf([]byte(f.Line)) }
+
+// sizeOf is what a line says of a file's size; others have none.
+func sizeOf(line []byte) int64 {
+	if !bytes.HasPrefix(line, []byte("file ")) {
 		return 0
 	}
-	if quoted, err := strconv.QuotedPrefix(afterWords(f.Line, 3)); err == nil {
-		rest := strings.TrimPrefix(afterWords(f.Line, 3)[len(quoted):], " ")
-		size, _, _ := strings.Cut(rest, " ")
-		n, err := strconv.ParseInt(size, 10, 64)
-		if err == nil {
-			return n
-		}
+	_, rest, ok := pathOf(line)
+	if !ok {
+		return 0
 	}
-	return 0
-}
-
-// afterWords is a line behind some of its words.
-func afterWords(line string, n int) string {
-	for range n {
-		_, line, _ = strings.Cut(line, " ")
-	}
-	return line
-}
-
-// pathOf is the path of a line; most are quoted and hold nothing that quotes change.
-func pathOf(line string) (string, bool) {
-	rest := afterWords(line, 3)
-	if len(rest) < 2 || rest[0] != '"' {
-		return "", false
-	}
-	if i := strings.IndexByte(rest[1:], '"'); i >= 0 && strings.IndexByte(rest[1:1+i], '\\') < 0 {
-		return rest[1 : 1+i], true
-	}
-	quoted, err := strconv.QuotedPrefix(rest)
+	size, _, _ := bytes.Cut(bytes.TrimPrefix(rest, []byte(" ")), []byte(" "))
+	n, err := strconv.ParseInt(string(size), 10, 64)
 	if err != nil {
-		return "", false
+		return 0
 	}
-	path, err := strconv.Unquote(quoted)
-	return path, err == nil
+	return n
+}
+
+// pathOf is the path of a line, and what stands behind it; most are quoted and hold nothing that
+// quotes change.
+func pathOf(line []byte) (path string, rest []byte, ok bool) {
+	rest = line
+	for range 3 {
+		_, rest, _ = bytes.Cut(rest, []byte(" "))
+	}
+	if len(rest) < 2 || rest[0] != '"' {
+		return "", nil, false
+	}
+	if i := bytes.IndexByte(rest[1:], '"'); i >= 0 && bytes.IndexByte(rest[1:1+i], '\\') < 0 {
+		return string(rest[1 : 1+i]), rest[2+i:], true
+	}
+	quoted, err := strconv.QuotedPrefix(string(rest))
+	if err != nil {
+		return "", nil, false
+	}
+	path, err = strconv.Unquote(quoted)
+	return path, rest[len(quoted):], err == nil
+}
+
+// Lines goes through a list of files with its owners, and reads of a line only what is asked for.
+// The zero Line is before the first one.
+type Lines struct {
+	Line  []byte // without its end
+	Owner []byte // nil where owners were not given
+	// At is where the line begins in the list.
+	At int
+
+	files, owners, rest []byte
+	run                 int
+}
+
+// NewLines begins to go through a list; owners may be nil.
+func NewLines(files, owners []byte) *Lines { return &Lines{files: files, owners: owners, rest: owners} }
+
+// Next goes to the next line, and says whether there is one. A list of owners that is none, or of another
+// list of files, is an error.
+func (l *Lines) Next() (bool, error) {
+	if l.Line != nil {
+		l.At += len(l.Line) + 1
+	}
+	if l.At >= len(l.files) {
+		l.Line = nil
+		if l.owners != nil && (l.run > 0 || len(l.rest) > 0) {
+			return false, fault.Newf(fault.Verification, "a list of owners is of another list of files: %w", io.ErrUnexpectedEOF)
+		}
+		return false, nil
+	}
+	l.Line = l.files[l.At:]
+	if i := bytes.IndexByte(l.Line, '\n'); i >= 0 {
+		l.Line = l.Line[:i]
+	}
+	if l.owners == nil {
+		return true, nil
+	}
+	if l.run == 0 {
+		count, rest, _ := bytes.Cut(l.rest, []byte(" "))
+		owner, rest, ok := bytes.Cut(rest, []byte("\n"))
+		n, err := strconv.Atoi(string(count))
+		if err != nil || n < 1 || !ok || len(owner) == 0 {
+			return false, fault.Newf(fault.Verification, "nobody owns %.100q", l.Line)
+		}
+		l.run, l.Owner, l.rest = n, owner, rest
+	}
+	l.run--
+	return true, nil
+}
+
+// File reads the line.
+func (l *Lines) File() (File, error) {
+	path, _, ok := pathOf(l.Line)
+	if !ok {
+		return File{}, fault.Newf(fault.Verification, "a list of files has a line that is none: %.100q", l.Line)
+	}
+	line := string(l.Line)
+	kind, _, _ := strings.Cut(line, " ")
+	return File{path, kind, line, string(l.Owner)}, nil
+}
+
+// SizeOf is how many bytes the files have whose lines stand in a part of a list.
+func SizeOf(part []byte) int64 {
+	var n int64
+	for line := range bytes.Lines(part) {
+		n += sizeOf(line)
+	}
+	return n
 }
 
 // Files goes through a list of files with its owners; owners may be nil. A list that is
 // none, or owners of another one, end it with an error.
 func Files(files, owners []byte) iter.Seq2[File, error] {
 	return func(yield func(File, error) bool) {
-		run, owner, left := 0, "", string(owners)
-		for line := range strings.Lines(string(files)) {
-			line = strings.TrimSuffix(line, "\n")
-			path, ok := pathOf(line)
-			if !ok {
-				yield(File{}, fault.Newf(fault.Verification, "a list of files has a line that is none: %.100q", line))
+		for l := NewLines(files, owners); ; {
+			ok, err := l.Next()
+			var f File
+			if ok && err == nil {
+				f, err = l.File()
+			}
+			if err != nil {
+				yield(File{}, err)
 				return
 			}
-			if run == 0 && owners != nil {
-				var count string
-				count, left, _ = strings.Cut(left, " ")
-				owner, left, ok = strings.Cut(left, "\n")
-				n, err := strconv.Atoi(count)
-				if err != nil || n < 1 || !ok || owner == "" {
-					yield(File{}, fault.Newf(fault.Verification, "nobody owns %s", path))
-					return
-				}
-				run = n
-			}
-			run--
-			kind, _, _ := strings.Cut(line, " ")
-			if !yield(File{path, kind, line, owner}, nil) {
+			if !ok || !yield(f, nil) {
 				return
 			}
-		}
-		if owners != nil && (run > 0 || left != "") {
-			yield(File{}, fault.Newf(fault.Verification, "a list of owners is of another list of files: %w", io.ErrUnexpectedEOF))
 		}
 	}
 }

@@ -106,20 +106,26 @@ const maxRead = 512 << 20
 
 // Read reads a whole blob and holds it against its digest.
 func (r *Repository) Read(ctx context.Context, b Blob) ([]byte, error) {
-	if b.Size < 0 || b.Size > maxRead {
-		return nil, fault.Newf(fault.Verification, "blob %s claims a size of %d bytes", b.SHA256, b.Size)
-	}
-	f, err := r.Open(ctx, b)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
 	var out bytes.Buffer
-	out.Grow(int(min(b.Size, 16<<20)))
-	if _, err := out.ReadFrom(f); err != nil {
+	if err := r.readInto(ctx, b, &out); err != nil {
 		return nil, err
 	}
 	return out.Bytes(), nil
+}
+
+func (r *Repository) readInto(ctx context.Context, b Blob, out *bytes.Buffer) error {
+	if b.Size < 0 || b.Size > maxRead {
+		return fault.Newf(fault.Verification, "blob %s claims a size of %d bytes", b.SHA256, b.Size)
+	}
+	f, err := r.Open(ctx, b)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	out.Reset()
+	out.Grow(int(min(b.Size, 16<<20)) + bytes.MinRead) // with room for the read that finds the end
+	_, err = out.ReadFrom(f)
+	return err
 }
 
 // has says whether the place has a blob. Of this machine's it looks at the bytes, so that a
