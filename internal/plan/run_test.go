@@ -212,7 +212,7 @@ func TestRunMakesWhatTheDefinitionSays(t *testing.T) {
 		"/etc/ssl/private/ssl-cert-snakeoil.key": "",
 		"/etc/ssl/certs/ssl-cert-snakeoil.pem":   "",
 		"/etc/ssl/certs/0123.0":                  "",
-		"/" + scriptDir:                          "",
+		"/" + sandbox.Scripts:                    "",
 		"/usr/sbin/policy-rc.d":                  "",
 		"/var/lib/dpkg/info/shell.list":          "0644 0:0 /.\n/usr\n/usr/bin\n/usr/bin/sh\n",
 		"/var/lib/dpkg/triggers/Unincorp":        "0644 0:0 ",

@@ -334,9 +334,6 @@ func id(name string, known map[string]uint32, what, path string) (uint32, error)
 		WithHint("add it under users or unix-groups, or a package that makes it")
 }
 
-// scriptDir is where scripts and what they read lie while they run.
-const scriptDir = ".ingot-script"
-
 // runScript runs one script of the definition.
 func (w *worker) runScript(ctx context.Context, p *Plan, s definition.Script, run string, files []lock.File) error {
 	box, err := w.Box(ctx)
@@ -349,12 +346,12 @@ func (w *worker) runScript(ctx context.Context, p *Plan, s definition.Script, ru
 	}
 	defer pack.Discard()
 	stage := staging{pack: pack}
-	entries, err := p.sourceEntries(files, func(rel string) string { return scriptDir + "/" + rel }, &stage, p.Lock.Epoch)
+	entries, err := p.sourceEntries(files, func(rel string) string { return sandbox.Scripts + "/" + rel }, &stage, p.Lock.Epoch)
 	if err != nil {
 		return err
 	}
 	for i := range entries {
-		if entries[i].Path == scriptDir+"/"+run {
+		if entries[i].Path == sandbox.Scripts+"/"+run {
 			entries[i].Mode = 0o755 // a checkout may have lost the bit
 		}
 	}
@@ -368,7 +365,7 @@ func (w *worker) runScript(ctx context.Context, p *Plan, s definition.Script, ru
 		}
 	}
 	c := sandbox.Command{
-		Argv: []string{"/" + scriptDir + "/" + run}, Dir: "/" + scriptDir, Network: s.Network,
+		Argv: []string{"/" + sandbox.Scripts + "/" + run}, Dir: "/" + sandbox.Scripts, Network: s.Network,
 		Env: w.environment("INGOT_NAME="+p.Definition.Name, "INGOT_DISTRO="+p.Lock.Distro, "INGOT_RELEASE="+p.Lock.Release, "INGOT_ARCH="+w.chain.Arch, "INGOT_PURPOSE="+w.chain.Purpose),
 	}
 	out, err := box.Output(ctx, c, w.log)
@@ -387,7 +384,7 @@ func (w *worker) runScript(ctx context.Context, p *Plan, s definition.Script, ru
 	if err := restore(); err != nil {
 		return err
 	}
-	return box.Remove(ctx, scriptDir)
+	return box.Remove(ctx, sandbox.Scripts)
 }
 
 // interpreter is the program that a script's first line names, with which the

@@ -29,6 +29,9 @@ const (
 // back with it.
 const Aside = ".station"
 
+// Scripts is a directory that no image has: where scripts and what they read lie while they run.
+const Scripts = ".ingot-script"
+
 // place says where a path of the tree lies: below which directory, by which path.
 func place(path string) (dir, rest string) {
 	if path == Aside {

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"net/textproto"
-	"strings"
 
 	"ingot/internal/distro"
 )
@@ -44,12 +43,6 @@ type deb struct {
 	lost      map[string]bool // paths that another package replaces
 }
 
-// A conffile is a file that dpkg puts in place when it configures the package.
-type conffile struct {
-	path   string
-	remove bool // it is not in the package, and dpkg is to remove it (deb-conffiles(5))
-}
-
 func newDeb(u distro.Package) (*deb, error) {
 	p := &deb{Unpacked: distro.Unpacked{Package: u}, lost: map[string]bool{}}
 	var err error
@@ -65,15 +58,11 @@ func newDeb(u distro.Package) (*deb, error) {
 	return p, nil
 }
 
-// unpacked gives the package its files.
+// unpacked gives the package its files. Its conffiles have been read before: what was
+// wrong with them has been said then.
 func (p *deb) unpacked(u distro.Unpacked) {
-	p.Unpacked, p.conffiles = u, nil
-	for line := range strings.Lines(string(u.Control["conffiles"].Data)) {
-		path, remove := strings.CutPrefix(strings.TrimSpace(line), "remove-on-upgrade ")
-		if c := (conffile{strings.TrimPrefix(path, "/"), remove}); c.path != path && c.path != "" {
-			p.conffiles = append(p.conffiles, c)
-		}
-	}
+	p.Unpacked = u
+	p.conffiles, _ = parseConffiles(u.Control["conffiles"].Data)
 }
 
 // base is the stem of the package's records: with its architecture where another

@@ -88,7 +88,7 @@ func TestMerge(t *testing.T) {
 		},
 		{
 			summary: "conffiles wait under another name",
-			phases:  [][]debtest.Deb{{named("a", "file etc/c 1\nfile etc/d 2", "", conffiles("/etc/c", "remove-on-upgrade /etc/d", "", "etc/d", "/etc/absent"))}},
+			phases:  [][]debtest.Deb{{named("a", "file etc/c 1\nfile etc/d 2", "", conffiles("/etc/c", "remove-on-upgrade /etc/gone", "", "/etc/d  ", "/etc/absent"))}},
 			want:    "file 0644 /etc/c.dpkg-new \"1\"\nfile 0644 /etc/d.dpkg-new \"2\"\n",
 			lists:   map[string]string{"a": "/. /etc /etc/c /etc/d"},
 		},
@@ -365,7 +365,7 @@ func TestStatusStanza(t *testing.T) {
 		},
 		{
 			summary: "conffiles, also such as are to go and such as are not there",
-			deb:     named("a", "file etc/c 1", "", conffiles("/etc/c", "remove-on-upgrade /etc/gone", "/etc/absent", "relative")),
+			deb:     named("a", "file etc/c 1", "", conffiles("/etc/c", "remove-on-upgrade /etc/gone", "/etc/absent")),
 			want:    "Package: a\nVersion: 1-1\nArchitecture: all\nStatus: install ok unpacked\nConffiles:\n /etc/c newconffile\n /etc/gone newconffile remove-on-upgrade\n /etc/absent newconffile\n\n",
 		},
 		{

@@ -95,7 +95,7 @@ func TestTriggers(t *testing.T) {
 			summary: "in paths and in names, waiting or not",
 			now: []debtest.Deb{
 				trigger("b", "", "# of b", "interest-noawait /usr/lib  # all of it", "interest name", "interest-await /etc/x"),
-				trigger("a", "", "interest /usr/lib", "interest-noawait name", "", "odd", "interest one two"),
+				trigger("a", "", "interest /usr/lib", "interest-noawait name", ""),
 			},
 			records: "File: /etc/x b, /usr/lib b/noawait, /usr/lib a\nname: b, a/noawait\n",
 		},

@@ -49,6 +49,15 @@ func (Debian) Unpack(ctx context.Context, p distro.Package, file io.ReaderAt, pa
 			err = fmt.Errorf("%s: %w", data.name, err)
 		}
 	}
+	if err == nil {
+		var list []conffile
+		if list, err = parseConffiles(p.Control["conffiles"].Data); err == nil {
+			err = checkConffiles(list, u.Tree)
+		}
+		if err != nil {
+			err = fmt.Errorf("conffiles: %w", err)
+		}
+	}
 	return u, damaged(ctx, p.Ref, err)
 }
 
@@ -159,25 +168,12 @@ func readData(ctx context.Context, ref distro.Ref, m member, pack distro.Pack) (
 	}
 	order := make([]string, len(entries))
 	for i := range entries {
+		if err := checkFile(entries[i]); err != nil {
+			return tree.Tree{}, nil, err
+		}
 		entries[i].Owner = owner
 		order[i] = entries[i].Path
 	}
 	t, err := tree.New(entries)
 	return t, order, err
-}
-
-// checkControl holds the package's own words against what the lock asked for, and
-// reads all that is read of them later.
-func checkControl(p distro.Package) error {
-	if len(p.Control["control"].Data) == 0 {
-		return fmt.Errorf("%w: it has no control file", errPackage)
-	}
-	d, err := newDeb(p)
-	if err != nil {
-		return fmt.Errorf("control: %w", err)
-	}
-	if n, v, a := d.control["Package"], d.control["Version"], d.control["Architecture"]; n != p.Ref.Name || v != p.Ref.Version || a != p.Ref.Arch {
-		return fmt.Errorf("%w: it says that it is %s %s %s", errPackage, n, v, a)
-	}
-	return nil
 }

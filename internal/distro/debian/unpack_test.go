@@ -202,6 +202,11 @@ func TestUnpackRefusesWhatIsNotSound(t *testing.T) {
 	files := func(f ...debtest.File) debtest.Deb { return debtest.Deb{Files: f} }
 	lines := func(text string) debtest.Deb { return debtest.Deb{Files: debtest.Files(text)} }
 	control := func(f ...debtest.File) debtest.Deb { return debtest.Deb{Control: f} }
+	conffiles := func(list string) debtest.Deb {
+		d := sound()
+		d.Control = []debtest.File{{Name: "./conffiles", Data: list}}
+		return d
+	}
 	cut := func(n int) func([]byte) []byte { return func(b []byte) []byte { return b[:len(b)-n] } }
 	same := func(b []byte) []byte { return b }
 	at := func(i int, s string) func([]byte) []byte {
@@ -277,6 +282,27 @@ func TestUnpackRefusesWhatIsNotSound(t *testing.T) {
 		{"script outside", control(debtest.File{Name: "../postinst", Data: "x"}), nil, `has a part ".."`},
 		{"script that is a device", control(debtest.File{Name: "./postinst", Type: '3'}), nil, "is a device or fifo"},
 		{"huge script", control(debtest.File{Name: "./postinst", Claim: maxControl + 1}), nil, "bytes, more than"},
+		{"a word of dpkg's own record", debtest.Deb{Fields: "Status: install ok installed"}, nil, "field Status is not allowed in this context"},
+		{"another of them", debtest.Deb{Fields: "config-version: 1"}, nil, "field config-version is not allowed in this context"},
+		{"conffiles on record", debtest.Deb{Fields: "Conffiles:\n /etc/shadow 00000000000000000000000000000000"}, nil, "field Conffiles is not allowed in this context"},
+		{"triggers pending", debtest.Deb{Fields: "Triggers-Pending: a"}, nil, "field Triggers-Pending is not allowed in this context"},
+		{"triggers awaited", debtest.Deb{Fields: "Triggers-Awaited: a"}, nil, "field Triggers-Awaited is not allowed in this context"},
+		{"a field twice", debtest.Deb{Fields: "Section: a\nsection: b"}, nil, "field section is there twice"},
+		{"essential, perhaps", debtest.Deb{Fields: "Essential: maybe"}, nil, "neither yes nor no"},
+		{"an unknown kind of Multi-Arch", debtest.Deb{Fields: "Multi-Arch: odd"}, nil, "field Multi-Arch has the unknown value"},
+		{"the same of no architecture", debtest.Deb{Fields: "Multi-Arch: same"}, nil, "of no architecture"},
+		{"conffile that is not absolute", conffiles("etc/made.conf\n"), nil, `conffile name "etc/made.conf" is not an absolute pathname`},
+		{"conffile that leads up", conffiles("/etc/../made.conf\n"), nil, `conffile name "/etc/../made.conf" leads up`},
+		{"conffile without its newline", conffiles("/etc/made.conf"), nil, `conffile name "/etc/made.conf" lacks its newline`},
+		{"conffile behind a blank", conffiles(" /etc/made.conf\n"), nil, `unknown flag "" for conffile`},
+		{"conffile with an unknown flag", conffiles("odd /etc/made.conf\n"), nil, `unknown flag "odd" for conffile`},
+		{"conffile to be removed that is not absolute", conffiles("remove-on-upgrade etc/x\n"), nil, `conffile name "etc/x" is not an absolute pathname`},
+		{"flag without a conffile", conffiles("remove-on-upgrade \n"), nil, "is not an absolute pathname"},
+		{"conffile to be removed that is there", conffiles("remove-on-upgrade /etc/made.conf\n"), nil, "is marked for removal on upgrade and is in the package"},
+		{"conffile that is a directory", conffiles("/etc\n"), nil, `conffile "/etc" is a directory`},
+		{"unknown directive of triggers", control(debtest.File{Name: "./triggers", Data: "odd x\n"}), nil, `unknown directive "odd"`},
+		{"trigger that leads up", control(debtest.File{Name: "./triggers", Data: "interest ../../x\n"}), nil, `triggers has the line "interest ../../x"`},
+		{"trigger with a tail", control(debtest.File{Name: "./triggers", Data: "interest x y\n"}), nil, `triggers has the line "interest x y"`},
 		{"many control members", control(many...), nil, "more than 1000 entries"},
 		{"control without end", member(name, func(m *debtest.Member) { m.Data = m.Data[:len(m.Data)-1024] }), nil, "without an end mark"},
 		// data: names
@@ -295,6 +321,20 @@ func TestUnpackRefusesWhatIsNotSound(t *testing.T) {
 		{"long name up", files(longLink('L', "./"+strings.Repeat("a/", 60)+"../../x"), debtest.File{Name: "./short", Data: "x"}), nil, `has a part ".."`},
 		{"pax name up", files(paxHeader("path=../../etc/x"), debtest.File{Name: "./short", Data: "x"}), nil, `has a part ".."`},
 		{"long part", files(longLink('L', "./"+strings.Repeat("a", 256)), debtest.File{Name: "./short", Data: "x"}), nil, "longer than 255 bytes"},
+		{"name with a newline", files(debtest.File{Name: "./usr/share/nl/b\n/etc/shadow", Data: "x"}), nil, "newline not allowed in the name"},
+		{"directory with a newline", files(debtest.File{Name: "./usr/share/nl/b\n/etc/", Type: '5'}), nil, "newline not allowed in the name"},
+		{"parent with a newline", files(debtest.File{Name: "./usr/b\n/x", Data: "x"}), nil, "newline not allowed in the name"},
+		{"pax name with a newline", files(paxHeader("path=a\n/etc/shadow"), debtest.File{Name: "./short", Data: "x"}), nil, "newline not allowed in the name"},
+		{"hard link by a newline", files(debtest.File{Name: "./a", Data: "x"}, debtest.File{Name: "./b", Type: '1', Link: "./a\n"}), nil, "no file before it"},
+		{"dpkg's status", files(debtest.File{Name: "./var/lib/dpkg/status", Data: "x"}), nil, "is a record of dpkg's own database"},
+		{"dpkg's records as a link", files(debtest.File{Name: "./var/lib/dpkg/info", Type: '2', Link: "/tmp"}), nil, "is a record of dpkg's own database"},
+		{"another package's script", files(debtest.File{Name: "./var/lib/dpkg/info/dpkg.postinst", Mode: 0o755, Data: "x"}), nil, "is a record of dpkg's own database"},
+		{"a trigger on record", files(debtest.File{Name: "./var/lib/dpkg/triggers/File", Data: "x"}), nil, "is a record of dpkg's own database"},
+		{"ingot's directory of scripts", files(debtest.File{Name: "./.ingot-script/x", Data: "x"}), nil, "ingot's own while it builds"},
+		{"ingot's directory beside the image", files(debtest.File{Name: "./.station", Data: "x"}), nil, "ingot's own while it builds"},
+		// data: owners
+		{"user beyond all", files(paxHeader("uid=4294967294"), debtest.File{Name: "./a", Data: "x"}), nil, "belongs to user 4294967294 and group 0"},
+		{"group beyond those of a sandbox", files(paxHeader("gid=65536"), debtest.File{Name: "./a", Data: "x"}), nil, "belongs to user 0 and group 65536"},
 		// data: links
 		{"hard link out of the tree", files(debtest.File{Name: "./a", Type: '1', Link: "../../etc/shadow"}), nil, `has a part ".."`},
 		{"absolute hard link", files(debtest.File{Name: "./a", Type: '1', Link: "/etc/shadow"}), nil, "empty part"},
