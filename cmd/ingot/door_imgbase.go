@@ -221,7 +221,7 @@ func initHost(cmd *cobra.Command, f *changeFlags, text, from string) error {
 	if err != nil {
 		return err
 	}
-	h, _, err := wholeHost(store)
+	h, _, err := wholeHost(store, false)
 	if err != nil {
 		return err
 	}
@@ -454,7 +454,7 @@ func imgbaseCheck(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return imgbaseMisuse("%q is one argument too many", args[0])
 	}
-	_, s, err := thisHost(cmd.Context())
+	_, s, err := readHost(cmd.Context())
 	if err != nil {
 		return err
 	}

@@ -63,12 +63,18 @@ func lockHost() (release func(), err error) {
 
 // thisHost is the host that ingot runs on.
 func thisHost(ctx context.Context) (host.Host, host.State, error) {
-	h, _, s, err := changedHost(ctx)
+	h, _, s, err := changedHost(ctx, false)
+	return h, s, err
+}
+
+// readHost is thisHost for who wants to know what is wrong: kernels are read whole.
+func readHost(ctx context.Context) (host.Host, host.State, error) {
+	h, _, s, err := changedHost(ctx, true)
 	return h, s, err
 }
 
 // changedHost is the host that ingot runs on, and what is filled and carried over there.
-func changedHost(ctx context.Context) (host.Host, *hostContents, host.State, error) {
+func changedHost(ctx context.Context, deep bool) (host.Host, *hostContents, host.State, error) {
 	if os.Geteuid() != 0 {
 		return host.Host{}, nil, host.State{}, fault.Newf(fault.Preflight, "only root can ask LVM").WithHint("run it with sudo")
 	}
@@ -76,7 +82,7 @@ func changedHost(ctx context.Context) (host.Host, *hostContents, host.State, err
 	if err != nil {
 		return host.Host{}, nil, host.State{}, err
 	}
-	h, c, err := wholeHost(store)
+	h, c, err := wholeHost(store, deep)
 	if err != nil {
 		return h, c, host.State{}, err
 	}
@@ -93,7 +99,10 @@ type changedJSON struct {
 }
 
 // changeFlags are those of verbs that change the host.
-type changeFlags struct{ dryRun, json bool }
+type changeFlags struct {
+	dryRun, json bool
+	deep         bool // kernels are read whole
+}
 
 func (f *changeFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&f.dryRun, "dry-run", false, "say what would be done, and do nothing")
@@ -112,7 +121,7 @@ func (f *changeFlags) changeNamed(cmd *cobra.Command, name *host.Name, ask func(
 		return err
 	}
 	defer release()
-	h, contents, s, err := changedHost(cmd.Context())
+	h, contents, s, err := changedHost(cmd.Context(), f.deep)
 	if err != nil {
 		return err
 	}
@@ -206,7 +215,7 @@ layer that was confirmed. Broken off, 'host repair' removes the rest.`,
 }
 
 func newHostRepairCommand() *cobra.Command {
-	var f changeFlags
+	f := changeFlags{deep: true}
 	cmd := &cobra.Command{
 		Use:   "repair",
 		Short: "End what was broken off",

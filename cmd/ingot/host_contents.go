@@ -54,8 +54,8 @@ func (l layerStarts) Start(ctx context.Context, layer host.Name) (bls.Start, err
 }
 
 // wholeHost is a store with what is on its volumes, and with the boot partition, if there is
-// one.
-func wholeHost(store *thinpool.Store) (host.Host, *hostContents, error) {
+// one. Where deep says so, digests of kernels are compared, not just sizes.
+func wholeHost(store *thinpool.Store, deep bool) (host.Host, *hostContents, error) {
 	c := &hostContents{}
 	store.Contents = c
 	h := host.Host{Store: store}
@@ -64,7 +64,7 @@ func wholeHost(store *thinpool.Store) (host.Host, *hostContents, error) {
 		return h, c, err
 	}
 	if p != nil {
-		p.Layers = layerStarts{store}
+		p.Layers, p.Deep = layerStarts{store}, deep
 		h.Loader = p
 	}
 	return h, c, nil

@@ -197,7 +197,7 @@ func (f *imageFlags) with(cmd *cobra.Command, what string, present func(host.Sta
 		return err
 	}
 	defer release()
-	h, contents, s, err := changedHost(ctx)
+	h, contents, s, err := changedHost(ctx, false)
 	if err != nil {
 		return err
 	}

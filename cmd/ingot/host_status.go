@@ -115,7 +115,7 @@ func newHostCheckCommand() *cobra.Command {
 there is anything.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, s, err := thisHost(cmd.Context())
+			_, s, err := readHost(cmd.Context())
 			if err != nil {
 				return err
 			}

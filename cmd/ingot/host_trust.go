@@ -186,7 +186,7 @@ func (f *changeFlags) health(cmd *cobra.Command, checks checkFlags, reboot bool)
 		return err
 	}
 	defer release()
-	h, _, s, err := changedHost(ctx)
+	h, _, s, err := changedHost(ctx, false)
 	if err != nil {
 		return err
 	}
