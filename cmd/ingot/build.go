@@ -66,7 +66,11 @@ behind the file or the name, another one; --all-flavors makes all of them, and s
 that they have in common run once.
 
 What a step reads is its key: a step whose key is known does not run again, and
-an artifact that is in its place untouched is not made again.`,
+an artifact that is in its place untouched is not made again.
+
+--shell-on-error takes a terminal. The shell starts where the script did, with its
+environment and its network. It has no job control, and 'tty' knows no name for its
+terminal, which stays that of the shell which called ingot.`,
 		Example: `  ingot build                        every output of ./ingot.yaml
   ingot build --output qcow2 --to out
   ingot build 'web[xen is: x86_64]'  a flavor of the definition web here
@@ -259,8 +263,8 @@ func (f *buildFlags) runner(h *house, p *plan.Plan) *plan.Runner {
 		AcceptExpired: f.acceptExpired, Locked: f.locked, ScriptTimeout: f.scriptTimeout,
 	}
 	if f.shell {
-		r.Shell = func(ctx context.Context, box *sandbox.Box, failure error) error {
-			return openShellIn(ctx, h.progress, box, failure)
+		r.Shell = func(ctx context.Context, box *sandbox.Box, script sandbox.Command, failure error) error {
+			return openShellIn(ctx, h.progress, box, script, failure)
 		}
 	}
 	return r

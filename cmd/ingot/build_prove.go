@@ -78,9 +78,13 @@ func (f *buildFlags) prove(ctx context.Context, h *house, r *plan.Result) ([]vm.
 }
 
 // openShellIn opens a shell in the sandbox of a script that failed, on the
-// terminal. The failure stays one.
-func openShellIn(ctx context.Context, progress *ui.Progress, box *sandbox.Box, failure error) error {
+// terminal and with what the script had around it. The failure stays one.
+//
+// The shell does not control the terminal: it is another session than that of whoever
+// called, whose terminal it stays (TIOCSCTTY, ioctl_tty(2)).
+func openShellIn(ctx context.Context, progress *ui.Progress, box *sandbox.Box, script sandbox.Command, failure error) error {
 	if !term.IsTerminal(int(os.Stdin.Fd())) {
+		progress.Warnf("--shell-on-error opens no shell: the standard input is no terminal")
 		return failure
 	}
 	progress.Close()
@@ -90,8 +94,8 @@ func openShellIn(ctx context.Context, progress *ui.Progress, box *sandbox.Box, f
 		shell = "/bin/bash"
 	}
 	err := box.Run(ctx, sandbox.Command{
-		Argv: []string{shell}, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Env: []string{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "TERM=" + environ("TERM"), `PS1=(ingot) \w # `},
+		Argv: []string{shell}, Dir: script.Dir, Network: script.Network, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Env: slices.Concat(script.Env, []string{"TERM=" + environ("TERM"), `PS1=(ingot) \w # `}),
 	})
 	if err != nil && ctx.Err() != nil {
 		return err

@@ -48,7 +48,10 @@ func (c *court) failing(t *testing.T) {
 		}
 	})
 	t.Run("no shell without a terminal", func(t *testing.T) {
-		p.refuse(t, 1, []string{"doomed", "23"}, "build", "--to", "out", "--shell-on-error")
+		v := p.refuse(t, 1, []string{"doomed", "23", "opens no shell: the standard input is no terminal"}, "build", "--to", "out", "--shell-on-error")
+		if strings.Contains(v.err, "opens a shell") {
+			t.Errorf("it advises what was done:\n%s", v.err)
+		}
 		// Nor with a pipe that stays open.
 		r, w, err := os.Pipe()
 		if err != nil {
@@ -65,7 +68,7 @@ func (c *court) failing(t *testing.T) {
 	t.Run("shell", func(t *testing.T) {
 		keyboard, terminal := openTerminal(t)
 		// What is typed waits in the terminal until the shell reads it.
-		if _, err := keyboard.WriteString("ls /root/reached; pwd; echo sum $((40+2))\nexit\n"); err != nil {
+		if _, err := keyboard.WriteString("ls /root/reached; ls $PWD/doomed.sh; echo sum $((40+2)) of $INGOT_PURPOSE\nexit\n"); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -83,7 +86,7 @@ func (c *court) failing(t *testing.T) {
 		if e, ok := errors.AsType[*exec.ExitError](err); !ok || e.ExitCode() != 1 {
 			t.Errorf("it ended with %v, want exit code 1", err)
 		}
-		for _, want := range []string{"sum 42", "/root/reached\r\n", "doomed"} {
+		for _, want := range []string{"sum 42 of container", "/root/reached\r\n", "/doomed.sh\r\n", "doomed"} {
 			if !strings.Contains(screen.String(), want) {
 				t.Errorf("the terminal shows no %q:\n%s", want, tail(screen.String(), 40))
 			}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ingot/internal/boot"
 	"ingot/internal/definition"
 	"ingot/internal/digest"
 	"ingot/internal/distro"
@@ -344,6 +345,31 @@ func TestKeysFollowWhatIsRead(t *testing.T) {
 }
 
 // TestNames has the files that are not called as their format's table says.
+// TestScriptsKnowTheirTree plans two kinds of tree with the same packages: they share
+// steps up to the first script, which finds the kind in its environment.
+func TestScriptsKnowTheirTree(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, map[string]string{
+		"ingot.yaml": "version: 1\nname: web\ndistro: debian\nrelease: bookworm\narch: [amd64]\npackages: [" + strings.Join(boot.ContainerPackages("bookworm"), ", ") + "]\noutputs: [tar, lxc]\nscripts: [{name: say, run: ./say.sh}]\n",
+		"say.sh":     "#!/bin/sh\necho $INGOT_PURPOSE >/purpose\n",
+	})
+	def, l := locked(t, dir)
+	for i := range l.Sets {
+		l.Sets[i].Refs = l.Sets[0].Refs
+	}
+	p := planned(t, def, l)
+	if len(p.Chains) != 2 {
+		t.Fatalf("%d chains", len(p.Chains))
+	}
+	var got []string
+	for i, s := range p.Chains[0].Steps {
+		got = append(got, fmt.Sprintf("%s %v", s.Name, s.Key == p.Chains[1].Steps[i].Key))
+	}
+	if got, want := strings.Join(got, ", "), "install true, system true, script say false, settle false"; got != want {
+		t.Errorf("what is shared is %q, want %q", got, want)
+	}
+}
+
 func TestNames(t *testing.T) {
 	for output, want := range map[string]string{
 		"lxc":                                "web-amd64.rootfs.tar.xz web-amd64.meta.tar.xz",

@@ -38,8 +38,9 @@ type Runner struct {
 	ScriptTimeout time.Duration
 	// Pause, if set, says where an element build stops for somebody to look around.
 	Pause *Pause
-	// Shell, if set, is called with the sandbox of a script that failed.
-	Shell func(ctx context.Context, box *sandbox.Box, failure error) error
+	// Shell, if set, is called with the sandbox of a script that failed, and with the
+	// command that started it.
+	Shell func(ctx context.Context, box *sandbox.Box, script sandbox.Command, failure error) error
 
 	ran map[digest.Digest]bool // steps of this run, by key: chains share them, whatever NoCache says
 }

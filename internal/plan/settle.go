@@ -4,10 +4,12 @@ import (
 	"errors"
 	"io/fs"
 	"path"
+	"slices"
 	"strings"
 
 	"ingot/internal/boot"
 	"ingot/internal/digest"
+	"ingot/internal/distro/debian"
 	"ingot/internal/fault"
 	"ingot/internal/format"
 	"ingot/internal/layout"
@@ -25,7 +27,12 @@ func (p *Plan) settle(c Chain) keyed {
 		Boot     any
 		Layout   any `json:",omitempty"` // where it is not the usual one
 		Timeout  int `json:",omitempty"` // of the boot menu
+		// Traces of installing that scripts may have left; elements have a step for that.
+		Traces []string `json:",omitempty"`
 	}{Purpose: c.Purpose}
+	if p.Definition.Elements == nil && len(p.Definition.Scripts) > 0 {
+		reads.Traces = debian.Traces()
+	}
 	if c.Purpose == format.Machine {
 		reads.Identity, reads.Kernel, reads.Boot = p.identity(c), p.Definition.Kernel, p.Definition.Boot
 		reads.Timeout = p.Definition.Boot.Timeout
@@ -37,7 +44,7 @@ func (p *Plan) settle(c Chain) keyed {
 		kind:  "settle",
 		reads: reads,
 		Step: Step{Name: "settle", data: func(e *edit) error {
-			if err := e.forget(); err != nil {
+			if err := e.forget(reads.Traces); err != nil {
 				return err
 			}
 			switch c.Purpose {
@@ -53,8 +60,9 @@ func (p *Plan) settle(c Chain) keyed {
 	}
 }
 
-// forget removes secrets and identities that must be made anew on each machine.
-func (e *edit) forget() error {
+// forget removes secrets and identities that must be made anew on each machine, and traces
+// of how the tree was made.
+func (e *edit) forget(traces []string) error {
 	var gone []string
 	for n := range e.tree.All() {
 		if m, _ := path.Match("etc/ssh/ssh_host_*_key*", n.Path); m {
@@ -68,8 +76,7 @@ func (e *edit) forget() error {
 			gone = append(gone, n.Path)
 		}
 	}
-	unwanted := append([]string{".dockerenv"}, boot.Unwanted()...)
-	for _, u := range unwanted {
+	for _, u := range slices.Concat([]string{".dockerenv"}, boot.Unwanted(), traces) {
 		if _, ok := e.tree.Lookup(u); ok {
 			gone = append(gone, u)
 		}

@@ -1,7 +1,6 @@
 package plan
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -334,6 +333,11 @@ func id(name string, known map[string]uint32, what, path string) (uint32, error)
 		WithHint("add it under users or unix-groups, or a package that makes it")
 }
 
+// tells is what scripts find in their environment of the image that they make.
+func (p *Plan) tells(c Chain) []string {
+	return []string{"INGOT_NAME=" + p.Definition.Name, "INGOT_DISTRO=" + p.Lock.Distro, "INGOT_RELEASE=" + p.Lock.Release, "INGOT_ARCH=" + c.Arch, "INGOT_PURPOSE=" + c.Purpose}
+}
+
 // runScript runs one script of the definition.
 func (w *worker) runScript(ctx context.Context, p *Plan, s definition.Script, run string, files []lock.File) error {
 	box, err := w.Box(ctx)
@@ -366,7 +370,7 @@ func (w *worker) runScript(ctx context.Context, p *Plan, s definition.Script, ru
 	}
 	c := sandbox.Command{
 		Argv: []string{"/" + sandbox.Scripts + "/" + run}, Dir: "/" + sandbox.Scripts, Network: s.Network,
-		Env: w.environment("INGOT_NAME="+p.Definition.Name, "INGOT_DISTRO="+p.Lock.Distro, "INGOT_RELEASE="+p.Lock.Release, "INGOT_ARCH="+w.chain.Arch, "INGOT_PURPOSE="+w.chain.Purpose),
+		Env: w.environment(p.tells(w.chain)...),
 	}
 	out, err := box.Output(ctx, c, w.log)
 	if err != nil {
@@ -375,9 +379,9 @@ func (w *worker) runScript(ctx context.Context, p *Plan, s definition.Script, ru
 				return noInterpreter(s, interpreter)
 			}
 		}
-		err = scriptError(s, err, out)
+		err = scriptError(s, err, out, w.Shell != nil)
 		if w.Shell != nil {
-			return w.Shell(ctx, box, err)
+			return w.Shell(ctx, box, c, err)
 		}
 		return err
 	}
@@ -414,8 +418,9 @@ func noInterpreter(s definition.Script, interpreter string) error {
 		WithHint("add the package that brings it to packages")
 }
 
-// scriptError shows what a script said last and how it ended.
-func scriptError(s definition.Script, err error, out []byte) error {
+// scriptError shows what a script said last and how it ended. Who asked for a shell is not
+// told how to ask for one.
+func scriptError(s definition.Script, err error, out []byte, shell bool) error {
 	var exit *sandbox.ExitError
 	if !errors.As(err, &exit) {
 		return err
@@ -428,9 +433,12 @@ func scriptError(s definition.Script, err error, out []byte) error {
 	if exit.Code < 0 {
 		how = fmt.Sprintf("was ended by signal %d (%s)", exit.Signal, exit.Signal)
 	}
-	hint := "'ingot build --shell-on-error' opens a shell where it stopped"
+	var hints []string
+	if !shell {
+		hints = append(hints, "'ingot build --shell-on-error' opens a shell where it stopped")
+	}
 	if !s.Network {
-		hint += "; scripts have no network unless 'network: true'"
+		hints = append(hints, "scripts have no network unless 'network: true'")
 	}
 	said := sandbox.Quote([]byte(strings.Join(lines, "\n")))
 	if said == "" {
@@ -438,34 +446,5 @@ func scriptError(s definition.Script, err error, out []byte) error {
 	} else {
 		said = "; it said:" + said
 	}
-	return fault.Newf(fault.Failed, "script %q %s%s", s.Name, how, said).WithHint("%s", hint)
-}
-
-// lendNames gives a script with network the host's name servers for as long as
-// it runs.
-func (w *worker) lendNames(ctx context.Context, box *sandbox.Box) (restore func() error, err error) {
-	const file = "etc/resolv.conf"
-	data, err := os.ReadFile("/" + file)
-	if err != nil {
-		return nil, fmt.Errorf("cannot read the host's name servers: %w", err)
-	}
-	old, had := w.tree.Lookup(file)
-	if err := box.Remove(ctx, file); err != nil {
-		return nil, err
-	}
-	if err := box.Write(ctx, sandbox.NewFile{Path: file, Mode: 0o644, Data: data}); err != nil {
-		return nil, err
-	}
-	return func() error {
-		if now, err := box.Read(ctx, file); err != nil || !bytes.Equal(now, data) {
-			return nil //nolint:nilerr // the script made its own, or none: its affair
-		}
-		if !had {
-			return box.Remove(ctx, file)
-		}
-		if err := box.Remove(ctx, file); err != nil {
-			return err
-		}
-		return box.Put(ctx, []tree.Entry{old}, w.reader)
-	}, nil
+	return fault.Newf(fault.Failed, "script %q %s%s", s.Name, how, said).WithHint("%s", strings.Join(hints, "; "))
 }

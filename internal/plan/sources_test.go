@@ -110,9 +110,19 @@ func TestScriptError(t *testing.T) {
 		{sandbox.ExitError{Code: 3}, "one\n\n  two\n", "script \"setup\" exited with code 3; it said:\n    one\n    \n      two"},
 		{sandbox.ExitError{Code: -1, Signal: syscall.SIGSEGV}, "", `script "setup" was ended by signal 11 (segmentation fault) and said nothing`},
 	} {
-		err := scriptError(definition.Script{Name: "setup"}, &row.exit, []byte(row.out))
+		err := scriptError(definition.Script{Name: "setup"}, &row.exit, []byte(row.out), false)
 		if err.Error() != row.want || fault.CodeOf(err) != fault.Failed || fault.HintOf(err) == "" {
 			t.Errorf("%q: got %q, want %q", row.out, err, row.want)
+		}
+	}
+	const open, network = "'ingot build --shell-on-error' opens a shell where it stopped", "scripts have no network unless 'network: true'"
+	for _, row := range []struct {
+		network, shell bool
+		want           string
+	}{{false, false, open + "; " + network}, {true, false, open}, {false, true, network}, {true, true, ""}} {
+		err := scriptError(definition.Script{Name: "setup", Network: row.network}, &sandbox.ExitError{Code: 3}, nil, row.shell)
+		if got := fault.HintOf(err); got != row.want {
+			t.Errorf("network %v, shell %v: the hint is %q, want %q", row.network, row.shell, got, row.want)
 		}
 	}
 }

@@ -35,15 +35,15 @@ func (p *Plan) steps(c Chain) []keyed {
 	if len(def.Users)+len(def.UnixGroups) > 0 {
 		out = append(out, p.users())
 	}
-	out = append(out, p.scripts("packages")...)
+	out = append(out, p.scripts(c, "packages")...)
 	if len(def.Files) > 0 {
 		out = append(out, p.files())
 	}
-	out = append(out, p.scripts("files")...)
+	out = append(out, p.scripts(c, "files")...)
 	if s := def.Services; len(s.Enable)+len(s.Disable)+len(s.Mask) > 0 {
 		out = append(out, p.services(c))
 	}
-	out = append(out, p.scripts("services")...)
+	out = append(out, p.scripts(c, "services")...)
 	if def.Elements != nil {
 		out = append(out, p.phases(c, element.Phases[laterPhases:])...)
 		out = append(out, p.leave(c))
@@ -170,8 +170,10 @@ func (p *Plan) below(path string) []lock.File {
 	return out
 }
 
-// scripts are the steps of the scripts that follow a part of the definition.
-func (p *Plan) scripts(after string) []keyed {
+// scripts are the steps of the scripts that follow a part of the definition. What their
+// environment says of the image is read like their files: of two kinds of tree each has
+// its own run, also where nothing else differs.
+func (p *Plan) scripts(c Chain, after string) []keyed {
 	var out []keyed
 	for _, s := range p.Definition.Scripts {
 		if s.After != after && (s.After != "" || after != "packages") {
@@ -187,10 +189,11 @@ func (p *Plan) scripts(after string) []keyed {
 		out = append(out, keyed{
 			kind: "script",
 			reads: struct {
-				Name, Run, Image string
-				Network          bool
-				Files            []lock.File
-			}{s.Name, run, p.Definition.Name, s.Network, files},
+				Name, Run string
+				Told      []string // beside what every program of the image is told
+				Network   bool
+				Files     []lock.File
+			}{s.Name, run, p.tells(c), s.Network, files},
 			Step: Step{Name: "script " + s.Name, work: func(ctx context.Context, w *worker) error {
 				return w.runScript(ctx, p, s, run, files)
 			}},

@@ -304,5 +304,11 @@ func (i *installer) finish(ctx context.Context, pkgs []*deb) error {
 	if err := i.restore(ctx); err != nil {
 		return err
 	}
-	return i.box.Remove(ctx, "var/log/dpkg.log", "var/log/alternatives.log", "var/log/apt/term.log", "var/log/apt/history.log", "var/cache/ldconfig/aux-cache")
+	return i.box.Remove(ctx, Traces()...)
+}
+
+// Traces are files in which dpkg, apt and ldconfig note when they ran, or where by the
+// file system's own numbers: they differ from one run to the next without meaning.
+func Traces() []string {
+	return []string{"var/log/dpkg.log", "var/log/alternatives.log", "var/log/apt/term.log", "var/log/apt/history.log", "var/cache/ldconfig/aux-cache"}
 }

@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 )
 
 var (
@@ -22,6 +23,39 @@ func read(path string) string {
 	return string(data)
 }
 
+// act does what a script says: "dpkg -i NAME" and "dpkg -r NAME" change dpkg's records,
+// and log it as dpkg does, with the time; "append PATH WORD" makes a file longer.
+func act(what, name string) {
+	const status, log = "/var/lib/dpkg/status", "/var/log/dpkg.log"
+	change := func(path, text string, flags int) {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|flags, 0o644)
+		if err == nil {
+			_, err = f.WriteString(text)
+		}
+		if err != nil {
+			panic(err)
+		}
+	}
+	if path, ok := strings.CutPrefix(what, "append"); ok {
+		change(path, name+"\n", os.O_APPEND)
+		return
+	}
+	var stanzas []string
+	for _, s := range strings.Split(strings.TrimSpace(read(status)), "\n\n") {
+		if !strings.HasPrefix(s, "Package: "+name+"\n") {
+			stanzas = append(stanzas, s)
+		}
+	}
+	if what == "dpkg-i" {
+		stanzas = append(stanzas, "Package: "+name+"\n"+installed+"\nInstalled-Size: 3\nMaintainer: Nobody <nobody@example.org>\nArchitecture: all\nVersion: 1:2-3")
+	}
+	change(status, strings.Join(stanzas, "\n\n")+"\n", os.O_TRUNC)
+	if err := os.MkdirAll(filepath.Dir(log), 0o755); err != nil {
+		panic(err)
+	}
+	change(log, time.Now().String()+" "+what+" "+name+"\n", os.O_APPEND)
+}
+
 func main() {
 	said, err := os.OpenFile("/said", os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {
@@ -31,6 +65,11 @@ func main() {
 	if len(os.Args) == 2 { // as the interpreter of a script
 		text := read(os.Args[1])
 		say("%s\n", text[strings.IndexByte(text, '\n')+1:])
+		for line := range strings.Lines(text) {
+			if words := strings.Fields(line); len(words) == 3 && (words[0] == "dpkg" || words[0] == "append") {
+				act(words[0]+words[1], words[2])
+			}
+		}
 		if strings.Contains(text, "fail") {
 			fmt.Println("it fails")
 			os.Exit(3)
