@@ -168,7 +168,11 @@ newest version already gets no other.`,
 				if !ok {
 					return fault.Newf(fault.NotFound, "the tree of set %s is not here", c.Set.Name()).WithHint("run 'ingot build' first, with --all-flavors if there are several")
 				}
-				built.Trees = append(built.Trees, repository.BuiltTree{Arch: c.Arch, Purpose: c.Purpose, Flavor: c.Set.Flavor, Tree: t})
+				image, err := runner.Image(cmd.Context(), p.Of(c), c, t)
+				if err != nil {
+					return err
+				}
+				built.Trees = append(built.Trees, keptOf(image))
 				for _, ref := range c.Set.Refs {
 					if !hasRef(refs, ref) {
 						refs = append(refs, ref)

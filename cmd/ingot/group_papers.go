@@ -75,15 +75,40 @@ func fileOf(path string) (artifact.File, error) {
 	return artifact.File{Name: filepath.Base(path), Size: size, SHA256: sum}, err
 }
 
+// keptOf is what a group keeps of an image for its papers.
+func keptOf(i artifact.Image) repository.BuiltTree {
+	t := repository.BuiltTree{Arch: i.Arch, Purpose: i.Purpose, Flavor: i.Flavor, Tree: i.Tree, Network: i.Network}
+	if i.Found != nil {
+		t.Found = []repository.Installed{}
+	}
+	for _, ref := range i.Found {
+		t.Found = append(t.Found, repository.InstalledOf(ref, i.Describe(ref)))
+	}
+	return t
+}
+
 // imageOf is what papers say of a tree of a group, from the group alone.
 func imageOf(g *repository.Group, t repository.Tree, list []repository.Package) artifact.Image {
 	by := map[digest.Digest]repository.Package{}
 	for _, p := range list {
 		by[p.SHA256] = p
 	}
+	var found []distro.Ref
+	if t.Found != nil {
+		found = []distro.Ref{}
+	}
+	has := map[distro.Ref]repository.Package{}
+	for _, p := range t.Found {
+		found = append(found, p.Ref())
+		has[p.Ref()] = p.Package
+	}
 	return artifact.Image{
 		Name: g.Statement.Name, Flavor: t.Flavor, Arch: t.Arch, Purpose: t.Purpose, Lock: g.Lock, Version: thisVersion().Version,
+		Found: found, Network: t.Network,
 		Describe: func(ref distro.Ref) distro.Description {
+			if p, ok := has[ref]; ok {
+				return p.Description()
+			}
 			if p, ok := by[ref.SHA256]; ok {
 				return p.Description()
 			}

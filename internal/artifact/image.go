@@ -23,6 +23,9 @@ type Image struct {
 	Purpose string // of the lock's set: "container", "system" or "machine"
 	Lock    *lock.Lock
 	Tree    tree.Tree
+	// Network are the scripts of the definition that could use the network: what they
+	// fetched is not locked.
+	Network []string
 	// Found are the packages that the tree has, where that is not what the lock says
 	// alone. Of one whose file is unknown the digest is zero.
 	Found []distro.Ref

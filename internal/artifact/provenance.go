@@ -69,6 +69,9 @@ type InternalParameters struct {
 	// Expired are the archives that were read past their Valid-Until because
 	// the user said so.
 	Expired []string `json:"expired,omitempty"`
+	// Network are the scripts that could use the network, whose doings nothing else here
+	// accounts for.
+	Network []string `json:"network,omitempty"`
 }
 
 // RunDetails say who built.
@@ -99,7 +102,7 @@ func (i Image) Provenance(o Output) Statement {
 					Definition: i.Lock.Definition, Name: i.Name, Flavor: i.Flavor, Arch: i.Arch, Format: o.Format,
 					Distro: i.Lock.Distro, Release: i.Lock.Release,
 				},
-				InternalParameters:   InternalParameters{i.Lock.Digest(), i.seal(), i.Purpose, i.Lock.Epoch, i.expired()},
+				InternalParameters:   InternalParameters{i.Lock.Digest(), i.seal(), i.Purpose, i.Lock.Epoch, i.expired(), i.Network},
 				ResolvedDependencies: i.dependencies(),
 			},
 			RunDetails: RunDetails{Builder{BuilderID, map[string]string{"ingot": i.version()}}},

@@ -19,9 +19,10 @@ import (
 // only what was foreseen. Each is the lock's file of its name, version and architecture,
 // or the one that a script had fetched; of one that came otherwise no file is known, and
 // its digest is zero. It gives nil where nothing but the lock's set was installed, or where
-// the tree has no records.
-func (r *Runner) found(p *Plan, t tree.Tree) ([]distro.Ref, map[distro.Ref]distro.Description, error) {
-	if p.Definition.Elements == nil {
+// the tree has no records. What the records say of packages of the lock's set is left to the
+// packages themselves, so that a script which leaves them alone changes nothing.
+func (r *Runner) found(p *Plan, c Chain, t tree.Tree) ([]distro.Ref, map[distro.Ref]distro.Description, error) {
+	if p.Definition.Elements == nil && len(p.Definition.Scripts) == 0 {
 		return nil, nil, nil
 	}
 	reader := tree.NewReader(r.Supply.Cache)
@@ -38,10 +39,20 @@ func (r *Runner) found(p *Plan, t tree.Tree) ([]distro.Ref, map[distro.Ref]distr
 		return nil, nil, err
 	}
 	files := packageFiles(p.Lock)
+	own := map[want]distro.Ref{}
+	if p.Definition.Elements == nil {
+		for _, ref := range c.Set.Refs {
+			own[want{ref.Name, ref.Version, ref.Arch}] = ref
+		}
+	}
 	refs := []distro.Ref{}
 	about := map[distro.Ref]distro.Description{}
 	for _, one := range packages {
 		key := want{one.Ref.Name, one.Ref.Version, one.Ref.Arch}
+		if ref, ok := own[key]; ok {
+			refs = append(refs, ref)
+			continue
+		}
 		ref, ok := files[key]
 		if !ok { // names of files have no epoch
 			_, key.version, _ = strings.Cut(key.version, ":")
@@ -53,6 +64,9 @@ func (r *Runner) found(p *Plan, t tree.Tree) ([]distro.Ref, map[distro.Ref]distr
 		}
 		refs = append(refs, one.Ref)
 		about[one.Ref] = r.Distro.Describe(one)
+	}
+	if len(about) == 0 && len(refs) == len(c.Set.Refs) && p.Definition.Elements == nil {
+		return nil, nil, nil
 	}
 	return refs, about, nil
 }

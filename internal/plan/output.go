@@ -10,6 +10,7 @@ import (
 
 	"ingot/internal/artifact"
 	"ingot/internal/cache"
+	"ingot/internal/definition"
 	"ingot/internal/digest"
 	"ingot/internal/distro"
 	"ingot/internal/fault"
@@ -154,12 +155,12 @@ func (w *worker) writer(name string) writer {
 
 // Image is what papers say of a chain's tree.
 func (r *Runner) Image(ctx context.Context, p *Plan, c Chain, t tree.Tree) (artifact.Image, error) {
-	found, about, err := r.found(p, t)
+	found, about, err := r.found(p, c, t)
 	if err != nil {
 		return artifact.Image{}, err
 	}
 	described := slices.Concat(p.Lock.Tools, p.Lock.Station)
-	if found == nil {
+	if found == nil || p.Definition.Elements == nil {
 		described = append(described, c.Set.Refs...)
 	}
 	descriptions, err := r.Supply.Describe(ctx, described)
@@ -167,7 +168,7 @@ func (r *Runner) Image(ctx context.Context, p *Plan, c Chain, t tree.Tree) (arti
 		return artifact.Image{}, err
 	}
 	return artifact.Image{
-		Name: p.Definition.Name, Flavor: c.Set.Flavor, Arch: c.Arch, Purpose: c.Purpose, Lock: p.Lock, Tree: t, Version: r.Version, Found: found,
+		Name: p.Definition.Name, Flavor: c.Set.Flavor, Arch: c.Arch, Purpose: c.Purpose, Lock: p.Lock, Tree: t, Version: r.Version, Found: found, Network: networked(c.Definition),
 		Describe: func(ref distro.Ref) distro.Description {
 			if d, ok := about[ref]; ok {
 				return d
@@ -175,6 +176,17 @@ func (r *Runner) Image(ctx context.Context, p *Plan, c Chain, t tree.Tree) (arti
 			return descriptions[ref.SHA256]
 		},
 	}, nil
+}
+
+// networked are the scripts of a definition that may use the network.
+func networked(def *definition.Definition) []string {
+	var out []string
+	for _, s := range def.Scripts {
+		if s.Network {
+			out = append(out, s.Name)
+		}
+	}
+	return out
 }
 
 // writePapers puts manifest, SBOM and provenance beside an artifact, and all of

@@ -34,6 +34,10 @@ type Tree struct {
 	Owners  Blob   `json:"owners"`           // whose each of its lines is: see [Owners]
 	Count   int    `json:"count"`            // of files
 	Bytes   int64  `json:"bytes"`            // of file contents
+	// Found are the packages that the image has, where scripts made them others than the
+	// lock's set, and Network the scripts that could use the network: papers say both.
+	Found   []Installed `json:"found,omitzero"`
+	Network []string    `json:"network,omitempty"`
 }
 
 // A ContentBlob is a package as it was signed, or what a script downloaded.

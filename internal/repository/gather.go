@@ -37,6 +37,8 @@ type Built struct {
 type BuiltTree struct {
 	Arch, Purpose, Flavor string
 	Tree                  tree.Tree
+	Found                 []Installed // as in a [Tree]
+	Network               []string
 }
 
 // declared are the flags and architectures that ingot knows.
@@ -120,6 +122,7 @@ func (b *Built) tree(s lock.Set, add func(string, []byte) Blob) (Tree, error) {
 			WithHint("run 'ingot build' first, with --all-flavors if there are several")
 	}
 	t := b.Trees[j].Tree
+	out.Found, out.Network = b.Trees[j].Found, b.Trees[j].Network
 	files, owners, err := Lists(t)
 	if err != nil {
 		return out, fmt.Errorf("set %s: %w", s.Name(), err)
@@ -178,12 +181,7 @@ func (b *Built) describe(text func([]byte) Blob) ([]Package, error) {
 	out := []Package{}
 	known := map[digest.Digest]Blob{} // of the bytes as they lie in the packages
 	for _, u := range b.Packages {
-		d := b.Describe(u.Package)
-		p := Package{
-			Blob: Blob{u.Ref.SHA256, u.Ref.Size}, Name: u.Ref.Name, Version: u.Ref.Version, Arch: u.Ref.Arch,
-			Installed: d.Installed, Purl: d.Purl, Maintainer: d.Maintainer, Homepage: d.Homepage, Summary: d.Summary, Licences: d.Licences,
-		}
-		p.Source, p.SourceVersion, _ = strings.Cut(d.Source, " ")
+		p := describedAs(u.Ref, b.Describe(u.Package))
 		for line := range strings.Lines(string(u.Control["conffiles"].Data)) {
 			if w := strings.Fields(line); len(w) > 0 {
 				p.Conffiles = append(p.Conffiles, w[len(w)-1])
