@@ -83,9 +83,12 @@ func provided(f map[string]string) []distro.Provided {
 	return out
 }
 
-// purl is the package URL of a Debian package (the purl specification, type deb).
+// purl is the package URL of a Debian package (the purl specification, type deb). Of
+// the characters that names and versions have, it leaves letters, digits, ".", "-", "_" and "~" as they
+// are; a plus becomes %2B, in names too.
 func purl(ref distro.Ref) string {
-	return "pkg:deb/debian/" + url.PathEscape(ref.Name) + "@" + strings.ReplaceAll(url.QueryEscape(ref.Version), "+", "%2B") + "?arch=" + ref.Arch
+	escape := func(s string) string { return strings.ReplaceAll(url.QueryEscape(s), "+", "%2B") }
+	return "pkg:deb/debian/" + escape(ref.Name) + "@" + escape(ref.Version) + "?arch=" + ref.Arch
 }
 
 // source is the source package and its version: "Source: name (version)", each

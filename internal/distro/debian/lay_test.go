@@ -105,7 +105,7 @@ func TestDescribe(t *testing.T) {
 			deb: debtest.Deb{Name: "libstdc++6", Version: "1:12.2.0-14+deb12u1~x", Arch: "amd64", Fields: "Source: gcc-12 (12.2.0-14)\nMaintainer: A <a@example.org>\n" +
 				"Homepage: http://example.org/\nInstalled-Size: 2\nDescription: GNU Standard C++ Library v3\n more"},
 			want: distro.Description{
-				Purl: "pkg:deb/debian/libstdc++6@1%3A12.2.0-14%2Bdeb12u1~x?arch=amd64", Source: "gcc-12 12.2.0-14", Maintainer: "A <a@example.org>",
+				Purl: "pkg:deb/debian/libstdc%2B%2B6@1%3A12.2.0-14%2Bdeb12u1~x?arch=amd64", Source: "gcc-12 12.2.0-14", Maintainer: "A <a@example.org>",
 				Homepage: "http://example.org/", Summary: "GNU Standard C++ Library v3", Installed: 2048,
 			},
 		},
