@@ -17,17 +17,17 @@ import (
 // files, files of nothing.
 func (c *court) content(t *testing.T) {
 	t.Run("accounts", func(t *testing.T) {
-		// The essential set has neither useradd nor groupadd; audio is a group of
+		// The essential set has neither useradd nor groupadd; www-data is a user and audio a group of
 		// base-passwd's, media the definition's own.
 		p := c.project(t, map[string]string{"ingot.yaml": minimal + `start: essential
-users: [{name: ops, uid: 1000, groups: [sudo, media], ssh-keys: []}, {name: audio}, {name: media, uid: 2001}, {name: games, shell: /bin/sh}]
+users: [{name: ops, uid: 1000, groups: [sudo, media], ssh-keys: []}, {name: audio}, {name: media, uid: 2001}, {name: games, shell: /bin/sh}, {name: www-data, groups: [media]}]
 unix-groups: [{name: media, gid: 2000}]
 `})
 		p.build(t)
 		tree := readTar(t, p.path("out/small-amd64.tar"))
 		group := lineOf(tree["/etc/group"].content, "audio:")
 		for file, want := range map[string]string{
-			"/etc/passwd": "ops:x:1000:", "/etc/group": "media:x:2000:ops",
+			"/etc/passwd": "ops:x:1000:", "/etc/group": "media:x:2000:ops,www-data",
 		} {
 			if lineOf(tree[file].content, want) == "" {
 				t.Errorf("%s has no line %s", file, want)
@@ -41,6 +41,9 @@ unix-groups: [{name: media, gid: 2000}]
 		}
 		if f := strings.Split(lineOf(tree["/etc/passwd"].content, "games:"), ":"); len(f) < 7 || f[2] != "5" || f[6] != "/bin/sh" {
 			t.Errorf("the user games is %q", f)
+		}
+		if line := lineOf(tree["/etc/passwd"].content, "www-data:"); line != "www-data:x:33:33:www-data:/var/www:/usr/sbin/nologin" {
+			t.Errorf("the user www-data is %q", line)
 		}
 		if !strings.Contains(p.read(t, "ingot.lock"), "\n  passwd ") {
 			t.Error("the lock has no passwd")
@@ -63,14 +66,11 @@ unix-groups: [{name: media, gid: 2000}]
 			"users: [{name: ops, groups: [nogrp]}]\n":          {"user ops: there is no group nogrp", "unix-groups"},
 			"users: [{name: ops, uid: 5}]\n":                   {"user ops: uid 5 is taken by games"},
 			"unix-groups: [{name: media, gid: 60}]\n":          {"unix group media: gid 60 is taken by games"},
-			"users: [{name: ops, shell: \"/bin/no:shell\"}]\n": {"user ops: useradd: invalid shell"},
+			"users: [{name: ops, shell: \"/bin/no:shell\"}]\n": {"user ops: the image has no shell /bin/no:shell", "add the package that brings it"},
+			"users: [{name: games, shell: /bin/zsh}]\n":        {"user games: the image has no shell /bin/zsh"},
 		} {
 			p.write(t, map[string]string{"ingot.yaml": minimal + "start: essential\n" + def})
-			code := 3
-			if strings.Contains(def, "shell") {
-				code = 1
-			}
-			if v := p.refuse(t, code, words, "build", "--to", "refused"); strings.Contains(v.err, "/bin/sh") {
+			if v := p.refuse(t, 3, words, "build", "--to", "refused"); strings.Contains(v.err, "/bin/sh") {
 				t.Errorf("it tells of its own shell: %s", v.err)
 			}
 		}

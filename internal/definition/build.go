@@ -310,7 +310,7 @@ func (l *loading) accounts(doc *document, def *Definition) {
 		}
 		unique(l, "group", u.Groups)
 		def.Users = append(def.Users, User{
-			Name: n, UID: u.UID.pointer(), Groups: values(u.Groups), Shell: u.Shell.or("/bin/bash"), Home: u.Home.Value,
+			Name: n, UID: u.UID.pointer(), Groups: values(u.Groups), Shell: u.Shell.Value, Home: u.Home.Value,
 			SSHKeys: values(u.SSHKeys), PasswordHash: u.PasswordHash.Value, Sudo: u.Sudo.Value,
 		})
 	}

@@ -105,7 +105,7 @@ type User struct {
 	Name         string
 	UID          *uint32
 	Groups       []string
-	Shell        string // default: /bin/bash
+	Shell        string // "": /bin/bash for a new user, else what he has
 	Home         string // "" is what an account has that is there, /home/NAME of a new one
 	SSHKeys      []string
 	PasswordHash string

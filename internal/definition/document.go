@@ -109,7 +109,7 @@ type userDoc struct {
 	Name         text[accountName]   `yaml:"name" jsonschema:"required" doc:"The account's name."`
 	UID          unixID              `yaml:"uid" default:"the next free one from 1000" doc:"The user id, 0 to 65533."`
 	Groups       []text[accountName] `yaml:"groups" doc:"Further groups that the user is in. They must exist once packages and unix-groups are there."`
-	Shell        text[imagePath]     `yaml:"shell" default:"/bin/bash" doc:"The login shell."`
+	Shell        text[imagePath]     `yaml:"shell" default:"/bin/bash" doc:"The login shell, which the image must have. A user whom a package made keeps the one that he has unless another is said."`
 	Home         text[imagePath]     `yaml:"home" default:"/home/NAME, or what an account has that is there" doc:"The home directory. It is made if it is not there."`
 	SSHKeys      []text[sshKey]      `yaml:"ssh-keys" doc:"Public keys that may log in, as lines of authorized_keys."`
 	PasswordHash text[passwordHash]  `yaml:"password-hash" default:"no password" doc:"A hash as crypt(5) describes them, such as mkpasswd or openssl passwd -6 prints."`

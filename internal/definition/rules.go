@@ -3,10 +3,12 @@ package definition
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"fmt"
 	"net/url"
 	"path"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -153,7 +155,13 @@ var accountNameRule = rule{
 
 var ownerNameRule = rule{
 	what: "an owner", form: "an account's name or its number in quotes",
-	pattern: regexp.MustCompile(`^([a-z_][a-z0-9_-]{0,31}|0|[1-9][0-9]{0,4})$`),
+	pattern: regexp.MustCompile(`^([a-z_][a-z0-9_-]{0,31}|0|[1-9][0-9]{0,9})$`),
+	check: func(s string) string {
+		if n, err := strconv.ParseUint(s, 10, 64); err == nil && n > maxOwnerID {
+			return fmt.Sprintf("is not a number from 0 to %d", maxOwnerID)
+		}
+		return ""
+	},
 }
 
 var imagePathRule = rule{

@@ -205,6 +205,9 @@ func (v *formVersion) decode(d *decoder, n *yaml.Node) {
 // to 65535 into their sandbox, of which 65534 is "nobody" and 65535 is not an id.
 const maxUnixID = 65533
 
+// maxOwnerID is the largest number that a file of an image may belong to: nobody's.
+const maxOwnerID = 65534
+
 // unixID is a user's or a group's number. Here and below At stays nil when the
 // value was refused, so that nothing more is said of it.
 type unixID struct {

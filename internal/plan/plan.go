@@ -93,7 +93,7 @@ func (o Output) Name() string { return o.Names[0] }
 
 // generation enters every key: raise it when a change of ingot changes what steps
 // do.
-const generation = 6
+const generation = 7
 
 // keyOf is the key of a step: its kind, the key before and what it reads, as JSON.
 func keyOf(kind string, before digest.Digest, reads any) digest.Digest {

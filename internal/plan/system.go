@@ -274,30 +274,43 @@ func (w *worker) addUser(ctx context.Context, box *sandbox.Box, u definition.Use
 	if err := free("uid", u.UID, u.Name, known.users); err != nil {
 		return err
 	}
-	name, home := shellQuote(u.Name), u.Home
-	flags := "-s " + shellQuote(u.Shell)
-	if u.UID != nil {
-		flags += fmt.Sprintf(" -u %d", *u.UID)
-	}
-	if len(u.Groups) > 0 {
-		flags += " -G " + shellQuote(strings.Join(u.Groups, ","))
-	}
-	program := "usermod"
+	name, home, login := shellQuote(u.Name), u.Home, u.Shell
+	program, groups := "usermod", "-a -G" // what a user of a package has, he keeps
 	if _, there := known.users[u.Name]; !there {
-		program = "useradd -m"
+		program, groups = "useradd -m", "-G"
 		if home == "" {
 			home = "/home/" + u.Name
+		}
+		if login == "" {
+			login = "/bin/bash"
 		}
 		// useradd makes a group of the same name, and refuses one that is there.
 		if _, there := known.groups[u.Name]; there {
 			program += " -g " + name
 		}
 	}
-	if home != "" {
-		flags += " -d " + shellQuote(home)
+	flags := ""
+	if u.UID != nil {
+		flags += fmt.Sprintf(" -u %d", *u.UID)
+	}
+	if len(u.Groups) > 0 {
+		flags += " " + groups + " " + shellQuote(strings.Join(u.Groups, ","))
+	}
+	if login != "" {
+		flags += " -s " + shellQuote(login)
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "umask 022\n%s %s %s\n", program, flags, name)
+	if u.Shell != "" { // the programs only warn
+		missing := "the image has no shell " + u.Shell
+		fmt.Fprintf(&b, "[ -f %[1]s ] && [ -x %[1]s ] || { echo %[2]s; echo 'hint: add the package that brings it, or choose another shell'; exit 1; }\n", shellQuote(u.Shell), shellQuote(missing))
+	}
+	// usermod is content with nothing to change, and says so.
+	if program != "usermod" || flags != "" || home != "" {
+		if home != "" {
+			flags += " -d " + shellQuote(home)
+		}
+		fmt.Fprintf(&b, "umask 022\n%s%s %s\n", program, flags, name)
+	}
 	if u.Home != "" || len(u.SSHKeys) > 0 {
 		fmt.Fprintf(&b, "home=$(getent passwd %[1]s | cut -d: -f6) group=$(id -gn %[1]s)\n[ -e \"$home\" ] || install -d -o %[1]s -g \"$group\" \"$home\"\n", name)
 	}
