@@ -184,6 +184,16 @@ func (i *installer) unpack(ctx context.Context, pkgs []*deb) error {
 	if err != nil {
 		return err
 	}
+	overrides, err := i.readOverrides(ctx)
+	if err != nil {
+		return err
+	}
+	for n := range entries {
+		// As packages name their files: before diversions, and without dpkg's suffix.
+		if o, ok := overrides[i.ground[entries[n].Path].path]; ok {
+			o.apply(&entries[n])
+		}
+	}
 	if err := i.put(ctx, entries); err != nil {
 		return err
 	}
