@@ -61,6 +61,7 @@ func TestHouse(t *testing.T) {
 		{"servers", c.servers, true},
 		{"groups", c.groups, true},
 		{"hosts", c.hosts, true},
+		{"host story", c.hostStory, true},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			if part.beside {
