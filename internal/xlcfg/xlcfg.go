@@ -49,8 +49,8 @@ func List(items ...string) Value {
 	return v
 }
 
-// Int is a text as Xen reads a number: decimal, octal behind 0, hexadecimal behind 0x, with
-// a sign and white space in front. It is not ok of an empty text, of what has anything behind it, or does not
+// Int is a text as Xen reads a number: decimal, octal behind 0, hexadecimal behind 0x, binary behind
+// 0b (strtol(3) of glibc since 2.38, which Xen is built with today), with a sign and white space in front. It is not ok of an empty text, of what has anything behind it, or does not
 // fit 64 bits.
 func (v Value) Int() (n int64, ok bool) {
 	if v.IsList || v.added {
@@ -65,6 +65,8 @@ func (v Value) Int() (n int64, ok bool) {
 	switch {
 	case len(s) > 2 && s[0] == '0' && (s[1] == 'x' || s[1] == 'X'):
 		base, digits = 16, s[2:]
+	case len(s) > 2 && s[0] == '0' && (s[1] == 'b' || s[1] == 'B'):
+		base, digits = 2, s[2:]
 	case len(s) > 1 && s[0] == '0':
 		base, digits = 8, s[1:]
 	}

@@ -8,6 +8,7 @@
 #
 # Packages come from the mirror that the host's own apt sources name.
 set -eu
+grub=${INGOT_JUDGES:-}/usr/lib/grub # of the judges' tree, or of this machine
 suite=$1 out=$2 extra=${3:-}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -43,11 +44,11 @@ truncate -s 1440M "$out"
 sgdisk -n1:2048:4095 -t1:ef02 -n2:4096:69631 -t2:ef00 -n3:69632:+1400M -t3:8304 "$out" >&2
 printf 'search --no-floppy --fs-uuid --set=root 11111111-2222-3333-4444-555555555555\nset prefix=($root)/boot/grub\nconfigfile /boot/grub/grub.cfg\n' >"$work/early.cfg"
 mods="part_gpt ext2 search search_fs_uuid configfile normal linux serial terminal echo boot"
-grub-mkimage -O i386-pc -o "$work/core.img" -c "$work/early.cfg" -p /boot/grub $mods biosdisk
-grub-mkimage -O x86_64-efi -o "$work/grub.efi" -c "$work/early.cfg" -p /boot/grub $mods
+grub-mkimage -d "$grub/i386-pc" -O i386-pc -o "$work/core.img" -c "$work/early.cfg" -p /boot/grub $mods biosdisk
+grub-mkimage -d "$grub/x86_64-efi" -O x86_64-efi -o "$work/grub.efi" -c "$work/early.cfg" -p /boot/grub $mods
 dd if="$work/root.ext4" of="$out" bs=1M seek=34 conv=notrunc,sparse status=none
 # boot.img: its code, and at 0x5c the sector of core.img; core.img: at 0x1f4 the sector after its first.
-dd if=/usr/lib/grub/i386-pc/boot.img of="$out" bs=440 count=1 conv=notrunc status=none
+dd if="$grub/i386-pc/boot.img" of="$out" bs=440 count=1 conv=notrunc status=none
 printf '\000\010\000\000\000\000\000\000' | dd of="$out" bs=1 seek=92 conv=notrunc status=none
 printf '\001\010\000\000\000\000\000\000' | dd of="$work/core.img" bs=1 seek=500 conv=notrunc status=none
 dd if="$work/core.img" of="$out" bs=512 seek=2048 conv=notrunc status=none
