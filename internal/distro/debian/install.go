@@ -227,7 +227,7 @@ func (i *installer) status(ctx context.Context, pkgs []*deb) error {
 
 // preinst runs the scripts that go before unpacking, all by one shell. As under
 // dpkg, a script finds its package's control members beside it in tmp.ci: debconf
-// tells from there whose questions it asks.
+// tells from there whose questions it asks. It runs in the root directory.
 func (i *installer) preinst(ctx context.Context, pkgs []*deb) error {
 	var b strings.Builder
 	files := map[string]record{}
@@ -242,10 +242,10 @@ func (i *installer) preinst(ctx context.Context, pkgs []*deb) error {
 				files[adminDir+"ci."+p.base()+"/"+name] = record{f.Mode, f.Data}
 			}
 		}
-		fmt.Fprintf(&b, `mv ci.%[1]s tmp.ci
-DPKG_MAINTSCRIPT_PACKAGE=%[2]s DPKG_MAINTSCRIPT_ARCH=%[3]s DPKG_MAINTSCRIPT_NAME=preinst DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1 /var/lib/dpkg/tmp.ci/preinst install || {
+		fmt.Fprintf(&b, `mv /var/lib/dpkg/ci.%[1]s /var/lib/dpkg/tmp.ci
+DPKG_MAINTSCRIPT_PACKAGE=%[2]s DPKG_MAINTSCRIPT_ARCH=%[3]s DPKG_MAINTSCRIPT_NAME=preinst DPKG_MAINTSCRIPT_PACKAGE_REFCOUNT=1 DPKG_MAINTSCRIPT_DEBUG=0 /var/lib/dpkg/tmp.ci/preinst install || {
 	e=$?; echo "preinst of %[2]s exited with code $e" >&2; exit $e; }
-mv tmp.ci ci.%[1]s
+mv /var/lib/dpkg/tmp.ci /var/lib/dpkg/ci.%[1]s
 `, p.base(), p.Ref.Name, p.Ref.Arch)
 	}
 	if len(dirs) == 0 {
@@ -257,7 +257,7 @@ mv tmp.ci ci.%[1]s
 	if err := i.write(ctx, files); err != nil {
 		return err
 	}
-	if err := i.script(ctx, "preinst scripts", "cd /var/lib/dpkg\n"+b.String()); err != nil {
+	if err := i.script(ctx, "preinst scripts", "cd /\n"+b.String()); err != nil {
 		return err
 	}
 	var gone []string

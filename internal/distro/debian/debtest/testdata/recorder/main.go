@@ -103,7 +103,7 @@ func main() {
 		if s := read("/usr/sbin/policy-rc.d"); !strings.Contains(s, "exit 101") {
 			say("  services may start: policy-rc.d is %q", s)
 		}
-	case strings.HasPrefix(text, "cd /var/lib/dpkg\n"):
+	case strings.HasPrefix(text, "cd /\n"):
 		for _, m := range pkg.FindAllStringSubmatch(text, -1) {
 			there, _ := filepath.Glob("/usr/share/" + m[1])
 			members, _ := filepath.Glob("/var/lib/dpkg/ci." + m[1] + "/*")
