@@ -149,7 +149,7 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 				return nil, err
 			}
 		}
-		if err := sandbox.Check(cmd.Context()); err != nil {
+		if err := f.foresee(cmd.Context(), def); err != nil {
 			return nil, err
 		}
 	}
@@ -190,6 +190,22 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 	out.Seconds = time.Since(start).Seconds()
 	progress.Summarize(out.summary())
 	return out, nil
+}
+
+// foresee says whether this machine can run what is to be built at all.
+func (f *buildFlags) foresee(ctx context.Context, def *definition.Definition) error {
+	if err := sandbox.Check(ctx); err != nil {
+		return err
+	}
+	for _, arch := range def.Arch {
+		if len(f.wish.Arch) > 0 && !slices.Contains(f.wish.Arch, arch) {
+			continue
+		}
+		if err := plan.CheckForeign(ctx, hostArch(), arch); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // plain sees to it that what is started at a stop has the terminal for itself.
@@ -259,7 +275,7 @@ func (f *buildFlags) plan(ctx context.Context, h *house, def *definition.Definit
 func (f *buildFlags) runner(h *house, p *plan.Plan) *plan.Runner {
 	r := &plan.Runner{
 		Supply: h.supply(p.Lock), Distro: debian.Debian{}, Progress: h.progress, To: f.to, NoCache: f.noCache,
-		HostArch: hostArch(), Version: thisVersion().Version,
+		HostArch: hostArch(), Version: thisVersion().Version, Foreign: h.keeper().Foreign,
 		AcceptExpired: f.acceptExpired, Locked: f.locked, ScriptTimeout: f.scriptTimeout,
 	}
 	if f.shell {

@@ -27,11 +27,13 @@ var differing = map[string]string{
 
 // merged makes /usr merged before anything is unpacked, as debootstrap does. Else the
 // package usrmerge would copy files about, and break up hard links.
-func merged(release string) string {
-	dirs := "bin sbin lib lib64"
+func merged(release, arch string) string {
+	more := map[string]string{"amd64": "lib64", "ppc64el": "lib64"}
 	if release == "bookworm" {
-		dirs += " lib32 libx32" // for foreign programs, and gone from trixie's debootstrap
+		// For foreign programs too, which are gone from trixie's debootstrap.
+		more = map[string]string{"amd64": "lib64 lib32 libx32", "i386": "lib64 libx32", "ppc64el": "lib64", "s390x": "lib32"}
 	}
+	dirs := "bin sbin lib " + more[arch]
 	return `for d in ` + dirs + `; do mkdir -p "$1/usr/$d" && ln -s "usr/$d" "$1/$d"; done`
 }
 
@@ -58,26 +60,34 @@ func (c *court) mmdebstrap(t *testing.T) {
 			p := c.project(t, map[string]string{"ingot.yaml": strings.Replace(minimal, "bookworm", release, 1)})
 			p.build(t)
 			ours := readTar(t, p.path("out/small-amd64.tar"))
-			theirs := readTar(t, c.bootstrap(t, program, p, release, "container", "minbase"))
+			theirs := readTar(t, c.bootstrap(t, bootstrap{program: program, release: release, arch: "amd64", purpose: "container", variant: "minbase"}, p))
 			compareTrees(t, ours, theirs, differing)
 		})
 	}
 }
 
+// A bootstrap is what mmdebstrap is to make.
+type bootstrap struct {
+	program, release, arch, purpose, variant string
+	emulator                                 *emulator
+}
+
 // bootstrap makes mmdebstrap's tree of what a lock names.
-func (c *court) bootstrap(t *testing.T, program string, p *project, release, purpose, variant string, more ...string) string {
+func (c *court) bootstrap(t *testing.T, b bootstrap, p *project) string {
 	t.Helper()
 	lock := p.read(t, "ingot.lock")
 	var sources []string
 	for _, a := range []string{"debian", "debian-security"} {
-		suites := suitesOf(lock, a)
-		for _, s := range suites {
+		for _, s := range suitesOf(lock, a) {
 			sources = append(sources, "deb "+strings.TrimSuffix(c.mirror.debian(), "debian")+a+" "+s+" main")
 		}
 	}
 	file := filepath.Join(p.dir, "theirs.tar")
 	hook := settings
 	for _, a := range []string{"debian", "debian-security"} {
+		if len(suitesOf(lock, a)) == 0 {
+			continue
+		}
 		hook += fmt.Sprintf("printf 'Types: deb\\nURIs: %s\\nSuites: %s\\nComponents: main\\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\\n' >etc/apt/sources.list.d/%s.sources\n",
 			strings.TrimSuffix(c.mirror.debian(), "debian")+a, strings.Join(suitesOf(lock, a), " "), a)
 	}
@@ -85,8 +95,12 @@ func (c *court) bootstrap(t *testing.T, program string, p *project, release, pur
 	if err := os.WriteFile(script, []byte("#!/bin/sh\n"+hook), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	args := append([]string{"--setup-hook=" + merged(release), "--customize-hook=" + script, "--variant=" + variant, "--format=tar", release, file}, sources...)
-	cmd := exec.CommandContext(t.Context(), program, append(more, args...)...)
+	args := append([]string{"--architectures=" + b.arch, "--setup-hook=" + merged(b.release, b.arch), "--customize-hook=" + script, "--variant=" + b.variant, "--format=tar", b.release, file}, sources...)
+	if b.emulator != nil {
+		args = append([]string{"--skip=check/qemu"}, args...) // it asks a program that is not there
+	}
+	cmd := exec.CommandContext(t.Context(), b.program, args...)
+	b.emulator.with(cmd)
 	cmd.Env = append(os.Environ(), "SOURCE_DATE_EPOCH="+epochOf(lock), "TMPDIR="+p.dir)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("mmdebstrap: %v\n%s", err, tail(string(out), 30))
@@ -97,7 +111,7 @@ func (c *court) bootstrap(t *testing.T, program string, p *project, release, pur
 	for _, m := range regexp.MustCompile(`(?m)^Package: (.*)\n(?:.+\n)*?Architecture: (.*)\n(?:.+\n)*?Version: (.*)$`).FindAllStringSubmatch(status, -1) {
 		theirs = append(theirs, m[1]+" "+m[3]+" "+m[2])
 	}
-	for _, l := range lockedSets(lock)[purpose] {
+	for _, l := range lockedSets(lock)[b.purpose] {
 		ours = append(ours, strings.Join(strings.Fields(l)[:3], " "))
 	}
 	slices.Sort(theirs)

@@ -55,6 +55,7 @@ func TestHouse(t *testing.T) {
 		{"bare", c.bare, true},
 		{"boot", c.boot, true},
 		{"mmdebstrap", c.mmdebstrap, true},
+		{"foreign", c.foreign, true},
 		{"example", c.example, true},
 		{"failing", c.failing, true},
 		{"console", c.console, true},

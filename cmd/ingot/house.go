@@ -214,7 +214,7 @@ func loadOptions() definition.Options {
 	for _, d := range element.Dirs(environ("ELEMENTS_PATH")) {
 		path = append(path, d.Dir)
 	}
-	return definition.Options{HostArch: hostArch(), Buildable: []string{hostArch()}, ElementsPath: path}
+	return definition.Options{HostArch: hostArch(), ElementsPath: path}
 }
 
 // lockName is where the lock of a definition lies: ingot.lock beside ingot.yaml,

@@ -20,15 +20,15 @@ verified as an image's packages are, and run without any of the host's libraries
 	var f sourceFlags
 	path := &cobra.Command{
 		Use:       "path SET",
-		Short:     "Print a directory for PATH with a set's programs: qemu or judges",
+		Short:     "Print a directory for PATH with programs: foreign, judges or qemu",
 		Example:   `  PATH="$(ingot tools path judges):$PATH" sgdisk -v disk.raw`,
 		Args:      cobra.ExactArgs(1),
-		ValidArgs: []string{tools.Judges.Name, tools.QEMU.Name},
+		ValidArgs: []string{tools.Foreign.Name, tools.Judges.Name, tools.QEMU.Name},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			sets := map[string]tools.Set{tools.QEMU.Name: tools.QEMU, tools.Judges.Name: tools.Judges}
+			sets := map[string]tools.Set{tools.QEMU.Name: tools.QEMU, tools.Judges.Name: tools.Judges, tools.Foreign.Name: tools.Foreign}
 			set, ok := sets[args[0]]
 			if !ok {
-				return fault.Newf(fault.NotFound, "there is no set of tools %q", args[0]).WithHint("there are: judges, qemu")
+				return fault.Newf(fault.NotFound, "there is no set of tools %q", args[0]).WithHint("there are: foreign, judges, qemu")
 			}
 			progress, err := newProgress(cmd)
 			if err != nil {

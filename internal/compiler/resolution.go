@@ -37,7 +37,7 @@ func (c *Compiler) resolve(ctx context.Context, def *definition.Definition, l *l
 			}
 			l.Sets = append(l.Sets, sets...)
 		}
-		more, err := plan.ToolPackages(v)
+		more, err := plan.ToolPackages(v, c.HostArch)
 		if err != nil {
 			return err
 		}

@@ -51,11 +51,6 @@ func (l *loading) build(top *yaml.Node, doc *document) *Definition {
 			def.Arch = []string{l.host}
 		}
 	}
-	for _, a := range doc.Arch {
-		if a.Value != "" && l.buildable != nil && !slices.Contains(l.buildable, a.Value) {
-			l.problem(a.At, "arch %s is not supported yet on a machine of %s; build it on a machine of %s", a.Value, l.host, a.Value)
-		}
-	}
 	l.release(doc)
 	def.Packages = l.packages(doc, def.Arch)
 	for _, a := range doc.Archives {

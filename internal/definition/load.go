@@ -35,8 +35,6 @@ type Options struct {
 	// HostArch is Debian's name of the host's architecture: what "arch" is when
 	// the definition leaves it out. If it is empty, arch must be given.
 	HostArch string
-	// Buildable are the architectures that can be built here; nil is all.
-	Buildable []string
 	// ElementsPath are directories of elements, beside those of the definition's own.
 	ElementsPath []string
 }
@@ -93,7 +91,7 @@ func load(root *os.Root, dir string, main *source, opts Options) (*Definition, e
 func newLoading(root *os.Root, dir string, main *source, opts Options) *loading {
 	return &loading{
 		decoder: decoder{origin: map[*yaml.Node]*source{}},
-		root:    root, dir: dir, main: main, state: map[string]progress{}, host: opts.HostArch, buildable: opts.Buildable, elementsPath: opts.ElementsPath,
+		root:    root, dir: dir, main: main, state: map[string]progress{}, host: opts.HostArch, elementsPath: opts.ElementsPath,
 	}
 }
 
@@ -139,7 +137,6 @@ type loading struct {
 	total  int                 // bytes of inputs
 	state  map[string]progress // of files, by path relative to dir
 
-	buildable []string // architectures; nil is all
 	// oneOfSeveral says that the definition is made for one of its architectures, and gone
 	// counts those of them that do not start by a firmware.
 	oneOfSeveral bool

@@ -501,18 +501,6 @@ func TestStartsOfScripts(t *testing.T) {
 	}
 }
 
-// A definition for other machines than these is refused where it says so.
-func TestBuildableArchitectures(t *testing.T) {
-	dir := lay(t, map[string]string{FileName: five + "arch: [amd64, arm64]\n"})
-	_, err := Load(dir, Options{HostArch: "amd64", Buildable: []string{"amd64"}})
-	if err == nil || !strings.Contains(err.Error(), "ingot.yaml:6:15: arch arm64 is not supported yet on a machine of amd64; build it on a machine of arm64") || fault.CodeOf(err) != fault.Definition {
-		t.Errorf("got %v", err)
-	}
-	if _, err := Load(dir, Options{HostArch: "amd64"}); err != nil {
-		t.Errorf("where any can be built: %v", err)
-	}
-}
-
 // A large file that is wrong everywhere is told of in time.
 func TestLargeAndWrong(t *testing.T) {
 	for name, text := range map[string]string{

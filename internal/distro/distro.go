@@ -95,6 +95,9 @@ type Install struct {
 	Early    map[string]string // files that must be there before any script runs, by path
 	Epoch    int64             // the image's clock, seconds since 1970
 	Log      func(line string)
+	// Foreign says that programs of the tree run under emulation: what the installer itself
+	// does is done by a native one ([sandbox.Command.Native]).
+	Foreign bool
 	// Keep says whose file stays where several packages bring one and none of them
 	// replaces the other.
 	Keep []Keep

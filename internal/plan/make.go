@@ -249,8 +249,10 @@ func PurposePackages(def *definition.Definition, arch, purpose string) ([]string
 	return nil, nil
 }
 
-// ToolPackages are what the tools tree of a definition needs.
-func ToolPackages(def *definition.Definition) ([]string, error) {
+// ToolPackages are what the tools tree of a definition needs, on a machine of architecture
+// host. Boot loaders that are made there have data of their own architecture, which a tools
+// tree of another has not yet; host "" is every machine.
+func ToolPackages(def *definition.Definition, host string) ([]string, error) {
 	var out []string
 	for _, o := range def.Outputs {
 		out = append(out, o.Kind().Tools...)
@@ -272,6 +274,10 @@ func ToolPackages(def *definition.Definition) ([]string, error) {
 			tools, err := packages(boot.LoaderOptions{Arch: arch, Loader: def.Boot.Loader, Firmware: firmware, Secure: def.Boot.Secure})
 			if err != nil {
 				return nil, err
+			}
+			if host != "" && arch != host && len(tools) > 0 {
+				return nil, fault.Newf(fault.Definition, "%s of %s needs a boot loader that a machine of %s cannot make yet", o.Format, arch, host).
+					WithHint("build it on a machine of %s; here, outputs without a boot loader can be built: tar, oci, lxc and the like", arch)
 			}
 			out = append(out, tools...)
 		}

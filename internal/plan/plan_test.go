@@ -100,7 +100,7 @@ func lockOf(t *testing.T, def *definition.Definition) *lock.Lock {
 				l.Sets = append(l.Sets, s)
 			}
 		}
-		more, err := ToolPackages(v)
+		more, err := ToolPackages(v, "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -34,6 +34,8 @@ type Runner struct {
 	Locked        bool   // takes nothing that the lock does not name
 	HostArch      string // Debian's name of this machine's architecture: the tools'
 	Version       string // of this ingot, for papers
+	// Foreign gives what runs programs of another architecture in a sandbox.
+	Foreign func(ctx context.Context, arch string) (sandbox.Foreign, error)
 	// ScriptTimeout is how long one script of an element may run; 0 is for ever.
 	ScriptTimeout time.Duration
 	// Pause, if set, says where an element build stops for somebody to look around.
@@ -41,6 +43,8 @@ type Runner struct {
 	// Shell, if set, is called with the sandbox of a script that failed, and with the
 	// command that started it.
 	Shell func(ctx context.Context, box *sandbox.Box, script sandbox.Command, failure error) error
+
+	foreign map[string]*sandbox.Foreign // by architecture; nil is of one that needs nothing
 
 	ran map[digest.Digest]bool // steps of this run, by key: chains share them, whatever NoCache says
 }
@@ -117,6 +121,9 @@ func (r *Runner) Run(ctx context.Context, p *Plan) (*Result, error) {
 		return nil, err
 	}
 	if err := r.foreseePlaces(p); err != nil {
+		return nil, err
+	}
+	if err := r.foreseeForeign(ctx, p); err != nil {
 		return nil, err
 	}
 	for _, c := range p.Chains {
@@ -323,7 +330,12 @@ func (w *worker) blame(s Step, err error) error {
 			return failed
 		}
 	}
-	return fmt.Errorf("step %s: %w", s.Name, err)
+	err = fmt.Errorf("step %s: %w", s.Name, err)
+	if _, program := errors.AsType[*sandbox.ExitError](err); program && w.foreign[w.chain.Arch] != nil && fault.HintOf(err) == "" {
+		return fault.Newf(fault.CodeOf(err), "%w", err).
+			WithHint("programs of %[1]s run under an emulator here: whether it is to blame, a build on a machine of %[1]s shows", w.chain.Arch)
+	}
+	return err
 }
 
 // delivered are the packages that the chain's steps install themselves.

@@ -99,6 +99,7 @@ func (p *Plan) install(c Chain) keyed {
 			return w.Distro.Configure(ctx, box, distro.Install{
 				First: true, Packages: packages, Unpacked: w.delivery.Unpacked, Contents: w.reader, Arch: c.Arch, Release: p.Lock.Release,
 				Asked: asked, Epoch: p.Lock.Epoch, Early: early, Log: w.log, Keep: p.keeps(),
+				Foreign: w.foreign[c.Arch] != nil,
 			})
 		}},
 	}

@@ -98,8 +98,11 @@ func (w *worker) start(ctx context.Context) error {
 		}
 		w.dir, o.Dir = dir, dir.Path
 	}
+	var err error
+	if o.Foreign, err = w.foreignTo(ctx, w.chain.Arch); err != nil {
+		return err
+	}
 	if w.plan.Definition.Elements != nil {
-		var err error
 		if o.Station, err = w.stationOptions(ctx); err != nil {
 			return err
 		}

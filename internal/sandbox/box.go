@@ -30,6 +30,8 @@ type Options struct {
 	Binds []Bind
 	// Station, if set, is a second root beside the tree's.
 	Station *Station
+	// Foreign, if set, lets programs of another architecture run.
+	Foreign *Foreign
 }
 
 // A Bind shows a host file or directory inside the box's root.
@@ -48,6 +50,8 @@ type Box struct {
 	log    *bytes.Buffer // what the inside itself said
 	closed sync.Once
 	gone   chan struct{} // closed when the process has ended
+
+	refused string // why no emulator could be registered
 
 	mu      sync.Mutex // sending, and what follows
 	last    uint64
@@ -107,11 +111,13 @@ func New(ctx context.Context, o Options) (*Box, error) {
 			return nil, fmt.Errorf("cannot give the work directory to the sandbox: %w", err)
 		}
 	}
-	if _, err := b.call(ctx, request{Setup: &setup{Dir: o.Dir, Binds: o.Binds, Station: o.Station}}, nil); err != nil {
+	ready, err := b.call(ctx, request{Setup: &setup{Dir: o.Dir, Binds: o.Binds, Station: o.Station, Foreign: o.Foreign}}, nil)
+	if err != nil {
 		b.kill()
 		return nil, fault.Newf(fault.Preflight, "cannot set up the sandbox: %w", err).
 			WithHint("ingot needs user namespaces with mount, proc and tmpfs inside; in a container allow nesting")
 	}
+	b.refused = ready.Refused
 	return b, nil
 }
 
@@ -347,6 +353,7 @@ type Command struct {
 	Extra   []*os.File // become file descriptors 3, 4, …
 	TTY     bool       // the standard files are a terminal that becomes the controlling one
 	Station bool       // with the station as its root
+	Native  bool       // of [Foreign.Native], which is its root; the tree is at [NativeTree]
 }
 
 // An ExitError says how a program inside ended.
@@ -378,7 +385,7 @@ func (b *Box) Run(ctx context.Context, c Command) error {
 		}
 	}
 	files = append(files, c.Extra...)
-	a, err := b.call(ctx, request{Run: &runRequest{Argv: c.Argv, Env: c.Env, Dir: c.Dir, Network: c.Network, Extra: len(c.Extra), TTY: c.TTY, Station: c.Station}}, files)
+	a, err := b.call(ctx, request{Run: &runRequest{Argv: c.Argv, Env: c.Env, Dir: c.Dir, Network: c.Network, Extra: len(c.Extra), TTY: c.TTY, Station: c.Station, Native: c.Native}}, files)
 	if err != nil {
 		return err
 	}

@@ -116,7 +116,8 @@ func endWithOutside() {
 func (in *box) serve(r request, files []*os.File) (reply, error) {
 	switch {
 	case r.Setup != nil:
-		return reply{}, in.setup(*r.Setup)
+		refused, err := in.setup(*r.Setup)
+		return reply{Refused: refused}, err
 	case r.Put != nil:
 		return reply{}, in.put(r.Put, files)
 	case r.Run != nil:
@@ -164,44 +165,49 @@ type box struct {
 	answering sync.Mutex
 }
 
-func (in *box) setup(s setup) error {
+func (in *box) setup(s setup) (refused string, err error) {
 	// Paths of the host are opened by who started this: root of the namespace may not be
 	// let into directories on the way to them.
 	release, err := holdHost(&s)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer release()
 	// The map is written by now: become root of the namespace.
 	if err := errors.Join(unix.Setgroups(nil), unix.Setresgid(0, 0, 0), unix.Setresuid(0, 0, 0)); err != nil {
-		return fmt.Errorf("cannot become root inside: %w", err)
+		return "", fmt.Errorf("cannot become root inside: %w", err)
 	}
 	// A change of ids takes back the parent-death signal (prctl(2)), so it is
 	// asked for again: nothing of a box may outlive its ingot.
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGKILL), 0, 0, 0); err != nil {
-		return fmt.Errorf("cannot ask for the parent-death signal: %w", err)
+		return "", fmt.Errorf("cannot ask for the parent-death signal: %w", err)
 	}
 	// Nor may a program look into this process, whatever it makes of its capabilities.
 	if err := unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0); err != nil {
-		return fmt.Errorf("cannot close this process to programs: %w", err)
+		return "", fmt.Errorf("cannot close this process to programs: %w", err)
 	}
 	// What programs inherit; files that are put get their modes explicitly.
 	unix.Umask(0o022)
 	_ = unix.Sethostname([]byte("localhost"))
 	if in.offline, err = newStarter(true); err != nil {
-		return err
+		return "", err
 	}
 	if err := mountRoot(s, in.offline); err != nil {
-		return err
+		return "", err
 	}
 	in.puts, in.known, in.owners, in.devices = map[string]original{}, map[inode]original{}, map[string]string{}, devices{}
 	if in.station = s.Station; in.station != nil {
 		if err := in.station.open(); err != nil {
-			return err
+			return "", err
+		}
+	}
+	if s.Foreign != nil {
+		if refused, err = s.Foreign.open(); err != nil {
+			return "", err
 		}
 	}
 	in.online, err = newStarter(false)
-	return err
+	return refused, err
 }
 
 // readLimit bounds a file that is read whole.

@@ -43,6 +43,11 @@ func mountRoot(s setup, offline starter) error {
 			return err
 		}
 	}
+	if s.Foreign != nil {
+		if err := s.Foreign.show(top); err != nil {
+			return err
+		}
+	}
 	if err := devDir(top + "/dev"); err != nil {
 		return err
 	}
@@ -106,6 +111,13 @@ func holdHost(s *setup) (release func(), err error) {
 		err = errors.Join(err, hold(&s.Station.Programs))
 		for i := range s.Station.Binds {
 			err = errors.Join(err, hold(&s.Station.Binds[i].Host))
+		}
+	}
+	if s.Foreign != nil {
+		for _, path := range []*string{&s.Foreign.Emulator, &s.Foreign.Native} {
+			if *path != "" {
+				err = errors.Join(err, hold(path))
+			}
 		}
 	}
 	if err != nil {

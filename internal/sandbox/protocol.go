@@ -39,6 +39,7 @@ type setup struct {
 	Binds []Bind
 
 	Station *Station
+	Foreign *Foreign
 }
 
 type putRequest struct {
@@ -54,6 +55,7 @@ type runRequest struct {
 	Extra   int // open files beyond stdin, stdout and stderr
 	TTY     bool
 	Station bool
+	Native  bool
 }
 
 type captureRequest struct {
@@ -79,6 +81,7 @@ type reply struct {
 	Names   []Name // of a directory
 	Spots   []Spot
 	Texts   map[string][]byte // of a directory, by name
+	Refused string            // why no emulator can be registered
 	Files   int               // how many open files follow on the file socket
 
 	files []*os.File

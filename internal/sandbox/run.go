@@ -23,10 +23,19 @@ func (in *box) run(r *runRequest, files []*os.File) (reply, error) {
 		return reply{}, err
 	}
 	defer unmount()
+	root := rootDir
+	if r.Native {
+		hide, err := showNative()
+		if err != nil {
+			return reply{}, err
+		}
+		defer hide()
+		root = nativeDir
+	}
 	cmd := &exec.Cmd{
 		Path: r.Argv[0], Args: r.Argv, Env: r.Env, Dir: r.Dir,
 		Stdin: files[0], Stdout: files[1], Stderr: files[2], ExtraFiles: files[3:],
-		SysProcAttr: &syscall.SysProcAttr{Chroot: rootDir, Setsid: true, Setctty: r.TTY},
+		SysProcAttr: &syscall.SysProcAttr{Chroot: root, Setsid: true, Setctty: r.TTY},
 	}
 	if cmd.Dir == "" {
 		cmd.Dir = "/"

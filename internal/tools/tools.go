@@ -36,6 +36,8 @@ type Set struct {
 	Name     string   // of its lock: "qemu"
 	Packages []string // Debian's; what they depend on comes along
 	Alone    bool     // only these packages are laid out
+	// Drop, if not nil, says which files are not laid out.
+	Drop func(path string) bool
 }
 
 // Release is the one that tools come from: the stable release of the day, since
@@ -140,7 +142,10 @@ func (k *Keeper) fill(ctx context.Context, s Set, l *lock.Lock, path string) err
 	pkgs, err := source.Unpacked(ctx, l.Tools, supply.Meter{Fetched: task.Add})
 	if err == nil {
 		var t tree.Tree
-		if t, err = k.Distro.Lay(pkgs, k.Compiler.HostArch, l.Epoch); err == nil {
+		if t, err = k.Distro.Lay(pkgs, k.Compiler.HostArch, l.Epoch); err == nil && s.Drop != nil {
+			t, err = tree.New(slices.DeleteFunc(t.Entries(), func(e tree.Entry) bool { return s.Drop(e.Path) }))
+		}
+		if err == nil {
 			r := tree.NewReader(k.Cache)
 			err = artifact.WriteDir(ctx, path, t, r)
 			_ = r.Close()

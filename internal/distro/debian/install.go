@@ -163,7 +163,7 @@ func (i *installer) phase(ctx context.Context, pkgs []*deb, essential bool) erro
 	if err := i.hold(ctx, pkgs); err != nil {
 		return err
 	}
-	if err := i.script(ctx, "dpkg --configure", "dpkg --force-unsafe-io --force-confold --configure --pending"); err != nil {
+	if err := i.configure(ctx); err != nil {
 		return err
 	}
 	for _, p := range pkgs {
@@ -267,12 +267,51 @@ mv /var/lib/dpkg/tmp.ci /var/lib/dpkg/ci.%[1]s
 	return i.box.Remove(ctx, gone...)
 }
 
+// configure has dpkg configure what is unpacked. For a foreign tree a native dpkg does, and
+// runs the packages' scripts, which alone are emulated, with the tree as their root.
+func (i *installer) configure(ctx context.Context) error {
+	const what = "dpkg --configure"
+	options := []string{"--force-unsafe-io", "--force-confold", "--configure", "--pending"}
+	if !i.in.Foreign {
+		return i.script(ctx, what, "dpkg "+strings.Join(options, " "))
+	}
+	said, err := i.read(ctx, archNativePath)
+	if err != nil {
+		return err
+	}
+	if said == nil {
+		if err := i.write(ctx, map[string]record{archNativePath: {0o644, []byte(i.in.Arch + "\n")}}); err != nil {
+			return err
+		}
+	}
+	// It looks for programs that unpacking needs, of which nothing is done.
+	argv := append([]string{"/usr/bin/dpkg", "--root=" + sandbox.NativeTree, "--force-bad-path"}, options...)
+	err = i.command(ctx, what, sandbox.Command{Argv: argv, Env: i.environment("DPKG_FORCE=unsafe-io", "DPKG_COLORS=never"), Native: true})
+	if err != nil || said != nil {
+		return err
+	}
+	// Since trixie dpkg's own postinst makes it, and then it stays.
+	if postinst, err := i.read(ctx, infoDir+"dpkg.postinst"); err != nil || bytes.Contains(postinst, []byte("arch-native")) {
+		return err
+	}
+	return i.box.Remove(ctx, archNativePath)
+}
+
+// archNativePath tells a dpkg of another architecture which one is the tree's own (dpkg 1.22.16 and
+// newer).
+const archNativePath = adminDir + "arch-native"
+
 // script runs a shell script in the sandbox; what it says goes to the log.
 func (i *installer) script(ctx context.Context, what, text string) error {
-	out, err := i.box.Output(ctx, sandbox.Command{
+	return i.command(ctx, what, sandbox.Command{
 		Argv: []string{"/bin/sh", "-c", text},
 		Env:  i.environment("DPKG_ROOT=", "DPKG_ADMINDIR=/var/lib/dpkg", "DPKG_FORCE=unsafe-io", "DPKG_COLORS=never"),
-	}, i.in.Log)
+	})
+}
+
+// command runs a program in the sandbox; what it says goes to the log.
+func (i *installer) command(ctx context.Context, what string, c sandbox.Command) error {
+	out, err := i.box.Output(ctx, c, i.in.Log)
 	if err != nil {
 		return fmt.Errorf("%s: %w%s", what, err, tail(out))
 	}

@@ -234,7 +234,7 @@ func skeleton(arch string, epoch int64) []tree.Entry {
 // bullseye is made that way when it is installed anew (Debian's release notes).
 func mergedDirs(arch string) []string {
 	switch arch {
-	case "amd64":
+	case "amd64", "loong64", "mips64el", "ppc64el": // whose loader is in /lib64
 		return []string{"bin", "lib", "lib64", "sbin"}
 	default:
 		return []string{"bin", "lib", "sbin"}
