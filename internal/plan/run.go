@@ -331,9 +331,14 @@ func (w *worker) blame(s Step, err error) error {
 		}
 	}
 	err = fmt.Errorf("step %s: %w", s.Name, err)
-	if _, program := errors.AsType[*sandbox.ExitError](err); program && w.foreign[w.chain.Arch] != nil && fault.HintOf(err) == "" {
-		return fault.Newf(fault.CodeOf(err), "%w", err).
-			WithHint("programs of %[1]s run under an emulator here: whether it is to blame, a build on a machine of %[1]s shows", w.chain.Arch)
+	// A script's error has a hint already, and no cause: how it ended is in its text.
+	_, program := errors.AsType[*sandbox.ExitError](err)
+	if w.foreign[w.chain.Arch] != nil && (program || strings.Contains(err.Error(), "was ended by signal")) {
+		hint := fmt.Sprintf("programs of %[1]s run under an emulator here: whether it is to blame, a build on a machine of %[1]s shows", w.chain.Arch)
+		if said := fault.HintOf(err); said != "" {
+			hint = said + "; " + hint
+		}
+		return fault.Newf(fault.CodeOf(err), "%w", err).WithHint("%s", hint)
 	}
 	return err
 }
