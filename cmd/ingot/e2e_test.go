@@ -61,6 +61,7 @@ func TestHouse(t *testing.T) {
 		{"console", c.console, true},
 		{"servers", c.servers, true},
 		{"groups", c.groups, true},
+		{"machines", c.machines, true},
 		{"hosts", c.hosts, true},
 		{"host story", c.hostStory, true},
 	} {

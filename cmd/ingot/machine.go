@@ -35,9 +35,18 @@ func machines() (machine.Home, string, error) {
 	return machine.At(home), cacheDir, err
 }
 
-// runner is what machines run under.
-func runner(accel, cacheDir string) machine.Runner {
-	return machine.Runner{Tools: vm.Host(), Accel: accel, Cache: cacheDir}
+// startMachine starts a machine under QEMU of this machine, or of a tools tree.
+func startMachine(cmd *cobra.Command, h machine.Home, name, accel, cacheDir string) (machine.Record, error) {
+	progress, err := newProgress(cmd)
+	if err != nil {
+		return machine.Record{}, err
+	}
+	defer progress.Close()
+	house, err := openHouse(sourceFlags{}, progress)
+	if err != nil {
+		return machine.Record{}, err
+	}
+	return h.Start(cmd.Context(), name, machine.Runner{Tools: house.bootTools(), Accel: accel, Cache: cacheDir})
 }
 
 // completeMachines gives machines' names to shells.
@@ -164,7 +173,7 @@ func newMachineStartCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = h.Start(cmd.Context(), args[0], runner(accel, cacheDir))
+			_, err = startMachine(cmd, h, args[0], accel, cacheDir)
 			return err
 		},
 	}

@@ -89,7 +89,7 @@ The machine's inputs lie in it, for its own scripts: /etc/ingot/inputs.json, and
 				}
 			}
 			if start && !plan {
-				if p.Record, err = machines.Start(cmd.Context(), args[1], runner(accel, cacheDir)); err != nil {
+				if p.Record, err = startMachine(cmd, machines, args[1], accel, cacheDir); err != nil {
 					return err
 				}
 			}

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -26,9 +27,9 @@ import (
 
 // A Runner says what machines run under.
 type Runner struct {
-	Tools vm.Toolbox // whose QEMU runs without a prefix
-	Accel string     // "kvm", "tcg", or "" to probe
-	Cache string     // where the probe's answer is kept
+	Tools vm.Toolbox
+	Accel string // "kvm", "tcg", or "" to probe
+	Cache string // where the probe's answer is kept
 }
 
 // Start starts a machine, whose QEMU goes on when this process ends.
@@ -48,9 +49,6 @@ func (h Home) Start(ctx context.Context, name string, run Runner) (Record, error
 	emulator, err := run.Tools.Emulator(ctx, vm.Need{Arch: "amd64", Firmware: vm.BIOS})
 	if err != nil {
 		return r, err
-	}
-	if len(emulator.Prefix) > 0 {
-		return r, fault.Newf(fault.Preflight, "machines that stay need a QEMU of the host").WithHint("install the package qemu-system-x86")
 	}
 	accel, err := vm.Acceleration(ctx, emulator, "amd64", run.Accel, run.Cache)
 	if err != nil {
@@ -83,7 +81,8 @@ func (h Home) launch(ctx context.Context, r Record, e vm.Emulator, args []string
 	}
 	defer said.Close()
 	// In the machine's directory, by relative names: a socket's has 107 bytes at most.
-	cmd := exec.Command(e.Path, args...) //nolint:noctx // it outlives this process
+	argv := slices.Concat(e.Prefix, []string{e.Path}, args)
+	cmd := exec.Command(argv[0], argv[1:]...) //nolint:noctx // it outlives this process
 	cmd.Dir, cmd.Env, cmd.Stdout, cmd.Stderr = h.Path(r.Name), e.Env, said, said
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	if err := cmd.Start(); err != nil {

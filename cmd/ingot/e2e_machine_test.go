@@ -1,0 +1,91 @@
+package main_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"ingot/internal/judge"
+)
+
+// templated is an image whose machines say on their console who they are, by what their seed told
+// cloud-init.
+const templated = `version: 1
+name: web
+distro: debian
+release: bookworm
+packages: [cloud-init, systemd-sysv, systemd-resolved, sudo]
+files:
+- {path: /etc/cloud/cloud.cfg.d/90-ingot.cfg, content: "datasource_list: [NoCloud, None]\n"}
+- {path: /usr/local/sbin/tell, mode: "0755", source: ./tell}
+- {path: /etc/systemd/system/tell.service, content: "[Unit]\nAfter=cloud-final.service\n[Service]\nType=oneshot\nExecStart=/usr/local/sbin/tell\nStandardOutput=journal+console\n[Install]\nWantedBy=cloud-init.target\n"}
+services: {enable: [tell]}
+outputs: [qcow2]
+template:
+  description: A machine that says who it is
+  inputs:
+    memory: {type: size, default: 512MiB, min: 256MiB}
+    disk: {type: size, default: 4GiB}
+    user: {type: string, default: ops}
+    password: {type: password, min: 8}
+    ssh-keys: {type: list, items: ssh-key, default: []}
+    greeting: {type: string, default: hello}
+`
+
+const tell = `#!/bin/sh
+. /etc/ingot/inputs
+echo "told: $(hostname) greets $INPUT_GREETING"
+echo "told: user $(id -un ops) $(sudo -l -U ops | grep -c NOPASSWD)"
+echo "told: hash $(getent shadow ops | cut -d: -f2 | cut -c1-3)"
+echo "told: key $(cut -d' ' -f3 /home/ops/.ssh/authorized_keys)"
+echo "told: inputs $(stat -c %a /etc/ingot/inputs)"
+echo "told: grown $([ "$(df --output=size -B1 / | tail -1)" -gt 3000000000 ] && echo yes)"
+echo "told: all"
+`
+
+// machines provisions a machine of a template and starts it: cloud-init judges the seed.
+func (c *court) machines(t *testing.T) {
+	judge.Needs(t, judge.Full)
+	const odd = "it's $(reboot) `id` \"x\" $1$9qAFryp3"
+	p := c.project(t, map[string]string{
+		"ingot.yaml": templated, "tell": tell,
+		"values.yaml": "password: long enough\nssh-keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE1ZkDmKqCmD0CyCJ4R/Zb0E3rXsXw7l8f1v9m0xZ0aB me@here]\ngreeting: |-\n  " + odd + "\n",
+	})
+	p.env = append(p.env, "INGOT_MIRROR_DEBIAN="+c.mirror.debian())
+	p.must(t, "build", "--to", ".")
+	image := sha256File(t, p.path("web-amd64.qcow2"))
+	p.must(t, "provision", ".", "web1", "--values", "values.yaml", "--accel", "tcg", "--start")
+	t.Cleanup(func() { // of a test that failed
+		_ = p.command(context.WithoutCancel(t.Context()), "machine", "rm", "--force", "web1").Run()
+	})
+	p.refuse(t, 6, []string{"runs already"}, "machine", "start", "web1")
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	log := ""
+	for !strings.Contains(log, "told: all") {
+		if ctx.Err() != nil {
+			t.Fatalf("it does not tell all:\n%s", tail(log, 40))
+		}
+		time.Sleep(time.Second)
+		log = p.must(t, "machine", "console", "--log", "web1")
+	}
+	for _, want := range []string{
+		"told: web1 greets " + odd, "told: user ops 1", "told: hash $6$", "told: key me@here", "told: inputs 600", "told: grown yes",
+	} {
+		if !strings.Contains(log, want) {
+			t.Errorf("it does not tell %q:\n%s", want, tail(log, 40))
+		}
+	}
+	if strings.Contains(log, "long enough") {
+		t.Error("the password is on the console")
+	}
+	p.must(t, "machine", "stop", "web1", "--timeout", bootPatience)
+	if sha256File(t, p.path("web-amd64.qcow2")) != image {
+		t.Error("the image has changed")
+	}
+	p.must(t, "machine", "rm", "web1")
+	if got := p.must(t, "machine", "list"); got != "" {
+		t.Errorf("there are still\n%s", got)
+	}
+}
