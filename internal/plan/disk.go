@@ -26,11 +26,18 @@ import (
 )
 
 // writeDisk makes a disk image of the tree.
-func (w *worker) writeDisk(ctx context.Context, o Output, files []*artifact.Pending, _ *ui.Task) error {
+func (w *worker) writeDisk(ctx context.Context, o Output, files []*artifact.Pending, t *ui.Task) error {
 	image, err := w.compose(ctx, o)
 	if err != nil {
 		return err
 	}
+	var total int64
+	for i := range image.Disks {
+		for _, e := range image.ExtentsOf(i) {
+			total += e.Len
+		}
+	}
+	t.SetTotal(total)
 	var disks []disk.Disk
 	var finish []func() error
 	for i, f := range files[:len(image.Disks)] {
@@ -39,7 +46,7 @@ func (w *worker) writeDisk(ctx context.Context, o Output, files []*artifact.Pend
 			return err
 		}
 		defer func() { _ = d.Close() }()
-		disks = append(disks, d)
+		disks = append(disks, metered{d, t})
 		finish = append(finish, func() error { return d.Finish(ctx) }, d.Close)
 	}
 	if o.Format == "openstack" {
@@ -59,6 +66,18 @@ func (w *worker) writeDisk(ctx context.Context, o Output, files []*artifact.Pend
 		}
 	}
 	return err
+}
+
+// A metered disk tells a task what is written to it.
+type metered struct {
+	disk.Disk
+	t *ui.Task
+}
+
+func (m metered) WriteAt(b []byte, at int64) (int, error) {
+	n, err := m.Disk.WriteAt(b, at)
+	m.t.Add(int64(n))
+	return n, err
 }
 
 // plain says whether a format is a file for each disk, with nothing around it.

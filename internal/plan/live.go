@@ -42,7 +42,7 @@ func noKernel() error {
 // derive is an identity of one of a chain's outputs, in the form of a version 8 UUID
 // (RFC 9562).
 func (p *Plan) derive(c Chain, o Output, label string) gpt.GUID {
-	sum := keyOf("derive", p.identity(c), []string{o.Format, label})
+	sum := identityOf("derive", p.identity(c), []string{o.Format, label})
 	g := gpt.GUID(sum[:16])
 	g[6] = g[6]&0x0F | 0x80
 	g[8] = g[8]&0x3F | 0x80

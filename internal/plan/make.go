@@ -194,7 +194,7 @@ func (p *Plan) identity(c Chain) digest.Digest {
 	if label := p.Definition.FlavorLabel(); label != "" {
 		of = append(of, label)
 	}
-	return keyOf("identity", p.Lock.Digest(), of)
+	return identityOf("identity", p.Lock.Digest(), of)
 }
 
 // layout is how the disks of a chain are divided.

@@ -97,13 +97,23 @@ const generation = 7
 
 // keyOf is the key of a step: its kind, the key before and what it reads, as JSON.
 func keyOf(kind string, before digest.Digest, reads any) digest.Digest {
+	return digestOf(generation, supply.Form, kind, before, reads)
+}
+
+// identityOf is what identities in an image are derived from. It stays as it is when steps change:
+// one lock gives disks of the same names, whichever ingot builds them.
+func identityOf(kind string, before digest.Digest, reads any) digest.Digest {
+	return digestOf(6, 2, kind, before, reads) // as they were when the first were given
+}
+
+func digestOf(generation, form int, kind string, before digest.Digest, reads any) digest.Digest {
 	data, err := json.Marshal(struct {
 		Generation int
 		Form       int // of unpacked packages, whose packs step results point into
 		Kind       string
 		Before     digest.Digest
 		Reads      any
-	}{generation, supply.Form, kind, before, reads})
+	}{generation, form, kind, before, reads})
 	if err != nil {
 		panic(fmt.Sprintf("plan: the inputs of step %s have no JSON form: %v", kind, err)) // a mistake in this package
 	}

@@ -514,3 +514,12 @@ func TestSecrets(t *testing.T) {
 		t.Errorf("root-type %q", got)
 	}
 }
+
+// TestIdentityStays: what an image is called follows from its lock, and not from how this ingot
+// builds it. An image whose UUIDs changed with each ingot would not be the one that was sealed.
+func TestIdentityStays(t *testing.T) {
+	const want = "1f70298a8d6d57457a619f95d52179955ab99180c66ed18424d2343cf8519218"
+	if got := identityOf("identity", digest.Of([]byte("a lock")), []string{"web", "amd64", "machine"}).String(); got != want {
+		t.Errorf("it is %s, want %s", got, want)
+	}
+}
