@@ -355,15 +355,19 @@ cd out && sha256sum --quiet -c SHA256SUMS`
 			})
 		}
 	}
-	t.Run("read-only", func(t *testing.T) {
-		q := c.project(t, definition).fresh()
-		at := filepath.Join(q.dir, ".home")
-		if err := os.MkdirAll(at, 0o755); err != nil {
-			t.Fatal(err)
-		}
-		q.prefix = []string{"unshare", "--mount", "--", "sh", "-c", `mount -t tmpfs -o ro full "$0" || exit 99; exec "$@"`, at}
-		q.refuse(t, 9, []string{"read-only", "hint:", "INGOT_HOME"}, "build", "--to", "out")
-	})
+	for _, variable := range []string{"INGOT_HOME", "INGOT_CACHE"} {
+		t.Run("read-only "+variable, func(t *testing.T) {
+			q := c.project(t, definition).fresh()
+			at := map[string]string{"INGOT_HOME": q.home, "INGOT_CACHE": q.cache}[variable]
+			if err := os.MkdirAll(at, 0o755); err != nil {
+				t.Fatal(err)
+			}
+			q.prefix = []string{"unshare", "--mount", "--", "sh", "-c", `mount -t tmpfs full "$0" && mkdir "$0/tmp" "$0/entries" "$0/work" && mount -o remount,ro full "$0" || exit 99; exec "$@"`, at}
+			if v := q.refuse(t, 9, []string{"read-only", "hint:", variable}, "build", "--to", "out"); strings.Contains(v.err, "fetch ") {
+				t.Errorf("it fetched before:\n%s", tail(v.err, 10))
+			}
+		})
+	}
 }
 
 // mounted judges that a build which would replace a directory refuses, before any work,

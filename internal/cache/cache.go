@@ -86,7 +86,7 @@ func (c *Cache) Dir() string { return c.dir }
 func (c *Cache) Sub(name string) (string, error) {
 	dir := filepath.Join(c.dir, name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", fmt.Errorf("cannot make a directory of the cache: %w", err)
+		return "", draft.Explain(fmt.Errorf("cannot make a directory of the cache: %w", err), Variable)
 	}
 	return dir, nil
 }
@@ -266,6 +266,15 @@ func (c *Cache) Create(name string) (*Pending, error) {
 		return nil, draft.Explain(fmt.Errorf("cannot write to the cache: %w", err), Variable)
 	}
 	return &Pending{File: f, entry: name, cache: c, hash: sha256.New()}, nil
+}
+
+// Writable says whether entries can be written here; why not is a fault.Preflight.
+func (c *Cache) Writable() error {
+	p, err := c.Create("probe")
+	if err == nil {
+		p.Discard()
+	}
+	return err
 }
 
 // Write adds to the entry.

@@ -176,6 +176,10 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 	if err := p.foreseeSigner(todo); err != nil {
 		return err
 	}
+	// Before anything is fetched for it.
+	if err := r.Supply.Cache.Writable(); err != nil {
+		return err
+	}
 	if err := w.runSteps(ctx, todo, out); err != nil {
 		return err
 	}
