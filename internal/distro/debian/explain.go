@@ -230,16 +230,22 @@ func (x *explainer) named(p pkgID) string {
 }
 
 // chain says why a package must be there: "a was asked for and needs b, which
-// needs c".
+// needs c". Where packages need each other and nobody asked for one of them, since apt's own
+// way led there, it begins with one of those.
 func (x *explainer) chain(p pkgID) string {
 	var names []string
+	seen := map[pkgID]bool{}
 	for q := p; ; {
 		names = append(names, x.name(q))
+		seen[q] = true
 		n, ok := x.must[q]
 		if !ok || n.by == none {
 			break
 		}
-		q = n.by
+		if q = n.by; seen[q] {
+			slices.Reverse(names)
+			return x.name(q) + " needs " + strings.Join(names, ", which needs ")
+		}
 	}
 	slices.Reverse(names)
 	switch len(names) {

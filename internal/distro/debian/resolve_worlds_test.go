@@ -21,15 +21,22 @@ func TestResolveWorlds(t *testing.T) {
 		t.Skip("apt-get, the judge, is not installed: on a Debian host this runs")
 	}
 	var seed, count uint64 = 1, 12
+	// In one whose packages need each other in a circle, which apt's way alone led to, the
+	// explanation had no end.
+	more := []uint64{20265037}
 	if env := os.Getenv("INGOT_RESOLVE_WORLDS"); env != "" {
 		if _, err := fmt.Sscanf(env, "%d:%d", &seed, &count); err != nil {
 			t.Fatal(err)
 		}
+		more = nil
 	} else if judge.At() == judge.Full {
 		count = 300
 	}
 	asked, impossible := 0, 0
 	for n := seed; n < seed+count; n++ {
+		more = append(more, n)
+	}
+	for _, n := range more {
 		w := drawWorld(n)
 		c := w.court(t)
 		for _, r := range w.requests {
@@ -46,7 +53,7 @@ func TestResolveWorlds(t *testing.T) {
 			}
 		}
 	}
-	t.Logf("%d requests in %d worlds, %d of them impossible", asked, count, impossible)
+	t.Logf("%d requests in %d worlds, %d of them impossible", asked, len(more), impossible)
 }
 
 // A tinyWorld is made-up archives and what is asked of them.
