@@ -223,7 +223,7 @@ func (c *court) releases(t *testing.T) {
 				t.Fatal(err)
 			}
 			if same := built[sum]; same != "" {
-				t.Skipf("its elements are %s's", same)
+				t.Skipf("its elements are %s's, which ran: releases that differ make this run", same)
 			}
 			built[sum] = release
 			c.shippedOf(t, dir)
@@ -270,7 +270,7 @@ func (c *court) shippedOf(t *testing.T, dir string) {
 	for _, s := range shippedElements {
 		t.Run(s.element, func(t *testing.T) {
 			if s.full && !full {
-				t.Skip("judged at level full")
+				t.Skip("INGOT_TEST=full runs this")
 			}
 			l.want(t, s.want)
 		})

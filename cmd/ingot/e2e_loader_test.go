@@ -82,7 +82,7 @@ func (c *court) loaders(t *testing.T) {
 	})
 	t.Run("extlinux", func(t *testing.T) {
 		if !c.full {
-			t.Skip("takes minutes")
+			t.Skip("takes minutes: INGOT_TEST=full runs this")
 		}
 		for _, table := range []string{"gpt", "mbr"} {
 			p := c.project(t, map[string]string{"ingot.yaml": define("{loader: extlinux, timeout: 2s}") + fmt.Sprintf(extlinuxLayout, table)})
@@ -96,7 +96,7 @@ func (c *court) loaders(t *testing.T) {
 	})
 	t.Run("none", func(t *testing.T) {
 		if !c.full {
-			t.Skip("takes minutes")
+			t.Skip("takes minutes: INGOT_TEST=full runs this")
 		}
 		p := c.project(t, map[string]string{"ingot.yaml": strings.Replace(define("{loader: none}"), "[qcow2]", "[raw]", 1)})
 		p.build(t)
@@ -114,7 +114,7 @@ func (c *court) loaders(t *testing.T) {
 	})
 	t.Run("grub", func(t *testing.T) {
 		if !c.full {
-			t.Skip("takes minutes")
+			t.Skip("takes minutes: INGOT_TEST=full runs this")
 		}
 		p := c.project(t, map[string]string{"ingot.yaml": define("{timeout: 2s}")})
 		p.build(t)

@@ -173,7 +173,7 @@ func TestReadWrite(t *testing.T) {
 		}
 	})
 	if !ok {
-		t.Skip("needs root and loop devices that can be mounted")
+		t.Skip("root runs this, on a kernel that mounts this file system from a loop device")
 	}
 	check(t, img)
 }

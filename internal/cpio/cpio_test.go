@@ -18,7 +18,7 @@ import (
 // Three programs that know nothing of each other unpack what went in.
 func TestUnpacks(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root can give files their owners")
+		t.Skip("root runs this: it gives files their owners")
 	}
 	m := treetest.New(t)
 	for _, d := range []string{"bin", "deep", "deep/er", "empty"} {

@@ -74,7 +74,7 @@ var trees = []struct {
 // The programs of those who made EROFS find no fault, and unpack what went in.
 func TestUnpacks(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("only root can give files their owners")
+		t.Skip("root runs this: it gives files their owners")
 	}
 	for _, c := range trees {
 		t.Run(c.summary, func(t *testing.T) {

@@ -180,7 +180,7 @@ func TestReadWrite(t *testing.T) {
 		}
 	})
 	if !ok {
-		t.Skip("needs root and loop devices that can be mounted")
+		t.Skip("root runs this, on a kernel that mounts this file system from a loop device")
 	}
 	fsck(t, img)
 	if got := number(t, judge.Run(t, "dumpe2fs", "-h", img), "Overhead clusters"); got != overhead {

@@ -285,7 +285,7 @@ func TestUnsquashed(t *testing.T) {
 // TestMounted has the kernel read it, in namespaces of its own, where it may.
 func TestMounted(t *testing.T) {
 	if os.Geteuid() != 0 {
-		t.Skip("root runs this")
+		t.Skip("root runs this: it mounts")
 	}
 	judge.Needs(t, judge.Full)
 	p := whole(t)
@@ -293,7 +293,7 @@ func TestMounted(t *testing.T) {
 		image, _ := p.write(Options{Compress: compress})
 		at := t.TempDir()
 		if out, err := exec.Command("mount", "-t", "squashfs", "-o", "ro,loop", image, at).CombinedOutput(); err != nil {
-			t.Skipf("no loop device, or a kernel without %s: %v %s", compress, err, out)
+			t.Skipf("loop devices and a kernel with %s run this: %v %s", compress, err, out)
 		}
 		got := textOf(t, at)
 		judge.Run(t, "umount", at)
@@ -348,7 +348,7 @@ func TestFailures(t *testing.T) {
 	}
 	full, err := os.OpenFile("/dev/full", os.O_RDWR, 0)
 	if err != nil {
-		t.Skip(err)
+		t.Skipf("a system with /dev/full runs this: %v", err)
 	}
 	defer full.Close()
 	r = tree.NewReader(source(p.pack.Name()))

@@ -20,6 +20,7 @@ import (
 	"pgregory.net/rapid"
 
 	"ingot/internal/digest"
+	"ingot/internal/judge"
 )
 
 // packFile is a source of one pack, a real file, that a test fills.
@@ -321,7 +322,7 @@ func TestMembersLocal(t *testing.T) {
 // compares what then lies there with the tree.
 func TestTarByOthers(t *testing.T) {
 	if os.Getuid() != 0 {
-		t.Skip("runs as root, which may make devices and give files away")
+		t.Skip("root runs this, who may make devices and give files away")
 	}
 	p := newPack(t)
 	tr := everything(t, p)
@@ -341,9 +342,7 @@ func TestTarByOthers(t *testing.T) {
 		{"bsdtar, by owner", ByOwner, []string{"bsdtar", "--numeric-owner", "-xpf"}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			if _, err := os.Stat("/usr/bin/" + c.unpack[0]); err != nil {
-				t.Skipf("runs where %s is installed (package libarchive-tools for bsdtar)", c.unpack[0])
-			}
+			judge.Path(t, c.unpack[0])
 			dir := t.TempDir()
 			name := filepath.Join(t.TempDir(), "x.tar")
 			if err := os.WriteFile(name, writeTar(t, tr, p, TarOptions{Order: c.order}), 0o600); err != nil {

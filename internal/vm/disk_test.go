@@ -87,7 +87,7 @@ func TestOpenImage(t *testing.T) {
 func TestOverlayIsSound(t *testing.T) {
 	tool, err := exec.LookPath("qemu-img")
 	if err != nil {
-		t.Skip("qemu-img judges this: install qemu-utils to run it")
+		t.Skip("qemu-img judges this: ./test.sh brings it, or the package qemu-utils")
 	}
 	for _, size := range []int64{512, 1 << 20, perL1, perL1 + 512, 5 << 40, maxDisk} {
 		path := filepath.Join(t.TempDir(), "overlay.qcow2")

@@ -174,7 +174,7 @@ func TestReadWrite(t *testing.T) {
 		}
 	})
 	if !ok {
-		t.Skip("needs root and loop devices that can be mounted")
+		t.Skip("root runs this, on a kernel that mounts this file system from a loop device")
 	}
 	repair(t, img)
 }
@@ -202,7 +202,7 @@ func TestRecovery(t *testing.T) {
 			}
 		})
 		if !ok {
-			t.Skip("needs root and loop devices that can be mounted")
+			t.Skip("root runs this, on a kernel that mounts this file system from a loop device")
 		}
 		mount(t, img, "", func(dir, _ string) {
 			if list, err := os.ReadDir(dir + "/many"); err != nil || len(list) != 5000 {

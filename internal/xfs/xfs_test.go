@@ -257,7 +257,7 @@ func TestGrow(t *testing.T) {
 			}
 		})
 		if !ok {
-			t.Skip("needs root and loop devices that can be mounted")
+			t.Skip("root runs this, on a kernel that mounts this file system from a loop device")
 		}
 		repair(t, img)
 	}

@@ -217,7 +217,7 @@ func TestFinishImage(t *testing.T) {
 func TestMounts(t *testing.T) {
 	unshare := judge.Path(t, "unshare")
 	if err := exec.CommandContext(t.Context(), unshare, "-rm", "true").Run(); err != nil {
-		t.Skipf("no namespaces here: %v", err)
+		t.Skipf("a system that lets this user make namespaces (unshare -rm) runs this: %v", err)
 	}
 	p := newPlace(t)
 	for _, d := range []string{"root/proc", "root/dev", "root/sys", "root/boot", "root/with blank"} {
@@ -476,7 +476,7 @@ func TestStandIns(t *testing.T) {
 func TestMountStandIns(t *testing.T) {
 	unshare := judge.Path(t, "unshare")
 	if err := exec.CommandContext(t.Context(), unshare, "-rm", "true").Run(); err != nil {
-		t.Skipf("no namespaces here: %v", err)
+		t.Skipf("a system that lets this user make namespaces (unshare -rm) runs this: %v", err)
 	}
 	p := newPlace(t)
 	if err := errors.Join(os.MkdirAll(p.dir+"/root/proc", 0o755), os.MkdirAll(p.dir+"/root/sys", 0o755), os.MkdirAll(p.dir+"/cache", 0o755)); err != nil {
@@ -513,7 +513,7 @@ func TestLoops(t *testing.T) {
 		judge.Path(t, program)
 	}
 	if err := exec.CommandContext(t.Context(), unshare, "-rm", "true").Run(); err != nil {
-		t.Skipf("no namespaces here: %v", err)
+		t.Skipf("a system that lets this user make namespaces (unshare -rm) runs this: %v", err)
 	}
 	p := newPlace(t)
 	p.file("tree/sub/file", "text")
