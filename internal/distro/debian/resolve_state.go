@@ -37,6 +37,7 @@ const (
 	badDeps                             // to be installed, with a dependency unmet
 	badPolicy                           // the same, or with a Recommends unmet
 	marked                              // reached from what was asked for
+	explored                            // all who bear the name were followed
 	garbage                             // to be installed, and not reached
 	askedFor                            // the user named it: the repair's own protection
 	shunned                             // the user named it with a minus

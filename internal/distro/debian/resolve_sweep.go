@@ -11,7 +11,7 @@ import (
 func (s *solver) sweep() bool {
 	var chosen []pkgID
 	for p := range s.pkg {
-		s.pkg[p].flags &^= marked | garbage
+		s.pkg[p].flags &^= marked | explored | garbage
 		if s.has(pkgID(p), installing) {
 			chosen = append(chosen, pkgID(p))
 		}
@@ -44,61 +44,69 @@ func (s *solver) sweep() bool {
 	return s.broken == 0
 }
 
-// reach marks a package and all that it leads to.
+// reach marks a package and all that it leads to. A name that was followed once, with all
+// who bear it, is not followed again: what another dependency asks of its version does not
+// keep one that was passed over (apt's MarkPackage).
 func (s *solver) reach(p pkgID) {
-	stack := []pkgID{p}
-	for len(stack) > 0 {
-		p, stack = stack[len(stack)-1], stack[:len(stack)-1]
-		if s.has(p, marked) || s.kept(p) {
+	if s.has(p, marked) || s.kept(p) {
+		return
+	}
+	s.set(p, marked, true)
+	v := s.pkg[p].install
+	if v == none {
+		return
+	}
+	for id := s.vers[v].deps; id < s.vers[v].depEnd; id++ {
+		d := &s.deps[id]
+		if k := d.kind & kindMask; k != depends && k != preDepends && k != recommends || s.has(d.target, explored) {
 			continue
 		}
-		s.set(p, marked, true)
-		v := s.pkg[p].install
-		if v == none {
-			continue
-		}
-		for id := s.vers[v].deps; id < s.vers[v].depEnd; id++ {
-			d := &s.deps[id]
-			if k := d.kind & kindMask; k == depends || k == preDepends || k == recommends {
-				stack = s.leads(d, stack)
-			}
+		to, all := s.leads(d)
+		s.set(d.target, explored, all)
+		for _, p := range to {
+			s.reach(p)
 		}
 	}
 }
 
-// leads adds what a dependency leads to: who meets it, but of several packages of
-// one source only those of its latest version.
-func (s *solver) leads(d *dep, to []pkgID) []pkgID {
+// leads are the packages that a dependency leads to: who meets it, but of several of one
+// source only those of its latest version. It says whether all who bear the name meet it.
+func (s *solver) leads(d *dep) (to []pkgID, complete bool) {
 	var all []verID
-	if v := s.pkg[d.target].install; v != none && !s.kept(d.target) && s.satisfied(d, s.version(v)) {
-		all = append(all, v)
+	complete = true
+	add := func(v verID, met bool) {
+		if met {
+			all = append(all, v)
+		}
+		complete = complete && met
+	}
+	if v := s.pkg[d.target].install; v != none && !s.kept(d.target) {
+		add(v, s.satisfied(d, s.version(v)))
 	}
 	for i := s.pkgs[d.target].provs; i != none; i = s.provs[i].ofPkg {
 		pr := &s.provs[i]
-		owner := s.vers[pr.owner].pkg
-		if !s.kept(owner) && s.pkg[owner].install == pr.owner && s.satisfied(d, s.provided(pr)) {
-			all = append(all, pr.owner)
+		if owner := s.vers[pr.owner].pkg; !s.kept(owner) && s.pkg[owner].install == pr.owner {
+			add(pr.owner, s.satisfied(d, s.provided(pr)))
 		}
-	}
-	if len(all) < 2 {
-		for _, v := range all {
-			to = append(to, s.vers[v].pkg)
-		}
-		return to
 	}
 	newest := map[string]string{}
-	for _, v := range all {
-		name, version := s.source(v)
-		if old, ok := newest[name]; !ok || CompareVersions(version, old) > 0 {
-			newest[name] = version
+	if len(all) > 1 { // to look for sources takes long
+		for _, v := range all {
+			name, version := s.source(v)
+			if old, ok := newest[name]; !ok || CompareVersions(version, old) > 0 {
+				newest[name] = version
+			}
 		}
 	}
 	for _, v := range all {
-		if name, version := s.source(v); newest[name] == version {
-			to = append(to, s.vers[v].pkg)
+		if len(all) > 1 {
+			if name, version := s.source(v); newest[name] != version {
+				continue
+			}
 		}
+		to = append(to, s.vers[v].pkg)
 	}
-	return to
+	return to, complete
 }
 
 // source is the source package of a version, and its version.
