@@ -48,48 +48,53 @@ func (c *court) disks(t *testing.T) {
 		{"{format: vhd, type: azure}", "vhd", "vpc", "disk"},
 	}
 	for round, set := range [][]kind{formats, others} {
-		list := []string{"raw"}
-		for _, f := range set {
-			list = append(list, f.output)
-		}
-		p := c.project(t, map[string]string{"ingot.yaml": define("["+strings.Join(list, ", ")+"]") + "packages: [iputils-ping]\nscripts: [{run: ./odd.sh}]\n", "odd.sh": odd})
-		p.build(t)
-		raw := p.path("out/small-amd64.raw")
-		if isRoot() && round == 0 {
-			t.Run("files", func(t *testing.T) {
-				sameFiles(t, mountedAt(t, raw, rootOf(t, raw)).timeless(), censusOfSeal(t, p.read(t, "out/small-amd64.machine.seal")), "lost+found")
-			})
-		}
-		for _, f := range set {
-			disk := p.path("out/small-amd64." + f.file)
-			if f.driver != "vpc" { // of which it can check nothing
-				judge.Run(t, "qemu-img", "check", "-q", "-f", f.driver, disk)
+		// Each on its own: five disks of 700 MB go before the next five come.
+		t.Run([]string{"formats", "kinds"}[round], func(t *testing.T) {
+			list := []string{"raw"}
+			for _, f := range set {
+				list = append(list, f.output)
 			}
-			if out := judge.Run(t, "qemu-img", "compare", "-f", f.driver, "-F", "raw", disk, raw); strings.TrimSpace(out) != "Images are identical." {
-				t.Errorf("%s: %s", f.output, out)
+			p := c.project(t, map[string]string{"ingot.yaml": define("["+strings.Join(list, ", ")+"]") + "packages: [iputils-ping]\nscripts: [{run: ./odd.sh}]\n", "odd.sh": odd})
+			p.build(t)
+			raw := p.path("out/small-amd64.raw")
+			if isRoot() && round == 0 {
+				t.Run("files", func(t *testing.T) {
+					sameFiles(t, mountedAt(t, raw, rootOf(t, raw)).timeless(), censusOfSeal(t, p.read(t, "out/small-amd64.machine.seal")), "lost+found")
+				})
 			}
-		}
-		// One of them; all where there is time.
-		for i, f := range set {
-			if !c.full && (f.file != "vmdk" || round > 0) {
-				continue
+			for _, f := range set {
+				disk := p.path("out/small-amd64." + f.file)
+				if f.driver != "vpc" { // of which it can check nothing
+					judge.Run(t, "qemu-img", "check", "-q", "-f", f.driver, disk)
+				}
+				if out := judge.Run(t, "qemu-img", "compare", "-f", f.driver, "-F", "raw", disk, raw); strings.TrimSpace(out) != "Images are identical." {
+					t.Errorf("%s: %s", f.output, out)
+				}
 			}
-			firmware := []string{"bios", "uefi"}[i%2]
-			if f.as == "pvscsi" || f.as == "sas" { // which OVMF no longer drives
-				firmware = "bios"
+			// One of them; all where there is time.
+			for i, f := range set {
+				if !c.full && (f.file != "vmdk" || round > 0) {
+					continue
+				}
+				firmware := []string{"bios", "uefi"}[i%2]
+				if f.as == "pvscsi" || f.as == "sas" { // which OVMF no longer drives
+					firmware = "bios"
+				}
+				v := p.ingot(t, "boot", p.path("out/small-amd64."+f.file), "--firmware", firmware, "--as", f.as, "--timeout", bootPatience, "--run", "systemctl is-system-running --wait")
+				v.check(t, 0, nil, "boot", f.output)
 			}
-			v := p.ingot(t, "boot", p.path("out/small-amd64."+f.file), "--firmware", firmware, "--as", f.as, "--timeout", bootPatience, "--run", "systemctl is-system-running --wait")
-			v.check(t, 0, nil, "boot", f.output)
-		}
+		})
 	}
-	again := c.project(t, map[string]string{"ingot.yaml": define("[" + formats[1].output + ", vhd]")})
-	again.env = append(again.env, "GOMAXPROCS=1", "TZ=Asia/Kathmandu")
-	again.build(t)
-	first := c.project(t, map[string]string{"ingot.yaml": define("[" + formats[1].output + ", vhd]"), "ingot.lock": again.read(t, "ingot.lock")})
-	first.build(t)
-	for _, name := range []string{"small-amd64.vmdk", "small-amd64.vhd"} {
-		if sha256File(t, again.path("out/"+name)) != sha256File(t, first.path("out/"+name)) {
-			t.Errorf("%s: two builds differ", name)
+	t.Run("again", func(t *testing.T) {
+		again := c.project(t, map[string]string{"ingot.yaml": define("[" + formats[1].output + ", vhd]")})
+		again.env = append(again.env, "GOMAXPROCS=1", "TZ=Asia/Kathmandu")
+		again.build(t)
+		first := c.project(t, map[string]string{"ingot.yaml": define("[" + formats[1].output + ", vhd]"), "ingot.lock": again.read(t, "ingot.lock")})
+		first.build(t)
+		for _, name := range []string{"small-amd64.vmdk", "small-amd64.vhd"} {
+			if sha256File(t, again.path("out/"+name)) != sha256File(t, first.path("out/"+name)) {
+				t.Errorf("%s: two builds differ", name)
+			}
 		}
-	}
+	})
 }
