@@ -208,7 +208,7 @@ func (s State) Update(u Update) (Name, []Step, error) {
 	if next, ok := s.Boots(); ok && s.isOf(next, u.Image) {
 		return next, nil, nil
 	}
-	if s.Loader && !s.Good(s.Booted) {
+	if s.Loader && !s.standing() {
 		return Name{}, nil, s.unconfirmed()
 	}
 	if slices.Contains(s.Bad, u.Image.Digest) && !u.Again {

@@ -87,7 +87,7 @@ func (s State) GC(keep int) ([]Step, error) {
 	if err := s.orderly(); err != nil {
 		return nil, err
 	}
-	if !s.Loader || !s.Good(s.Booted) {
+	if !s.Loader || !s.standing() {
 		return nil, s.unconfirmed()
 	}
 	if next, ok := s.Boots(); !ok || next != s.Booted {

@@ -36,7 +36,7 @@ func (s State) Check() []Problem {
 		case v.Building:
 			add("unfinished", n, hintRepair, "%s is not whole: what made it was broken off", n)
 		case v.Retired && v.Name == s.Booted:
-			add("retired", n, "boot another layer, then "+hintRepair, "%s runs, and is to be removed", n)
+			add("retired", n, "ingot host confirm keeps it; or boot another layer, then "+hintRepair, "%s runs, and is to be removed", n)
 		case v.Retired:
 			add("retired", n, hintRepair, "the removal of %s was broken off", n)
 		case v.Name.Layer == 0 && v.Writable:

@@ -18,6 +18,7 @@ const (
 	Merge    Action = "merge"    // a layer: what persists of another is carried over
 	Finish   Action = "finish"   // a layer is whole
 	Retire   Action = "retire"   // it is to be removed, whatever comes between
+	Keep     Action = "keep"     // that is taken back
 	Delete   Action = "delete"   // a volume
 	Pin      Action = "pin"      // never garbage
 	Unpin    Action = "unpin"
@@ -68,6 +69,8 @@ func (s Step) String() string {
 		return fmt.Sprintf("finish layer %s", s.Name)
 	case Retire:
 		return fmt.Sprintf("begin to remove %s", s.Name)
+	case Keep:
+		return fmt.Sprintf("take back that %s is to be removed", s.Name)
 	case Delete:
 		return fmt.Sprintf("delete volume %s", s.Name)
 	case Pin, Unpin:
@@ -130,8 +133,8 @@ func (s State) After(step Step) State {
 		set(func(v *Volume) { v.Building, v.Writable = false, false })
 	case Finish:
 		set(func(v *Volume) { v.Building = false })
-	case Retire:
-		set(func(v *Volume) { v.Retired = true })
+	case Retire, Keep:
+		set(func(v *Volume) { v.Retired = step.Do == Retire })
 	case Delete:
 		without()
 	case Pin, Unpin:

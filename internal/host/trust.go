@@ -11,9 +11,17 @@ func (s State) unconfirmed() error {
 	if s.Booted.IsZero() {
 		return fault.Newf(fault.Preflight, "no layer of this host runs").WithHint("boot one of its layers first")
 	}
+	if v, _ := s.Volume(s.Booted); v.Retired {
+		return fault.Newf(fault.Choice, "%s runs, and is to be removed", s.Booted).
+			WithHint("\"ingot host confirm\" keeps it, \"ingot host rollback\" goes to another layer")
+	}
 	return fault.Newf(fault.Choice, "%s, which runs, has not been confirmed", s.Booted).
 		WithHint("\"ingot host confirm\" says that it is good, \"ingot host rollback\" goes back")
 }
+
+// standing says whether the running layer was confirmed, and stays: what follows may fall back
+// to it.
+func (s State) standing() bool { return s.whole(s.Booted) && s.Good(s.Booted) }
 
 // running is the entry that the running layer was started by: its newest.
 func (s State) running() (Entry, bool) {
@@ -26,7 +34,8 @@ func (s State) running() (Entry, bool) {
 
 // Confirm says that the running layer is good: its boots are counted no more. Then images
 // that used up their tries are marked, and garbage is collected, of which keep good layers are
-// not.
+// not. Where its removal had begun, that is taken back: it would be fallen back to until a repair
+// removes it.
 func (s State) Confirm(keep int) ([]Step, error) {
 	e, ok := s.running()
 	if !ok {
@@ -38,7 +47,11 @@ func (s State) Confirm(keep int) ([]Step, error) {
 	if err := s.orderly(); err != nil {
 		return nil, err
 	}
-	steps := s.bless(e)
+	var steps []Step
+	if !s.whole(s.Booted) {
+		steps = append(steps, Step{Do: Keep, Name: s.Booted})
+	}
+	steps = append(steps, s.bless(e)...)
 	steps = append(steps, s.settle()...)
 	s = s.through(steps)
 	steps = append(steps, s.condemned()...)

@@ -67,6 +67,8 @@ func (s *Store) doVolume(ctx context.Context, step host.Step) error {
 		return s.change(ctx, v, "--deltag", host.TagBuilding, "--addtag", host.TagLayer)
 	case host.Retire:
 		return s.change(ctx, v, "--addtag", host.TagRetired)
+	case host.Keep:
+		return s.change(ctx, v, "--deltag", host.TagRetired)
 	case host.Pin:
 		return s.change(ctx, v, "--addtag", host.TagPinned)
 	case host.Unpin:
