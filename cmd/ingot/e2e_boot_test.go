@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"os"
+	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
@@ -28,7 +29,7 @@ func (c *court) boot(t *testing.T) {
 		}
 	})
 	t.Run("uefi", func(t *testing.T) {
-		disk := p.path("grown.raw")
+		disk := filepath.Join(t.TempDir(), "grown.raw")
 		copyFile(t, disk, p.path("out/rich-amd64.raw"))
 		before, err := os.Stat(disk)
 		if err != nil {
