@@ -19,6 +19,7 @@ import (
 	"ingot/internal/digest"
 	"ingot/internal/fault"
 	"ingot/internal/host"
+	"ingot/internal/thinpool"
 	"ingot/internal/ui"
 )
 
@@ -141,6 +142,33 @@ func (f *imageFlags) fetch(ctx context.Context, progress *ui.Progress, i *hostIm
 	return nil
 }
 
+// get fetches an image where it is not here, and verifies it.
+func (f *imageFlags) get(ctx context.Context, progress *ui.Progress, i *hostImage) error {
+	if err := f.fetch(ctx, progress, i); err != nil {
+		return err
+	}
+	return f.open(ctx, progress, i)
+}
+
+// startOf learns what an image's kernel and initramfs come to from its base.
+func (i *hostImage) startOf(ctx context.Context, h host.Host) (err error) {
+	store, ok := h.Store.(*thinpool.Store)
+	if !ok {
+		return nil
+	}
+	m, err := store.Mount(ctx, i.Name, false)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, m.Close()) }()
+	start, err := content.FindStart(m.Root)
+	if err != nil {
+		return err
+	}
+	i.Kernel, err = start.Size()
+	return errors.Join(err, start.Close())
+}
+
 // open verifies an image's file, and learns what it is.
 func (f *imageFlags) open(ctx context.Context, progress *ui.Progress, i *hostImage) (err error) {
 	if i.payload, err = openPayload(ctx, i.path, progress); err != nil {
@@ -210,16 +238,16 @@ func (f *imageFlags) with(cmd *cobra.Command, what string, present func(host.Sta
 			return err
 		}
 	}
-	if err := f.fetch(ctx, progress, i); err != nil {
-		return err
+	if !i.Name.IsZero() && s.HasBase(i.Image) { // it was verified when it was written
+		err = i.startOf(ctx, h)
+	} else if err = f.get(ctx, progress, i); err == nil {
+		var done bool
+		if done, err = present(s, i); done || err != nil {
+			return err
+		}
+		err = f.sized(s, i)
 	}
-	if err := f.open(ctx, progress, i); err != nil {
-		return err
-	}
-	if done, err := present(s, i); done || err != nil {
-		return err
-	}
-	if err := f.sized(s, i); err != nil {
+	if err != nil {
 		return err
 	}
 	contents.payload = i.payload
@@ -268,8 +296,12 @@ server. It is read to its end before anything is written.`,
   ingot host add web@stable --from https://images.example --key server-key.asc`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			none := func(host.State, *hostImage) (bool, error) { return false, nil }
-			return f.with(cmd, args[0], none, func(s host.State, i *hostImage) (host.Name, []host.Step, error) {
+			// That the name is taken is said before anything is fetched.
+			taken := func(s host.State, i *hostImage) (bool, error) {
+				_, err := s.Add(host.Image{Name: i.Name, Digest: i.Digest, Size: 1})
+				return false, err
+			}
+			return f.with(cmd, args[0], taken, func(s host.State, i *hostImage) (host.Name, []host.Step, error) {
 				steps, err := s.Add(i.Image)
 				return i.Name, steps, err
 			})
@@ -347,8 +379,11 @@ func (f *updateFlags) run(cmd *cobra.Command, what string) error {
 		if err != nil {
 			return false, err
 		}
-		if there {
+		switch {
+		case there:
 			return true, f.nothing(cmd, boots)
+		case f.download && s.HasBase(i.Image):
+			return true, f.isThere(cmd, i.Name)
 		}
 		if s.Booted.IsZero() {
 			return false, nil
@@ -372,6 +407,14 @@ func (f *updateFlags) run(cmd *cobra.Command, what string) error {
 		return err
 	}
 	return restartHost(cmd.Context())
+}
+
+// isThere says that a base is there, and nothing to do.
+func (f *changeFlags) isThere(cmd *cobra.Command, base host.Name) error {
+	if f.json {
+		return printJSON(cmd, changedJSON{1, f.dryRun, base, []host.Step{}})
+	}
+	return say(cmd, base.String()+" is of this image, and is there")
 }
 
 // nothing says that there is nothing to do.

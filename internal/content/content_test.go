@@ -141,6 +141,9 @@ func archive(t *testing.T, files map[string]string) []byte {
 		if strings.HasSuffix(name, "/") {
 			h.Typeflag, h.Mode = tar.TypeDir, 0o755
 		}
+		if strings.HasPrefix(name, "usr/bin/") {
+			h.Mode = 0o755
+		}
 		if err := w.WriteHeader(h); err != nil {
 			t.Fatal(err)
 		}
@@ -158,6 +161,10 @@ func archive(t *testing.T, files map[string]string) []byte {
 func TestPayload(t *testing.T) {
 	system := map[string]string{"etc/": "", "boot/": "", "boot/vmlinuz-6.1.0-9-x": "old", "boot/vmlinuz-6.1.0-10-x": "kernel", "boot/initrd.img-6.1.0-10-x": "initrd!", "usr/lib/os-release": "IMAGE_ID=web\nIMAGE_VERSION=\"20261130-1\"\n"}
 	whole := archive(t, system)
+	system["usr/bin/script"], system["usr/bin/true"] = "#!/bin/sh\n# no program\n", "\x7fELF\x01\x02\x01"+strings.Repeat("\x00", 9)+"\x00\x02\x00\x04"
+	other := archive(t, system)
+	delete(system, "usr/bin/script")
+	delete(system, "usr/bin/true")
 	delete(system, "boot/initrd.img-6.1.0-10-x")
 	z, err := zstd.NewWriter(nil)
 	if err != nil {
@@ -181,6 +188,7 @@ func TestPayload(t *testing.T) {
 		{"gzip without its checksum", gz.Bytes()[:gz.Len()-8], "unexpected EOF"},
 		{"text", []byte("web\n"), "unreadable archive"},
 		{"nothing", nil, "no archive of a root file system"},
+		{"of another machine", other, "its programs are EM_68K"},
 		{"no initramfs", archive(t, system), "no kernel with an initramfs"},
 	} {
 		path := filepath.Join(t.TempDir(), "image")

@@ -7,6 +7,7 @@ import (
 	"compress/gzip"
 	"context"
 	"crypto/sha256"
+	"debug/elf"
 	"errors"
 	"fmt"
 	"hash"
@@ -53,8 +54,8 @@ type Payload struct {
 // maxImage bounds what a payload unpacks to, in bytes.
 const maxImage = 1 << 40
 
-// Open reads an archive to its end, and says what it is: what is not whole, is no archive, or
-// has nothing to boot, is found here. Progress tells bytes of the file that were read.
+// Open reads an archive to its end, and says what it is: what is not whole, is no archive, is for
+// other machines, or has nothing to boot, is found here. Progress tells bytes of the file that were read.
 func Open(ctx context.Context, name string, progress func(n int64)) (*Payload, error) {
 	p := &Payload{Path: name}
 	s := scan{sizes: map[string]int64{}, kernels: []tree.Entry{{Kind: tree.Dir}, {Path: "boot", Kind: tree.Dir}}}
@@ -157,6 +158,7 @@ type scan struct {
 	nvr     string // imgbased's own
 	release string // os-release(5)
 	system  bool
+	machine elf.Machine // of its programs, where one was seen
 }
 
 const (
@@ -183,6 +185,10 @@ func (s *scan) archive(r io.Reader) error {
 		case h.Typeflag == tar.TypeReg && path.Dir(name) == "boot":
 			s.kernels = append(s.kernels, tree.Entry{Path: name, Kind: tree.File})
 			s.sizes[name] = h.Size
+		case s.machine == elf.EM_NONE && isProgram(h, name):
+			if err := s.program(t); err != nil {
+				return err
+			}
 		case name == "sbin", name == "usr/sbin", name == "etc":
 			s.system = true
 		case name == nvrFile || name == osRelease:
@@ -203,7 +209,7 @@ func (s *scan) archive(r io.Reader) error {
 	if !s.system {
 		return fault.Newf(fault.Failed, "it is no archive of a root file system").WithHint("build the output 'base'")
 	}
-	return nil
+	return s.forThis()
 }
 
 // name is what the image says that it is called: imgbased's name, else os-release(5)'s

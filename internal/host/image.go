@@ -196,14 +196,9 @@ type Update struct {
 // layer is carried over, and lets the loader try it. Where the image is what would boot,
 // there are no steps.
 func (s State) Update(u Update) (Name, []Step, error) {
-	if u.Tries == 0 {
-		u.Tries = DefaultTries
-	}
-	if u.Tries < 1 || u.Tries > 99 {
-		return Name{}, nil, fault.Newf(fault.Usage, "%d tries: neither 1 to 99", u.Tries)
-	}
-	if u.Tries == 1 {
-		return Name{}, nil, fault.Newf(fault.Usage, "one try: a power cut while it boots would take the image for bad").WithHint("give two tries or more")
+	tries, err := triesOr(u.Tries)
+	if err != nil {
+		return Name{}, nil, err
 	}
 	if next, ok := s.Boots(); ok && s.isOf(next, u.Image) {
 		return next, nil, nil
@@ -222,7 +217,7 @@ func (s State) Update(u Update) (Name, []Step, error) {
 		steps = append(steps, Step{Do: Absolve, Image: u.Image.Digest})
 	}
 	needs := u.Image.Needs
-	if !s.isBase(u.Image) {
+	if !s.HasBase(u.Image) {
 		added, err := s.Add(u.Image)
 		if err != nil {
 			return Name{}, nil, err
@@ -239,7 +234,51 @@ func (s State) Update(u Update) (Name, []Step, error) {
 		return Name{}, nil, err
 	}
 	steps = append(steps, derive(layer, u.Image.Name, s.Booted, u.Image.Digest)...)
-	return layer, s.arm(steps, layer, u.Tries), nil
+	return layer, s.arm(steps, layer, tries), nil
+}
+
+// triesOr is how many boots a layer gets: the default for 0.
+func triesOr(tries int) (int, error) {
+	switch {
+	case tries == 0:
+		return DefaultTries, nil
+	case tries < 1 || tries > 99:
+		return 0, fault.Newf(fault.Usage, "%d tries: neither 1 to 99", tries)
+	case tries == 1:
+		return 0, fault.Newf(fault.Usage, "one try: a power cut while it boots would take the image for bad").WithHint("give two tries or more")
+	}
+	return tries, nil
+}
+
+// Replace makes another layer of what runs, or of its base, and lets the loader try it in its
+// place. What is to be other in it is the merge's to know. Kernel is as in [Image].
+func (s State) Replace(of Name, tries int, kernel int64) (Name, []Step, error) {
+	tries, err := triesOr(tries)
+	if err != nil {
+		return Name{}, nil, err
+	}
+	if !s.Loader {
+		return Name{}, nil, fault.Newf(fault.Preflight, "there is no boot loader whose entries could be changed")
+	}
+	if !s.standing() {
+		return Name{}, nil, s.unconfirmed()
+	}
+	if next, ok := s.Boots(); !ok || next != s.Booted {
+		return Name{}, nil, fault.Newf(fault.Choice, "%s runs, and the host boots another layer next", s.Booted).
+			WithHint("boot that and confirm it, or \"ingot host rollback --to %s\"", s.Booted)
+	}
+	from, ok := s.Volume(of)
+	if !ok || !s.whole(of) {
+		return Name{}, nil, s.missing(of)
+	}
+	layer := s.nextLayer(of)
+	if err := s.blank(layer); err != nil {
+		return Name{}, nil, err
+	}
+	if err := s.fits(0, kernel); err != nil {
+		return Name{}, nil, err
+	}
+	return layer, s.arm(derive(layer, of, Name{}, from.Image), layer, tries), nil
 }
 
 // isOf says whether a layer is of an image.
@@ -248,9 +287,9 @@ func (s State) isOf(layer Name, i Image) bool {
 	return ok && layer.Base() == i.Name && v.Image == i.Digest && s.whole(layer)
 }
 
-// isBase says whether an image's base is there, as after an update that was only added or
-// whose end was broken off.
-func (s State) isBase(i Image) bool {
+// HasBase says whether an image's base is there, as after an update that was only added or
+// whose end was broken off: then nothing has to be fetched.
+func (s State) HasBase(i Image) bool {
 	v, ok := s.Volume(i.Name)
 	return ok && s.whole(i.Name) && i.Digest != "" && v.Image == i.Digest
 }
