@@ -31,7 +31,7 @@ is there, tags and boot entries say; what was broken off is seen in them, and
 	cmd.AddCommand(
 		newHostInitCommand(), newHostStatusCommand(), newHostAddCommand(), newHostDeriveCommand(), newHostUpdateCommand(), newHostRollbackCommand(),
 		newHostHealthCommand(), newHostConfirmCommand(), newHostPinCommand(true), newHostPinCommand(false), newHostRemoveCommand(), newHostGCCommand(),
-		newHostEtcCommand(), newHostDiffCommand(), newHostCheckCommand(), newHostRepairCommand(),
+		newHostKargsCommand(), newHostResetCommand(), newHostEtcCommand(), newHostDiffCommand(), newHostCheckCommand(), newHostRepairCommand(),
 	)
 	return cmd
 }

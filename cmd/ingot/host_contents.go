@@ -14,9 +14,10 @@ import (
 
 // hostContents join the pool, which knows volumes, with what is on them.
 type hostContents struct {
-	payload  *content.Payload // of a base that is to be filled
-	report   content.Report   // of the last carrying over
-	progress *ui.Progress     // of the steps
+	payload  *content.Payload          // of a base that is to be filled
+	report   content.Report            // of the last carrying over
+	progress *ui.Progress              // of the steps
+	adjust   func(content.Roots) error // what else is other in a layer; nil is nothing
 }
 
 func (c *hostContents) Fill(ctx context.Context, root *os.Root) error {
@@ -30,8 +31,11 @@ func (c *hostContents) Fill(ctx context.Context, root *os.Root) error {
 }
 
 func (c *hostContents) CarryOver(ctx context.Context, device string, layer, old, from *os.Root, name string) (err error) {
-	c.report, err = content.CarryOver(ctx, content.Roots{New: layer, Device: device, Old: old, Host: from, From: name})
-	return err
+	roots := content.Roots{New: layer, Device: device, Old: old, Host: from, From: name}
+	if c.report, err = content.CarryOver(ctx, roots); err != nil || c.adjust == nil {
+		return err
+	}
+	return c.adjust(roots)
 }
 
 // layerStarts give the boot partition what layers are started by.

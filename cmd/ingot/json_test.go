@@ -26,8 +26,8 @@ func TestJSONReference(t *testing.T) {
 	for name, v := range map[string]any{
 		"check": checkReport{}, "lock, diff": lock.Comparison{}, "plan": planJSON{}, "build": builtJSON{}, "boot": bootResult{}, "why": whyJSON{}, "why PACKAGE": whyPackageJSON{}, "version": versionInfo{},
 		"publish": publishJSON{}, "mirror": mirrorJSON{}, "promote": promoteJSON{}, "prune": pruneJSON{}, "server verify": verifyJSON{}, "server token list": tokensJSON{},
-		"host status, host check": statusJSON{}, "host health": healthJSON{}, "host update --check": updateCheckJSON{}, "host etc": content.Report{}, "host diff": diffHostJSON{},
-		"host init, host add, host derive, host update, host rollback, host confirm, host gc, host pin, host unpin, host remove, host repair": changedJSON{},
+		"host status, host check": statusJSON{}, "host health": healthJSON{}, "host update --check": updateCheckJSON{}, "host etc": content.Report{}, "host diff": diffHostJSON{}, "host kargs": argumentsJSON{},
+		"host init, host add, host derive, host update, host rollback, host kargs --add, host reset, host confirm, host gc, host pin, host unpin, host remove, host repair": changedJSON{},
 		"list": offerJSON{}, "pull": pullJSON{}, "verify": knownJSON{},
 		"machine outdated": outdatedJSON{}, "template list": templatesJSON{}, "template show": templateJSON{}, "template check": templateCheckJSON{},
 		"element show": shownJSON{}, "element lint": lintJSON{},

@@ -24,9 +24,6 @@ type Start struct {
 // Close closes its files.
 func (s Start) Close() error { return errors.Join(s.Linux.Close(), s.Initrd.Close()) }
 
-// cmdlineFile is what kernel-install(8) starts kernels with.
-const cmdlineFile = "etc/kernel/cmdline"
-
 // FindStart finds a layer's newest kernel. Its arguments are those of /etc/kernel/cmdline,
 // else of the kernel that runs, without the words that say what the root is.
 func FindStart(root *os.Root) (Start, error) {
@@ -46,16 +43,9 @@ func FindStart(root *os.Root) (Start, error) {
 	if len(found) == 0 || found[0].Initrd == "" {
 		return Start{}, fault.Newf(fault.Preflight, "there is no kernel with an initramfs in /boot").WithHint("update-initramfs -u -k all, in that layer")
 	}
-	words, err := text(root, cmdlineFile)
+	words, err := Arguments(root)
 	if err != nil {
 		return Start{}, err
-	}
-	if words == "" {
-		data, err := input.Read("/proc/cmdline", maxConfig)
-		if err != nil {
-			return Start{}, err
-		}
-		words = string(data)
 	}
 	release, err := text(root, "etc/os-release")
 	if err != nil || release == "" {
@@ -64,7 +54,7 @@ func FindStart(root *os.Root) (Start, error) {
 	if err != nil {
 		return Start{}, err
 	}
-	s := Start{Arguments: arguments(words), Title: variables(release)["PRETTY_NAME"]}
+	s := Start{Arguments: strings.Join(words, " "), Title: variables(release)["PRETTY_NAME"]}
 	if s.Linux, err = input.OpenIn(root, found[0].Image); err != nil {
 		return s, fmt.Errorf("kernel: %w", err)
 	}
@@ -72,16 +62,6 @@ func FindStart(root *os.Root) (Start, error) {
 		return s, errors.Join(fmt.Errorf("initramfs: %w", err), s.Linux.Close())
 	}
 	return s, nil
-}
-
-// arguments are a command line without what is of one root or one loader.
-func arguments(line string) string {
-	drop := []string{"root", "rootflags", "rootfstype", "ro", "rw", "initrd", "BOOT_IMAGE", "rd.lvm.lv", "img.bootid"}
-	words := slices.DeleteFunc(strings.Fields(line), func(w string) bool {
-		key, _, _ := strings.Cut(w, "=")
-		return slices.Contains(drop, key)
-	})
-	return strings.Join(words, " ")
 }
 
 // Size is what a layer's start takes on the boot partition.
