@@ -16,7 +16,10 @@ func (s *solver) sweep() bool {
 			chosen = append(chosen, pkgID(p))
 		}
 	}
-	for _, p := range chosen {
+	for _, p := range s.order() { // who is followed first decides who is followed at all
+		if !s.has(p, installing) {
+			continue
+		}
 		root := !s.has(p, auto) || s.has(p, protected|held) || s.pkgs[p].flags&(flagEssential|flagProtected) != 0
 		if root && !s.has(p, marked) {
 			s.reach(p)
@@ -89,22 +92,30 @@ func (s *solver) leads(d *dep) (to []pkgID, complete bool) {
 			add(pr.owner, s.satisfied(d, s.provided(pr)))
 		}
 	}
-	newest := map[string]string{}
-	if len(all) > 1 { // to look for sources takes long
+	if len(all) < 2 { // to look for sources takes long
 		for _, v := range all {
-			name, version := s.source(v)
-			if old, ok := newest[name]; !ok || CompareVersions(version, old) > 0 {
-				newest[name] = version
-			}
+			to = append(to, s.vers[v].pkg)
+		}
+		return to, complete
+	}
+	var sources []string
+	newest := map[string]string{}
+	for _, v := range all {
+		name, version := s.source(v)
+		if old, ok := newest[name]; !ok {
+			sources = append(sources, name)
+			newest[name] = version
+		} else if CompareVersions(version, old) > 0 {
+			newest[name] = version
 		}
 	}
-	for _, v := range all {
-		if len(all) > 1 {
-			if name, version := s.source(v); newest[name] != version {
-				continue
+	// The last source first: the order of apt's table, but where two of them share a bucket.
+	for _, source := range slices.Backward(sources) {
+		for _, v := range all {
+			if name, version := s.source(v); name == source && newest[name] == version {
+				to = append(to, s.vers[v].pkg)
 			}
 		}
-		to = append(to, s.vers[v].pkg)
 	}
 	return to, complete
 }
