@@ -56,7 +56,8 @@ func (m *mirror) failed() int {
 	return n
 }
 
-// count books a failed attempt that brought n bytes. Each kind of failure has its own
+// count books a failed attempt after which n bytes more of the file were there than ever before:
+// a server that has them thrown away, and sends them again, would otherwise hold a fetch for ever. Each kind of failure has its own
 // patience, so that a cut connection before wrong bytes does not take the try from scratch
 // that wrong bytes deserve.
 func (m *mirror) count(f *failure, n int64, attempts int) {

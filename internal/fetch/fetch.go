@@ -104,7 +104,7 @@ type Client struct {
 	// to as well.
 	Bearer func(*url.URL) string
 	// Attempts is how often one URL is tried when it does not answer properly;
-	// 0 means 4. Attempts that brought a MiB or more are not counted.
+	// 0 means 4. Attempts that brought a MiB or more that was not there before are not counted.
 	Attempts int
 	// Parallel is how many files Many fetches at once; 0 means 16.
 	Parallel int
@@ -244,6 +244,7 @@ func (c *Client) Get(ctx context.Context, w Want, to Sink) (Got, error) {
 			return Got{}, fmt.Errorf("fetch %s: %w", w.Name, err)
 		}
 	}
+	t.most = t.n
 	// Round robin over the mirrors that are still of use. A mirror's first try comes
 	// without a pause, so that a dead one costs no more than it must.
 	for at := 0; ; at++ {
@@ -256,7 +257,6 @@ func (c *Client) Get(ctx context.Context, w Want, to Sink) (Got, error) {
 				return Got{}, t.stop(err)
 			}
 		}
-		before := t.n
 		fail := t.once(ctx, m)
 		if fail == nil {
 			got := Got{URL: clean(m.url), Size: t.n, SHA256: digest.From(t.hash)}
@@ -266,7 +266,7 @@ func (c *Client) Get(ctx context.Context, w Want, to Sink) (Got, error) {
 		if fail.kind == fatal {
 			return Got{}, t.stop(fail.err)
 		}
-		m.count(fail, t.n-before, c.attempts())
+		m.count(fail, t.gained(), c.attempts())
 		c.tell(Event{Name: w.Name, Done: t.n, Total: w.total(), Note: fail.err.Error()})
 	}
 	return Got{}, t.stop(verdict(w, mirrors))

@@ -164,6 +164,21 @@ func TestGet(t *testing.T) {
 		{summary: "cut, then the range is refused, then all", servers: []behaviour{then(1, func(w http.ResponseWriter, _ *http.Request, _ int, file []byte) {
 			cut(w, file, 0, 70000)
 		}, then(1, status(416), good))}, requests: []int{3}},
+		{summary: "what is thrown away again is none that came: the range is refused every time", servers: []behaviour{then(20, func(w http.ResponseWriter, r *http.Request, _ int, file []byte) {
+			if offset(r) > 0 {
+				w.WriteHeader(416)
+				return
+			}
+			cut(w, file, 0, 3<<19)
+		}, good)}, requests: []int{4}, code: fault.Unreachable, err: "refused to continue the file (4 tries)"},
+		{summary: "what is thrown away again is none that came: the range is not heeded", servers: []behaviour{then(20, func(w http.ResponseWriter, _ *http.Request, n int, file []byte) {
+			cut(w, file, 0, []int{3 << 20, 3 << 19}[n%2])
+		}, good)}, requests: []int{5}, code: fault.Unreachable, err: "it was cut (4 tries)"},
+		{summary: "after wrong bytes it counts from the start what comes", servers: []behaviour{then(1, func(w http.ResponseWriter, r *http.Request, n int, _ []byte) {
+			good(w, r, n, other)
+		}, then(6, func(w http.ResponseWriter, r *http.Request, n int, file []byte) {
+			cut(w, file, offset(r), map[bool]int{true: 1 << 20, false: 10}[n == 4])
+		}, good))}, requests: []int{8}},
 		{summary: "cut at one mirror, continued at the next", servers: []behaviour{
 			func(w http.ResponseWriter, _ *http.Request, _ int, file []byte) { cut(w, file, 0, 70000) },
 			func(w http.ResponseWriter, r *http.Request, n int, file []byte) {

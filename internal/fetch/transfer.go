@@ -34,6 +34,7 @@ type transfer struct {
 	to     Sink
 	hash   hash.Hash
 	n      int64  // bytes written and hashed
+	most   int64  // the greatest n after an attempt, of bytes that may be right
 	head   []byte // the first of them
 	from   *mirror
 	tag    string // the validator of the answer that they came from, for If-Range
@@ -359,8 +360,16 @@ func (t *transfer) take(body io.Reader, length int64, framed bool, feed func(int
 	return nil
 }
 
+// gained is how many bytes more there are than after any attempt before.
+func (t *transfer) gained() int64 {
+	n := t.n - t.most
+	t.most = max(t.most, t.n)
+	return n
+}
+
 // bad drops bytes that are not the ones asked for, and says what they look like.
 func (t *transfer) bad(why string) *failure {
+	t.most = 0
 	f := failf(wrong, "the file there %s", why)
 	if looksLikePage(t.head) {
 		f = failf(page, "the answer looks like a web page (text/html), not like the file")
