@@ -85,9 +85,9 @@ in the format of --output, which their definitions must have.`,
 }
 
 func makeDelta(ctx context.Context, files [2]*os.File, to string) (h delta.Header, size int64, err error) {
-	out, err := draft.Create(filepath.Dir(to))
+	out, err := createNamed(to)
 	if err != nil {
-		return h, 0, fault.Newf(fault.Preflight, "cannot write %s: %w", to, err)
+		return h, 0, err
 	}
 	defer out.Discard()
 	if h, err = delta.Make(ctx, files[0], files[1], out); err != nil {
@@ -96,18 +96,16 @@ func makeDelta(ctx context.Context, files [2]*os.File, to string) (h delta.Heade
 	if size, err = out.Seek(0, io.SeekEnd); err != nil {
 		return h, 0, err
 	}
-	return h, size, whole(out, to)
+	return h, size, out.Publish()
 }
 
-// whole gives a draft its name, so that it is there after a crash.
-func whole(out *draft.File, to string) error {
-	if err := out.Sync(); err != nil {
-		return err
+// createNamed begins the file that somebody named.
+func createNamed(to string) (*draft.Output, error) {
+	out, err := draft.CreateOutput(to)
+	if err != nil && fault.CodeOf(err) == fault.Failed {
+		err = fault.Newf(fault.Preflight, "cannot write %s: %w", to, err)
 	}
-	if err := out.Publish(to, 0o644); err != nil {
-		return err
-	}
-	return draft.SyncDir(filepath.Dir(to))
+	return out, err
 }
 
 func printDelta(cmd *cobra.Command, asJSON bool, d deltaJSON) error {
@@ -214,9 +212,9 @@ differs ends with exit code 5.`,
 			if err != nil {
 				return err
 			}
-			out, err := draft.Create(filepath.Dir(args[2]))
+			out, err := createNamed(args[2])
 			if err != nil {
-				return fault.Newf(fault.Preflight, "cannot write %s: %w", args[2], err)
+				return err
 			}
 			defer out.Discard()
 			t := progress.Start(ui.Step{ID: "apply", Name: "apply"})
@@ -225,7 +223,7 @@ differs ends with exit code 5.`,
 			if err != nil {
 				return draft.Explain(err, "another directory")
 			}
-			if err := whole(out, args[2]); err != nil {
+			if err := out.Publish(); err != nil {
 				return err
 			}
 			progress.Close()

@@ -7,13 +7,13 @@ import (
 	"io"
 	"io/fs"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"ingot/internal/draft"
 	"ingot/internal/fault"
+	"ingot/internal/input"
 	"ingot/internal/lock"
 	"ingot/internal/supply"
 	"ingot/internal/ui"
@@ -140,17 +140,14 @@ func export(ctx context.Context, h *house, stdout io.Writer, to string, locks []
 	if to == "-" {
 		return supply.Export(ctx, h.store, io.MultiWriter(stdout, t), locks)
 	}
-	f, err := draft.Create(filepath.Dir(to))
+	f, err := draft.CreateOutput(to)
 	if err != nil {
 		return supply.Cargo{}, draft.Explain(err, "another FILE")
 	}
 	defer f.Discard()
 	cargo, err := supply.Export(ctx, h.store, io.MultiWriter(f, t), locks)
 	if err == nil {
-		err = f.Sync()
-	}
-	if err == nil {
-		err = f.Publish(to, 0o644)
+		err = f.Publish()
 	}
 	// The draft's own name says nothing.
 	if pe, ok := errors.AsType[*fs.PathError](err); ok && pe.Path == f.Name() {
@@ -181,11 +178,13 @@ definitions. The packages are kept as if a build had used them today.`,
 			}
 			in, name := cmd.InOrStdin(), "standard input"
 			if args[0] != "-" {
-				f, err := os.Open(args[0])
-				if errors.Is(err, fs.ErrNotExist) {
+				f, err := input.Open(args[0])
+				switch {
+				case errors.Is(err, fs.ErrNotExist):
 					return fault.Newf(fault.NotFound, "there is no file %s", args[0])
-				}
-				if err != nil {
+				case errors.Is(err, input.ErrKind):
+					return (&fault.Error{Code: fault.Usage, Err: err}).WithHint("what is no file comes by standard input: … | ingot store import -")
+				case err != nil:
 					return err
 				}
 				defer func() { _ = f.Close() }()

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -63,7 +62,7 @@ func newTemplateExportCommand() *cobra.Command {
 				return im.Export(cmd.Context(), cmd.OutOrStdout())
 			}
 			file := or(to, im.Name+".tar")
-			out, err := draft.Create(filepath.Dir(file))
+			out, err := draft.CreateOutput(file)
 			if err != nil {
 				return err
 			}
@@ -71,7 +70,7 @@ func newTemplateExportCommand() *cobra.Command {
 			if err := im.Export(cmd.Context(), out); err != nil {
 				return err
 			}
-			if err := out.Publish(file, 0o644); err != nil {
+			if err := out.Publish(); err != nil {
 				return err
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), file)

@@ -33,15 +33,17 @@ type File struct {
 }
 
 // Create begins a draft in a directory that exists.
-func Create(dir string) (*File, error) {
-	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, 0o600)
+func Create(dir string) (*File, error) { return create(dir, 0o600) }
+
+func create(dir string, mode fs.FileMode) (*File, error) {
+	fd, err := unix.Open(dir, unix.O_TMPFILE|unix.O_RDWR|unix.O_CLOEXEC, uint32(mode.Perm()))
 	if err == nil {
 		return &File{File: os.NewFile(uintptr(fd), filepath.Join(dir, prefix)), dir: dir}, nil
 	}
 	if !errors.Is(err, unix.EOPNOTSUPP) && !errors.Is(err, unix.EISDIR) && !errors.Is(err, unix.EINVAL) {
 		return nil, fmt.Errorf("cannot write in %s: %w", dir, err)
 	}
-	return CreateNamed(dir)
+	return createNamed(dir, mode)
 }
 
 // randomName is a name for a draft.
@@ -51,9 +53,11 @@ func randomName(dir string) string {
 
 // CreateNamed begins a draft of the named kind, on any file system. Its name is there
 // as long as its process lives and has not ended it.
-func CreateNamed(dir string) (*File, error) {
+func CreateNamed(dir string) (*File, error) { return createNamed(dir, 0o600) }
+
+func createNamed(dir string, mode fs.FileMode) (*File, error) {
 	for {
-		f, err := os.OpenFile(randomName(dir), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		f, err := os.OpenFile(randomName(dir), os.O_RDWR|os.O_CREATE|os.O_EXCL, mode)
 		if errors.Is(err, fs.ErrExist) {
 			continue
 		}
@@ -87,6 +91,10 @@ func (f *File) Publish(to string, mode fs.FileMode) error {
 	if err := f.Chmod(mode); err != nil {
 		return fmt.Errorf("cannot set the mode of %s: %w", to, err)
 	}
+	return f.publish(to)
+}
+
+func (f *File) publish(to string) error {
 	if f.name == "" {
 		err := f.link(to)
 		if err == nil {
