@@ -3,13 +3,12 @@ package sandbox
 import (
 	"fmt"
 	"runtime"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
 
-// A starter is a thread that starts programs: they inherit its network namespace,
-// its system call filter and what it may not give away.
+// A starter is a thread that starts programs: they inherit its network namespace, its
+// keyring, its system call filter and what it may not give away.
 type starter chan func()
 
 // newStarter makes a thread for programs with the host's network, or with a
@@ -29,9 +28,10 @@ func newStarter(private bool) (starter, error) {
 				return
 			}
 		}
+		leaveKeyring()
 		err := withholdTrace()
 		if err == nil {
-			err = ignoreSync()
+			err = filterCalls()
 		}
 		ready <- err
 		for f := range s {
@@ -81,46 +81,4 @@ func loopbackUp() error {
 	}
 	ifr.SetUint16(unix.IFF_UP | unix.IFF_RUNNING)
 	return unix.IoctlIfreq(fd, unix.SIOCSIFFLAGS, ifr)
-}
-
-// syncCalls flush files to disk. What a box holds is worth nothing after a power
-// cut, and sync(2) would wait for all writes of the whole host.
-var syncCalls = []uint32{unix.SYS_SYNC, unix.SYS_SYNCFS, unix.SYS_FSYNC, unix.SYS_FDATASYNC, unix.SYS_MSYNC}
-
-// auditArch is the machine that the system call numbers are of
-// (linux/audit.h).
-var auditArch = map[string]uint32{"amd64": unix.AUDIT_ARCH_X86_64, "arm64": unix.AUDIT_ARCH_AARCH64, "riscv64": unix.AUDIT_ARCH_RISCV64, "ppc64le": unix.AUDIT_ARCH_PPC64LE, "s390x": unix.AUDIT_ARCH_S390X}
-
-// ignoreSync makes these calls succeed at once on this thread and in all that it
-// starts (seccomp(2)).
-func ignoreSync() error {
-	arch, ok := auditArch[runtime.GOARCH]
-	if !ok {
-		return nil
-	}
-	// The filter's words are of struct seccomp_data: number at 0, machine at 4.
-	load := func(at uint32) unix.SockFilter {
-		return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: at}
-	}
-	give := func(what uint32) unix.SockFilter {
-		return unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: what}
-	}
-	const allow, succeed = 0x7fff0000, 0x00050000 // SECCOMP_RET_ALLOW; SECCOMP_RET_ERRNO with error 0
-	n := uint8(len(syncCalls))
-	filter := []unix.SockFilter{
-		load(4),
-		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: arch, Jf: n + 1},
-		load(0),
-	}
-	for i, call := range syncCalls {
-		filter = append(filter, unix.SockFilter{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, K: call, Jt: n - uint8(i)})
-	}
-	filter = append(filter, give(allow), give(succeed))
-	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	err := unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0)
-	runtime.KeepAlive(filter)
-	if err != nil {
-		return fmt.Errorf("cannot filter system calls: %w", err)
-	}
-	return nil
 }
