@@ -450,6 +450,18 @@ func TestProgramsCannotReachTheInside(t *testing.T) {
 	b.do(t, "write", "/after", "still there")
 }
 
+// TestSharedMemoryIsSticky has a program look at what everybody may write.
+func TestSharedMemoryIsSticky(t *testing.T) {
+	b := boxOf(t)
+	if err := b.Put(t.Context(), []tree.Entry{{Path: "dev", Kind: tree.Dir, Mode: 0o755}}, tree.NewReader(packs(""))); err != nil {
+		t.Fatal(err)
+	}
+	out, err := b.Output(t.Context(), Command{Argv: []string{"/prog", "mode", "/dev/shm"}}, nil)
+	if want := "dtrwxrwxrwx\n"; err != nil || string(out) != want {
+		t.Errorf("/dev/shm is %s(%v), want %s", out, err, want)
+	}
+}
+
 // TestBoxKeepsHoles has a program make a long file of almost nothing.
 func TestBoxKeepsHoles(t *testing.T) {
 	const size = 1 << 30

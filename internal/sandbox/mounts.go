@@ -220,7 +220,7 @@ func devDir(dev string) error {
 			return err
 		}
 	}
-	if err := os.Chmod(dev+"/shm", 0o1777); err != nil {
+	if err := os.Chmod(dev+"/shm", os.ModeSticky|0o777); err != nil {
 		return err
 	}
 	// Group 5 is tty in every distribution; where it cannot be had, without.
