@@ -5,6 +5,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+
+	"ingot/internal/draft"
 )
 
 // A Sink is where a file's bytes go. Reset forgets all that was written, so that a
@@ -65,25 +67,21 @@ func (b *Buffer) Reset() error {
 // Bytes is what was written.
 func (b *Buffer) Bytes() []byte { return b.b }
 
-// Save fetches a file to a path by way of a temporary file beside it: path either
-// stays as it was or holds the whole, verified file. The directory must exist.
-// It does not wait for the disk; a caller whose file must outlive a power cut
-// verifies it again or syncs it.
+// Save fetches a file to a path by way of a draft beside it: path either stays as it
+// was or holds the whole, verified file. The directory must exist; what killed
+// processes left of drafts there goes. It does not wait for the disk; a caller whose
+// file must outlive a power cut verifies it again or syncs it.
 func (c *Client) Save(ctx context.Context, w Want, path string) (Got, error) {
-	f, err := os.CreateTemp(filepath.Dir(path), ".fetch-*")
+	dir := filepath.Dir(path)
+	draft.Sweep(dir)
+	f, err := draft.Create(dir)
 	if err != nil {
 		return Got{}, err
 	}
-	defer func() { _ = os.Remove(f.Name()) }() // gone already when all went well
-	got, err := c.Get(ctx, w, File(f))
+	defer f.Discard()
+	got, err := c.Get(ctx, w, File(f.File))
 	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
+		err = f.Publish(path, 0o644)
 	}
 	if err != nil {
 		return Got{}, err
