@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"ingot/internal/digest"
+	"ingot/internal/draft"
 	"ingot/internal/fault"
 	"ingot/internal/sign"
 )
@@ -100,25 +101,8 @@ func (s seen) keep(url, suite string, date time.Time) error {
 	if err != nil || !date.After(old) {
 		return err
 	}
-	f, err := os.CreateTemp(s.dir, ".seen-*")
-	if err != nil {
-		return err
-	}
-	defer func() { _ = os.Remove(f.Name()) }() // gone already when all went well
-	_, err = f.WriteString(date.UTC().Format(time.RFC3339) + "\n")
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if e := f.Close(); err == nil {
-		err = e
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	return err
+	draft.Sweep(s.dir)
+	return draft.Write(path, []byte(date.UTC().Format(time.RFC3339)+"\n"), 0o644)
 }
 
 // readSeen is the date in a file; zero when there is none, or none that can be read

@@ -226,7 +226,14 @@ func TestSeen(t *testing.T) {
 	if err := s.check("R", url, "sid", day(1)); err != nil {
 		t.Error(err)
 	}
-	left, _ := filepath.Glob(filepath.Join(s.dir, ".seen-*"))
+	// What a killed process left goes.
+	if err := os.WriteFile(filepath.Join(s.dir, ".ingot-draft-0123456789abcdef"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.keep(url, "sid", day(7)); err != nil {
+		t.Fatal(err)
+	}
+	left, _ := filepath.Glob(filepath.Join(s.dir, ".*"))
 	if len(left) > 0 {
 		t.Errorf("left: %v", left)
 	}
