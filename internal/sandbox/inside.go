@@ -189,6 +189,9 @@ func (in *box) setup(s setup) (refused string, err error) {
 	// What programs inherit; files that are put get their modes explicitly.
 	unix.Umask(0o022)
 	_ = unix.Sethostname([]byte("localhost"))
+	if err := setLimits(); err != nil {
+		return "", err
+	}
 	if in.offline, err = newStarter(true); err != nil {
 		return "", err
 	}

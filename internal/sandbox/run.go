@@ -47,7 +47,7 @@ func (in *box) run(r *runRequest, files []*os.File) (reply, error) {
 	if r.Network {
 		thread = in.online
 	}
-	err = thread.do(cmd.Start)
+	err = thread.do(withFewFiles(cmd.Start))
 	if err != nil {
 		return reply{}, fmt.Errorf("cannot start %s: %w", r.Argv[0], err)
 	}

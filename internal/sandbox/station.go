@@ -230,7 +230,7 @@ func (in *box) runAtStation(r request, files []*os.File) error {
 		thread = in.online
 	}
 	in.attend(true)
-	if err := thread.do(cmd.Start); err != nil {
+	if err := thread.do(withFewFiles(cmd.Start)); err != nil {
 		in.attend(false)
 		return fmt.Errorf("cannot start %s: %w", r.Run.Argv[0], err)
 	}
