@@ -23,6 +23,7 @@ import (
 	"ingot/internal/fault"
 	"ingot/internal/fetch"
 	"ingot/internal/lock"
+	"ingot/internal/sign"
 )
 
 // then is the time of the archives that these tests make.
@@ -268,6 +269,33 @@ func TestCompileIsInterrupted(t *testing.T) {
 	}
 	if err := b.compiler.resolve(ctx, def, &lock.Lock{}, files, must(readAll(t.Context(), files)), nil, Move{}, &members{}); fault.CodeOf(err) != fault.Interrupted {
 		t.Errorf("packages are chosen: %v", err)
+	}
+}
+
+// Debian's own archives are the same ones on every mirror: an older release that another
+// plays back is refused.
+func TestCompileFromAnotherMirror(t *testing.T) {
+	b := newBench(t)
+	other := debtest.NewArchive(t, b.archive.Signer)
+	other.Offer(t, then.Add(-time.Minute), debs()...)
+	ring, err := sign.ReadKeyring("key.asc", b.archive.Signer.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read := func(mirror string) (*lock.Lock, error) {
+		b.compiler.Mirrors.Flag = mirror
+		archives := must(b.compiler.archives(&definition.Definition{Release: "test"}))[:1]
+		archives[0].Suites, archives[0].Keys = []string{"test"}, ring
+		l := &lock.Lock{}
+		_, _, err := b.compiler.readIndexes(t.Context(), archives, []string{"amd64"}, l)
+		return l, err
+	}
+	l, err := read(b.archive.URL)
+	if err != nil || l.Archives[0].URL != b.archive.URL {
+		t.Fatalf("the lock has %+v, %v", l.Archives, err)
+	}
+	if _, err := read(other.URL); fault.CodeOf(err) != fault.Verification || !strings.Contains(err.Error(), "that was read before") {
+		t.Errorf("an older release: %v", err)
 	}
 }
 

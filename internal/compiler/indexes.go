@@ -66,8 +66,9 @@ func (c *Compiler) archives(def *definition.Definition) ([]debian.Archive, error
 	if len(def.Archives) == 0 {
 		for _, a := range debian.DefaultArchives(def.Release) {
 			roots := c.Mirrors.Roots(a)
+			own := a.URL
 			a.URL = roots[0] // what is in force when the lock is written
-			out = append(out, debian.Archive{Archive: a, Roots: roots, Keys: builtIn, AcceptExpired: c.AcceptExpired})
+			out = append(out, debian.Archive{Archive: a, Own: own, Roots: roots, Keys: builtIn, AcceptExpired: c.AcceptExpired})
 		}
 		return out, nil
 	}

@@ -1,6 +1,7 @@
 package debian
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,6 +24,9 @@ import (
 // An Archive is where packages come from, and whom its indexes must be signed by.
 type Archive struct {
 	lock.Archive
+	// Own is its own URL where URL is that of a mirror which was in force: what it
+	// is known by when it is read again, from wherever. "" is URL.
+	Own           string
 	Roots         []string      // where to fetch it from, best first: see [Mirrors.Roots]
 	Keys          *sign.Keyring // that its Release files must be signed by
 	AcceptExpired bool          // check-valid-until: false
@@ -222,11 +226,14 @@ func (u Updater) release(ctx context.Context, a *Archive, suite, dir string) (*R
 	if expired {
 		u.note("%s expired on %s UTC and is used all the same", a.about(name), r.ValidUntil.UTC().Format(time.DateTime))
 	}
-	s := seen{u.Seen}
-	if err := s.check(a.about(name), a.URL, suite, r.Date); err != nil {
-		return nil, false, err
+	s, own := seen{u.Seen}, cmp.Or(a.Own, a.URL)
+	// Once each mirror had a record, and what stands there was seen all the same.
+	for _, url := range []string{own, a.URL} {
+		if err := s.check(a.about(name), url, suite, r.Date); err != nil {
+			return nil, false, err
+		}
 	}
-	return r, expired, s.keep(a.URL, suite, r.Date)
+	return r, expired, s.keep(own, suite, r.Date)
 }
 
 func (a Archive) about(name string) string { return name + " of archive " + a.Name }

@@ -336,6 +336,52 @@ func TestUpdateAgain(t *testing.T) {
 	}
 }
 
+// TestUpdateFromAnotherMirror: an archive that is recorded as the mirror it was fetched
+// from is the same on another, so no older release of it is believed there.
+func TestUpdateFromAnotherMirror(t *testing.T) {
+	key := newSigner(t)
+	const own = "http://example.org/debian"
+	for _, test := range []struct {
+		summary  string
+		was, now string // the archive's own URL; "" is the mirror's
+		another  bool   // mirror
+		refused  bool
+	}{
+		{"another mirror", own, own, true, true},
+		{"the same mirror", own, own, false, true},
+		{"the same mirror, seen when each had its own record", "", own, false, true},
+		{"another archive", own, "http://example.net/debian", true, false},
+	} {
+		t.Run(test.summary, func(t *testing.T) {
+			dir := t.TempDir()
+			newer, older := newSite(t, key, fields), newSite(t, key, strings.Replace(fields, "20 Nov", "19 Nov", 1))
+			first, second := httptest.NewServer(newer), httptest.NewServer(older)
+			defer first.Close()
+			defer second.Close()
+			update := func(own, mirror string) error {
+				u := Updater{Client: quick(), Cache: dir + "/cache", Seen: dir + "/seen", Now: then}
+				_, err := u.Update(t.Context(), []Archive{{
+					Archive: lock.Archive{Name: "t", URL: mirror + "/debian", Suites: []string{"sid"}, Components: []string{"main"}},
+					Own:     own, Roots: []string{mirror + "/debian"}, Keys: key.ring,
+				}}, []string{"amd64"})
+				return err
+			}
+			if err := update(test.was, first.URL); err != nil {
+				t.Fatal(err)
+			}
+			at := second.URL
+			if !test.another {
+				at, newer.files = first.URL, older.files
+			}
+			err := update(test.now, at)
+			refused := fault.CodeOf(err) == fault.Verification && strings.Contains(err.Error(), "older than the one of 2026-11-20 12:00:00 that was read before")
+			if refused != test.refused || !refused && err != nil {
+				t.Errorf("an older release: %v", err)
+			}
+		})
+	}
+}
+
 // TestUpdateMirrors: an archive is read from the first mirror that has it, and its indexes
 // from the mirror that its release came from.
 func TestUpdateMirrors(t *testing.T) {
