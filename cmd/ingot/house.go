@@ -103,7 +103,10 @@ func mirrors(f sourceFlags) (debian.Mirrors, error) {
 	m := debian.Mirrors{Flag: f.mirror, Env: environ(mirrorVariable)}
 	for name, place := range map[string]string{"--mirror": m.Flag, mirrorVariable: m.Env} {
 		if place != "" && !debian.IsAddress(place) {
-			return m, fault.Newf(fault.Usage, "%s %q is not the address of a mirror", name, place).
+			if name += fmt.Sprintf(" %q", place); strings.Contains(place, "@") {
+				name, _, _ = strings.Cut(name, " ") // there may be a password in it
+			}
+			return m, fault.Newf(fault.Usage, "%s is not the address of a mirror", name).
 				WithHint("write http://HOST/debian, https://HOST/debian or file:///DIRECTORY")
 		}
 	}

@@ -122,6 +122,9 @@ func (r *reading) passed(caller map[string]string) error {
 				q.Args[i] = strings.TrimSuffix(a, e) + name + "=" + hidden
 			}
 		}
+		if mirrorHides(q.Mirror) && strings.HasSuffix(a, q.Mirror) {
+			q.Args[i] = strings.TrimSuffix(a, q.Mirror) + hidden
+		}
 	}
 	return nil
 }
@@ -138,8 +141,14 @@ func (r Request) Shown() Request {
 			r.Declared[name] = hidden
 		}
 	}
+	if mirrorHides(r.Mirror) {
+		r.Mirror = hidden
+	}
 	return r
 }
+
+// mirrorHides says whether a mirror's address may have a name or password in it.
+func mirrorHides(address string) bool { return strings.Contains(address, "@") }
 
 // isSecret says whether a variable is one that is shown nowhere.
 func isSecret(name, value string) bool {

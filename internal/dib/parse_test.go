@@ -304,12 +304,12 @@ func TestDIBEnvOfADefinition(t *testing.T) {
 }
 
 func TestSecretsAreNotShown(t *testing.T) {
-	r, err := Parse(ImageCommand, []string{"--env", "REG_PASSWORD=hush", "--env=OS_PASSWORD=hush", "--env", "MINE=1", "vm"}, []string{"DIB_DEV_USER_PASSWORD=hush"})
+	r, err := Parse(ImageCommand, []string{"--env", "REG_PASSWORD=hush", "--env=OS_PASSWORD=hush", "--env", "MINE=1", "--mirror", "http://me:hush@m.example/debian", "vm"}, []string{"DIB_DEV_USER_PASSWORD=hush"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if r.Environment["REG_PASSWORD"] != "hush" || r.Environment["OS_PASSWORD"] != "hush" || r.Environment["DIB_DEV_USER_PASSWORD"] != "hush" {
-		t.Errorf("%v", r.Environment)
+	if r.Environment["REG_PASSWORD"] != "hush" || r.Environment["OS_PASSWORD"] != "hush" || r.Environment["DIB_DEV_USER_PASSWORD"] != "hush" || r.Mirror != "http://me:hush@m.example/debian" {
+		t.Errorf("%v %s", r.Environment, r.Mirror)
 	}
 	b, err := json.Marshal(r.Shown())
 	if text := fmt.Sprint(string(b), r.Line(), r.Variables()["DIB_ARGS"], r.DIBEnv()); err != nil || strings.Contains(text, "hush") {
