@@ -1,11 +1,13 @@
 package compiler
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,6 +26,7 @@ import (
 	"ingot/internal/fetch"
 	"ingot/internal/lock"
 	"ingot/internal/sign"
+	"ingot/internal/ui"
 )
 
 // then is the time of the archives that these tests make.
@@ -272,29 +275,69 @@ func TestCompileIsInterrupted(t *testing.T) {
 	}
 }
 
+// readDebian reads Debian's own main archive from a mirror that is named, with the bench's
+// suite and key, and gives the lock that has it.
+func (b *bench) readDebian(t *testing.T, mirror string) (*lock.Lock, error) {
+	t.Helper()
+	ring, err := sign.ReadKeyring("key.asc", b.archive.Signer.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.compiler.Mirrors.Flag = mirror
+	archives := must(b.compiler.archives(&definition.Definition{Release: "test"}))[:1]
+	archives[0].Suites, archives[0].Keys = []string{"test"}, ring
+	l := &lock.Lock{}
+	_, _, err = b.compiler.readIndexes(t.Context(), archives, []string{"amd64"}, l)
+	return l, err
+}
+
+// A mirror that asks for a password is fetched from, and the password goes nowhere else.
+func TestCompileKeepsPasswords(t *testing.T) {
+	b := newBench(t)
+	open := true
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if name, password, _ := r.BasicAuth(); name != "joe" || password != "s3cret" || !open {
+			http.Error(w, "who are you?", http.StatusUnauthorized)
+			return
+		}
+		b.archive.ServeHTTP(w, r)
+	}))
+	defer server.Close()
+	var said bytes.Buffer
+	b.compiler.Progress = ui.New(ui.Options{Mode: ui.Plain, Out: &said, Verbose: true})
+	mirror := strings.Replace(server.URL, "://", "://joe:s3cret@", 1) + "/debian"
+	l, err := b.readDebian(t, mirror)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := l.Archives[0].URL, server.URL+"/debian"; got != want || strings.Contains(string(lock.Encode(*l)), "s3cret") {
+		t.Errorf("the lock has %s, want %s", got, want)
+	}
+	if got := b.compiler.Mirrors.Roots(l.Archives[0]); !slices.Equal(got, []string{mirror}) {
+		t.Errorf("packages of the lock come from %s", got)
+	}
+	open = false
+	_, err = b.readDebian(t, mirror)
+	if fault.CodeOf(err) != fault.Unreachable {
+		t.Errorf("a mirror that says no: %v", err)
+	}
+	b.compiler.Progress.Close()
+	if all := fmt.Sprint(said.String(), err, fault.HintOf(err)); strings.Contains(all, "s3cret") {
+		t.Errorf("it says %s", all)
+	}
+}
+
 // Debian's own archives are the same ones on every mirror: an older release that another
 // plays back is refused.
 func TestCompileFromAnotherMirror(t *testing.T) {
 	b := newBench(t)
 	other := debtest.NewArchive(t, b.archive.Signer)
 	other.Offer(t, then.Add(-time.Minute), debs()...)
-	ring, err := sign.ReadKeyring("key.asc", b.archive.Signer.Key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	read := func(mirror string) (*lock.Lock, error) {
-		b.compiler.Mirrors.Flag = mirror
-		archives := must(b.compiler.archives(&definition.Definition{Release: "test"}))[:1]
-		archives[0].Suites, archives[0].Keys = []string{"test"}, ring
-		l := &lock.Lock{}
-		_, _, err := b.compiler.readIndexes(t.Context(), archives, []string{"amd64"}, l)
-		return l, err
-	}
-	l, err := read(b.archive.URL)
+	l, err := b.readDebian(t, b.archive.URL)
 	if err != nil || l.Archives[0].URL != b.archive.URL {
 		t.Fatalf("the lock has %+v, %v", l.Archives, err)
 	}
-	if _, err := read(other.URL); fault.CodeOf(err) != fault.Verification || !strings.Contains(err.Error(), "that was read before") {
+	if _, err := b.readDebian(t, other.URL); fault.CodeOf(err) != fault.Verification || !strings.Contains(err.Error(), "that was read before") {
 		t.Errorf("an older release: %v", err)
 	}
 }

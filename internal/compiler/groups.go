@@ -260,6 +260,7 @@ func (m *members) adopt(from *lock.Lock, name string) string {
 		return name // which a lock's check refuses
 	}
 	theirs := from.Archives[i]
+	theirs.URL = theirs.Address()
 	for n := 1; ; n++ {
 		if n > 1 {
 			name = fmt.Sprintf("%s-%d", theirs.Name, n)

@@ -68,6 +68,7 @@ func (c *Compiler) archives(def *definition.Definition) ([]debian.Archive, error
 			roots := c.Mirrors.Roots(a)
 			own := a.URL
 			a.URL = roots[0] // what is in force when the lock is written
+			a.URL = a.Address()
 			out = append(out, debian.Archive{Archive: a, Own: own, Roots: roots, Keys: builtIn, AcceptExpired: c.AcceptExpired})
 		}
 		return out, nil

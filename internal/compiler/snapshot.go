@@ -34,6 +34,9 @@ func (s *Snapshot) indexes(def *definition.Definition, hostArch string, l *lock.
 		return nil, nil, fault.Newf(fault.Definition, "the packages to choose from are of %s %s, and the definition's are of %s %s", from.Distro, from.Release, def.Distro, def.Release)
 	}
 	l.Archives, l.Indexes, l.Epoch = slices.Clone(from.Archives), slices.Clone(from.Indexes), from.Epoch
+	for i, a := range l.Archives {
+		l.Archives[i].URL = a.Address()
+	}
 	type place struct{ archive, arch string }
 	offered := map[place][]distro.Ref{}
 	offer := func(arch string, refs []distro.Ref) {

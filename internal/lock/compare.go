@@ -151,7 +151,8 @@ func compareArchives(before, after []Archive) []Change {
 			out = append(out, Change{Part: "archive", Action: "removed", Name: name, Old: old.words()})
 		default:
 			for _, x := range [][3]string{
-				{"url", old.URL, new.URL},
+				{"url", old.Address(), new.Address()},
+				{"password", password(old), password(new)},
 				{"suites", strings.Join(old.Suites, " "), strings.Join(new.Suites, " ")},
 				{"components", strings.Join(old.Components, " "), strings.Join(new.Components, " ")},
 				{"key", old.Key, new.Key},
@@ -176,7 +177,15 @@ func compareArchives(before, after []Archive) []Change {
 }
 
 func (a *Archive) words() string {
-	return strings.Join(append([]string{a.URL}, append(slices.Clone(a.Suites), a.Components...)...), " ")
+	return strings.Join(append([]string{a.Address()}, append(slices.Clone(a.Suites), a.Components...)...), " ")
+}
+
+// password says whether an archive's URL has a name or password, which is not shown.
+func password(a *Archive) string {
+	if a.URL != a.Address() {
+		return "in its url"
+	}
+	return "none"
 }
 
 func validity(expired bool) string {

@@ -102,6 +102,17 @@ type Archive struct {
 	Beside bool `json:",omitzero"`
 }
 
+// Address is the archive's URL as others may read it: without a name or password, which
+// locks of old may have got from a mirror's.
+func (a Archive) Address() string {
+	scheme, rest, ok := strings.Cut(a.URL, "://")
+	if !ok {
+		return a.URL
+	}
+	end := strings.IndexAny(rest+"/", "/?#")
+	return scheme + "://" + rest[strings.LastIndexByte(rest[:end], '@')+1:]
+}
+
 // A Group is a version of a group that packages were taken from, or that says which are not.
 type Group struct {
 	Label   string        // what lines of packages call it: its name, with a number if that is taken

@@ -334,7 +334,7 @@ const maxDownload = 16 << 30
 func (d *downloads) roots(address string) []string {
 	placed, place, known := debian.Placed(address)
 	for _, a := range d.plan.Lock.Archives {
-		rest, ok := strings.CutPrefix(address, strings.TrimSuffix(a.URL, "/")+"/")
+		rest, ok := strings.CutPrefix(address, strings.TrimSuffix(a.Address(), "/")+"/")
 		if !ok && known && a.Name == placed {
 			rest, ok = place, true
 		}

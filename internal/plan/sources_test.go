@@ -126,3 +126,16 @@ func TestScriptError(t *testing.T) {
 		}
 	}
 }
+
+// What a lock of old knows of its mirror's password, an image does not tell.
+func TestSourcesTellNoPassword(t *testing.T) {
+	p := &Plan{Lock: &lock.Lock{Archives: []lock.Archive{{Name: "debian", URL: "http://joe:s3cret@m.example:81/debian", Suites: []string{"sid"}, Components: []string{"main"}}}}}
+	files, err := p.sources()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "Types: deb\nURIs: http://m.example:81/debian\nSuites: sid\nComponents: main\nSigned-By: /usr/share/keyrings/debian-archive-keyring.gpg\n"
+	if len(files) != 1 || string(files[0].Data) != want {
+		t.Errorf("got %+v", files)
+	}
+}

@@ -181,7 +181,7 @@ func (p *Plan) sources() ([]sandbox.NewFile, error) {
 			signed = "/etc/apt/keyrings/" + a.Name + filepath.Ext(a.Key)
 			out = append(out, sandbox.NewFile{Path: strings.TrimPrefix(signed, "/"), Mode: 0o644, Data: data})
 		}
-		text := fmt.Sprintf("Types: deb\nURIs: %s\nSuites: %s\nComponents: %s\nSigned-By: %s\n", a.URL, strings.Join(a.Suites, " "), strings.Join(a.Components, " "), signed)
+		text := fmt.Sprintf("Types: deb\nURIs: %s\nSuites: %s\nComponents: %s\nSigned-By: %s\n", a.Address(), strings.Join(a.Suites, " "), strings.Join(a.Components, " "), signed)
 		out = append(out, sandbox.NewFile{Path: "etc/apt/sources.list.d/" + a.Name + ".sources", Mode: 0o644, Data: []byte(text)})
 	}
 	return out, nil

@@ -57,6 +57,9 @@ var rolling = []string{"testing", "unstable", "sid", "experimental", "rc-buggy",
 // moreover, stand in only for the archive's well-known URL; an archive that a definition
 // places elsewhere is fetched from where it is placed unless Flag or Env say otherwise.
 //
+// An archive's own URL may be that of such a mirror without the name and password that it
+// takes, as locks have it: those are added where Flag, Env or Host have them.
+//
 // The security archive is looked for beside the main one: …/debian-security for
 // …/debian. A machine's sources name it themselves. Since not every mirror carries it, the
 // archive's own URL follows even where Flag or Env is given.
@@ -91,7 +94,7 @@ func kindOf(root string, suites []string) archiveKind {
 
 // Roots are the URLs at which an archive can be found, best first; never none.
 func (m Mirrors) Roots(a lock.Archive) []string {
-	own := cleanRoot(a.URL)
+	own := m.opened(cleanRoot(a.URL))
 	kind := kindOf(own, a.Suites)
 	if a.Key != "" || kind == foreign || !slices.ContainsFunc(a.Suites, isDebianSuite) && !wellKnown(own) {
 		return []string{own}
@@ -131,6 +134,23 @@ func (m Mirrors) Roots(a lock.Archive) []string {
 		}
 	}
 	return all
+}
+
+// opened is a root with the name and password that a mirror of the same address was given
+// with, itself or for the archive beside it.
+func (m Mirrors) opened(root string) string {
+	given := []string{cleanRoot(m.Flag), cleanRoot(m.Env)}
+	for _, s := range m.Host {
+		given = append(given, s.URIs...)
+	}
+	for _, g := range given {
+		for _, g := range []string{g, g + "-security"} {
+			if u, err := url.Parse(g); err == nil && u.User != nil && identity(g) == root {
+				return g
+			}
+		}
+	}
+	return root
 }
 
 // wellKnown says whether a URL is Debian's own for an archive, and so stands for all

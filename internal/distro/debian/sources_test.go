@@ -169,6 +169,7 @@ etc/apt/sources.list:
 	deb http://m.example/debian-security bookworm-security main
 `
 	const mainOnly = "etc/apt/sources.list:\n\tdeb http://m.example/pub/debian/ trixie main contrib\n"
+	const private = "etc/apt/sources.list:\n\tdeb https://u:p@p.example/debian bookworm main\n"
 	const own, security = mainURL, securityURL
 	frozen := strings.Replace(mainURL, "//deb.", "//snapshot.", 1) + "/20250101T000000Z"
 	old := strings.Replace(strings.TrimSuffix(securityURL, "/debian-security"), "//deb.", "//security.", 1)
@@ -204,6 +205,12 @@ etc/apt/sources.list:
 		{summary: "security at its old place", env: "http://e.example/debian",
 			archive: lock.Archive{URL: old, Suites: []string{"bullseye-security"}},
 			want:    "http://e.example/debian-security " + old + " PUBLIC-security"},
+		// Locks have addresses without passwords; who knows the password still gets in.
+		{summary: "a lock's mirror, by the machine's sources", host: private, archive: lock.Archive{URL: "https://p.example/debian", Suites: stable}, want: "https://u:p@p.example/debian"},
+		{summary: "a lock's mirror, security", host: private, archive: lock.Archive{URL: "https://p.example/debian-security", Suites: []string{"bookworm-security"}},
+			want: "https://u:p@p.example/debian-security"},
+		{summary: "a lock's mirror of another name", env: "https://u:p@p.example/mine", archive: lock.Archive{URL: "https://p.example/mine", Suites: stable}, want: "https://u:p@p.example/mine"},
+		{summary: "a lock's mirror, without a password for it", host: private, archive: lock.Archive{URL: "http://p.example/debian", Suites: stable}, want: "http://p.example/debian"},
 	} {
 		t.Run(test.summary, func(t *testing.T) {
 			m := Mirrors{Flag: test.flag, Env: test.env, Host: AptSources(machine(t, test.host))}
