@@ -156,6 +156,22 @@ func main() {
 		}
 	case "keys":
 		reachKeys(os.Args[2])
+	case "list": // as the kernel lists it
+		for _, dir := range os.Args[2:] {
+			d, err := os.Open(dir)
+			if err != nil {
+				panic(err)
+			}
+			names, err := d.Readdirnames(-1)
+			fmt.Println(dir, names, err)
+			for _, n := range names {
+				var st syscall.Stat_t
+				if err := syscall.Lstat(dir+"/"+n, &st); err != nil {
+					panic(err)
+				}
+				fmt.Print(st.Ino, " ")
+			}
+		}
 	case "mode":
 		info, err := os.Stat(os.Args[2])
 		if err != nil {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -66,7 +68,8 @@ func (f *Foreign) show(top string) error {
 	for _, file := range []string{"passwd", "group"} {
 		links["etc/"+file] = NativeTree + "/etc/" + file
 	}
-	for link, target := range links {
+	for _, link := range slices.Sorted(maps.Keys(links)) {
+		target := links[link]
 		if err := os.Symlink(target, root+"/"+link); err != nil {
 			return fmt.Errorf("cannot make the directories of native programs: %w", err)
 		}

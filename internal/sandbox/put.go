@@ -5,12 +5,9 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"runtime"
-	"sync"
 
 	"golang.org/x/sys/unix"
 
-	"ingot/internal/sparse"
 	"ingot/internal/tree"
 )
 
@@ -18,8 +15,9 @@ import (
 // stay data and join the capture.
 type devices map[string]tree.Entry
 
-// put makes entries real: directories first, then files on all cores, then what
-// refers to files, last the times of directories.
+// put makes entries real: directories first, then files, filled on all cores, then what
+// refers to files, last the times of directories. All are made in the order of the entries,
+// since a script can see it: a tmpfs lists and numbers what it holds as it was made.
 func (in *box) put(p *putRequest, files []*os.File) error {
 	entries, _, err := tree.DecodeEntries(string(p.Entries))
 	if err != nil {
@@ -187,94 +185,6 @@ func putSymlink(e *tree.Entry) error {
 	}
 	if err := meta("/"+e.Path, e); err != nil {
 		return err
-	}
-	return setTime("/"+e.Path, e.Mtime)
-}
-
-// putFiles makes regular files and pipes, split over the cores in runs of
-// neighbours so that two of them seldom want the same directory.
-func (in *putter) putFiles(entries []tree.Entry, packs map[string]*os.File) error {
-	workers := max(runtime.GOMAXPROCS(0), 1)
-	const run = 64
-	jobs := make(chan []tree.Entry, len(entries)/run+1)
-	for i := 0; i < len(entries); i += run {
-		jobs <- entries[i:min(i+run, len(entries))]
-	}
-	close(jobs)
-	errs := make([]error, workers)
-	var wg sync.WaitGroup
-	for w := range workers {
-		wg.Go(func() {
-			errs[w] = confined(in.dir, func() error {
-				for chunk := range jobs {
-					for i := range chunk {
-						if err := putFile(&chunk[i], packs); err != nil {
-							return err
-						}
-					}
-				}
-				return nil
-			})
-		})
-	}
-	wg.Wait()
-	return errors.Join(errs...)
-}
-
-func putFile(e *tree.Entry, packs map[string]*os.File) error {
-	switch e.Kind {
-	case tree.File:
-		return putRegular(e, packs)
-	case tree.Fifo:
-		if err := replace(e.Path, func(full string) error { return unix.Mkfifo(full, e.Mode) }); err != nil {
-			return fmt.Errorf("cannot make pipe /%s: %w", e.Path, err)
-		}
-		if err := meta("/"+e.Path, e); err != nil {
-			return err
-		}
-		return setTime("/"+e.Path, e.Mtime)
-	case tree.Dir, tree.Symlink, tree.Hardlink, tree.Char, tree.Block:
-	}
-	return nil
-}
-
-func putRegular(e *tree.Entry, packs map[string]*os.File) (err error) {
-	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
-	var fd int
-	if err := replace(e.Path, func(full string) error {
-		var err error
-		fd, err = unix.Open(full, flags, 0o600)
-		return err
-	}); err != nil {
-		return fmt.Errorf("cannot make file /%s: %w", e.Path, err)
-	}
-	f := os.NewFile(uintptr(fd), e.Path)
-	defer func() {
-		if closeErr := f.Close(); err == nil && closeErr != nil {
-			err = fmt.Errorf("cannot finish file /%s: %w", e.Path, closeErr)
-		}
-	}()
-	if e.Content.Size > 0 {
-		pack, ok := packs[e.Content.Pack]
-		if !ok {
-			return fmt.Errorf("file /%s lies in pack %q, which was not passed", e.Path, e.Content.Pack)
-		}
-		if err := sparse.Copy(f, 0, pack, e.Content.Offset, e.Content.Size, nil); err != nil {
-			return fmt.Errorf("cannot fill file /%s: %w", e.Path, err)
-		}
-	}
-	if e.UID != 0 || e.GID != 0 {
-		if err := unix.Fchown(fd, int(e.UID), int(e.GID)); err != nil {
-			return fmt.Errorf("cannot set the owner of /%s: %w", e.Path, err)
-		}
-	}
-	if err := unix.Fchmod(fd, e.Mode); err != nil {
-		return fmt.Errorf("cannot set the mode of /%s: %w", e.Path, err)
-	}
-	for _, x := range e.Xattrs {
-		if err := unix.Fsetxattr(fd, x.Name, []byte(x.Value), 0); err != nil {
-			return fmt.Errorf("cannot set %s of /%s: %w", x.Name, e.Path, err)
-		}
 	}
 	return setTime("/"+e.Path, e.Mtime)
 }

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -82,15 +84,15 @@ func (s *Station) build(root string, offline starter) error {
 	if err := copyEtc(root+"/etc", s.Programs+"/etc"); err != nil {
 		return fmt.Errorf("cannot copy the station's /etc: %w", err)
 	}
-	for name, text := range stationEtc {
-		if err := os.WriteFile(root+"/etc/"+name, []byte(text), 0o644); err != nil {
+	for _, name := range slices.Sorted(maps.Keys(stationEtc)) { // in order, as all that is made: see put
+		if err := os.WriteFile(root+"/etc/"+name, []byte(stationEtc[name]), 0o644); err != nil {
 			return fmt.Errorf("cannot write the station's /etc/%s: %w", name, err)
 		}
 	}
-	for path, data := range s.Files {
+	for _, path := range slices.Sorted(maps.Keys(s.Files)) {
 		err := os.MkdirAll(root+filepath.Dir(path), 0o755)
 		if err == nil {
-			err = os.WriteFile(root+path, data, 0o755)
+			err = os.WriteFile(root+path, s.Files[path], 0o755)
 		}
 		if err != nil {
 			return fmt.Errorf("cannot write the station's %s: %w", path, err)
@@ -168,11 +170,11 @@ func copyEtc(to, from string) error {
 // open shows at the station what is in sight of the box alone.
 func (s *Station) open() error {
 	shows := map[string]string{"/proc": "/proc", "/dev": "/dev"}
-	for name, at := range s.Aside {
+	for _, name := range slices.Sorted(maps.Keys(s.Aside)) {
 		if err := os.MkdirAll(asideDir+"/"+name, 0o755); err != nil {
 			return err
 		}
-		shows[asideDir+"/"+name] = at
+		shows[asideDir+"/"+name] = s.Aside[name]
 	}
 	show := func(from, at string) error {
 		err := os.MkdirAll(stationDir+at, 0o755)
@@ -184,8 +186,8 @@ func (s *Station) open() error {
 		}
 		return nil
 	}
-	for from, at := range shows {
-		if err := show(from, at); err != nil {
+	for _, from := range slices.Sorted(maps.Keys(shows)) {
+		if err := show(from, shows[from]); err != nil {
 			return err
 		}
 	}
