@@ -46,11 +46,11 @@ func newBootCommand() *cobra.Command {
 		Use:   "boot [ARTIFACT|DEFINITION]",
 		Short: "Start an artifact in QEMU and wait until it works",
 		Long: `boot starts a disk image, or an iso, in QEMU and waits for evidence that it works:
-a login prompt on its serial console, or what --expect asks for. It exits 0, or 8
-with the console's last lines. The file is opened for reading only; whatever the
-machine writes is gone when it ends. Of a definition (a directory or an
-ingot.yaml, by default the one here) the first artifact that boots is built
-first.
+a login prompt on its serial console, systemd's word that it reached a target
+that has one, or what --expect asks for. It exits 0, or 8 with the console's last
+lines. The file is opened for reading only; whatever the machine writes is gone
+when it ends. Of a definition (a directory or an ingot.yaml, by default the one
+here) the first artifact that boots is built first.
 
 --run runs a command in the machine as root, without keys, passwords or network,
 in any image with systemd 252 or newer; all of them must exit 0. --then restarts
@@ -158,7 +158,12 @@ func (f *bootFlags) boot(cmd *cobra.Command, path string) (err error) {
 	r.Seconds = time.Since(m.Started()).Seconds()
 	task.Done(err)
 	if err == nil && f.ssh {
-		return openShell(cmd, m, progress, f.timeout)
+		return openShell(cmd, m, progress, f.timeout, func() error {
+			if len(r.Commands) == 0 {
+				return nil
+			}
+			return f.print(cmd, m, &r, nil)
+		})
 	}
 	progress.Close()
 	if perr := f.print(cmd, m, &r, err); err == nil {

@@ -49,8 +49,9 @@ func joinConsole(cmd *cobra.Command, m *vm.Machine) error {
 	return m.Console(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
 }
 
-// openShell is "boot --ssh" once the machine is up.
-func openShell(cmd *cobra.Command, m *vm.Machine, progress *ui.Progress, limit time.Duration) error {
+// openShell is "boot --ssh" once the machine is up; before is done when progress is shown
+// no more, and the shell not yet.
+func openShell(cmd *cobra.Command, m *vm.Machine, progress *ui.Progress, limit time.Duration, before func() error) error {
 	key, err := vm.NewKey(rand.Reader)
 	if err != nil {
 		return err
@@ -77,6 +78,9 @@ func openShell(cmd *cobra.Command, m *vm.Machine, progress *ui.Progress, limit t
 	}
 	progress.Notef("elsewhere, while this shell is open: %s", strings.Join(words, " "))
 	progress.Close()
+	if err := before(); err != nil {
+		return err
+	}
 
 	t := vm.Terminal{In: cmd.InOrStdin(), Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr()}
 	fd, restore, err := rawTerminal(cmd)

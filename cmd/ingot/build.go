@@ -142,6 +142,9 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 			return nil, err
 		}
 	}
+	if err := f.wish.Check(def); err != nil {
+		return nil, err
+	}
 	// Before packages are chosen; a plan's run sees for itself.
 	if _, err := os.Stat(lockPath); err != nil {
 		if !f.locked {
@@ -251,6 +254,9 @@ func keepHeld(ctx context.Context, h *house, l *lock.Lock, lockPath string) erro
 // plan makes the plan of a definition and its lock. A lock that differs from the one
 // that is there is not written yet.
 func (f *buildFlags) plan(ctx context.Context, h *house, def *definition.Definition, lockPath string) (p *plan.Plan, changed bool, err error) {
+	if err := f.wish.Check(def); err != nil { // before anything is read
+		return nil, false, err
+	}
 	c, err := h.compiler(f.sourceFlags)
 	if err != nil {
 		return nil, false, err

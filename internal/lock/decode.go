@@ -34,8 +34,12 @@ func DecodeDigest(b []byte) (*Lock, digest.Digest, error) {
 	}
 	l, id, err := decode(b)
 	if err != nil {
-		return nil, id, fault.Newf(fault.Verification, "lock %w", err).
-			WithHint("take it back from version control, or remove it and run 'ingot lock'")
+		e := fault.Newf(fault.Verification, "lock %w", err)
+		if bytes.HasPrefix(b, []byte("version:")) || bytes.Contains(b, []byte("\nversion:")) {
+			// Whoever names one for the other must not be told to remove it.
+			return nil, id, e.WithHint("it looks like a definition: the lock of ingot.yaml is ingot.lock beside it")
+		}
+		return nil, id, e.WithHint("take it back from version control, or remove it and run 'ingot lock'")
 	}
 	return l, id, nil
 }

@@ -12,6 +12,7 @@ import (
 	"ingot/internal/layout"
 	"ingot/internal/lock"
 	"ingot/internal/openvz"
+	"ingot/internal/spell"
 	"ingot/internal/tree"
 )
 
@@ -30,33 +31,55 @@ func (w Wish) wants(v *definition.Definition) bool {
 	return slices.Contains(w.Variants, v)
 }
 
-// Make plans a build of what a lock holds. It reads nothing but its arguments.
-func Make(def *definition.Definition, l *lock.Lock, wish Wish) (*Plan, error) {
-	p := &Plan{Definition: def, Lock: l}
+// Check says whether the definition has what is wished for, with exit code 2 where it has
+// not. It needs no lock.
+func (w Wish) Check(def *definition.Definition) error {
+	_, err := w.of(def)
+	return err
+}
+
+// of is the variants of the definition that are to be built.
+func (w Wish) of(def *definition.Definition) ([]*definition.Definition, error) {
 	var variants []*definition.Definition
 	var outputs []string
 	for _, v := range def.Variants() {
-		if wish.wants(v) {
+		if w.wants(v) {
 			variants, outputs = append(variants, v), append(outputs, formats(v.Outputs)...)
 		}
 	}
 	slices.Sort(outputs)
 	outputs = slices.Compact(outputs)
-	for _, f := range wish.Formats {
+	for _, f := range w.Formats {
 		if !slices.Contains(outputs, f) {
 			what := "the definition has"
 			if def.Variants()[0] != def && len(variants) > 0 && variants[0].FlavorName != "" {
 				what = "what is to be built of the definition has"
 			}
-			return nil, fault.Newf(fault.Usage, "%s no output %q", what, f).
-				WithHint("its outputs are %s", strings.Join(outputs, ", "))
+			return nil, unwished(f, outputs, "%s no output %q", what, f).WithHint("its outputs are %s", strings.Join(outputs, ", "))
 		}
 	}
-	for _, a := range wish.Arch {
+	for _, a := range w.Arch {
 		if !slices.Contains(def.Arch, a) {
-			return nil, fault.Newf(fault.Usage, "the definition has no architecture %q", a).
-				WithHint("its architectures are %s", strings.Join(def.Arch, ", "))
+			return nil, unwished(a, def.Arch, "the definition has no architecture %q", a).WithHint("its architectures are %s", strings.Join(def.Arch, ", "))
 		}
+	}
+	return variants, nil
+}
+
+// unwished is the error of a word that is none of those that are there.
+func unwished(word string, among []string, format string, args ...any) *fault.Error {
+	if like := spell.Nearest(word, among); like != "" {
+		return fault.Newf(fault.Usage, format+"; did you mean %q?", append(args, like)...)
+	}
+	return fault.Newf(fault.Usage, format, args...)
+}
+
+// Make plans a build of what a lock holds. It reads nothing but its arguments.
+func Make(def *definition.Definition, l *lock.Lock, wish Wish) (*Plan, error) {
+	p := &Plan{Definition: def, Lock: l}
+	variants, err := wish.of(def)
+	if err != nil {
+		return nil, err
 	}
 	for _, v := range variants {
 		one := &Plan{Definition: v, Lock: l}
