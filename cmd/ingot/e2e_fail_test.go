@@ -22,7 +22,7 @@ func (c *court) failing(t *testing.T) {
 	}
 	p := c.project(t, files("#!/bin/sh\necho to standard output\necho to standard error >&2\ntouch /root/reached\nexit 23\n"))
 	t.Run("says so", func(t *testing.T) {
-		v := p.refuse(t, 1, []string{"doomed", "23", "to standard output", "to standard error", "hint:", "--shell-on-error"}, "build", "--to", "out")
+		v := p.refuse(t, 1, []string{"error: ingot.yaml:7: script \"doomed\" ", "23", "to standard output", "to standard error", "hint:", "--shell-on-error"}, "build", "--to", "out")
 		if strings.Contains(v.err, "goroutine") {
 			t.Error(v.err)
 		}
@@ -39,11 +39,11 @@ func (c *court) failing(t *testing.T) {
 			parse(t, []byte(l), &object)
 		}
 		var last struct {
-			Event, Message string
-			Code           int
+			Event, Message, File string
+			Code, Line           int
 		}
 		parse(t, []byte(all[len(all)-1]), &last)
-		if last.Event != "error" || last.Code != 1 || !strings.Contains(last.Message, "23") {
+		if last.Event != "error" || last.Code != 1 || !strings.Contains(last.Message, "23") || last.File != "ingot.yaml" || last.Line != 7 {
 			t.Errorf("the last line is %+v", last)
 		}
 	})
@@ -139,9 +139,24 @@ func (c *court) failing(t *testing.T) {
 			t.Error("what the failed script did is in the image")
 		}
 	})
-	t.Run("unknown owner", func(t *testing.T) {
-		q := c.project(t, map[string]string{"ingot.yaml": minimal + "files: [{path: /x, content: x, owner: nobody-knows}]\n"})
-		q.refuse(t, 3, []string{"/x", "nobody-knows", "hint:"}, "build", "--to", "out")
+	t.Run("says who asked", func(t *testing.T) {
+		for _, c := range []struct{ name, more, want string }{
+			{"file", "files:\n- {path: /y, content: y}\n- path: /x\n  content: x\n  owner: nobody-knows\n", "ingot.yaml:9: file /x: the image has no user \"nobody-knows\""},
+			{"place", "files:\n- {path: /etc/passwd/x, content: y}\n", "ingot.yaml:8: cannot put /etc/passwd/x"},
+			{"user", "users:\n- {name: a}\n- {name: b, groups: [club]}\n", "ingot.yaml:9: user b: there is no group club"},
+			{"unix group", "unix-groups:\n- {name: a, gid: 5}\n", "ingot.yaml:8: unix group a: gid 5 is taken by tty"},
+			{"service", "services:\n  enable:\n  - nonesuch\n", "ingot.yaml:9: there is no unit nonesuch"},
+			{"locale", "locale: de_DE.UTF-8\n", "ingot.yaml:7: a locale other than C.UTF-8"},
+			{"included", "include: [more/site.yaml]\n", "more/site.yaml:2: file /x: the image has no user"},
+		} {
+			t.Run(c.name, func(t *testing.T) {
+				p.write(t, map[string]string{
+					"ingot.yaml":     minimal + "kernel: none\n" + c.more,
+					"more/site.yaml": "files:\n- {path: /x, content: x, owner: nobody-knows}\n",
+				})
+				p.refuse(t, 3, []string{"error: " + c.want, "hint:"}, "build", "--to", "out")
+			})
+		}
 	})
 }
 

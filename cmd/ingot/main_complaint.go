@@ -28,6 +28,8 @@ type errorObject struct {
 	Code    fault.Code `json:"code"`
 	Message string     `json:"message"`
 	Hint    string     `json:"hint,omitempty"`
+	File    string     `json:"file,omitempty"` // of the definition: who asked for what failed
+	Line    int        `json:"line,omitempty"`
 }
 
 func (c complaint) print(err error) {
@@ -41,7 +43,8 @@ func (c complaint) print(err error) {
 	if c.json || c.onlyJSON {
 		enc := json.NewEncoder(c.w)
 		enc.SetEscapeHTML(false)
-		_ = enc.Encode(errorObject{ui.SchemaVersion, "error", fault.CodeOf(err), err.Error(), hint})
+		at := fault.PositionOf(err)
+		_ = enc.Encode(errorObject{ui.SchemaVersion, "error", fault.CodeOf(err), err.Error(), hint, at.File, at.Line})
 	}
 }
 

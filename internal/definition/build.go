@@ -59,7 +59,9 @@ func (l *loading) build(top *yaml.Node, doc *document) *Definition {
 	l.groups(doc, def)
 	l.accounts(doc, def)
 	l.files(doc, def)
-	def.Services = l.services(doc)
+	def.Services = l.services(doc, def)
+	l.ask(def, "locale", "", doc.Locale.At)
+	l.ask(def, "timezone", "", doc.Timezone.At)
 	conflicts := map[string]*yaml.Node{}
 	for _, c := range doc.Conflicts {
 		l.once(conflicts, c.Path.Value, c.Path.At, "path")
@@ -304,6 +306,7 @@ func (l *loading) accounts(doc *document, def *Definition) {
 			l.problem(u.UID.At, "uid %d of user %s: 0 is root's and only root's", u.UID.Value, n)
 		}
 		unique(l, "group", u.Groups)
+		l.ask(def, "users", n, u.At)
 		def.Users = append(def.Users, User{
 			Name: n, UID: u.UID.pointer(), Groups: values(u.Groups), Shell: u.Shell.Value, Home: u.Home.Value,
 			SSHKeys: values(u.SSHKeys), PasswordHash: u.PasswordHash.Value, Sudo: u.Sudo.Value,
@@ -313,6 +316,7 @@ func (l *loading) accounts(doc *document, def *Definition) {
 	for _, g := range doc.UnixGroups {
 		l.once(groups, g.Name.Value, g.Name.At, "unix group")
 		l.onceID(gids, g.GID, "gid")
+		l.ask(def, "unix-groups", g.Name.Value, g.At)
 		def.UnixGroups = append(def.UnixGroups, UnixGroup{Name: g.Name.Value, GID: g.GID.pointer()})
 	}
 }
@@ -375,6 +379,7 @@ func (l *loading) files(doc *document, def *Definition) {
 			m := f.Mode.Value
 			out.Mode = &m
 		}
+		l.ask(def, "files", out.Path, f.At)
 		def.Files = append(def.Files, out)
 	}
 	for _, f := range doc.Files {
@@ -404,7 +409,7 @@ func merged(p string, arch []string) string {
 	return p
 }
 
-func (l *loading) services(doc *document) Services {
+func (l *loading) services(doc *document, def *Definition) Services {
 	s := doc.Services
 	first := map[string]string{}
 	for _, part := range []struct {
@@ -414,6 +419,7 @@ func (l *loading) services(doc *document) Services {
 		unique(l, part.key, part.list)
 		for _, u := range part.list {
 			name := unitName(u.Value)
+			l.ask(def, "services", u.Value, u.At)
 			if other := first[name]; other != "" && other != part.key {
 				l.problem(u.At, "unit %s is in both %s and %s", quote(u.Value), other, part.key)
 			} else if u.Value != "" {
@@ -460,6 +466,7 @@ func (l *loading) scripts(doc *document, def *Definition) {
 			}
 		}
 		l.closed(s)
+		l.ask(def, "scripts", name, s.At)
 		def.Scripts = append(def.Scripts, out)
 	}
 }

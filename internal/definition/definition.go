@@ -14,6 +14,7 @@ import (
 	"strings"
 	"time"
 
+	"ingot/internal/fault"
 	"ingot/internal/flavor"
 	"ingot/internal/template"
 )
@@ -67,6 +68,7 @@ type Definition struct {
 	FlavorName string
 
 	entries  []Source
+	asked    map[asked]fault.Position
 	variants []*Definition // nil is itself
 	declared *flavor.Declared
 }

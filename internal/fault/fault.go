@@ -67,6 +67,45 @@ func (e *Error) WithHint(format string, args ...any) *Error {
 	return &c
 }
 
+// A Position is where somebody asked for what went wrong: a line of a file, as he would
+// name it. The zero one is nowhere.
+type Position struct {
+	File string
+	Line int // from 1
+}
+
+// A Located is an error that says who asked for what failed.
+type Located struct {
+	Position
+	Err error
+}
+
+// Error is the cause behind its position.
+func (l *Located) Error() string { return fmt.Sprintf("%s:%d: %v", l.File, l.Line, l.Err) }
+
+// Unwrap gives the cause to errors.Is and errors.As.
+func (l *Located) Unwrap() error { return l.Err }
+
+// At puts a position on err. A nil err stays nil, one that has a position keeps that,
+// which is nearer to the cause, and nowhere adds nothing.
+func (p Position) At(err error) error {
+	if err == nil || p.Line == 0 {
+		return err
+	}
+	if _, there := errors.AsType[*Located](err); there {
+		return err
+	}
+	return &Located{p, err}
+}
+
+// PositionOf is the position in an error's chain, or nowhere.
+func PositionOf(err error) Position {
+	if l, ok := errors.AsType[*Located](err); ok {
+		return l.Position
+	}
+	return Position{}
+}
+
 // CodeOf is the exit code that an error asks for. The outermost code wins.
 func CodeOf(err error) Code {
 	if err == nil {

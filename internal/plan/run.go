@@ -327,14 +327,17 @@ func (w *worker) packsThere() bool {
 	return true
 }
 
-// blame says which step failed, unless it was for want of a package.
+// blame says which step failed, unless it was for want of a package. What the definition
+// asked for at a line that the error has needs no name of a step: the line says more.
 func (w *worker) blame(s Step, err error) error {
 	if w.delivery != nil {
 		if failed := w.delivery.Err(); failed != nil && errors.Is(err, failed) {
 			return failed
 		}
 	}
-	err = fmt.Errorf("step %s: %w", s.Name, err)
+	if fault.PositionOf(err) == (fault.Position{}) {
+		err = fmt.Errorf("step %s: %w", s.Name, err)
+	}
 	// A script's error has a hint already, and no cause: how it ended is in its text.
 	_, program := errors.AsType[*sandbox.ExitError](err)
 	if w.foreign[w.chain.Arch] != nil && (program || strings.Contains(err.Error(), "was ended by signal")) {

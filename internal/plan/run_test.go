@@ -257,8 +257,8 @@ func TestRunFails(t *testing.T) {
 		want    string
 		code    fault.Code
 	}{
-		{"a script fails", map[string]string{"two.sh": "#!/bin/sh\nfail\n"}, nil, "step script two: script \"two\" exited with code 3; it said:\n    it fails", fault.Failed},
-		{"a script without its interpreter", map[string]string{"two.sh": "#!/bin/nothing\n"}, nil, "step script two: ", fault.Failed},
+		{"a script fails", map[string]string{"two.sh": "#!/bin/sh\nfail\n"}, nil, "/ingot.yaml:12: script \"two\" exited with code 3; it said:\n    it fails", fault.Failed},
+		{"a script without its interpreter", map[string]string{"two.sh": "#!/bin/nothing\n"}, nil, "/ingot.yaml:12: script two: the image has no /bin/nothing", fault.Failed},
 		{"a user that is not there", map[string]string{"ingot.yaml": strings.Replace(built["ingot.yaml"], "owner: daemon", "owner: nobody", 1)}, nil, `file /etc/motd: the image has no user "nobody"`, fault.Definition},
 		{"a group that is not there", map[string]string{"ingot.yaml": strings.Replace(built["ingot.yaml"], `group: "7"`, "group: staff", 1)}, nil, `file /etc/motd: the image has no group "staff"`, fault.Definition},
 		{"a script that changed since", map[string]string{"one.sh": "#!/bin/sh\nnew\n"}, func(dir string, _ *Plan) error {

@@ -2,7 +2,6 @@ package plan
 
 import (
 	"context"
-	"fmt"
 	"path"
 	"slices"
 	"strings"
@@ -14,10 +13,11 @@ import (
 
 // services enables, disables and masks units.
 func (p *Plan) services(c Chain) keyed {
-	s := p.Definition.Services
+	def := p.Definition
+	s := def.Services
 	// Of a definition that makes several, containers lack what only a machine has,
 	// and those without an init what a system has.
-	lacks := slices.ContainsFunc(Purposes(p.Definition), func(more string) bool {
+	lacks := slices.ContainsFunc(Purposes(def), func(more string) bool {
 		return slices.Index(format.Purposes(), more) > slices.Index(format.Purposes(), c.Purpose)
 	})
 	return keyed{kind: "services", reads: []any{s, c.Purpose, lacks}, Step: Step{Name: "services", work: func(ctx context.Context, w *worker) error {
@@ -36,13 +36,13 @@ func (p *Plan) services(c Chain) keyed {
 				missing[name] = true
 				w.Progress.Warnf("the %s has no unit %s; it is set where there is one", c.Purpose, unitName(name))
 			default:
-				return fault.Newf(fault.Definition, "there is no unit %s in the image", name).WithHint("add the package that brings it, or correct the name under services")
+				return def.Asked("services", name).At(fault.Newf(fault.Definition, "there is no unit %s in the image", name).
+					WithHint("add the package that brings it, or correct the name under services"))
 			}
 		}
-		var b strings.Builder
-		b.WriteString(servicesHead)
+		head := servicesHead
 		if c.Purpose != format.Container {
-			b.WriteString("command -v systemctl >/dev/null || fail 'services need systemd in the image' 'add the package systemd-sysv'\n")
+			head += "command -v systemctl >/dev/null || fail 'services need systemd in the image' 'add the package systemd-sysv'\n"
 		}
 		for _, v := range []struct {
 			verb  string
@@ -52,10 +52,12 @@ func (p *Plan) services(c Chain) keyed {
 				if missing[name] {
 					continue
 				}
-				fmt.Fprintf(&b, "%s %s\n", v.verb, shellQuote(unitName(name)))
+				if err := w.shell(ctx, box, head+v.verb+" "+shellQuote(unitName(name))+"\n"); err != nil {
+					return def.Asked("services", name).At(err)
+				}
 			}
 		}
-		return w.shell(ctx, box, b.String())
+		return nil
 	}}}
 }
 

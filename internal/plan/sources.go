@@ -197,39 +197,49 @@ func (w *worker) putFiles(ctx context.Context, p *Plan) error {
 	}
 	stage := staging{pack: w.pack, kept: true}
 	for _, f := range p.Definition.Files {
-		to := strings.TrimPrefix(path.Clean(f.Path), "/")
-		var entries []tree.Entry
-		if f.Content != nil {
-			mode := uint32(0o644)
-			if f.Mode != nil {
-				mode = *f.Mode
-			}
-			content, err := stage.add([]byte(*f.Content))
-			if err != nil {
-				return err
-			}
-			entries = append(parentsOf(to, p.Lock.Epoch), tree.Entry{Path: to, Kind: tree.File, Mode: mode, Mtime: tree.Time{Sec: p.Lock.Epoch}, Content: content})
-		} else {
-			rel := relative(p.Definition.Dir, f.Source)
-			entries, err = p.sourceEntries(p.below(rel), func(path string) string {
-				return strings.TrimSuffix(to+"/"+strings.TrimPrefix(strings.TrimPrefix(path, rel), "/"), "/")
-			}, &stage, p.Lock.Epoch)
-			if err != nil {
-				return err
-			}
+		if err := w.putFile(ctx, p, box, f, ids, &stage); err != nil {
+			return p.Definition.Asked("files", f.Path).At(err)
 		}
-		if err := ids.own(f, to, entries); err != nil {
+	}
+	return nil
+}
+
+// putFile puts one file or directory of the definition into the image.
+func (w *worker) putFile(ctx context.Context, p *Plan, box *sandbox.Box, f definition.File, ids names, stage *staging) error {
+	to := strings.TrimPrefix(path.Clean(f.Path), "/")
+	var entries []tree.Entry
+	if f.Content != nil {
+		mode := uint32(0o644)
+		if f.Mode != nil {
+			mode = *f.Mode
+		}
+		content, err := stage.add([]byte(*f.Content))
+		if err != nil {
 			return err
 		}
-		if entries, err = existing(ctx, box, entries); err != nil {
-			return cannotPut(f.Path, err)
+		entries = append(parentsOf(to, p.Lock.Epoch), tree.Entry{Path: to, Kind: tree.File, Mode: mode, Mtime: tree.Time{Sec: p.Lock.Epoch}, Content: content})
+	} else {
+		rel := relative(p.Definition.Dir, f.Source)
+		var err error
+		entries, err = p.sourceEntries(p.below(rel), func(path string) string {
+			return strings.TrimSuffix(to+"/"+strings.TrimPrefix(strings.TrimPrefix(path, rel), "/"), "/")
+		}, stage, p.Lock.Epoch)
+		if err != nil {
+			return err
 		}
-		for i := range entries {
-			entries[i].Owner = "step:files"
-		}
-		if err := stage.put(ctx, box, entries); err != nil {
-			return cannotPut(f.Path, err)
-		}
+	}
+	if err := ids.own(f, to, entries); err != nil {
+		return err
+	}
+	entries, err := existing(ctx, box, entries)
+	if err != nil {
+		return cannotPut(f.Path, err)
+	}
+	for i := range entries {
+		entries[i].Owner = "step:files"
+	}
+	if err := stage.put(ctx, box, entries); err != nil {
+		return cannotPut(f.Path, err)
 	}
 	return nil
 }

@@ -196,7 +196,7 @@ func (p *Plan) scripts(c Chain, after string) []keyed {
 				Files     []lock.File
 			}{s.Name, run, p.tells(c), s.Network, files},
 			Step: Step{Name: "script " + s.Name, work: func(ctx context.Context, w *worker) error {
-				return w.runScript(ctx, p, s, run, files)
+				return p.Definition.Asked("scripts", s.Name).At(w.runScript(ctx, p, s, run, files))
 			}},
 		})
 	}

@@ -106,11 +106,13 @@ func (p *Plan) system() keyed {
 			for i := range files {
 				files[i].Mtime = p.Lock.Epoch
 			}
-			script := "umask 022\n" + timezoneScript(def.Timezone) + localeScript(def.Locale)
 			if err := box.Write(ctx, files...); err != nil {
 				return err
 			}
-			return w.shell(ctx, box, script)
+			if err := w.shell(ctx, box, "umask 022\n"+timezoneScript(def.Timezone)); err != nil {
+				return def.Asked("timezone", "").At(err)
+			}
+			return def.Asked("locale", "").At(w.shell(ctx, box, "umask 022\n"+localeScript(def.Locale)))
 		}},
 	}
 }
@@ -198,13 +200,13 @@ func (p *Plan) users() keyed {
 		}
 		for _, g := range def.UnixGroups {
 			if err := w.addGroup(ctx, box, g); err != nil {
-				return fault.Newf(fault.CodeOf(err), "unix group %s: %w", g.Name, err)
+				return def.Asked("unix-groups", g.Name).At(fault.Newf(fault.CodeOf(err), "unix group %s: %w", g.Name, err))
 			}
 		}
 		var hashes strings.Builder
 		for _, u := range def.Users {
 			if err := w.addUser(ctx, box, u); err != nil {
-				return fault.Newf(fault.CodeOf(err), "user %s: %w", u.Name, err)
+				return def.Asked("users", u.Name).At(fault.Newf(fault.CodeOf(err), "user %s: %w", u.Name, err))
 			}
 			if u.PasswordHash != "" {
 				hashes.WriteString(u.Name + ":" + u.PasswordHash + "\n")
