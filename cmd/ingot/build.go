@@ -127,11 +127,14 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 		return nil, err
 	}
 	defer progress.Close()
-	h, err := openHouse(f.sourceFlags, progress)
+	def, lockPath, variants, err := f.flavor.load(args)
 	if err != nil {
 		return nil, err
 	}
-	def, lockPath, variants, err := f.flavor.load(args)
+	h, err := openHouse(f.sourceFlags, progress)
+	if err == nil {
+		err = h.writable()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -257,10 +260,7 @@ func (f *buildFlags) plan(ctx context.Context, h *house, def *definition.Definit
 	if err := f.wish.Check(def); err != nil { // before anything is read
 		return nil, false, err
 	}
-	c, err := h.compiler(f.sourceFlags)
-	if err != nil {
-		return nil, false, err
-	}
+	c := h.compiler(f.sourceFlags)
 	if slices.ContainsFunc(def.Variants(), func(v *definition.Definition) bool { return v.Elements != nil }) {
 		old, err := oldLock(lockPath)
 		if err == nil {

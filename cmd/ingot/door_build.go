@@ -66,7 +66,7 @@ func buildRequest(cmd *cobra.Command, r dib.Request) (*builtJSON, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := buildable(r); err != nil {
+	if err := errors.Join(buildable(r), h.writable()); err != nil {
 		return nil, err
 	}
 	if err := os.MkdirAll(f.to, 0o755); err != nil {

@@ -141,11 +141,14 @@ newest version already gets no other.`,
 			if err != nil {
 				return err
 			}
-			h, err := openHouse(b.sourceFlags, progress)
+			def, lockPath, err := load(args)
 			if err != nil {
 				return err
 			}
-			def, lockPath, err := load(args)
+			h, err := openHouse(b.sourceFlags, progress)
+			if err == nil {
+				err = h.writable()
+			}
 			if err != nil {
 				return err
 			}

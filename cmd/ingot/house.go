@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -95,6 +96,10 @@ func openHouse(f sourceFlags, p *ui.Progress) (*house, error) {
 	return h, err
 }
 
+// writable makes store and cache, for verbs that write to them: what cannot be used is
+// known before any work. Verbs that only read make neither.
+func (h *house) writable() error { return errors.Join(h.store.Make(), h.cache.Make()) }
+
 // mirrorVariable names a mirror where --mirror does not.
 const mirrorVariable = "INGOT_MIRROR_DEBIAN"
 
@@ -115,17 +120,16 @@ func mirrors(f sourceFlags) (debian.Mirrors, error) {
 }
 
 // compiler makes locks.
-func (h *house) compiler(f sourceFlags) (*compiler.Compiler, error) {
-	indexes, err := h.cache.Sub("indexes")
-	if err != nil {
-		return nil, err
-	}
+func (h *house) compiler(f sourceFlags) *compiler.Compiler {
 	return &compiler.Compiler{
-		Client: h.client, Mirrors: h.mirrors, Indexes: indexes, Seen: filepath.Join(h.home, "seen"),
+		Client: h.client, Mirrors: h.mirrors, Indexes: h.indexes(), Seen: filepath.Join(h.home, "seen"),
 		Now: time.Now(), HostArch: hostArch(), AcceptExpired: f.acceptExpired, Progress: h.progress, Offline: h.offline,
 		Group: h.groups(&repositoryFlags{}),
-	}, nil
+	}
 }
+
+// indexes is where package indexes lie, which who fetches one makes.
+func (h *house) indexes() string { return filepath.Join(h.cache.Dir(), "indexes") }
 
 // supply brings the packages of a lock.
 func (h *house) supply(l *lock.Lock) *supply.Supply {
@@ -152,11 +156,7 @@ func (h *house) bootTools() vm.Toolbox { return vm.FirstOf(vm.Host(), h.keeper()
 
 // keeper keeps tools trees.
 func (h *house) keeper() *tools.Keeper {
-	c, err := h.compiler(sourceFlags{})
-	if err != nil {
-		c = nil // only a cache that cannot be written, which the next use will say
-	}
-	return &tools.Keeper{Home: h.home, Cache: h.cache, Compiler: c, Supply: h.supply, Distro: debian.Debian{}, Progress: h.progress}
+	return &tools.Keeper{Home: h.home, Cache: h.cache, Compiler: h.compiler(sourceFlags{}), Supply: h.supply, Distro: debian.Debian{}, Progress: h.progress}
 }
 
 // hostArch is Debian's name of this machine's architecture.

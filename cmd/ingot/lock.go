@@ -108,11 +108,14 @@ func runLock(cmd *cobra.Command, f sourceFlags, other *otherLock, args []string,
 		return err
 	}
 	defer progress.Close()
-	h, err := openHouse(f, progress)
+	def, path, err := load(args)
 	if err != nil {
 		return err
 	}
-	def, path, err := load(args)
+	h, err := openHouse(f, progress)
+	if err == nil {
+		err = h.writable()
+	}
 	if err != nil {
 		return err
 	}
@@ -120,10 +123,7 @@ func runLock(cmd *cobra.Command, f sourceFlags, other *otherLock, args []string,
 	if err := lock.CheckWrite(path); err != nil { // before packages are chosen
 		return err
 	}
-	c, err := h.compiler(f)
-	if err != nil {
-		return err
-	}
+	c := h.compiler(f)
 	c.Group = h.groups(&other.repositoryFlags)
 	old, err := lock.Read(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {

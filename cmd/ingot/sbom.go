@@ -45,11 +45,6 @@ spdxVersion: SPDX has no place for a key of ingot's.`,
 			if err != nil {
 				return err
 			}
-			release, err := supply.Hold(cmd.Context(), h.store, lockPath, p.Lock)
-			if err != nil {
-				return err
-			}
-			defer release()
 			r := f.runner(h, p)
 			c := p.Chains[len(p.Chains)-1]
 			if container {
@@ -59,6 +54,11 @@ spdxVersion: SPDX has no place for a key of ingot's.`,
 			if !ok {
 				return fault.Newf(fault.NotFound, "no image of this lock was built here").WithHint("run 'ingot build' first")
 			}
+			release, err := supply.Hold(cmd.Context(), h.store, lockPath, p.Lock)
+			if err != nil {
+				return err
+			}
+			defer release()
 			image, err := r.Image(cmd.Context(), p, c, t)
 			if err != nil {
 				return err

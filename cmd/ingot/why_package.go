@@ -97,11 +97,7 @@ func (h *house) described(ctx context.Context, l *lock.Lock, set lock.Set) (map[
 	if err != nil || len(missing) == 0 {
 		return about, err
 	}
-	indexes, err := h.cache.Sub("indexes")
-	if err != nil {
-		return nil, err
-	}
-	listed, err := debian.Listed(ctx, indexes, l.Indexes, missing)
+	listed, err := debian.Listed(ctx, h.indexes(), l.Indexes, missing)
 	if err != nil {
 		return nil, err
 	}

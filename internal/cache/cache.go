@@ -25,6 +25,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -43,26 +44,58 @@ const Variable = "INGOT_CACHE"
 type Cache struct {
 	dir  string
 	boot string
+
+	mu   sync.Mutex
+	made bool     // all directories are there
 	use  *os.File // locked shared: somebody uses the cache; nil where that is impossible
 }
 
-// Open opens the cache at $INGOT_CACHE, makes it when it is new, and removes what
-// killed builds left. A place that cannot be used is a fault.Preflight.
+// Open opens the cache at $INGOT_CACHE and removes what killed builds left. One that is
+// not there is empty, and made by the first who writes. A place that cannot be used is a
+// fault.Preflight.
 func Open(dir string) (*Cache, error) {
-	for _, d := range []string{"entries", "tmp", "work"} {
-		if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
-			return nil, fault.Newf(fault.Preflight, "cannot make the cache: %w", err).
-				WithHint("choose another place with %s", Variable)
-		}
+	info, err := os.Stat(dir)
+	there := err == nil
+	if there && !info.IsDir() {
+		err = fmt.Errorf("%s: %w", dir, unix.ENOTDIR)
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.Newf(fault.Preflight, "cannot use the cache: %w", err).
+			WithHint("choose another place with %s", Variable)
 	}
 	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return nil, fmt.Errorf("cannot tell this boot from others: %w", err)
 	}
 	c := &Cache{dir: dir, boot: strings.TrimSpace(string(boot))}
+	if !there {
+		return c, nil
+	}
 	c.use = c.inUse()
 	draft.Sweep(filepath.Join(dir, "tmp"))
 	return c, c.sweepWork()
+}
+
+// Make makes the cache's directories where they are not there. Whoever writes to the
+// cache makes it; who calls Make before that is told early of a place that cannot be
+// used, which is a fault.Preflight.
+func (c *Cache) Make() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.made {
+		return nil
+	}
+	for _, d := range []string{"entries", "tmp", "work"} {
+		if err := os.MkdirAll(filepath.Join(c.dir, d), 0o755); err != nil {
+			return fault.Newf(fault.Preflight, "cannot make the cache: %w", err).
+				WithHint("choose another place with %s", Variable)
+		}
+	}
+	if c.use == nil {
+		c.use = c.inUse()
+	}
+	c.made = true
+	return nil
 }
 
 // inUse marks the cache as used as long as this process lives, for [Cache.Trim].
@@ -84,6 +117,9 @@ func (c *Cache) Dir() string { return c.dir }
 
 // Sub is a directory of the cache for a room that keeps its own files there.
 func (c *Cache) Sub(name string) (string, error) {
+	if err := c.Make(); err != nil {
+		return "", err
+	}
 	dir := filepath.Join(c.dir, name)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", draft.Explain(fmt.Errorf("cannot make a directory of the cache: %w", err), Variable)
@@ -253,6 +289,9 @@ func (c *Cache) Create(name string) (*Pending, error) {
 	if !filepath.IsLocal(name) {
 		return nil, fmt.Errorf("%q is no name of a cache entry", name)
 	}
+	if err := c.Make(); err != nil {
+		return nil, err
+	}
 	tmp := filepath.Join(c.dir, "tmp")
 	f, err := draft.Create(tmp)
 	// Somebody empties the cache. In a directory that is being removed, ext4 permits
@@ -338,6 +377,12 @@ func (p *Pending) commit() error {
 	to := p.cache.path(p.entry)
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return fmt.Errorf("cannot make a directory of the cache: %w", err)
+	}
+	// What is no file has no business there, and a file cannot replace a directory.
+	if info, err := os.Lstat(to); err == nil && info.IsDir() {
+		if err := os.RemoveAll(to); err != nil {
+			return fmt.Errorf("cannot remove what lies in the place of cache entry %q: %w", p.entry, err)
+		}
 	}
 	return p.Publish(to, 0o644)
 }

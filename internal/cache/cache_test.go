@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -505,5 +506,64 @@ func TestFullDisk(t *testing.T) {
 	}
 	if failed < 5 {
 		t.Errorf("only %d writes met a full disk", failed)
+	}
+}
+
+// Who only looks makes nothing.
+func TestLookingMakesNothing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "cache")
+	c := open(t, dir)
+	_, err := c.Get("steps/x")
+	kinds, kindsErr := c.Kinds()
+	if !errors.Is(err, ErrMissing) || kindsErr != nil || len(kinds) > 0 || c.Has("steps/x") {
+		t.Errorf("%v; %v, %v", err, kinds, kindsErr)
+	}
+	if _, err := c.Trim(time.Now(), false); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it made %s: %v", dir, err)
+	}
+	if err := c.Put("steps/x", []byte("x")); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := c.Get("steps/x"); err != nil || string(got) != "x" {
+		t.Errorf("got %q, %v", got, err)
+	}
+}
+
+// What lies in the place of an entry and is none is missing, and gives way to it.
+func TestInTheWay(t *testing.T) {
+	for what, do := range map[string]func(path string) error{
+		"a directory":       func(p string) error { return os.MkdirAll(p, 0o755) },
+		"a full directory":  func(p string) error { return os.MkdirAll(filepath.Join(p, "x", "y"), 0o755) },
+		"a pipe":            func(p string) error { return unix.Mkfifo(p, 0o600) },
+		"a link to nowhere": func(p string) error { return os.Symlink("/nowhere", p) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			c := open(t, t.TempDir())
+			path := c.path("steps/x")
+			if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), do(path)); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.Get("steps/x"); !errors.Is(err, ErrMissing) {
+				t.Errorf("it is read: %v", err)
+			}
+			if err := c.Put("steps/x", []byte("x")); err != nil {
+				t.Fatal(err)
+			}
+			if got, err := c.Get("steps/x"); err != nil || string(got) != "x" {
+				t.Errorf("got %q, %v", got, err)
+			}
+		})
+	}
+	// A file where the cache keeps directories is somebody's: he is told.
+	c := open(t, t.TempDir())
+	err := errors.Join(os.MkdirAll(filepath.Join(c.dir, "entries"), 0o755), os.WriteFile(filepath.Join(c.dir, "entries", "steps"), nil, 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Put("steps/x", nil); fault.CodeOf(err) != fault.Preflight || fault.HintOf(err) == "" {
+		t.Errorf("%v; hint: %s", err, fault.HintOf(err))
 	}
 }

@@ -1,7 +1,9 @@
 package cache
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -60,6 +62,9 @@ func (c *Cache) makeWork() (*Work, error) {
 func (c *Cache) sweepWork() error {
 	dir := filepath.Join(c.dir, "work")
 	names, err := readNames(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil || len(names) == 0 {
 		return err
 	}

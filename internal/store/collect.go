@@ -23,12 +23,22 @@ type Collection struct {
 	Leased  int    // blobs kept only because a running process needs them
 }
 
+// empty says that the store has neither blobs nor references.
+func (s *Store) empty() bool {
+	blobs, blobsErr := s.Blobs()
+	refs, refsErr := s.Refs()
+	return len(blobs)+len(refs) == 0 && blobsErr == nil && refsErr == nil
+}
+
 // Collect drops the references that keep refuses, and removes each blob that no
 // other reference and no lease names. It may run while others read and write the
 // store; only those who begin meanwhile wait, for as long as it takes to look
 // through the store's directories. A dry run removes nothing.
 func (s *Store) Collect(ctx context.Context, keep func(Ref) bool, dry bool) (Collection, error) {
 	var c Collection
+	if s.empty() {
+		return c, nil // also where there is no store yet, which this makes none of
+	}
 	unlock, err := s.lock(ctx, unix.LOCK_EX)
 	if err != nil {
 		return c, err

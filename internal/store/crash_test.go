@@ -271,7 +271,7 @@ func TestForbidden(t *testing.T) {
 				t.Errorf("%s: %v", what, err)
 			}
 		}
-		if _, err := Open("/proc"); fault.CodeOf(err) != fault.Preflight {
+		if err := open(t, "/proc").Make(); fault.CodeOf(err) != fault.Preflight {
 			t.Errorf("a place where nobody writes: %v", err)
 		}
 		return

@@ -23,6 +23,9 @@ type Lease struct{ file *draft.File }
 // Lease takes a lease on blobs, whether they are in the store yet or not. In a
 // store on a read-only file system it does nothing: nobody collects there.
 func (s *Store) Lease(ctx context.Context, blobs []digest.Digest) (*Lease, error) {
+	if err := s.Make(); err != nil {
+		return nil, err
+	}
 	// A collection sees a lease whole or not at all.
 	unlock, err := s.lock(ctx, unix.LOCK_SH)
 	if err != nil {
@@ -62,6 +65,9 @@ func (s *Store) leased() (map[digest.Digest]bool, error) {
 	dir := filepath.Join(s.dir, "leases")
 	draft.Sweep(dir)
 	files, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot list leases of the store: %w", err)
 	}

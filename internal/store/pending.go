@@ -21,6 +21,9 @@ type Pending struct {
 
 // Create begins a blob. End it with Commit; Discard after that does nothing.
 func (s *Store) Create() (*Pending, error) {
+	if err := s.Make(); err != nil {
+		return nil, err
+	}
 	f, err := draft.Create(filepath.Join(s.dir, "tmp"))
 	if err != nil {
 		return nil, draft.Explain(fmt.Errorf("cannot write to the store: %w", err), Variable)
@@ -66,6 +69,10 @@ func (p *Pending) commit(d digest.Digest) error {
 		return fmt.Errorf("cannot flush blob %s: %w", d.Short(), err)
 	}
 	to := p.store.Path(d)
+	// A file can replace anything but a directory.
+	if info, err := os.Lstat(to); err == nil && info.IsDir() {
+		return p.store.astray(d)
+	}
 	if err := os.MkdirAll(filepath.Dir(to), 0o755); err != nil {
 		return fmt.Errorf("cannot make a directory of the store: %w", err)
 	}

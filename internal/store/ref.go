@@ -132,6 +132,9 @@ func (s *Store) SetRef(ctx context.Context, r Ref) error {
 		return cmp.Or(bytes.Compare(a.Digest[:], b.Digest[:]), cmp.Compare(a.Label, b.Label))
 	})
 	r.Needs = slices.CompactFunc(r.Needs, func(a, b Need) bool { return a.Digest == b.Digest })
+	if err := s.Make(); err != nil {
+		return err
+	}
 	unlock, err := s.lock(ctx, unix.LOCK_SH)
 	if err != nil {
 		return err
@@ -178,6 +181,9 @@ func (s *Store) Ref(name string) (Ref, error) {
 // must not be collected.
 func (s *Store) Refs() ([]Ref, error) {
 	files, err := os.ReadDir(filepath.Join(s.dir, "refs"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot list references of the store: %w", err)
 	}

@@ -48,17 +48,37 @@ type Store struct {
 	dir string
 
 	mu    sync.Mutex
+	made  bool                   // all directories are there
 	dirty map[string]bool        // directories with names that are not flushed to disk
 	fresh map[digest.Digest]bool // blobs that this process wrote, and so hashed
 }
 
-// Open opens a store below $INGOT_HOME, makes it when it is new, and removes what
-// killed writers left. A place that cannot be used is a fault.Preflight.
+// Open opens a store below $INGOT_HOME and removes what killed writers left. One that
+// is not there is empty, and made by the first who writes: see [Store.Make].
 func Open(home string) (*Store, error) {
 	s := &Store{dir: filepath.Join(home, "store"), dirty: map[string]bool{}, fresh: map[digest.Digest]bool{}}
+	if _, err := os.Stat(s.dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fault.Newf(fault.Preflight, "cannot use the store: %w", err).
+			WithHint("choose another place with %s", Variable)
+	}
+	for _, d := range []string{"refs", "leases", "tmp"} {
+		draft.Sweep(filepath.Join(s.dir, d))
+	}
+	return s, nil
+}
+
+// Make makes the store's directories where they are not there. Whoever writes to the
+// store makes it; who calls Make before that is told early of a place that cannot be
+// used, which is a fault.Preflight.
+func (s *Store) Make() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.made {
+		return nil
+	}
 	for _, d := range []string{"blobs", "refs", "leases", "tmp"} {
 		if err := os.MkdirAll(filepath.Join(s.dir, d), 0o755); err != nil {
-			return nil, fault.Newf(fault.Preflight, "cannot make the store: %w", err).
+			return fault.Newf(fault.Preflight, "cannot make the store: %w", err).
 				WithHint("choose another place with %s", Variable)
 		}
 	}
@@ -66,10 +86,8 @@ func Open(home string) (*Store, error) {
 	if f, err := s.lockFile(); err == nil {
 		_ = f.Close()
 	}
-	for _, d := range []string{"refs", "leases", "tmp"} {
-		draft.Sweep(filepath.Join(s.dir, d))
-	}
-	return s, nil
+	s.made = true
+	return nil
 }
 
 // Dir is the store's directory.
@@ -90,14 +108,54 @@ func (s *Store) Has(d digest.Digest, size int64) bool {
 	return err == nil && info.Mode().IsRegular() && (size < 0 || info.Size() == size)
 }
 
-// Open opens a blob for reading; one that is missing is fs.ErrNotExist. Its bytes
-// are not looked at: see [Store.OpenVerified].
+// Open opens a blob for reading; one that is missing is fs.ErrNotExist, and something in
+// its place that is no file is a fault.Verification. Its bytes are not looked at: see
+// [Store.OpenVerified].
 func (s *Store) Open(d digest.Digest) (*os.File, error) {
-	f, err := os.OpenFile(s.Path(d), os.O_RDONLY|unix.O_NOFOLLOW, 0)
+	f, err := os.OpenFile(s.Path(d), os.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0) // a pipe would wait for its other end
 	if err != nil {
+		if e := s.astray(d); e != nil {
+			return nil, e
+		}
 		return nil, fmt.Errorf("cannot open blob %s: %w", d.Short(), err)
 	}
+	if e := s.astray(d); e != nil {
+		_ = f.Close()
+		return nil, e
+	}
 	return f, nil
+}
+
+// astray says of what lies in a blob's place, or in that of the directory above, that it
+// cannot be one of ours; nil where nothing or a file is there.
+func (s *Store) astray(d digest.Digest) error {
+	at := s.Path(d)
+	for _, is := range []struct {
+		path string
+		want fs.FileMode
+		what string
+	}{{filepath.Dir(at), fs.ModeDir, "a directory of the store"}, {at, 0, "a blob of the store"}} {
+		info, err := os.Lstat(is.path)
+		if err != nil || info.Mode().Type() == is.want {
+			continue
+		}
+		return fault.Newf(fault.Verification, "%s is %s, and no place for %s", is.path, kindOf(info.Mode()), is.what).
+			WithHint("move it away and run the command again, which fetches what belongs there")
+	}
+	return nil
+}
+
+// kindOf says in words what a mode is of.
+func kindOf(m fs.FileMode) string {
+	switch m.Type() {
+	case fs.ModeDir:
+		return "a directory"
+	case fs.ModeSymlink:
+		return "a symbolic link"
+	case 0:
+		return "a file"
+	}
+	return "no regular file"
 }
 
 // OpenVerified opens a blob for reading at offsets and holds its bytes against its
@@ -176,17 +234,23 @@ func (s *Store) Blobs() ([]Blob, error) {
 	var out []Blob
 	top := filepath.Join(s.dir, "blobs")
 	dirs, err := os.ReadDir(top)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot list the store: %w", err)
 	}
 	for _, d := range dirs {
+		if !d.IsDir() {
+			continue // nobody's, like what has no blob's name or is no file
+		}
 		files, err := os.ReadDir(filepath.Join(top, d.Name()))
 		if err != nil {
 			return nil, fmt.Errorf("cannot list the store: %w", err)
 		}
 		for _, f := range files {
 			name, err := digest.Parse(f.Name())
-			if err != nil || f.Name()[:2] != d.Name() {
+			if err != nil || f.Name()[:2] != d.Name() || !f.Type().IsRegular() {
 				continue // nobody's, and none of ours to judge
 			}
 			info, err := f.Info()

@@ -167,8 +167,9 @@ func TestDamage(t *testing.T) {
 		{"empty", func(p string) error { return os.Truncate(p, 0) }, fault.Verification, true, false},
 		{"zeros at the end", func(p string) error { return os.Truncate(p, 9999) }, fault.Verification, true, false},
 		{"gone", os.Remove, fault.Failed, false, false},
-		{"a link elsewhere", func(p string) error { return errors.Join(os.Remove(p), os.Symlink(outside, p)) }, fault.Failed, false, false},
-		{"a directory", func(p string) error { return errors.Join(os.Remove(p), os.Mkdir(p, 0o700)) }, fault.Failed, false, false},
+		{"a link elsewhere", func(p string) error { return errors.Join(os.Remove(p), os.Symlink(outside, p)) }, fault.Verification, false, false},
+		{"a pipe", func(p string) error { return errors.Join(os.Remove(p), unix.Mkfifo(p, 0o600)) }, fault.Verification, false, false},
+		{"a directory", func(p string) error { return errors.Join(os.Remove(p), os.Mkdir(p, 0o700)) }, fault.Verification, false, false},
 	} {
 		t.Run(c.summary, func(t *testing.T) {
 			home := t.TempDir()
@@ -195,6 +196,18 @@ func TestDamage(t *testing.T) {
 				t.Error("afterwards, Has says", !c.after)
 			}
 			if c.summary == "a directory" {
+				// Nobody's but the user's to remove: he is told where it lies.
+				for what, err := range map[string]error{"read": err, "write": put(s, "good")} {
+					if fault.CodeOf(err) != fault.Verification || !strings.Contains(fmt.Sprint(err), s.Path(of("good"))+" is a directory") || fault.HintOf(err) == "" {
+						t.Errorf("%s: %v; hint: %s", what, err, fault.HintOf(err))
+					}
+				}
+				if blobs, err := s.Blobs(); err != nil || len(blobs) != 0 {
+					t.Errorf("it is counted among the blobs: %v, %v", blobs, err)
+				}
+				if _, err := s.Collect(t.Context(), func(Ref) bool { return true }, false); err != nil {
+					t.Errorf("nothing can be collected: %v", err)
+				}
 				return
 			}
 			mustPut(t, s, "good")
@@ -444,6 +457,9 @@ func TestForeign(t *testing.T) {
 
 func TestWaitsForTheLock(t *testing.T) {
 	s := open(t, t.TempDir())
+	if err := s.Make(); err != nil {
+		t.Fatal(err)
+	}
 	unlock, err := s.lock(t.Context(), unix.LOCK_EX)
 	if err != nil {
 		t.Fatal(err)
@@ -458,5 +474,27 @@ func TestWaitsForTheLock(t *testing.T) {
 	unlock()
 	if err := <-got; err != nil {
 		t.Error(err)
+	}
+}
+
+// Who only looks makes nothing.
+func TestLookingMakesNothing(t *testing.T) {
+	home := filepath.Join(t.TempDir(), "home")
+	s := open(t, home)
+	blobs, err := s.Blobs()
+	refs, refsErr := s.Refs()
+	_, collectErr := s.Collect(t.Context(), func(Ref) bool { return true }, false)
+	if err := errors.Join(err, refsErr, collectErr); err != nil || len(blobs)+len(refs) > 0 {
+		t.Errorf("%v, %v: %v", blobs, refs, err)
+	}
+	if _, err := s.Open(of("a")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a blob of no store: %v", err)
+	}
+	if _, err := os.Lstat(home); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it made %s: %v", home, err)
+	}
+	mustPut(t, s, "a")
+	if s.Verify(of("a")) != nil {
+		t.Error("the first to write makes no store")
 	}
 }

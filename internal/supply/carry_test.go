@@ -266,7 +266,7 @@ func TestHostileImport(t *testing.T) {
 	t.Run("an error of the disk is none of the file", func(t *testing.T) {
 		dir := t.TempDir()
 		s := supplyIn(t, dir, nil)
-		if err := os.RemoveAll(filepath.Join(dir, "home", "store", "tmp")); err != nil {
+		if err := errors.Join(s.Store.Make(), os.RemoveAll(filepath.Join(dir, "home", "store", "tmp"))); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := Import(t.Context(), s.Store, bytes.NewReader(file)); err == nil || fault.CodeOf(err) == fault.Verification {

@@ -1,8 +1,10 @@
 package supply
 
 import (
+	"errors"
 	"fmt"
 	"math"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -53,9 +55,16 @@ type space struct {
 	free uint64 // bytes, for this user
 }
 
+// spaceAt is what the file system of a directory has left, also of one that is yet to be
+// made.
 func spaceAt(dir string) (space, error) {
 	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
+	err, at := unix.Statfs(dir, &st), dir
+	for errors.Is(err, unix.ENOENT) && at != filepath.Dir(at) {
+		at = filepath.Dir(at)
+		err = unix.Statfs(at, &st)
+	}
+	if err != nil {
 		return space{}, fmt.Errorf("cannot tell the free space of %s: %w", dir, err)
 	}
 	if st.Blocks == 0 { // it knows no bound, or does not tell

@@ -24,8 +24,10 @@ import (
 	"ingot/internal/compiler"
 	"ingot/internal/digest"
 	"ingot/internal/distro"
+	"ingot/internal/draft"
 	"ingot/internal/fault"
 	"ingot/internal/lock"
+	"ingot/internal/store"
 	"ingot/internal/supply"
 	"ingot/internal/tree"
 	"ingot/internal/ui"
@@ -117,15 +119,16 @@ func (k *Keeper) lock(ctx context.Context, s Set, path string) (*lock.Lock, erro
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
+	// Before indexes are read, whose dates are remembered beside it.
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, draft.Explain(fmt.Errorf("cannot keep the lock: %w", err), store.Variable)
+	}
 	if l, err = k.Compiler.Tools(ctx, Release, s.Packages); err != nil {
 		return nil, err
 	}
 	l.Request = want
 	if s.Alone {
 		l.Tools = slices.DeleteFunc(l.Tools, func(r distro.Ref) bool { return !slices.Contains(s.Packages, r.Name) })
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, fmt.Errorf("cannot keep the lock: %w", err)
 	}
 	return l, lock.Write(path, *l)
 }

@@ -83,10 +83,15 @@ func (s seen) check(name, url, suite string, date time.Time) error {
 		WithHint("the mirror lags behind or plays back old indexes: try another; to go back on purpose, remove %s", path)
 }
 
-// keep records a date, unless a newer one stands there.
+// keep records a date, unless a newer one stands there. Who only looks, where nothing
+// was ever built, has no directory that it would lie in, and leaves none behind.
 func (s seen) keep(url, suite string, date time.Time) error {
-	if err := os.MkdirAll(s.dir, 0o755); err != nil {
-		return err
+	err := os.Mkdir(s.dir, 0o755)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return draft.Explain(fmt.Errorf("cannot remember the date of an index: %w", err), "INGOT_HOME")
 	}
 	lock, err := os.Open(s.dir)
 	if err != nil {

@@ -1,7 +1,9 @@
 package debian
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -232,6 +234,14 @@ func TestSeen(t *testing.T) {
 	}
 	if err := s.keep(url, "sid", day(7)); err != nil {
 		t.Fatal(err)
+	}
+	// Who only looks where nothing was ever built makes no place for it.
+	looking := seen{filepath.Join(t.TempDir(), "home", "seen")}
+	if err := looking.keep(url, "sid", day(1)); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Lstat(filepath.Dir(looking.dir)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("it made %s: %v", filepath.Dir(looking.dir), err)
 	}
 	left, _ := filepath.Glob(filepath.Join(s.dir, ".*"))
 	if len(left) > 0 {

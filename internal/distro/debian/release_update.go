@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"ingot/internal/digest"
+	"ingot/internal/draft"
 	"ingot/internal/fault"
 	"ingot/internal/fetch"
 	"ingot/internal/lock"
@@ -79,7 +80,7 @@ func (x IndexFile) Lock() lock.Index {
 // [fault.NotFound]. What does not verify is a [fault.Verification] and is not kept.
 func (u Updater) Update(ctx context.Context, archives []Archive, arches []string) ([]IndexFile, error) {
 	if err := os.MkdirAll(u.Cache, 0o755); err != nil {
-		return nil, err
+		return nil, draft.Explain(fmt.Errorf("cannot make a directory of the cache: %w", err), "INGOT_CACHE")
 	}
 	type task struct {
 		archive Archive
@@ -348,6 +349,10 @@ func (u Updater) index(ctx context.Context, a Archive, dir string, byHash bool, 
 // holds says whether a cached file is the one that a release names. One that is not is
 // removed: the cache is not synced, and a power cut may have emptied it.
 func holds(at string, f ReleaseFile) (bool, error) {
+	// A pipe would wait for its other end, and no file can replace a directory.
+	if info, err := os.Lstat(at); err == nil && !info.Mode().IsRegular() {
+		return false, os.RemoveAll(at)
+	}
 	file, err := os.Open(at)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
