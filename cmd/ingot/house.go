@@ -179,6 +179,10 @@ func definitionPath(args []string) (string, error) {
 	if len(args) > 0 {
 		path = args[0]
 	}
+	if path == "-" {
+		return "", fault.Newf(fault.Usage, "a definition cannot be read from the standard input: what it names lies beside its file").
+			WithHint("name the file; ./- is one of that name")
+	}
 	if info, err := os.Stat(path); err == nil && info.IsDir() {
 		path = filepath.Join(path, "ingot.yaml")
 	}

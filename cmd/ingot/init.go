@@ -63,17 +63,28 @@ func writeStarter(dir, name string) (string, error) {
 	path := filepath.Join(dir, definition.FileName)
 	if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
 		if err != nil {
-			return "", fmt.Errorf("cannot write a definition: %w", err)
+			return "", noPlace(err)
 		}
 		return "", fault.Newf(fault.Choice, "%s is there already", path).WithHint("name another directory, or remove it")
 	}
 	_, missing := os.Lstat(dir)
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return "", draft.Explain(fmt.Errorf("cannot write a definition: %w", err), "another DIR")
+	err := os.MkdirAll(dir, 0o777)
+	if err == nil {
+		if err = artifact.WriteFile(path, definition.Starter(name)); err != nil && missing != nil {
+			_ = os.Remove(dir) // it was made for nothing
+		}
 	}
-	err := artifact.WriteFile(path, definition.Starter(name))
-	if err != nil && missing != nil {
-		_ = os.Remove(dir) // it was made for nothing
+	if err != nil {
+		return "", noPlace(err)
 	}
-	return path, draft.Explain(err, "another DIR")
+	return path, nil
+}
+
+// noPlace is the error of a directory that no definition can be written to. Whatever it
+// is, such as /proc, where there never is a file to make: it is the place.
+func noPlace(err error) error {
+	if err = draft.Explain(err, "another DIR"); fault.CodeOf(err) == fault.Preflight {
+		return err
+	}
+	return fault.Newf(fault.Preflight, "cannot write a definition: %w", err).WithHint("choose a place that you may write to with another DIR")
 }

@@ -40,6 +40,10 @@ func strict(cmd *cobra.Command) {
 		if err := c.ValidateFlagGroups(); err != nil {
 			return misuse(c, err)
 		}
+		// A variable of a script's that is not set, more likely than a wish.
+		if to := c.Flags().Lookup("to"); to != nil && to.Changed && to.Value.String() == "" {
+			return misuse(c, errors.New("--to is empty, and names no place"))
+		}
 		return nil
 	}
 }
