@@ -83,7 +83,7 @@ func signingKey(path string, progress *ui.Progress) (*sign.Key, error) {
 		return newKey(path, progress)
 	}
 	if err != nil {
-		return nil, fault.Newf(fault.Preflight, "cannot read the signing key: %w", err).WithHint("'ingot server key --new %s' makes one", path)
+		return nil, fault.Newf(fault.Preflight, "cannot read the signing key: %w", err).WithHint("make one with: ingot server key --new %s", fault.File(path))
 	}
 	return sign.ReadKey(path, data, []byte(environ("INGOT_KEY_PASSPHRASE")), time.Now())
 }

@@ -53,7 +53,7 @@ func newTokenAddCommand() *cobra.Command {
 			err := setAccess(cmd, args[0], func(l token.List) (token.List, error) {
 				l, err := l.Add(t)
 				if err != nil {
-					return l, fault.Newf(fault.Usage, "%w", err).WithHint("'ingot server token remove %s %s' takes it back", args[0], args[1])
+					return l, fault.Newf(fault.Usage, "%w", err).WithHint("take it back with: ingot server token remove %s %s", fault.File(args[0]), fault.Word(args[1]))
 				}
 				return l, nil
 			})
@@ -79,7 +79,7 @@ func newTokenRemoveCommand() *cobra.Command {
 			return setAccess(cmd, args[0], func(l token.List) (token.List, error) {
 				l, had := l.Remove(args[1])
 				if !had {
-					return l, fault.Newf(fault.NotFound, "%s has no token %s", args[0], args[1]).WithHint("'ingot server token list %s' shows them", args[0])
+					return l, fault.Newf(fault.NotFound, "%s has no token %s", args[0], args[1]).WithHint("see them with: ingot server token list %s", fault.File(args[0]))
 				}
 				return l, nil
 			})

@@ -10,6 +10,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
+	"unicode"
 )
 
 // A Code is an exit code of the process.
@@ -133,4 +135,36 @@ func HintOf(err error) string {
 		err = e.Err
 	}
 	return ""
+}
+
+// Word is a text as one word of a command line in a hint: as it is, or in quotes, so
+// that a POSIX shell into which somebody pastes it reads the same.
+func Word(text string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("_@%+=:,./-", r) || r > 0x7f && unicode.IsPrint(r)
+	}
+	if text != "" && strings.IndexFunc(text, func(r rune) bool { return !plain(r) }) < 0 {
+		return text
+	}
+	if strings.IndexFunc(text, unicode.IsControl) < 0 {
+		return "'" + strings.ReplaceAll(text, "'", `'\''`) + "'"
+	}
+	// What moves a terminal's cursor cannot be shown as it is; printf(1) makes it again.
+	var b strings.Builder
+	for _, c := range []byte(text) {
+		if c < 0x80 && plain(rune(c)) {
+			b.WriteByte(c)
+		} else {
+			fmt.Fprintf(&b, `\%03o`, c)
+		}
+	}
+	return `"$(printf '` + strings.ReplaceAll(b.String(), "%", "%%") + `')"`
+}
+
+// File is the path of a file as a [Word] that no program takes for an option.
+func File(path string) string {
+	if strings.HasPrefix(path, "-") {
+		path = "./" + path
+	}
+	return Word(path)
 }

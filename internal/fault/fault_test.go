@@ -3,6 +3,8 @@ package fault
 import (
 	"errors"
 	"fmt"
+	"os/exec"
+	"strings"
 	"testing"
 )
 
@@ -33,5 +35,30 @@ func TestPosition(t *testing.T) {
 	err := at.At(Newf(Definition, "no").WithHint("do"))
 	if CodeOf(err) != Definition || HintOf(err) != "do" {
 		t.Errorf("code %d, hint %q", CodeOf(err), HintOf(err))
+	}
+}
+
+// The shell is the judge.
+func TestWord(t *testing.T) {
+	sh, err := exec.LookPath("sh")
+	if err != nil {
+		t.Skip("it needs a shell: ", err)
+	}
+	for _, text := range []string{
+		"web-amd64.qcow2", "/srv/out/web.raw", "a b", "it's", `say "x" \ $HOME`, "`id`", "$(id)", "*?[a]", "~root", "#x", "a;b&c|d<e>f", "!x", "é", "tab\there", "line\nbreak", "esc\x1b[1m", "50%\x01", "{a,b}", "",
+	} {
+		word := Word(text)
+		out, err := exec.CommandContext(t.Context(), sh, "-c", "printf %s "+word).Output()
+		if err != nil || string(out) != text {
+			t.Errorf("%q is written %s, which a shell reads as %q (%v)", text, word, out, err)
+		}
+		if strings.ContainsAny(word, "\n\t\x1b\x01") {
+			t.Errorf("%q is written %q, which is no line to show", text, word)
+		}
+	}
+	for text, want := range map[string]string{"web.qcow2": "web.qcow2", "-x.raw": "./-x.raw", "- x": "'./- x'", "a b": "'a b'"} {
+		if got := File(text); got != want {
+			t.Errorf("file %q is written %s, want %s", text, got, want)
+		}
 	}
 }

@@ -165,7 +165,7 @@ func (s *Store) Image(name string) (*Image, error) {
 		if n := nearest(name, names); n != "" {
 			return nil, e.WithHint("did you mean %q?", n)
 		}
-		return nil, e.WithHint("ingot template list --store %s says which there are", s.Dir)
+		return nil, e.WithHint("ingot template list --store %s says which there are", fault.File(s.Dir))
 	}
 	im := &Image{store: s, Name: name}
 	if im.vm, err = s.eval(filepath.Join(name, vmConf), pyconf.Options{}); err != nil {

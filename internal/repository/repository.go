@@ -82,7 +82,7 @@ func (r *Repository) check(ctx context.Context, make bool) error {
 	case !errors.Is(err, fs.ErrNotExist):
 		return err
 	case !make:
-		return fault.Newf(fault.NotFound, "there is no repository in %s", r.Place).WithHint("'ingot group commit --to %s' makes one", r.Place)
+		return fault.Newf(fault.NotFound, "there is no repository in %s", r.Place).WithHint("make one with: ingot group commit --to %s", fault.File(fmt.Sprint(r.Place)))
 	}
 	_, err = r.Place.Put(ctx, mark, place.Text([]byte(markText)), place.Always)
 	return err

@@ -110,7 +110,7 @@ func OpenDir(at string) (*Dir, error) {
 		err = errors.New("not a directory")
 	}
 	if err != nil {
-		return nil, fault.Newf(fault.NotFound, "there is no server tree %s: %w", at, err).WithHint("'ingot publish ARTIFACT --to %s' makes one", at)
+		return nil, fault.Newf(fault.NotFound, "there is no server tree %s: %w", at, err).WithHint("make one with: ingot publish ARTIFACT --to %s", fault.File(at))
 	}
 	return &Dir{path: at, dirty: map[string]bool{}}, nil
 }

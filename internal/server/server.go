@@ -157,7 +157,7 @@ func (p *Publisher) timely(after time.Time) (time.Time, error) {
 		return after, nil
 	}
 	return now, fault.Newf(fault.Preflight, "the index of %s is of %s, and this machine's clock says %s", p.Place, after.UTC().Format(time.DateTime), now.Format(time.DateTime)).
-		WithHint("set this machine's clock; if it is right now and was wrong then, 'ingot server sign %s' signs the tree by it", p.Place)
+		WithHint("set this machine's clock; if it is right now and was wrong then, sign the tree by it with: ingot server sign %s", fault.File(fmt.Sprint(p.Place)))
 }
 
 // load reads the tree's catalog and verifies it by the publisher's key: what somebody
@@ -247,7 +247,7 @@ func (p *Publisher) Renew(ctx context.Context) (catalog.Catalog, error) {
 }
 
 func noTree(p Place) error {
-	return fault.Newf(fault.NotFound, "%s is no server tree: it has no index", p).WithHint("'ingot publish ARTIFACT --to %s' makes one", p)
+	return fault.Newf(fault.NotFound, "%s is no server tree: it has no index", p).WithHint("make one with: ingot publish ARTIFACT --to %s", fault.File(fmt.Sprint(p)))
 }
 
 // Promote moves a channel of an image to where another one points, or to a version.

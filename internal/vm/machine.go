@@ -355,7 +355,7 @@ func (m *Machine) unhealthy(format string, args ...any) error {
 		text = fmt.Sprintf(" (the machine reset %d times)", n)
 	}
 	lines := m.out.Last(lastLines)
-	hint := "see it with: ingot boot --console " + m.spec.Disk.Path
+	hint := "see it with: ingot boot --console " + fault.File(m.spec.Disk.Path)
 	if strings.HasPrefix(err.Error(), timeIsUp) {
 		hint = "wait longer with --timeout, or " + hint
 	}

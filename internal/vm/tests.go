@@ -66,7 +66,7 @@ func RunTests(ctx context.Context, spec Spec, tests []definition.Test) ([]Result
 	}
 	if failed > 0 {
 		return results, fault.Newf(fault.Health, "%d of %d tests failed in %s:%s", failed, len(tests), m.name(), text.String()).
-			WithHint("try a command with: ingot boot --run COMMAND %s", spec.Disk.Path)
+			WithHint("try a command with: ingot boot --run COMMAND %s", fault.File(spec.Disk.Path))
 	}
 	return results, nil
 }
