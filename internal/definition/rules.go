@@ -171,6 +171,9 @@ var imagePathRule = rule{
 		if err := tree.CheckPath(s[1:]); err != nil || path.Clean(s) != s {
 			return "is not a path in the image: want an absolute path without . or .. or a slash at its end"
 		}
+		if tree.Reserved(s[1:]) {
+			return "has a name that is ingot's own while it builds, and that no image has"
+		}
 		for _, mount := range []string{"/proc", "/sys", "/dev"} {
 			if s == mount || strings.HasPrefix(s, mount+"/") {
 				return "lies below " + mount + ", which a running system mounts over"

@@ -25,7 +25,7 @@ func TestRules(t *testing.T) {
 		{&timezoneRule, "UTC Etc/UTC Europe/Paris America/Argentina/Buenos_Aires Etc/GMT+1 US/Eastern EST5EDT America/Coyhaique | Etc/A Europe Europe/Pari europe/paris /Etc/UTC Etc/ ../x Etc/../UTC"},
 		{&accountNameRule, "ops www-data _apt a1_b " + strings.Repeat("a", 32) + " | Ops 1a -a a.b a$ é " + strings.Repeat("a", 33)},
 		{&ownerNameRule, "root 0 1000 65534 www-data | 01 -1 Root 65535 70000 123456 99999999999"},
-		{&imagePathRule, "/etc/motd /a /a␣b/c /é | / etc /a/ /a//b /a/./b /a/../b /dev/null /proc /sys/x /" + strings.Repeat("x", 256)},
+		{&imagePathRule, "/etc/motd /a /a␣b/c /é /.stations /x/.station /.ingot-scripts | /.station /.station/x /.ingot-script/a / etc /a/ /a//b /a/./b /a/../b /dev/null /proc /sys/x /" + strings.Repeat("x", 256)},
 		{&localPathRule, "a ./a a/b a/ .hidden ..a a␣b | /a ~/a ../a a/../b a/.. a\\b"},
 		{&unitRule, "nginx nginx.service getty@tty1.service a-b.timer dev-sda.device x@ | a␣b a/b a@b@c @x"},
 		{&scriptNameRule, "setup 10-setup a.b_c | -a .a a/b a␣b"},

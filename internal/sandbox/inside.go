@@ -27,10 +27,10 @@ const (
 // Aside is a directory that no image has: what a tree holds below it lies beside the
 // image's files and is seen at the station alone. It is captured with the image and put
 // back with it.
-const Aside = ".station"
+const Aside = tree.Aside
 
 // Scripts is a directory that no image has: where scripts and what they read lie while they run.
-const Scripts = ".ingot-script"
+const Scripts = tree.Scripts
 
 // place says where a path of the tree lies: below which directory, by which path.
 func place(path string) (dir, rest string) {

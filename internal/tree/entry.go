@@ -114,6 +114,20 @@ func Parent(path string) string {
 	return path[:i]
 }
 
+// Names at the top that no image has: builds use them for themselves.
+const (
+	// Aside is a directory: what a tree holds below it lies beside the image's files.
+	Aside = ".station"
+	// Scripts is a directory: where scripts and what they read lie while they run.
+	Scripts = ".ingot-script"
+)
+
+// Reserved says whether a path lies where builds keep what is their own.
+func Reserved(path string) bool {
+	top, _, _ := strings.Cut(path, "/")
+	return top == Aside || top == Scripts
+}
+
 // CheckPath refuses a path that is not relative, clean and bounded: the rule
 // that keeps "..", absolute names and NUL bytes of a hostile archive out of
 // every tree. The root's "" is fine.

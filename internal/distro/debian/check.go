@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"ingot/internal/distro"
-	"ingot/internal/sandbox"
 	"ingot/internal/tree"
 )
 
@@ -109,14 +108,13 @@ const maxID = 65535
 
 // checkFile refuses a file of a package that no package may bring.
 func checkFile(e tree.Entry) error {
-	top, _, _ := strings.Cut(e.Path, "/")
 	switch {
 	case strings.Contains(e.Path, "\n"):
 		// dpkg's lists of files have one a line.
 		return fmt.Errorf("%w: newline not allowed in the name %q", errPackage, e.Path)
 	case e.UID > maxID || e.GID > maxID:
 		return fmt.Errorf("%w: %q belongs to user %d and group %d, and numbers end at %d", errPackage, e.Path, e.UID, e.GID, maxID)
-	case top == sandbox.Aside || top == sandbox.Scripts:
+	case tree.Reserved(e.Path):
 		return fmt.Errorf("%w: %q has a name that is ingot's own while it builds", errPackage, e.Path)
 	case e.Kind != tree.Dir && isRecord(e.Path):
 		return fmt.Errorf("%w: %q is a record of dpkg's own database, which no package may bring", errPackage, e.Path)
