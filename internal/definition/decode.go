@@ -385,7 +385,7 @@ func (d *decoder) syntax(src *source, err error) {
 		d.at(src, 1, 1, 1, "", "not YAML: "+strings.TrimPrefix(err.Error(), "yaml: "))
 		return
 	}
-	line, column := e.Mark.Line, e.Mark.Column
+	line, column := whereWrong(src, e)
 	message := e.Message
 	if e.ContextMsg != "" {
 		message = e.ContextMsg + ": " + message
@@ -397,6 +397,43 @@ func (d *decoder) syntax(src *source, err error) {
 		message = "indent with spaces, not tabs (" + message + ")"
 	}
 	d.at(src, line, column, 1, "", "not YAML: "+message)
+}
+
+// whereWrong is where a person would look for what the YAML reader could not read. The
+// reader says where it gave up, which may be a line later or behind the end.
+func whereWrong(src *source, e *yaml.LoadError) (line, column int) {
+	last := len(src.lines)
+	for last > 1 && strings.TrimSpace(src.lines[last-1]) == "" {
+		last--
+	}
+	line, column = e.Mark.Line, e.Mark.Column
+	begun := e.ContextMark
+	switch {
+	case line < 1: // its own input, which has no lines
+		return firstControl(src.lines)
+	case strings.HasPrefix(e.Message, "could not find expected ':'") && begun.Line > 0:
+		return begun.Line, begun.Column // the word that ought to be a key
+	case line <= last:
+	case begun.Line > 0 && begun.Line <= last:
+		return begun.Line, begun.Column // what has no end
+	default:
+		return last, utf8.RuneCountInString(strings.TrimRight(src.lines[last-1], "\r")) + 1
+	}
+	return line, column
+}
+
+// firstControl is the first character that YAML does not allow (YAML 1.2.2, 5.1).
+func firstControl(lines []string) (line, column int) {
+	for i, l := range lines {
+		column = 0
+		for _, r := range l {
+			column++
+			if r < ' ' && r != '\t' && r != '\r' || r >= 0x7f && r < 0xa0 && r != 0x85 || r == 0xfffe || r == 0xffff {
+				return i + 1, column
+			}
+		}
+	}
+	return 1, 1
 }
 
 func firstInvalid(lines []string) (line, column int) {
