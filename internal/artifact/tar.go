@@ -25,10 +25,13 @@ type PieceCache interface {
 // TarOptions say how a tree becomes a tar archive.
 type TarOptions struct {
 	Tree     tree.TarOptions
-	Compress Compressor    // nil for a plain archive
-	Cache    PieceCache    // nil for none
-	Workers  int           // how many pieces are compressed at a time; 0 is one a core, 16 at most
-	Wrote    func(n int64) // told how many bytes of the output are written, for progress
+	Compress Compressor // nil for a plain archive
+	Cache    PieceCache // nil for none
+	Workers  int        // how many pieces are compressed at a time; 0 is one a core, 16 at most
+	// For progress: how many bytes the archive has, told once before the first of them, and
+	// how many of these are written. They are counted before compression, since nobody knows
+	// what it will make of them. Nil is nobody to tell.
+	Expect, Wrote func(n int64)
 }
 
 // WriteTar writes a tree as a tar archive, compressed or not. A compressed
@@ -37,10 +40,18 @@ type TarOptions struct {
 // change of the tree leaves alone are taken from the cache. The bytes do not
 // depend on cores, workers or cache.
 func WriteTar(ctx context.Context, w io.Writer, t tree.Tree, r *tree.Reader, o TarOptions) error {
-	if o.Wrote != nil {
-		w = counted(w, o.Wrote)
+	if o.Wrote == nil {
+		o.Wrote = func(int64) {}
+	}
+	if o.Expect != nil {
+		size, err := tarSize(t, o.Tree)
+		if err != nil {
+			return err
+		}
+		o.Expect(size)
 	}
 	if o.Compress == nil {
+		w = counted(w, o.Wrote)
 		return tree.WriteTar(ctx, w, t, r, o.Tree)
 	}
 	if o.Workers <= 0 {
@@ -48,7 +59,7 @@ func WriteTar(ctx context.Context, w io.Writer, t tree.Tree, r *tree.Reader, o T
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	row := &pieces{o: o, ctx: ctx, fail: cancel, queue: make(chan chan []byte, o.Workers)}
+	row := &pieces{o: o, ctx: ctx, fail: cancel, queue: make(chan piece, o.Workers)}
 	row.workers.SetLimit(o.Workers)
 	var all errgroup.Group
 	all.Go(func() error {
@@ -76,6 +87,19 @@ func WriteTar(ctx context.Context, w io.Writer, t tree.Tree, r *tree.Reader, o T
 	return nil
 }
 
+// tarSize is how many bytes a tree's archive has.
+func tarSize(t tree.Tree, o tree.TarOptions) (int64, error) {
+	all := int64(len(tree.TarEnd))
+	for _, m := range tree.Members(t, o) {
+		n, err := m.Size()
+		if err != nil {
+			return 0, err
+		}
+		all += n
+	}
+	return all, nil
+}
+
 // tarEndKey is the key of the end mark, which is no member.
 var tarEndKey = digest.Of([]byte(tree.TarEnd))
 
@@ -85,7 +109,13 @@ type pieces struct {
 	ctx     context.Context // ends, with its cause, when anything fails
 	fail    context.CancelCauseFunc
 	workers errgroup.Group
-	queue   chan chan []byte
+	queue   chan piece
+}
+
+// A piece is on its way to the output.
+type piece struct {
+	size int64       // of the archive, before compression
+	made chan []byte // gives its bytes
 }
 
 func (p *pieces) archive(t tree.Tree, r *tree.Reader) error {
@@ -94,7 +124,7 @@ func (p *pieces) archive(t tree.Tree, r *tree.Reader) error {
 			return err
 		}
 	}
-	if n, err := p.cached(tarEndKey, 1); n > 0 || err != nil {
+	if n, err := p.cached(tarEndKey, int64(len(tree.TarEnd))); n > 0 || err != nil {
 		return err
 	}
 	return p.put(pieceKey(p.o.Compress, tarEndKey, 0), []byte(tree.TarEnd))
@@ -103,10 +133,11 @@ func (p *pieces) archive(t tree.Tree, r *tree.Reader) error {
 func (p *pieces) writeTo(w io.Writer) error {
 	for piece := range p.queue {
 		select {
-		case b := <-piece:
+		case b := <-piece.made:
 			if _, err := w.Write(b); err != nil {
 				return err
 			}
+			p.o.Wrote(piece.size)
 		case <-p.ctx.Done():
 			return context.Cause(p.ctx)
 		}
@@ -124,10 +155,8 @@ func (p *pieces) member(m tree.Member, r *tree.Reader) error {
 	if err != nil {
 		return err
 	}
-	piece := int64(p.o.Compress.Piece())
-	n := int((size + piece - 1) / piece)
-	have, err := p.cached(key, n)
-	if have == n || err != nil {
+	have, err := p.cached(key, size)
+	if have == p.count(size) || err != nil {
 		return err
 	}
 	c := &cutter{row: p, key: key, skip: have, left: size}
@@ -137,9 +166,16 @@ func (p *pieces) member(m tree.Member, r *tree.Reader) error {
 	return c.flush()
 }
 
-// cached adds the first of a member's n pieces to the row, as many as the cache
+// count is how many pieces so many bytes make.
+func (p *pieces) count(size int64) int {
+	piece := int64(p.o.Compress.Piece())
+	return int((size + piece - 1) / piece)
+}
+
+// cached adds the first pieces of a member of some size to the row, as many as the cache
 // has, and says how many that were.
-func (p *pieces) cached(key digest.Digest, n int) (int, error) {
+func (p *pieces) cached(key digest.Digest, size int64) (int, error) {
+	n, whole := p.count(size), int64(p.o.Compress.Piece())
 	if p.o.Cache == nil {
 		return 0, nil
 	}
@@ -150,7 +186,7 @@ func (p *pieces) cached(key digest.Digest, n int) (int, error) {
 		}
 		done := make(chan []byte, 1)
 		done <- b
-		if err := p.enqueue(done); err != nil {
+		if err := p.enqueue(piece{min(whole, size-int64(i)*whole), done}); err != nil {
 			return i, err
 		}
 	}
@@ -158,13 +194,13 @@ func (p *pieces) cached(key digest.Digest, n int) (int, error) {
 }
 
 // put compresses a piece in the background and adds it to the row.
-func (p *pieces) put(key digest.Digest, piece []byte) error {
+func (p *pieces) put(key digest.Digest, raw []byte) error {
 	done := make(chan []byte, 1)
-	if err := p.enqueue(done); err != nil {
+	if err := p.enqueue(piece{int64(len(raw)), done}); err != nil {
 		return err
 	}
 	p.workers.Go(func() error {
-		b, err := p.o.Compress.Compress(p.ctx, piece)
+		b, err := p.o.Compress.Compress(p.ctx, raw)
 		if err != nil {
 			err = fmt.Errorf("cannot compress: %w", err)
 			p.fail(err)
@@ -179,9 +215,9 @@ func (p *pieces) put(key digest.Digest, piece []byte) error {
 	return nil
 }
 
-func (p *pieces) enqueue(piece chan []byte) error {
+func (p *pieces) enqueue(next piece) error {
 	select {
-	case p.queue <- piece:
+	case p.queue <- next:
 		return nil
 	case <-p.ctx.Done():
 		return context.Cause(p.ctx)

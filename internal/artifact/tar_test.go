@@ -119,14 +119,15 @@ func TestWriteTar(t *testing.T) {
 				cache := &memory{pieces: map[digest.Digest][]byte{}}
 				for i, o := range append(runs, TarOptions{Workers: 2, Cache: cache}, TarOptions{Workers: 3, Cache: cache}) {
 					o.Tree, o.Compress = to, c.compress
-					var wrote int64
+					var expected, wrote int64
+					o.Expect = func(n int64) { expected += n }
 					o.Wrote = func(n int64) { wrote += n }
 					var b bytes.Buffer
 					if err := WriteTar(t.Context(), &b, tr, r, o); err != nil {
 						t.Fatal(err)
 					}
-					if wrote != int64(b.Len()) {
-						t.Errorf("run %d: told of %d of %d bytes", i, wrote, b.Len())
+					if size := int64(plain.Len()); expected != size || wrote != size {
+						t.Errorf("run %d: told to expect %d and of %d of %d bytes", i, expected, wrote, size)
 					}
 					if first == nil {
 						first = b.Bytes()

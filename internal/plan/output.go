@@ -238,7 +238,7 @@ func (w *worker) writeTar(ctx context.Context, o Output, files []*artifact.Pendi
 
 // tarOptions are those of archives with a compression, or with none.
 func (w *worker) tarOptions(compression string, t *ui.Task) (artifact.TarOptions, error) {
-	options := artifact.TarOptions{Cache: pieces{w.Supply.Cache}, Wrote: t.Add}
+	options := artifact.TarOptions{Cache: pieces{w.Supply.Cache}, Expect: t.AddTotal, Wrote: t.Add}
 	switch compression {
 	case "":
 	case "gzip":

@@ -252,6 +252,13 @@ func (t *Task) SetTotal(n int64) {
 	}
 }
 
+// AddTotal says that there are n more to do.
+func (t *Task) AddTotal(n int64) {
+	if t != nil {
+		t.total.Add(n)
+	}
+}
+
 // Add says that n more bytes or items are done.
 func (t *Task) Add(n int64) {
 	if t != nil {
