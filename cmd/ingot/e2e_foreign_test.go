@@ -47,7 +47,7 @@ func (c *court) foreign(t *testing.T) {
 		}
 		// What the emulator does when it is at its end: the script is killed.
 		p.write(t, map[string]string{"audit": "#!/bin/sh\nkill -SEGV $$\n"})
-		p.refuse(t, 1, []string{"step script audit", "signal 11", "under an emulator here"}, "build", "--to", "none")
+		p.refuse(t, 1, []string{`ingot.yaml:`, `script "audit"`, "signal 11", "under an emulator here"}, "build", "--to", "none")
 		p.refuse(t, 4, []string{"no archive has packages for architecture mips64el in trixie", "there are: amd64, arm64, armel"}, "build", "--to", "none", p.variant(t, "wrong.yaml", arch, "mips64el"))
 	})
 	if !c.full {
