@@ -19,7 +19,7 @@ type replaceFlags struct {
 }
 
 func (f *replaceFlags) addAll(cmd *cobra.Command) {
-	f.changeFlags.add(cmd)
+	f.add(cmd)
 	cmd.Flags().BoolVar(&f.apply, "apply", false, "restart the host when it is done")
 	cmd.Flags().IntVar(&f.tries, "tries", host.DefaultTries, "how many boots it has to be confirmed in")
 }

@@ -147,13 +147,13 @@ func (s *Store) astray(d digest.Digest) error {
 
 // kindOf says in words what a mode is of.
 func kindOf(m fs.FileMode) string {
-	switch m.Type() {
-	case fs.ModeDir:
+	switch {
+	case m.IsDir():
 		return "a directory"
-	case fs.ModeSymlink:
-		return "a symbolic link"
-	case 0:
+	case m.IsRegular():
 		return "a file"
+	case m&fs.ModeSymlink != 0:
+		return "a symbolic link"
 	}
 	return "no regular file"
 }
