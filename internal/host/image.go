@@ -39,8 +39,8 @@ func (s State) blank(n Name) error {
 // orderly refuses where every change would fail.
 func (s State) orderly() error {
 	if len(s.Stuck) > 0 {
-		return fault.Newf(fault.Preflight, "the thin pool refuses all changes: it has device %d, of which the volume group does not know", s.Stuck[0]).
-			WithHint("\"ingot host repair\" deletes the device")
+		return fault.Newf(fault.Preflight, "the thin pool refuses all changes: it has not noted that it is done with device %d", s.Stuck[0]).
+			WithHint("\"ingot host repair\" ends that")
 	}
 	return nil
 }

@@ -24,7 +24,7 @@ func (s State) Check() []Problem {
 		problems = append(problems, Problem{Kind: kind, Name: name, Text: fmt.Sprintf(format, args...), Hint: hint})
 	}
 	for _, d := range s.Stuck {
-		add("stuck-pool", "", hintRepair, "the thin pool has device %d, of which the volume group does not know, and refuses all changes", d)
+		add("stuck-pool", "", hintRepair, "the thin pool refuses all changes: it has not noted that it is done with device %d", d)
 	}
 	for _, v := range s.Volumes {
 		n := v.Name.String()

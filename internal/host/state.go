@@ -62,7 +62,7 @@ type State struct {
 	Volumes []Volume `json:"volumes"` // by name
 	Foreign []string `json:"foreign"` // names that volumes of others have
 	Bad     []string `json:"bad"`     // images that did not boot, as [Volume.Image]
-	Stuck   []int    `json:"stuck"`   // devices that the pool has made and the group does not know of: it refuses all changes
+	Stuck   []int    `json:"stuck"`   // devices that the pool has made without noting it: it refuses all changes
 	Pool    Room     `json:"pool"`
 	Meta    Room     `json:"pool_metadata"`
 

@@ -26,7 +26,7 @@ const (
 	Settle   Action = "settle"  // forget that
 	Condemn  Action = "condemn" // an image: it is not tried again
 	Absolve  Action = "absolve" // an image
-	Unstick  Action = "unstick" // a pool: the device that the group does not know of goes
+	Unstick  Action = "unstick" // a pool: what it has done of a transaction counts
 
 	Copy  Action = "copy"  // kernel and initramfs of a layer to the boot partition, flushed and read back
 	Drop  Action = "drop"  // those
@@ -84,7 +84,7 @@ func (s Step) String() string {
 	case Absolve:
 		return fmt.Sprintf("take image %s for good again", s.Image)
 	case Unstick:
-		return fmt.Sprintf("delete device %d of the pool, which the group does not know", s.Device)
+		return fmt.Sprintf("have the thin pool note that it is done with device %d", s.Device)
 	case Copy:
 		return fmt.Sprintf("copy kernel and initramfs of %s to the boot partition", s.Name)
 	case Drop:

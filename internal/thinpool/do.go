@@ -22,6 +22,8 @@ func (s *Store) Do(ctx context.Context, step host.Step) error {
 		return s.group(ctx, "--addtag", host.BadTag(step.Image))
 	case host.Absolve:
 		return s.group(ctx, "--deltag", host.BadTag(step.Image))
+	case host.Unstick:
+		return s.unstick(ctx)
 	default:
 		return s.doVolume(ctx, step)
 	}

@@ -1,8 +1,5 @@
 // Package thinpool keeps bases and layers as volumes of an LVM thin pool, by LVM's own
 // programs. What a volume is its tags say (see internal/host).
-//
-// Not there yet: to see what a power cut leaves of a pool's transaction, a snapshot that the
-// group lists and the pool has not got, or one that the pool has and the group has not noted.
 package thinpool
 
 import (
@@ -186,7 +183,10 @@ func (s *Store) Observe(ctx context.Context, st *host.State) error {
 	if err != nil {
 		return err
 	}
-	return s.read(all, st, major, minor)
+	if err := s.read(all, st, major, minor); err != nil {
+		return err
+	}
+	return s.transaction(ctx, all, st)
 }
 
 // read fills in what the list of volumes says.
