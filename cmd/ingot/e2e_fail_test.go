@@ -146,7 +146,7 @@ func (c *court) failing(t *testing.T) {
 			{"user", "users:\n- {name: a}\n- {name: b, groups: [club]}\n", "ingot.yaml:9: user b: there is no group club"},
 			{"unix group", "unix-groups:\n- {name: a, gid: 5}\n", "ingot.yaml:8: unix group a: gid 5 is taken by tty"},
 			{"service", "services:\n  enable:\n  - nonesuch\n", "ingot.yaml:9: there is no unit nonesuch"},
-			{"locale", "locale: de_DE.UTF-8\n", "ingot.yaml:7: a locale other than C.UTF-8"},
+			{"locale", "locale: xx_YY.UTF-8\n", "ingot.yaml:7: the image has no locale xx_YY.UTF-8"},
 			{"included", "include: [more/site.yaml]\n", "more/site.yaml:2: file /x: the image has no user"},
 		} {
 			t.Run(c.name, func(t *testing.T) {
