@@ -122,6 +122,9 @@ func (s *solver) pick(p pkgID, want string, release bool, sel selector, w *wish)
 			}
 			return s.provided(pr) == want
 		})
+		if v != none {
+			s.setCandidate(v) // at once, and not when all is read as of the package's own: apt's way
+		}
 	}
 	if v == none {
 		return none, s.noVersion(p, want, release)

@@ -22,9 +22,9 @@ func TestResolveWorlds(t *testing.T) {
 	}
 	var seed, count uint64 = 1, 12
 	// In the first, whose packages need each other in a circle, which apt's way alone led to, the
-	// explanation had no end; in the others a name is followed once, by
-	// who comes first in the order of apt's table.
-	more := []uint64{20265037, 20264177, 20261990}
+	// explanation had no end; in the next two a name is followed once, by
+	// who comes first in the order of apt's table; in the last a provider is chosen by its release.
+	more := []uint64{20265037, 20264177, 20261990, 20265126}
 	if env := os.Getenv("INGOT_RESOLVE_WORLDS"); env != "" {
 		if _, err := fmt.Sscanf(env, "%d:%d", &seed, &count); err != nil {
 			t.Fatal(err)
