@@ -283,6 +283,36 @@ archives:
 			t.Error("the image's own sources do not name the archive")
 		}
 	})
+	t.Run("told as dpkg tells", func(t *testing.T) {
+		// The image's own dpkg is the judge: what it says to the scripts of one package
+		// is what they were told of the same one while the image was made.
+		scripts := map[string]string{}
+		for _, name := range []string{"preinst", "postinst"} {
+			scripts[name] = "#!/bin/sh\nset -e\n{ echo \"$* in $PWD, umask $(umask)\"; env | grep ^DPKG_ | sort; } >/var/lib/told-" + name + "\n"
+		}
+		a := newArchive(t)
+		a.add(pkg{name: "told", version: "1", fields: "Depends: bash\n", scripts: scripts})
+		a.release(t, time.Now(), 0)
+		p := c.project(t, map[string]string{"key.asc": a.key, "told.deb": string(a.files["pool/told_1_amd64.deb"]), "again.sh": `#!/bin/sh
+set -e
+cp -a /var/lib/told-preinst /var/lib/told-postinst /srv
+dpkg --purge told
+DPKG_COLORS=never dpkg --force-unsafe-io --force-confold -i told.deb
+`, "ingot.yaml": strings.Replace(minimal, "small", "told", 1) + `packages: [told]
+scripts: [{run: ./again.sh, reads: [told.deb]}]
+archives:
+  - {url: "` + c.mirror.debian() + `", suites: [bookworm]}
+  - {url: "` + a.url + `", suites: [test], key: ./key.asc}
+`})
+		p.build(t)
+		tree := readTar(t, p.path("out/told-amd64.tar"))
+		for name := range scripts {
+			got, want := tree["/srv/told-"+name].content, tree["/var/lib/told-"+name].content
+			if got != want || !strings.Contains(want, "DPKG_RUNNING_VERSION=1.") {
+				t.Errorf("%s is told\n%swant\n%s", name, got, want)
+			}
+		}
+	})
 }
 
 // network judges all that can come from a mirror. Those that stall cost nothing but

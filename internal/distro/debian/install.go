@@ -225,6 +225,14 @@ func (i *installer) status(ctx context.Context, pkgs []*deb) error {
 	})
 }
 
+// asDPKG begins the shell program that runs preinst scripts: in the root directory, and
+// telling them what the dpkg that configures does (dpkg(1), "Internal environment"). Which
+// version that is, it says itself; an image without it has none.
+const asDPKG = `cd /
+v=$(dpkg --version 2>/dev/null); v=${v#*version }
+export DPKG_RUNNING_VERSION=${v%% *} DPKG_FORCE=security-mac,downgrade,unsafe-io,confold
+`
+
 // preinst runs the scripts that go before unpacking, all by one shell. As under
 // dpkg, a script finds its package's control members beside it in tmp.ci: debconf
 // tells from there whose questions it asks. It runs in the root directory.
@@ -257,7 +265,7 @@ mv /var/lib/dpkg/tmp.ci /var/lib/dpkg/ci.%[1]s
 	if err := i.write(ctx, files); err != nil {
 		return err
 	}
-	if err := i.script(ctx, "preinst scripts", "cd /\n"+b.String()); err != nil {
+	if err := i.script(ctx, "preinst scripts", asDPKG+b.String()); err != nil {
 		return err
 	}
 	var gone []string
@@ -286,7 +294,7 @@ func (i *installer) configure(ctx context.Context) error {
 	}
 	// It looks for programs that unpacking needs, of which nothing is done.
 	argv := append([]string{"/usr/bin/dpkg", "--root=" + sandbox.NativeTree, "--force-bad-path"}, options...)
-	err = i.command(ctx, what, sandbox.Command{Argv: argv, Env: i.environment("DPKG_FORCE=unsafe-io", "DPKG_COLORS=never"), Native: true})
+	err = i.command(ctx, what, sandbox.Command{Argv: argv, Env: i.environment("DPKG_COLORS=never"), Native: true})
 	if err != nil || said != nil {
 		return err
 	}
@@ -305,7 +313,7 @@ const archNativePath = adminDir + "arch-native"
 func (i *installer) script(ctx context.Context, what, text string) error {
 	return i.command(ctx, what, sandbox.Command{
 		Argv: []string{"/bin/sh", "-c", text},
-		Env:  i.environment("DPKG_ROOT=", "DPKG_ADMINDIR=/var/lib/dpkg", "DPKG_FORCE=unsafe-io", "DPKG_COLORS=never"),
+		Env:  i.environment("DPKG_ROOT=", "DPKG_ADMINDIR=/var/lib/dpkg", "DPKG_COLORS=never"),
 	})
 }
 
