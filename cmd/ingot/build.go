@@ -92,11 +92,14 @@ terminal, which stays that of the shell which called ingot.`,
 
 func (f *buildFlags) run(cmd *cobra.Command, args []string) error {
 	out, err := f.build(cmd, args)
-	if err != nil {
+	if out != nil && f.json {
+		if perr := printJSON(cmd, out); err == nil {
+			err = perr
+		}
 		return err
 	}
-	if f.json {
-		return printJSON(cmd, out)
+	if err != nil {
+		return err
 	}
 	return summary(cmd, out.summary())
 }
@@ -116,7 +119,8 @@ func (b *builtJSON) summary() ui.Summary {
 	return s
 }
 
-// build is the verb without what it prints.
+// build is the verb without what it prints. Where only tests failed, it gives both what was
+// built, with what they said, and the failure.
 func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error) {
 	start := time.Now()
 	if err := f.plain(cmd); err != nil {
@@ -189,11 +193,12 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 	}
 	out := buildResult(p, lockPath, result)
 	if f.test {
-		if out.Tests, err = f.prove(cmd.Context(), h, result); err != nil {
-			return nil, err
-		}
+		out.Tests, err = f.prove(cmd.Context(), h, result)
 	}
 	out.Seconds = time.Since(start).Seconds()
+	if err != nil {
+		return out, err // what was built is there, and what each test said
+	}
 	progress.Summarize(out.summary())
 	return out, nil
 }

@@ -85,6 +85,21 @@ func (c *court) boot(t *testing.T) {
 		if !said.Booted || len(said.Commands) != 1 || said.Commands[0].Exit != 3 || said.Commands[0].Output != "so much\n" {
 			t.Errorf("%+v", said)
 		}
+		// What tests said is told where one of them fails, and what was built is there.
+		q := c.project(t, map[string]string{"ingot.yaml": strings.Replace(minimal, "[tar]", "[qcow2]", 1) + "tests: [{run: \"echo well\"}, {run: \"echo amiss; exit 4\"}]\n"})
+		v = q.ingot(t, "build", "--to", "out", "--test", "--json")
+		v.check(t, 8, []string{"exit 4"}, "build --test")
+		var built struct {
+			Artifacts []struct{ Path string }
+			Tests     []struct {
+				Exit            int
+				Output, Failure string
+			}
+		}
+		parse(t, []byte(v.out), &built)
+		if len(built.Artifacts) != 1 || len(built.Tests) != 2 || built.Tests[0].Failure != "" || built.Tests[1].Exit != 4 || built.Tests[1].Output != "amiss\n" || built.Tests[1].Failure == "" {
+			t.Errorf("%s", v.out)
+		}
 		p.write(t, map[string]string{"empty.raw": strings.Repeat("\x00", 1<<20)})
 		p.refuse(t, 2, []string{"empty.raw", "boot sector"}, "boot", "empty.raw")
 		p.refuse(t, 4, []string{"none.qcow2"}, "boot", "none.qcow2")
