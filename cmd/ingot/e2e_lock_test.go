@@ -145,6 +145,17 @@ func (c *court) lock(t *testing.T) {
 		p := c.project(t, a.definition("packages: [tool]\n"))
 		p.refuse(t, 5, []string{"ingot.lock"}, "build", "--locked")
 		p.refuse(t, 7, []string{"offline"}, "build", "--offline")
+		// Offline a lock stays, as a build has it, while no package is to be chosen.
+		p.must(t, "lock")
+		if out := p.must(t, "lock", "--offline"); out != "ingot.lock: nothing changed\n" {
+			t.Errorf("lock --offline: %s", out)
+		}
+		p.write(t, a.definition("packages: [tool]\nhostname: new\n"))
+		p.must(t, "lock", "--offline")
+		p.must(t, "plan", "--locked", "--offline")
+		p.refuse(t, 7, []string{"offline", "other packages"}, "lock", "--offline", "--update")
+		p.write(t, a.definition("packages: [tool, other]\n"))
+		p.refuse(t, 7, []string{"offline", "other packages"}, "lock", "--offline")
 	})
 	t.Run("damaged", func(t *testing.T) {
 		p := c.project(t, a.definition("packages: [tool]\n"))

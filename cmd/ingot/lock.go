@@ -34,7 +34,10 @@ likewise.
 
 --like stays close to another lock than the one that is there, and --choose-from
 takes packages from another lock alone and reads no index. Both take a lock's file
-or a version of a group. --require-latest refuses what is older than the newest.`,
+or a version of a group. --require-latest refuses what is older than the newest.
+
+--offline does what needs no index: packages stay as they are locked while the
+definition asks for the same.`,
 		Example: `  ingot lock
   ingot lock --update
   ingot lock --update openssl libssl3
@@ -141,7 +144,12 @@ func runLock(cmd *cobra.Command, f sourceFlags, other *otherLock, args []string,
 		return err
 	}
 	defer done()
-	l, err := c.Compile(cmd.Context(), def, old, move)
+	var l *lock.Lock
+	if f.offline && move.Stays() { // what the lock has, as far as no index is needed
+		l, _, err = c.Settle(cmd.Context(), def, path, false)
+	} else {
+		l, err = c.Compile(cmd.Context(), def, old, move)
+	}
 	if err != nil {
 		return err
 	}

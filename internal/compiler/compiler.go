@@ -56,6 +56,11 @@ type Move struct {
 	Latest bool
 }
 
+// Stays says whether nothing is to move.
+func (m Move) Stays() bool {
+	return !m.All && len(m.Packages) == 0 && m.Like == nil && m.From == nil && !m.Latest
+}
+
 // Compile makes a lock. Old, if not nil, is the lock to stay close to.
 func (c *Compiler) Compile(ctx context.Context, def *definition.Definition, old *lock.Lock, move Move) (*lock.Lock, error) {
 	if err := known(def, old, move.Packages); err != nil {

@@ -22,7 +22,7 @@ import (
 func (c *Compiler) readIndexes(ctx context.Context, archives []debian.Archive, arches []string, l *lock.Lock) ([]debian.IndexFile, map[string]*debian.Index, error) {
 	if c.Offline {
 		return nil, nil, fault.Newf(fault.Unreachable, "choosing packages needs the archives' indexes, and this run is offline").
-			WithHint("run 'ingot lock' once with a network")
+			WithHint("run 'ingot lock' with a network; it is needed again when the definition asks for other packages")
 	}
 	task := c.Progress.Start(ui.Step{ID: "indexes", Name: "read package indexes"})
 	updater := debian.Updater{Client: c.Client, Cache: c.Indexes, Seen: c.Seen, Now: c.Now, Note: func(s string) { task.Notef("%s", s) }}
