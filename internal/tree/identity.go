@@ -41,7 +41,7 @@ func (t Tree) WriteSeal(w io.Writer) error {
 		}
 		for _, x := range e.Xattrs {
 			line = append(line, ' ')
-			line = append(line, x.Name...)
+			line = appendName(line, x.Name)
 			line = append(line, '=')
 			line = fmt.Appendf(line, "%x", x.Value)
 		}
@@ -51,6 +51,17 @@ func (t Tree) WriteSeal(w io.Writer) error {
 		}
 	}
 	return b.Flush()
+}
+
+// appendName adds an attribute's name as it is, or quoted where it could be taken for
+// something else: the kernel allows every byte but 0 in one (xattr(7)).
+func appendName(line []byte, name string) []byte {
+	for _, c := range []byte(name) {
+		if c <= ' ' || c > '~' || c == '=' || c == '"' {
+			return strconv.AppendQuote(line, name)
+		}
+	}
+	return append(line, name...)
 }
 
 // Seal is the digest of what WriteSeal writes.
