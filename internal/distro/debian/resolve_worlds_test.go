@@ -38,21 +38,23 @@ func TestResolveWorlds(t *testing.T) {
 		more = append(more, n)
 	}
 	for _, n := range more {
-		w := drawWorld(n)
-		c := w.court(t)
-		for _, r := range w.requests {
-			want, err := c.ask(r)
-			if err != nil {
-				t.Fatal(err)
+		t.Run(fmt.Sprint(n), func(t *testing.T) { // of its own: each takes its directory with it
+			w := drawWorld(n)
+			c := w.court(t)
+			for _, r := range w.requests {
+				want, err := c.ask(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				asked++
+				if want.err != "" {
+					impossible++
+				}
+				if diff := differ(c.resolve(r), want); diff != "" {
+					t.Errorf("%s:\n\t%s", r, diff)
+				}
 			}
-			asked++
-			if want.err != "" {
-				impossible++
-			}
-			if diff := differ(c.resolve(r), want); diff != "" {
-				t.Errorf("world %d: %s:\n\t%s", n, r, diff)
-			}
-		}
+		})
 	}
 	t.Logf("%d requests in %d worlds, %d of them impossible", asked, len(more), impossible)
 }
