@@ -290,7 +290,7 @@ func (c *court) offline(t *testing.T) {
 	})
 	t.Run("lock", func(t *testing.T) {
 		p.refuse(t, 7, []string{"InRelease", "127.0.0.1"}, "lock", "--update")
-		p.refuse(t, 7, []string{"offline"}, "lock", "--offline")
+		p.refuse(t, 7, []string{"offline"}, "lock", "--update", "--offline")
 	})
 	t.Run("export", func(t *testing.T) {
 		p.must(t, "store", "export", "all.tar")
