@@ -19,10 +19,10 @@ const callersKey = "ingot-test-secret"
 func withKey(t *testing.T) {
 	t.Helper()
 	if _, err := unix.KeyctlJoinSessionKeyring("ingot-test"); err != nil {
-		t.Skipf("no session keyring can be had here: %v", err)
+		t.Skipf("a kernel with keyrings, which lets this user join one (keyctl(2)), runs this: %v", err)
 	}
 	if _, err := unix.AddKey("user", callersKey, []byte("secret"), unix.KEY_SPEC_SESSION_KEYRING); err != nil {
-		t.Skipf("no key can be had here: %v", err)
+		t.Skipf("a user below his quota of keys (/proc/key-users) runs this: %v", err)
 	}
 }
 

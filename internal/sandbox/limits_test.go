@@ -16,7 +16,7 @@ const limitCount = 16 // RLIM_NLIMITS
 // its own. One that is hard stays, and is in nobody's way.
 func TestLimitsAreNotTheCallers(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
-		t.Skip("the program that looks is for amd64")
+		t.Skip("the program that looks is for amd64: such a machine runs this")
 	}
 	if at := os.Getenv("INGOT_TEST_LIMITS"); at != "" {
 		b, err := New(t.Context(), Options{})
