@@ -176,8 +176,17 @@ func Mount(t testing.TB, img, filesystem, options string, f func(dir, loop strin
 	if os.Getuid() != 0 {
 		return false
 	}
-	out, err := exec.CommandContext(t.Context(), "losetup", "-f", "--show", img).Output()
+	var out []byte
+	var err error
+	for range 5 { // another process may take the free device first
+		if out, err = exec.CommandContext(t.Context(), "losetup", "-f", "--show", img).Output(); err == nil {
+			break
+		}
+	}
 	if err != nil {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+			t.Logf("no loop device: %s", exit.Stderr)
+		}
 		return false
 	}
 	loop := strings.TrimSpace(string(out))
@@ -187,10 +196,12 @@ func Mount(t testing.TB, img, filesystem, options string, f func(dir, loop strin
 	// namespace that somebody else makes meanwhile would hold the mount for longer.
 	runtime.LockOSThread()
 	if err := errors.Join(unix.Unshare(unix.CLONE_NEWNS), unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, "")); err != nil {
+		t.Logf("no mount namespace: %v", err)
 		return false
 	}
 	if err := unix.Mount(loop, dir, filesystem, 0, options); err != nil {
 		if errors.Is(err, unix.EPERM) || errors.Is(err, unix.ENODEV) {
+			t.Logf("no mount: %v", err)
 			return false
 		}
 		t.Fatalf("mount: %v", err)
