@@ -14,7 +14,7 @@ func growth(dir string, done <-chan struct{}) int64 {
 		if err := syscall.Statfs(dir, &s); err != nil {
 			return 0
 		}
-		return int64(s.Blocks-s.Bfree) * s.Bsize
+		return int64(s.Blocks-s.Bfree) * int64(s.Bsize)
 	}
 	first := used()
 	peak := first

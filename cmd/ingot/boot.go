@@ -330,7 +330,8 @@ func (f *bootFlags) evidence() (vm.Evidence, error) {
 	for _, text := range f.expect {
 		re, err := regexp.Compile(text)
 		if err != nil {
-			return e, fault.Newf(fault.Usage, "--expect %q: %w", text, err)
+			return e, fault.Newf(fault.Usage, "--expect %q: %w", text, err).
+				WithHint("it is a regular expression, where ( ) [ ] { } . * + ? | ^ $ and \\ mean something; write \\( for a bracket itself")
 		}
 		e.Expect = append(e.Expect, re)
 	}

@@ -6,36 +6,27 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/crypto/ssh"
-	"golang.org/x/term"
 
 	"ingot/internal/fault"
+	"ingot/internal/terminal"
 	"ingot/internal/ui"
 	"ingot/internal/vm"
 )
 
-// rawTerminal puts the verb's input into raw mode, if it is a terminal, and gives its
-// number (or -1) and what undoes it.
-func rawTerminal(cmd *cobra.Command) (fd int, restore func(), err error) {
+// rawTerminal puts the verb's input into raw mode, if it is a terminal, and gives it (or
+// nil) and what undoes it.
+func rawTerminal(cmd *cobra.Command) (in *os.File, restore func(), err error) {
 	in, ok := cmd.InOrStdin().(*os.File)
-	if !ok || !term.IsTerminal(int(in.Fd())) {
-		return -1, func() {}, nil
+	if !ok || !terminal.Is(in) {
+		return nil, func() {}, nil
 	}
-	fd = int(in.Fd())
-	old, err := term.MakeRaw(fd)
-	if err != nil {
-		return -1, nil, fmt.Errorf("terminal: %w", err)
-	}
-	return fd, func() {
-		// A terminal that went away needs no repair.
-		_ = term.Restore(fd, old) //nolint:errcheck // see above
-	}, nil
+	restore, err = terminal.Raw(in)
+	return in, restore, err
 }
 
 // joinConsole is "boot --console".
@@ -83,19 +74,17 @@ func openShell(cmd *cobra.Command, m *vm.Machine, progress *ui.Progress, limit t
 	}
 
 	t := vm.Terminal{In: cmd.InOrStdin(), Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr()}
-	fd, restore, err := rawTerminal(cmd)
+	in, restore, err := rawTerminal(cmd)
 	if err != nil {
 		return err
 	}
 	defer restore()
-	if fd >= 0 {
+	if in != nil {
 		if t.Type = environ("TERM"); t.Type == "" {
 			t.Type = "vt100"
 		}
-		if t.Width, t.Height, err = term.GetSize(fd); err != nil {
-			t.Width, t.Height = 80, 24
-		}
-		resized, stop := watchSize(fd)
+		t.Size = terminal.SizeOf(in)
+		resized, stop := terminal.Sizes(in)
 		defer stop()
 		t.Resized = resized
 	}
@@ -107,28 +96,4 @@ func openShell(cmd *cobra.Command, m *vm.Machine, progress *ui.Progress, limit t
 		return nil // the machine was shut down from inside
 	}
 	return err
-}
-
-// watchSize tells a terminal's new size whenever it changes.
-func watchSize(fd int) (sizes <-chan [2]int, stop func()) {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGWINCH)
-	out, done := make(chan [2]int), make(chan struct{})
-	go func() {
-		for {
-			select {
-			case <-signals:
-			case <-done:
-				return
-			}
-			if w, h, err := term.GetSize(fd); err == nil {
-				select {
-				case out <- [2]int{w, h}:
-				case <-done:
-					return
-				}
-			}
-		}
-	}()
-	return out, func() { signal.Stop(signals); close(done) }
 }

@@ -22,6 +22,7 @@ import (
 	"ingot/internal/plan"
 	"ingot/internal/sandbox"
 	"ingot/internal/supply"
+	"ingot/internal/terminal"
 	"ingot/internal/ui"
 	"ingot/internal/vm"
 )
@@ -175,7 +176,7 @@ func (f *buildFlags) build(cmd *cobra.Command, args []string) (*builtJSON, error
 	}
 	runner := f.runner(h, p)
 	if len(f.breaks) > 0 {
-		runner.Pause = &plan.Pause{At: f.breaks, In: os.Stdin, Out: os.Stderr, Err: os.Stderr}
+		runner.Pause = &plan.Pause{At: f.breaks, Files: terminal.Files{In: os.Stdin, Out: os.Stderr, Err: os.Stderr}}
 	}
 	result, err := runner.Run(cmd.Context(), p)
 	if result != nil {

@@ -7,14 +7,13 @@ import (
 	"path/filepath"
 	"slices"
 
-	"golang.org/x/term"
-
 	"ingot/internal/blockdevice"
 	"ingot/internal/definition"
 	"ingot/internal/fault"
 	"ingot/internal/lock"
 	"ingot/internal/plan"
 	"ingot/internal/sandbox"
+	"ingot/internal/terminal"
 	"ingot/internal/ui"
 	"ingot/internal/vm"
 )
@@ -68,6 +67,11 @@ func (f *buildFlags) prove(ctx context.Context, h *house, r *plan.Result) ([]vm.
 			spec.Firmware = vm.Secure
 		}
 		results, err := vm.RunTests(ctx, spec, tests)
+		for _, r := range results {
+			if r.Failure == "" {
+				task.Notef("passed: %s", r.Run)
+			}
+		}
 		task.Done(err)
 		all = append(all, results...)
 		if err != nil {
@@ -77,13 +81,10 @@ func (f *buildFlags) prove(ctx context.Context, h *house, r *plan.Result) ([]vm.
 	return all, nil
 }
 
-// openShellIn opens a shell in the sandbox of a script that failed, on the
-// terminal and with what the script had around it. The failure stays one.
-//
-// The shell does not control the terminal: it is another session than that of whoever
-// called, whose terminal it stays (TIOCSCTTY, ioctl_tty(2)).
+// openShellIn opens a shell in the sandbox of a script that failed, on a terminal of its
+// own and with what the script had around it. The failure stays one.
 func openShellIn(ctx context.Context, progress *ui.Progress, box *sandbox.Box, script sandbox.Command, failure error) error {
-	if !term.IsTerminal(int(os.Stdin.Fd())) {
+	if !terminal.Is(os.Stdin) {
 		progress.Warnf("--shell-on-error opens no shell: the standard input is no terminal")
 		return failure
 	}
@@ -93,9 +94,12 @@ func openShellIn(ctx context.Context, progress *ui.Progress, box *sandbox.Box, s
 	if ok, err := box.Exists(ctx, "bin/bash"); err == nil && ok {
 		shell = "/bin/bash"
 	}
-	err := box.Run(ctx, sandbox.Command{
-		Argv: []string{shell}, Dir: script.Dir, Network: script.Network, Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
-		Env: slices.Concat(script.Env, []string{"TERM=" + environ("TERM"), `PS1=(ingot) \w # `}),
+	// What is shown goes to standard error, as all that is no result.
+	err := terminal.Lend(terminal.Files{In: os.Stdin, Out: os.Stderr, Err: os.Stderr}, func(f terminal.Files) error {
+		return box.Run(ctx, sandbox.Command{
+			Argv: []string{shell}, Dir: script.Dir, Network: script.Network, Stdin: f.In, Stdout: f.Out, Stderr: f.Err, TTY: f.Controls,
+			Env: slices.Concat(script.Env, []string{"TERM=" + environ("TERM"), `PS1=(ingot) \w # `}),
+		})
 	})
 	if err != nil && ctx.Err() != nil {
 		return err

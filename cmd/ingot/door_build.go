@@ -22,6 +22,7 @@ import (
 	"ingot/internal/format"
 	"ingot/internal/lock"
 	"ingot/internal/plan"
+	"ingot/internal/terminal"
 	"ingot/internal/ui"
 )
 
@@ -84,7 +85,7 @@ func buildRequest(cmd *cobra.Command, r dib.Request) (*builtJSON, error) {
 	defer release()
 	runner := f.runner(h, p)
 	if len(r.Break) > 0 {
-		runner.Pause = &plan.Pause{At: r.Break, Outside: r.BreakOutside, In: os.Stdin, Out: os.Stderr, Err: os.Stderr}
+		runner.Pause = &plan.Pause{At: r.Break, Outside: r.BreakOutside, Files: terminal.Files{In: os.Stdin, Out: os.Stderr, Err: os.Stderr}}
 		if r.BreakCommand != "bash" {
 			runner.Pause.Command = r.BreakCommand
 		}

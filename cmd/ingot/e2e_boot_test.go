@@ -28,6 +28,16 @@ func (c *court) boot(t *testing.T) {
 			t.Error("the boot wrote to the artifact")
 		}
 	})
+	t.Run("ssh", func(t *testing.T) {
+		// Commands come first; then whoever calls has a shell, whose end is ingot's.
+		cmd := p.command(t.Context(), "boot", "out/rich-amd64.qcow2", "--timeout", bootPatience, "--run", "echo asked", "--ssh")
+		cmd.Stdin = strings.NewReader("echo typed by $(id -un) on $(hostname)\nexit 7\n")
+		v := finish(t, cmd)
+		v.check(t, 1, []string{"the shell exited 7"}, "boot --ssh")
+		if !strings.HasPrefix(v.out, "asked\n") || !strings.HasSuffix(v.out, "\ntyped by root on rich.example.org\n") {
+			t.Errorf("it printed %q", v.out)
+		}
+	})
 	t.Run("uefi", func(t *testing.T) {
 		disk := filepath.Join(t.TempDir(), "grown.raw")
 		copyFile(t, disk, p.path("out/rich-amd64.raw"))

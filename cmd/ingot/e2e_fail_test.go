@@ -1,16 +1,15 @@
 package main_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"strings"
-	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"golang.org/x/sys/unix"
 )
 
@@ -67,29 +66,47 @@ func (c *court) failing(t *testing.T) {
 	})
 	t.Run("shell", func(t *testing.T) {
 		keyboard, terminal := openTerminal(t)
+		defer terminal.Close()
+		before := modesOf(t, terminal)
 		// What is typed waits in the terminal until the shell reads it.
-		if _, err := keyboard.WriteString("ls /root/reached; ls $PWD/doomed.sh; echo sum $((40+2)) of $INGOT_PURPOSE\nexit\n"); err != nil {
+		if _, err := keyboard.WriteString("ls /root/reached; ls $PWD/doomed.sh; echo sum $((40+2)) of $INGOT_PURPOSE\n"); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
 		cmd := p.command(ctx, "build", "--to", "out", "--shell-on-error")
 		cmd.Stdin, cmd.Stdout, cmd.Stderr = terminal, terminal, terminal
-		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+		// Without a session that it leads: the kernel would mend the modes.
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		_ = terminal.Close()
-		var screen bytes.Buffer
-		_, _ = screen.ReadFrom(keyboard) // ends with EIO when all have closed the terminal
+		s := watch(ctx, keyboard)
+		for _, want := range []string{"doomed", "/root/reached\r\n", "/doomed.sh\r\n", "sum 42 of container"} {
+			s.await(t, want)
+		}
+		// Ctrl-C ends what the shell runs, and neither it nor the build.
+		for _, step := range [][2]string{
+			{"echo star''ted; sleep 1000\n", "started\r\n"},
+			{"\x03", "^C"},
+			{"echo code $? of $(tty) $(stty size)\n", "code 130 of "},
+			{"sleep 1000 &\n", "[1] "},
+			{"jobs\n", "Running"},
+			{"exit\n", ""},
+		} {
+			if _, err := keyboard.WriteString(step[0]); err != nil {
+				t.Fatal(err)
+			}
+			s.await(t, step[1])
+		}
 		err := cmd.Wait()
 		if e, ok := errors.AsType[*exec.ExitError](err); !ok || e.ExitCode() != 1 {
 			t.Errorf("it ended with %v, want exit code 1", err)
 		}
-		for _, want := range []string{"sum 42 of container", "/root/reached\r\n", "/doomed.sh\r\n", "doomed"} {
-			if !strings.Contains(screen.String(), want) {
-				t.Errorf("the terminal shows no %q:\n%s", want, tail(screen.String(), 40))
-			}
+		if strings.Contains(s.text(), "job control") {
+			t.Errorf("the shell has no job control:\n%s", tail(s.text(), 40))
+		}
+		if d := cmp.Diff(before, modesOf(t, terminal)); d != "" {
+			t.Errorf("the terminal is not as it was (-before +after):\n%s", d)
 		}
 		p.nothingMade(t)
 	})

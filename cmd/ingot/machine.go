@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"ingot/internal/definition"
 	"ingot/internal/fault"
@@ -323,13 +322,11 @@ started.`,
 				return err
 			}
 			defer conn.Close()
-			if in, ok := cmd.InOrStdin().(*os.File); ok && term.IsTerminal(int(in.Fd())) {
-				state, err := term.MakeRaw(int(in.Fd()))
-				if err != nil {
-					return err
-				}
-				defer term.Restore(int(in.Fd()), state) //nolint:errcheck // the terminal is gone then
+			_, restore, err := rawTerminal(cmd)
+			if err != nil {
+				return err
 			}
+			defer restore()
 			return vm.Join(cmd.Context(), conn, cmd.InOrStdin(), cmd.OutOrStdout())
 		},
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -18,9 +19,13 @@ import (
 // --stubborn goes on then.
 func works() {
 	root := newRootCommand()
-	stubborn := false
+	stubborn, listens := false, false
 	verb := &cobra.Command{Use: "work", RunE: func(cmd *cobra.Command, _ []string) error {
 		_, _ = fmt.Fprintln(cmd.OutOrStdout(), "working")
+		if listens {
+			_, err := io.ReadAll(interruptible(cmd.Context(), cmd.InOrStdin()))
+			return fmt.Errorf("cannot read: %w", err)
+		}
 		<-cmd.Context().Done()
 		if stubborn {
 			_, _ = fmt.Fprintln(cmd.OutOrStdout(), "stubborn")
@@ -29,6 +34,7 @@ func works() {
 		return fmt.Errorf("cannot work: %w", cmd.Context().Err())
 	}}
 	verb.Flags().BoolVar(&stubborn, "stubborn", false, "")
+	verb.Flags().BoolVar(&listens, "listens", false, "")
 	root.AddCommand(verb)
 	os.Exit(execute(root, os.Args, os.Stdin, os.Stdout, os.Stderr))
 }
@@ -48,6 +54,7 @@ func TestSignals(t *testing.T) {
 		{"TERM", "work", []syscall.Signal{syscall.SIGTERM}, "exit status 130\ningot: error: interrupted\n"},
 		{"HUP", "work", []syscall.Signal{syscall.SIGHUP}, "exit status 130\ningot: error: interrupted\n"},
 		{"JSON", "--progress=json work", []syscall.Signal{syscall.SIGINT}, "exit status 130\n" + `{"schema":1,"event":"error","code":130,"message":"interrupted"}` + "\n"},
+		{"silent input", "work --listens", []syscall.Signal{syscall.SIGINT}, "exit status 130\ningot: error: interrupted\n"},
 		{"twice", "work --stubborn", []syscall.Signal{syscall.SIGINT, syscall.SIGTERM}, "signal: terminated\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {

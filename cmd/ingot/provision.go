@@ -15,6 +15,7 @@ import (
 	"ingot/internal/fault"
 	"ingot/internal/machine"
 	"ingot/internal/template"
+	"ingot/internal/terminal"
 )
 
 // provisionJSON is the object that "provision --json" prints.
@@ -138,7 +139,7 @@ func printSteps(w io.Writer, steps []machine.Step) error {
 // ask asks on a terminal for what is needed and was not said. Elsewhere nothing is asked.
 func ask(cmd *cobra.Command, t *template.Template, given map[string]any) error {
 	in, ok := cmd.InOrStdin().(*os.File)
-	if !ok || !term.IsTerminal(int(in.Fd())) {
+	if !ok || !terminal.Is(in) {
 		return nil
 	}
 	lines := bufio.NewReader(in)

@@ -176,7 +176,7 @@ definitions. The packages are kept as if a build had used them today.`,
 			if err != nil {
 				return err
 			}
-			in, name := cmd.InOrStdin(), "standard input"
+			in, name := interruptible(cmd.Context(), cmd.InOrStdin()), "standard input"
 			if args[0] != "-" {
 				f, err := input.Open(args[0])
 				switch {

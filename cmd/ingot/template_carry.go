@@ -99,7 +99,7 @@ image that cannot be read is not kept. - reads standard input.`,
 			if err != nil {
 				return err
 			}
-			in := cmd.InOrStdin()
+			in := interruptible(cmd.Context(), cmd.InOrStdin())
 			if args[0] != "-" {
 				file, err := input.Open(args[0])
 				if errors.Is(err, os.ErrNotExist) {

@@ -204,7 +204,7 @@ func (p *Partition) Observe(_ context.Context, s *host.State) error {
 	if err := unix.Statfs(p.Dir, &st); err != nil {
 		return fmt.Errorf("boot partition %s: %w", p.Dir, err)
 	}
-	s.Boot = host.Room{Size: int64(st.Blocks) * st.Bsize, Free: int64(st.Bavail) * st.Bsize}
+	s.Boot = host.Room{Size: int64(st.Blocks) * int64(st.Bsize), Free: int64(st.Bavail) * int64(st.Bsize)}
 	s.BootReadOnly = st.Flags&unix.ST_RDONLY != 0
 	s.Preset = p.preset()
 	found, err := p.list(entriesDir)

@@ -188,7 +188,7 @@ func (p *Partition) room(layer host.Name, need int64) error {
 	if err := unix.Statfs(p.Dir, &st); err != nil {
 		return fmt.Errorf("boot partition %s: %w", p.Dir, err)
 	}
-	if free := int64(st.Bavail) * st.Bsize; free < need {
+	if free := int64(st.Bavail) * int64(st.Bsize); free < need {
 		return fault.Newf(fault.Preflight, "the boot partition %s has %d bytes free, and kernel and initramfs of %s need %d", p.Dir, free, layer, need).
 			WithHint("\"ingot host gc\" makes room")
 	}

@@ -35,7 +35,7 @@ func TestFree(t *testing.T) {
 					if err := unix.Statfs(dir, &st); err != nil {
 						t.Fatal(err)
 					}
-					if avail := int64(st.Bavail) * st.Bsize; avail < free || f.Size() > btrfs.MinSize && free > 0 && avail > free+free/10+48<<20 {
+					if avail := int64(st.Bavail) * int64(st.Bsize); avail < free || f.Size() > btrfs.MinSize && free > 0 && avail > free+free/10+48<<20 {
 						t.Errorf("df says %d bytes available of %d, asked for %d", avail, f.Size(), free)
 					}
 					if free > 1<<30 {

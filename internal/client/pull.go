@@ -243,7 +243,7 @@ func room(to string, files []catalog.File) error {
 			need -= info.Size()
 		}
 	}
-	if have := int64(st.Bavail) * st.Bsize; need > have {
+	if have := int64(st.Bavail) * int64(st.Bsize); need > have {
 		return fault.Newf(fault.Preflight, "%s has no room: %d MiB are needed and %d MiB are free", to, need>>20, have>>20).
 			WithHint("make room there, or choose another directory with --to")
 	}

@@ -151,10 +151,24 @@ func (d *decoder) value(v reflect.Value, n *yaml.Node) {
 	}
 }
 
+// meant is what a text was probably meant to be where a value of some type is wanted: what
+// its own decoding would suggest, or itself.
+func (d *decoder) meant(want reflect.Type, n *yaml.Node) string {
+	trial := decoder{origin: d.origin, keys: d.keys, keyNode: d.keyNode}
+	trial.value(reflect.New(want).Elem(), n)
+	for _, p := range trial.problems {
+		if p.Suggestion != "" {
+			return p.Suggestion
+		}
+	}
+	return n.Value
+}
+
 func (d *decoder) list(v reflect.Value, n *yaml.Node) {
 	if n.Kind != yaml.SequenceNode {
 		if n.Kind == yaml.ScalarNode && n.Tag != "!!null" {
-			d.suggest(n, "["+n.Value+"]", "%s wants a list, not %s; did you mean [%s]?", d.key(), described(n), printable(n.Value))
+			meant := d.meant(v.Type().Elem(), n)
+			d.suggest(n, "["+meant+"]", "%s wants a list, not %s; did you mean [%s]?", d.key(), described(n), printable(meant))
 			return
 		}
 		d.wrongType(n, "a list")
@@ -239,7 +253,7 @@ func (d *decoder) unknown(v reflect.Value, k *yaml.Node, fields fieldList) {
 	if a, ok := v.Addr().Interface().(advisor); ok {
 		if s := a.advise(k.Value); s != "" {
 			note := d.problem
-			if strings.Contains(k.Value, "pass") {
+			if strings.Contains(s, "password") {
 				note = d.hidden
 			}
 			note(k, "unknown key %s%s; %s", quote(k.Value), d.inside(), s)

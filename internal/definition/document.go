@@ -4,6 +4,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"ingot/internal/spell"
 )
 
 // These types are ingot.yaml as it is written. The decoder, the JSON schema and
@@ -119,9 +121,10 @@ type userDoc struct {
 }
 
 func (*userDoc) advise(key string) string {
-	switch key {
-	case "password", "passwd", "plain-password", "plain-text-password":
+	if spell.Nearest(key, []string{"password", "passwd", "plain-password", "plain-text-password"}) != "" {
 		return `a plain password would stand in every copy of the definition; write password-hash with what "openssl passwd -6" prints`
+	}
+	switch key {
 	case "authorized-keys", "authorized_keys", "ssh-authorized-keys", "ssh_authorized_keys":
 		return `did you mean "ssh-keys"?`
 	}
@@ -163,7 +166,7 @@ type scriptDoc struct {
 	Name    text[scriptName]  `yaml:"name" default:"the script's file name without its suffix" doc:"What the step is called."`
 	Run     text[localPath]   `yaml:"run" jsonschema:"required" doc:"The script, relative to the file that names it: a text that begins with #! and its interpreter, or a program."`
 	Reads   []text[localPath] `yaml:"reads" doc:"Files and directories that the script may read. It runs in a directory that holds them, read-only, at their paths below the definition's directory. A symbolic link among them must lead to something among them."`
-	Network toggle            `yaml:"network" default:"false" doc:"Whether the script may use the network. What it fetches is then not locked."`
+	Network toggle            `yaml:"network" default:"false" doc:"Whether the script may use the network, the services on this machine's loopback among it. What it fetches is then not locked."`
 	After   text[after]       `yaml:"after" default:"packages" doc:"Which part the script follows: packages, files or services."`
 	When    text[condition]   `yaml:"when" doc:"The flavor or architecture that it is for, such as vmware, \"!kernel\" or \"is: x86_64\"; without it it is for all."`
 	At      *yaml.Node        `yaml:"-"`

@@ -66,7 +66,7 @@ func TestElderSizes(t *testing.T) {
 				if err := unix.Statfs(dir, &st); err != nil {
 					t.Fatal(err)
 				}
-				if avail := int64(st.Bavail) * st.Bsize; avail < free || avail > free+4<<20 {
+				if avail := int64(st.Bavail) * int64(st.Bsize); avail < free || avail > free+4<<20 {
 					t.Errorf("%s: df says %d bytes available of %d, asked for %d", g, avail, f.Size(), free)
 				}
 			})

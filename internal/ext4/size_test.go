@@ -31,7 +31,7 @@ func TestFree(t *testing.T) {
 					if err := unix.Statfs(dir, &st); err != nil {
 						t.Fatal(err)
 					}
-					if avail := int64(st.Bavail) * st.Bsize; avail < free || free > 0 && avail > free+4<<20 {
+					if avail := int64(st.Bavail) * int64(st.Bsize); avail < free || free > 0 && avail > free+4<<20 {
 						t.Errorf("df says %d bytes available of %d, asked for %d", avail, f.Size(), free)
 					}
 				})

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
@@ -84,13 +83,13 @@ func CheckWrite(path string) error {
 		if info, err := os.Stat(file); err == nil {
 			size = max(size, info.Size()+info.Size()/8)
 		}
-		f, err := create(file)
+		f, err := draft.CreateOutput(file)
 		if err != nil {
 			return fmt.Errorf("cannot write %s: %w", path, err)
 		}
+		defer f.Discard()
 		// Written and not truncated to size: that would take no room.
-		_, err = f.Write(make([]byte, min(size, maxFile)))
-		if err = errors.Join(err, f.Close(), os.Remove(f.Name())); err != nil {
+		if _, err = f.Write(make([]byte, min(size, maxFile))); err != nil {
 			return fmt.Errorf("cannot write %s: %w", path, err)
 		}
 		return nil
@@ -133,39 +132,20 @@ func write(path, file string, l Lock) error {
 	if err := l.Check(); err != nil {
 		return fmt.Errorf("cannot write %s: the lock %w", path, err)
 	}
-	f, err := create(file)
+	draft.Sweep(filepath.Dir(file))
+	f, err := draft.CreateOutput(file)
 	if err != nil {
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
-	err = writeThrough(f, Encode(l))
+	defer f.Discard()
+	_, err = f.Write(Encode(l))
 	if err == nil {
-		err = os.Rename(f.Name(), file)
+		err = f.Publish()
 	}
 	if err != nil {
-		_ = os.Remove(f.Name())
 		return fmt.Errorf("cannot write %s: %w", path, err)
 	}
-	return syncDir(filepath.Dir(file))
-}
-
-// create begins a file beside another. Its mode is what the umask leaves, which
-// os.CreateTemp would narrow.
-func create(file string) (*os.File, error) {
-	name := filepath.Join(filepath.Dir(file), fmt.Sprintf(".%s.%016x", filepath.Base(file), rand.Uint64()))
-	return os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666) //nolint:gosec // as any file of the user's
-}
-
-func writeThrough(f *os.File, b []byte) error {
-	_, err := f.Write(b)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir) //nolint:gosec // the directory just written to
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return nil
 }
 
 // Files reads and hashes all that a definition names beside packages. A file

@@ -236,7 +236,7 @@ func (rec *Record) fits(dir string) error {
 			dir = filepath.Dir(dir)
 			continue
 		}
-		if free := int64(st.Bavail) * st.Bsize; err == nil && free < 16<<20 { //nolint:gosec // a file system's size
+		if free := int64(st.Bavail) * int64(st.Bsize); err == nil && free < 16<<20 { //nolint:gosec // a file system's size
 			return fault.Newf(fault.Preflight, "%s has %s left: a machine begins with 16MiB", dir, template.SizeText(free))
 		}
 		return nil

@@ -12,6 +12,7 @@ import (
 	"ingot/internal/fault"
 	"ingot/internal/relay"
 	"ingot/internal/sandbox"
+	"ingot/internal/terminal"
 )
 
 // A Pause says where an element build stops for somebody to look around, and what is
@@ -20,8 +21,8 @@ type Pause struct {
 	At      []string // "before-install.d", "after-install", "after-error"
 	Command string   // a line of bash; "" is a shell, whose exit code means nothing
 	Outside bool     // beside the image also in the phases that run in it
-	// In, Out and Err are the command's.
-	In, Out, Err *os.File
+	// Files are the command's. On a terminal it gets one of its own ([terminal.Lend]).
+	Files terminal.Files
 }
 
 // afterError is where a build stops that failed.
@@ -129,9 +130,11 @@ func (w *worker) look(ctx context.Context, at, phase string) error {
 		text = "exec bash"
 	}
 	w.Progress.Notef("%s: %s; the build goes on when it ends", at, or(w.Pause.Command, "a shell "+map[element.Side]string{element.Host: "beside the image, which is " + mountDir, element.Target: "in the image"}[side]))
-	err = w.box.Run(ctx, sandbox.Command{
-		Argv: []string{"/bin/bash", "-c", w.atSide(side, text)}, Env: env, Dir: workDir, Station: true,
-		Stdin: w.Pause.In, Stdout: w.Pause.Out, Stderr: w.Pause.Err,
+	err = terminal.Lend(w.Pause.Files, func(f terminal.Files) error {
+		return w.box.Run(ctx, sandbox.Command{
+			Argv: []string{"/bin/bash", "-c", w.atSide(side, text)}, Env: env, Dir: workDir, Station: true,
+			Stdin: f.In, Stdout: f.Out, Stderr: f.Err, TTY: f.Controls,
+		})
 	})
 	var exit *sandbox.ExitError
 	switch {

@@ -180,6 +180,22 @@ func main() {
 		fmt.Println(info.Mode())
 	case "flush": // what is not open
 		fmt.Println(syscall.Fsync(-1), syscall.Fdatasync(-1), syscall.Close(-1))
+	case "call": // somebody who listens by a name, and then a listener of its own
+		l, err := net.Listen("unix", os.Args[3])
+		if err != nil {
+			panic(err)
+		}
+		defer l.Close()
+		for _, name := range os.Args[2:] {
+			c, err := net.Dial("unix", name)
+			if e, ok := err.(*net.OpError); ok {
+				err = e.Err.(*os.SyscallError).Err
+			}
+			fmt.Println(name, err)
+			if c != nil {
+				c.Close()
+			}
+		}
 	case "stay":
 		fmt.Println("running")
 		time.Sleep(time.Hour)

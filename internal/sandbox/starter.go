@@ -8,7 +8,7 @@ import (
 )
 
 // A starter is a thread that starts programs: they inherit its network namespace, its
-// keyring, its system call filter and what it may not give away.
+// keyring, its system call filter, the sockets it may not call and what it may not give away.
 type starter chan func()
 
 // newStarter makes a thread for programs with the host's network, or with a
@@ -29,7 +29,10 @@ func newStarter(private bool) (starter, error) {
 			}
 		}
 		leaveKeyring()
-		err := withholdTrace()
+		err := keepFromSockets()
+		if err == nil {
+			err = withholdTrace()
+		}
 		if err == nil {
 			err = filterCalls()
 		}

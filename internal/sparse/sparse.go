@@ -200,7 +200,7 @@ func Fits(on *os.File, need int64) error {
 	if st.Blocks == 0 {
 		return nil // it does not say
 	}
-	if free := int64(st.Bavail) * st.Bsize; need > free {
+	if free := int64(st.Bavail) * int64(st.Bsize); need > free {
 		return fmt.Errorf("%d bytes are needed where %d are free: %w", need, free, unix.ENOSPC)
 	}
 	return nil

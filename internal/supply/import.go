@@ -160,9 +160,15 @@ func (in *importer) hold(ctx context.Context) error {
 		return nil
 	}
 	digests := make([]digest.Digest, 0, len(in.needs))
-	var bytes uint64
 	for _, n := range in.needs {
 		digests = append(digests, n.Digest)
+	}
+	var err error
+	if in.lease, err = in.store.Lease(ctx, digests); err != nil {
+		return err
+	}
+	var bytes uint64 // of what is not there; what is stays from now on
+	for _, n := range in.needs {
 		if !in.store.Has(n.Digest, n.Size) {
 			bytes += uint64(n.Size)
 		}
@@ -171,11 +177,7 @@ func (in *importer) hold(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := place.hold(bytes, store.Variable); err != nil {
-		return err
-	}
-	in.lease, err = in.store.Lease(ctx, digests)
-	return err
+	return place.hold(bytes, store.Variable)
 }
 
 func (in *importer) blob(ctx context.Context, hex string, size int64) error {

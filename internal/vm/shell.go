@@ -17,6 +17,7 @@ import (
 	"golang.org/x/crypto/ssh"
 
 	"ingot/internal/fault"
+	"ingot/internal/terminal"
 )
 
 // A Key is a key pair that lets one run of ingot into one machine by SSH. It
@@ -194,9 +195,8 @@ type Terminal struct {
 	In       io.Reader
 	Out, Err io.Writer
 	Type     string // $TERM; "" if it is no terminal: then the shell gets none either
-	Width    int
-	Height   int
-	Resized  <-chan [2]int // width and height, or nil
+	Size     terminal.Size
+	Resized  <-chan terminal.Size // or nil
 }
 
 // Shell runs root's shell over a connection until it ends. Its exit status
@@ -217,7 +217,7 @@ func Shell(ctx context.Context, client *ssh.Client, t Terminal) error {
 	session.Stdout, session.Stderr = t.Out, t.Err
 	if t.Type != "" {
 		modes := ssh.TerminalModes{ssh.ECHO: 1}
-		if err := session.RequestPty(t.Type, t.Height, t.Width, modes); err != nil {
+		if err := session.RequestPty(t.Type, t.Size.Height, t.Size.Width, modes); err != nil {
 			return fmt.Errorf("ssh session: %w", err)
 		}
 	}
@@ -237,7 +237,7 @@ func Shell(ctx context.Context, client *ssh.Client, t Terminal) error {
 				if !ok {
 					return
 				}
-				_ = session.WindowChange(size[1], size[0]) //nolint:errcheck // cosmetic
+				_ = session.WindowChange(size.Height, size.Width) //nolint:errcheck // cosmetic
 			case <-done:
 				return
 			}

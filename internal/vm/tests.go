@@ -11,18 +11,14 @@ import (
 	"ingot/internal/fault"
 )
 
-// testsBoot is how long the boot before tests may take where nobody says: what is broken
-// mostly says so at once, and a machine that is merely slow is not broken.
-const testsBoot = 10 * time.Minute
-
 // DefaultTestTimeout is the time of a test that names none.
 const DefaultTestTimeout = time.Minute
 
 // RunTests boots a machine and runs the tests of a definition in it, in order, all of
 // them even if one fails. A test passes if its command exits 0 and, where it
 // expects something, a line of its output matches (^ and $ are those of a line).
-// The error has code [fault.Health] if the machine did not come up within ten minutes (or
-// the deadline of ctx, if that is earlier) or a test failed; the results say which.
+// The error has code [fault.Health] if the machine did not come up within [DefaultTimeout]
+// (or the deadline of ctx, if that is earlier) or a test failed; the results say which.
 func RunTests(ctx context.Context, spec Spec, tests []definition.Test) ([]Result, error) {
 	expect := make([]*regexp.Regexp, len(tests))
 	for i, t := range tests {
@@ -38,7 +34,7 @@ func RunTests(ctx context.Context, spec Spec, tests []definition.Test) ([]Result
 		return nil, err
 	}
 	defer m.Stop()
-	ready, cancel := context.WithTimeout(ctx, testsBoot)
+	ready, cancel := context.WithTimeout(ctx, DefaultTimeout)
 	defer cancel()
 	if _, err := m.Ready(ready); err != nil {
 		return nil, err

@@ -246,7 +246,7 @@ func TestGrow(t *testing.T) {
 			if err := unix.Statfs(dir, &st); err != nil {
 				t.Fatal(err)
 			}
-			if got := (int64(st.Blocks)*st.Bsize + 64<<20); got < size-20<<20 {
+			if got := (int64(st.Blocks)*int64(st.Bsize) + 64<<20); got < size-20<<20 {
 				t.Errorf("grew to %d bytes of %d", got, size)
 			}
 			if got := treetest.Mounted(t, dir); got["/a"] != want["/a"] {
