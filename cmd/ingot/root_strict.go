@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -31,14 +32,14 @@ func strict(cmd *cobra.Command) {
 	}
 	cmd.Args = func(c *cobra.Command, a []string) error {
 		if err := args(c, a); err != nil {
-			return misuse(c, err)
+			return misuse(c, countError(c, a, err))
 		}
 		// The rest of what cobra would complain about after this.
 		if err := c.ValidateRequiredFlags(); err != nil {
 			return misuse(c, err)
 		}
 		if err := c.ValidateFlagGroups(); err != nil {
-			return misuse(c, err)
+			return misuse(c, groupError(err))
 		}
 		// A variable of a script's that is not set, more likely than a wish.
 		if to := c.Flags().Lookup("to"); to != nil && to.Changed && to.Value.String() == "" {
@@ -50,6 +51,51 @@ func strict(cmd *cobra.Command) {
 
 func misuse(cmd *cobra.Command, err error) error {
 	return fault.Newf(fault.Usage, "%s%w", verbOf(cmd), err).WithHint("%s", seeHelp(cmd))
+}
+
+// counted is how cobra complains about a number of words.
+var counted = regexp.MustCompile(`^((accepts|requires) .*\barg\(s\)|unknown command ".*" for )`)
+
+// countError says what a verb takes in its own words, where cobra only counts.
+func countError(cmd *cobra.Command, args []string, err error) error {
+	if !counted.MatchString(err.Error()) {
+		return err
+	}
+	_, takes, _ := strings.Cut(cmd.Use, " ")
+	if takes == "" {
+		return fmt.Errorf("it takes no arguments, and got %s", strings.Join(quoteAll(args), " "))
+	}
+	got := "none"
+	if len(args) > 0 {
+		got = strings.Join(quoteAll(args), " ")
+	}
+	return fmt.Errorf("it takes %s, and got %s", takes, got)
+}
+
+func quoteAll(words []string) []string {
+	out := make([]string, len(words))
+	for i, w := range words {
+		out[i] = strconv.Quote(w)
+	}
+	return out
+}
+
+// together and grouped are how cobra complains about flags that need and exclude each other.
+var (
+	together = regexp.MustCompile(`^if any flags in the group \[(.*)\] are set they must all be set; missing \[.*\]$`)
+	grouped  = regexp.MustCompile(`^if any flags in the group \[.*\] are set none of the others can be; \[(.*)\] were all set$`)
+)
+
+// groupError names flags that need or exclude each other as they are written.
+func groupError(err error) error {
+	named := func(list string) string { return "--" + strings.Join(strings.Fields(list), " and --") }
+	if m := grouped.FindStringSubmatch(err.Error()); m != nil {
+		return errors.New(named(m[1]) + " exclude each other")
+	}
+	if m := together.FindStringSubmatch(err.Error()); m != nil {
+		return errors.New(named(m[1]) + " need each other")
+	}
+	return err
 }
 
 // verbOf begins a message about a verb: "store gc: ", or nothing for the program
