@@ -91,22 +91,19 @@ func (s *Store) adopt(ctx context.Context, from string) error {
 	if err := s.group(ctx, "--addtag", host.TagGroup); err != nil {
 		return err
 	}
-	if _, err := run(ctx, "lvchange", "--addtag", host.TagPool, s.at(s.Pool)); err != nil {
+	if err := s.lvm(ctx, "lvchange", "--addtag", host.TagPool, s.at(s.Pool)); err != nil {
 		return err
 	}
-	_, err := run(ctx, "lvchange", "--addtag", host.TagInit, from)
-	return err
+	return s.lvm(ctx, "lvchange", "--addtag", host.TagInit, from)
 }
 
 func (s *Store) group(ctx context.Context, args ...string) error {
-	_, err := run(ctx, "vgchange", append(args, s.Group)...)
-	return err
+	return s.lvm(ctx, "vgchange", append(args, s.Group)...)
 }
 
 // change is one write of the group's metadata.
 func (s *Store) change(ctx context.Context, v volume, args ...string) error {
-	_, err := run(ctx, "lvchange", append(args, s.at(v.Name))...)
-	return err
+	return s.lvm(ctx, "lvchange", append(args, s.at(v.Name))...)
 }
 
 // make makes a volume that is tagged as not whole from its first moment.
@@ -124,8 +121,7 @@ func (s *Store) make(ctx context.Context, step host.Step) error {
 		}
 		args = append(args, "--snapshot", from)
 	}
-	_, err := run(ctx, "lvcreate", args...)
-	return err
+	return s.lvm(ctx, "lvcreate", args...)
 }
 
 // seal makes a base nobody's to write; that it is whole is the last write.
@@ -153,8 +149,7 @@ func (s *Store) seal(ctx context.Context, v volume) error {
 
 // remove removes a volume.
 func (s *Store) remove(ctx context.Context, v volume) error {
-	_, err := run(ctx, "lvremove", "-y", s.at(v.Name))
-	return err
+	return s.lvm(ctx, "lvremove", "-y", s.at(v.Name))
 }
 
 // filesystem is the type of what a device has, or "".
