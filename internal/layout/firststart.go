@@ -55,9 +55,9 @@ func (r Resolved) Enrolled() []*blockdevice.LUKS {
 }
 
 // EarlyFiles are what an initramfs is made by: what says how containers are opened
-// and what does it, and what opens a root with hashes.
+// and what does it, what opens a root with hashes, and what finds a root's volume group.
 func (r Resolved) EarlyFiles() []boot.File {
-	out := r.rooted()
+	out := append(r.rooted(), r.grouped()...)
 	if len(r.Containers) == 0 {
 		return out
 	}
