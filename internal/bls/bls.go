@@ -204,8 +204,12 @@ func (p *Partition) Observe(_ context.Context, s *host.State) error {
 	if err := unix.Statfs(p.Dir, &st); err != nil {
 		return fmt.Errorf("boot partition %s: %w", p.Dir, err)
 	}
+	stopped, err := p.stopped()
+	if err != nil {
+		return err
+	}
 	s.Boot = host.Room{Size: int64(st.Blocks) * int64(st.Bsize), Free: int64(st.Bavail) * int64(st.Bsize)}
-	s.BootReadOnly = st.Flags&unix.ST_RDONLY != 0
+	s.BootReadOnly = st.Flags&unix.ST_RDONLY != 0 && !stopped
 	s.Preset = p.preset()
 	found, err := p.list(entriesDir)
 	if err != nil {
@@ -266,20 +270,19 @@ func (p *Partition) preset() string {
 
 // Do implements [host.Loader].
 func (p *Partition) Do(ctx context.Context, step host.Step) error {
-	var err error
-	switch step.Do {
-	case host.Copy:
-		err = p.copy(ctx, step.Name)
-	case host.Drop:
-		err = p.drop(step.Name)
-	case host.Enter:
-		err = p.enter(step.Entry)
-	case host.Leave:
-		err = p.leave(fileName(step.Entry))
-	case host.Sweep:
-		err = p.sweep()
-	default:
-		return fmt.Errorf("a boot partition knows no step %q", step.Do)
+	if _, err := p.resume(); err != nil {
+		return err
+	}
+	err := p.do(ctx, step)
+	for range maxStops {
+		resumed, failed := p.resume()
+		if failed != nil {
+			return errors.Join(err, failed)
+		}
+		if !resumed || !errors.Is(err, unix.EROFS) {
+			break
+		}
+		err = p.do(ctx, step) // any step can be done again
 	}
 	switch {
 	case errors.Is(err, unix.EROFS):
@@ -290,6 +293,23 @@ func (p *Partition) Do(ctx context.Context, step host.Step) error {
 		return err
 	}
 	return p.flush()
+}
+
+func (p *Partition) do(ctx context.Context, step host.Step) error {
+	switch step.Do {
+	case host.Copy:
+		return p.copy(ctx, step.Name)
+	case host.Drop:
+		return p.drop(step.Name)
+	case host.Enter:
+		return p.enter(step.Entry)
+	case host.Leave:
+		return p.leave(fileName(step.Entry))
+	case host.Sweep:
+		return p.sweep()
+	default:
+		return fmt.Errorf("a boot partition knows no step %q", step.Do)
+	}
 }
 
 // flush has all of the partition on the disk.

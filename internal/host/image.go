@@ -146,9 +146,25 @@ func (s State) arm(steps []Step, layer Name, tries int) []Step {
 	if !s.Loader {
 		return steps
 	}
-	return append(steps,
+	return append(append(steps, s.tidy()...),
 		Step{Do: Copy, Name: layer},
 		Step{Do: Enter, Entry: Entry{Seq: s.nextSeq(), Layer: layer, Counted: true, Left: tries}})
+}
+
+// tidy are the steps that take from the boot partition what was broken off there. They come before
+// any that writes there: a power cut may have left names whose clusters FAT has as free, and once
+// those are another file's, to remove the one would destroy the other.
+func (s State) tidy() []Step {
+	var steps []Step
+	if len(s.Litter) > 0 {
+		steps = append(steps, Step{Do: Sweep})
+	}
+	for _, k := range s.Kernels {
+		if !k.Whole && len(s.entriesOf(k.Layer)) == 0 {
+			steps = append(steps, Step{Do: Drop, Name: k.Layer})
+		}
+	}
+	return steps
 }
 
 // Derive makes a layer of a base or of another layer. What persists of the layer etc is

@@ -68,10 +68,9 @@ func (s State) bless(e Entry) []Step {
 	if e.good() {
 		return nil
 	}
-	return []Step{
-		{Do: Enter, Entry: Entry{Seq: e.Seq, Layer: e.Layer}},
-		{Do: Leave, Entry: e},
-	}
+	return append(s.tidy(),
+		Step{Do: Enter, Entry: Entry{Seq: e.Seq, Layer: e.Layer}},
+		Step{Do: Leave, Entry: e})
 }
 
 func (s State) settle() []Step {
@@ -174,7 +173,7 @@ func (s State) Rollback(to Name) (Name, []Step, error) {
 	if next, ok := s.Boots(); ok && next == to {
 		return to, nil, nil
 	}
-	var steps []Step
+	steps := s.tidy()
 	if !s.hasKernel(to) {
 		steps = append(steps, Step{Do: Copy, Name: to})
 	}
