@@ -64,6 +64,7 @@ func TestHouse(t *testing.T) {
 		{"machines", c.machines, true},
 		{"hosts", c.hosts, true},
 		{"host story", c.hostStory, true},
+		{"host power", c.hostPower, true},
 	} {
 		t.Run(part.name, func(t *testing.T) {
 			if part.beside {
