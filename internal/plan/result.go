@@ -13,8 +13,8 @@ import (
 	"ingot/internal/tree"
 )
 
-// deltaName is the cache's name of a step's result: the name of its pack, a NUL, and
-// the delta.
+// deltaName is the cache's name of a step's result: the name of its pack, the key of the
+// first step that it holds the work of, and the delta, with a NUL between them.
 func deltaName(key digest.Digest) string { return "steps/" + key.String() }
 
 // packName is the cache's name of a pack, the contents that are new in a result: by
@@ -32,35 +32,48 @@ const passed = "passed"
 var errPassed = errors.New("the result is part of a later one")
 
 // stored gives a step's result as it lies in the cache.
-func (r *Runner) stored(s Step) (pack, delta string, err error) {
+func (r *Runner) stored(s Step) (pack, first, delta string, err error) {
 	data, err := r.Supply.Cache.Get(deltaName(s.Key))
 	if err != nil {
-		return "", "", err
+		return "", "", "", err
 	}
 	pack, delta, _ = strings.Cut(string(data), "\x00")
-	return pack, delta, nil
+	first, delta, _ = strings.Cut(delta, "\x00")
+	return pack, first, delta, nil
 }
 
 // known says whether the cache has a step's result.
 func (r *Runner) known(s Step) bool {
-	pack, _, err := r.stored(s)
+	pack, _, _, err := r.stored(s)
 	return err == nil && (pack == passed || r.Supply.Cache.Has(pack))
 }
 
 // passed says whether a step's result was left to a later one's.
 func (r *Runner) passed(s Step) bool {
-	pack, _, err := r.stored(s)
+	pack, _, _, err := r.stored(s)
 	return err == nil && pack == passed
 }
 
-// result gives the delta of a step that ran before.
-func (r *Runner) result(s Step) (tree.Delta, error) {
-	pack, data, err := r.stored(s)
+// follows says whether a result that was kept holds the work of all steps from the first
+// one on. Two runs keep other ones of the light steps, and a run that was broken off leaves some of its
+// own beside those of an earlier run: they do not fit together.
+func (r *Runner) follows(s, first Step) bool {
+	_, from, _, err := r.stored(s)
+	return err == nil && from == first.Key.String()
+}
+
+// result gives the delta of a step that ran before, behind one that begins with the step
+// first.
+func (r *Runner) result(s, first Step) (tree.Delta, error) {
+	pack, from, data, err := r.stored(s)
 	if err != nil {
 		return tree.Delta{}, err
 	}
 	if pack == passed {
 		return tree.Delta{}, errPassed
+	}
+	if from != first.Key.String() {
+		return tree.Delta{}, cache.ErrMissing
 	}
 	f, err := r.Supply.Cache.Open(pack)
 	if err != nil {
@@ -105,8 +118,9 @@ func (w *worker) keep(s Step, before tree.Tree) error {
 		}
 	}
 	d := tree.Diff(before, w.tree)
-	data := tree.AppendEntries([]byte(name+"\x00"), d.Set)
+	data := tree.AppendEntries([]byte(name+"\x00"+w.first.String()+"\x00"), d.Set)
 	data = append(data, strings.Join(d.Remove, "\x00")...)
+	w.held = true
 	return w.Supply.Cache.Put(deltaName(s.Key), data)
 }
 

@@ -86,7 +86,7 @@ func (r *Runner) Known(p *Plan, c Chain) (steps []bool, outputs []bool) {
 	for i, s := range c.Steps {
 		if all = all && r.known(s); all && !r.passed(s) {
 			same, err := downs.recallStep(s)
-			all = same && err == nil
+			all = same && err == nil && r.follows(s, c.Steps[sure])
 		}
 		steps = append(steps, all)
 		if all && !r.passed(s) {
@@ -249,8 +249,10 @@ func (w *worker) runSteps(ctx context.Context, todo []Output, out *Result) error
 			return err
 		}
 	}
+	kept := start
 	for i := start; i < len(w.chain.Steps); i++ {
 		s := w.chain.Steps[i]
+		w.first, w.held = w.chain.Steps[kept].Key, false
 		keep := !s.light || i+1 == len(w.chain.Steps) || !w.chain.Steps[i+1].light
 		if err := w.stop(ctx, "before", i); err != nil {
 			return w.blame(s, err)
@@ -261,6 +263,9 @@ func (w *worker) runSteps(ctx context.Context, todo []Output, out *Result) error
 		t.Done(err)
 		if err != nil {
 			return w.blame(s, err)
+		}
+		if w.held {
+			kept = i + 1
 		}
 		w.ran[s.Key] = true
 		out.Run++
@@ -282,7 +287,7 @@ func (w *worker) applyKnown(out *Result) int {
 		if w.NoCache && !w.ran[s.Key] {
 			return next
 		}
-		d, err := w.result(s)
+		d, err := w.result(s, w.chain.Steps[next])
 		if err == nil {
 			var same bool
 			if same, err = w.downs.recallStep(s); err == nil && !same {
@@ -411,8 +416,9 @@ func noSpace(err error) error {
 // Tree gives the image at the end of a chain if the cache knows every step.
 func (r *Runner) Tree(c Chain) (tree.Tree, bool) {
 	var t tree.Tree
+	next := 0
 	for i, s := range c.Steps {
-		d, err := r.result(s)
+		d, err := r.result(s, c.Steps[next])
 		if errors.Is(err, errPassed) && i+1 < len(c.Steps) {
 			continue
 		}
@@ -422,6 +428,7 @@ func (r *Runner) Tree(c Chain) (tree.Tree, bool) {
 		if t, err = t.Apply(d); err != nil {
 			return t, false
 		}
+		next = i + 1
 	}
 	t, _, err := apart(t)
 	return t, err == nil

@@ -2,6 +2,7 @@ package plan
 
 import (
 	"archive/tar"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ingot/internal/definition"
 	"ingot/internal/digest"
 	"ingot/internal/distro"
 	"ingot/internal/distro/debian"
@@ -368,6 +370,56 @@ func TestRunWithoutRoom(t *testing.T) {
 	}
 }
 
+// TestResultsOfTwoRuns has a run leave the first step's work to the second's result, and end
+// before that is kept: the second's of an earlier run holds nothing of the first's.
+func TestResultsOfTwoRuns(t *testing.T) {
+	r := runner(t)
+	r.Progress = nil
+	var steps []Step
+	for _, name := range []string{"one", "two"} {
+		steps = append(steps, Step{Name: name, Key: digest.Of([]byte(name)), data: func(e *edit) error {
+			n, err := e.file(name, 0o644, []byte(name))
+			if err != nil {
+				return err
+			}
+			return e.apply([]tree.Entry{{Kind: tree.Dir, Mode: 0o755}, n})
+		}})
+	}
+	c := Chain{Steps: steps}
+	begin := func() *worker {
+		w := &worker{Runner: r, plan: &Plan{Lock: &lock.Lock{}}, chain: c, reader: tree.NewReader(r.Supply.Cache)}
+		t.Cleanup(w.close)
+		return w
+	}
+	first := begin()
+	for _, s := range steps {
+		first.first = s.Key
+		if err := first.perform(t.Context(), s, true); err != nil {
+			t.Fatal(err)
+		}
+	}
+	known := func() (int, bool) {
+		_, whole := r.Tree(c)
+		return begin().applyKnown(&Result{}), whole
+	}
+	if next, whole := known(); next != 2 || !whole {
+		t.Errorf("step %d is next, whole %t", next, whole)
+	}
+	broken := begin()
+	broken.started = time.Now()
+	light := steps[0]
+	light.light, light.work = true, func(context.Context, *worker) error { return nil }
+	if err := broken.perform(t.Context(), light, false); err != nil {
+		t.Fatal(err)
+	}
+	if next, whole := known(); next != 0 || whole {
+		t.Errorf("after the other run step %d is next, whole %t", next, whole)
+	}
+	if all, _ := r.Known(&Plan{Lock: &lock.Lock{}, Definition: &definition.Definition{}}, Chain{Steps: steps, Definition: &definition.Definition{}}); slices.Contains(all, true) {
+		t.Errorf("known: %v", all)
+	}
+}
+
 // TestStepsAtOnce has another build perform the same step meanwhile, with another
 // outcome: each reads what it made, and the cache holds one of both whole.
 func TestStepsAtOnce(t *testing.T) {
@@ -384,7 +436,7 @@ func TestStepsAtOnce(t *testing.T) {
 		}}
 	}
 	begin := func() *worker {
-		w := &worker{Runner: r, plan: p, chain: Chain{Steps: []Step{step("")}}, reader: tree.NewReader(r.Supply.Cache)}
+		w := &worker{Runner: r, plan: p, chain: Chain{Steps: []Step{step("")}}, first: step("").Key, reader: tree.NewReader(r.Supply.Cache)}
 		t.Cleanup(w.close)
 		return w
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"ingot/internal/cache"
+	"ingot/internal/digest"
 	"ingot/internal/distro"
 	"ingot/internal/relay"
 	"ingot/internal/sandbox"
@@ -42,6 +43,8 @@ type worker struct {
 	authority  *relay.Authority
 	downs      *downloads
 	times      []ScriptTime
+	first      digest.Digest // the key of the first step whose work is in no result yet
+	held       bool          // the step that runs has its result kept
 	lightSince time.Time     // when the last result of a light step was kept
 	lightTook  time.Duration // and how long that took
 	started    time.Time
