@@ -34,7 +34,7 @@ func debianTar(t *testing.T, release string) string {
 		}
 	}
 	if mirror == "" {
-		t.Skip("needs a host whose apt sources name a Debian mirror")
+		t.Skip("the host's apt sources name no Debian mirror: a Debian host makes this run")
 	}
 	packages, err := boot.Packages(boot.PackageRequest{Arch: "amd64", Release: release})
 	if err != nil {

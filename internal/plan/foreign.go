@@ -42,8 +42,7 @@ func runsAlone(ctx context.Context, host, arch string) (bool, error) {
 // here, and says what is in the way.
 func (r *Runner) foreseeForeign(ctx context.Context, p *Plan) error {
 	for _, c := range p.Chains {
-		cached := !r.NoCache && !slices.ContainsFunc(c.Steps, func(s Step) bool { return !r.known(s) })
-		if cached {
+		if known, _ := r.Known(p, c); !slices.Contains(known, false) {
 			continue // nothing of it will run
 		}
 		if _, err := r.foreignTo(ctx, c.Arch); err != nil {

@@ -120,7 +120,7 @@ func (w *worker) keep(s Step, before tree.Tree) error {
 	d := tree.Diff(before, w.tree)
 	data := tree.AppendEntries([]byte(name+"\x00"+w.first.String()+"\x00"), d.Set)
 	data = append(data, strings.Join(d.Remove, "\x00")...)
-	w.held = true
+	w.first = digest.Digest{}
 	return w.Supply.Cache.Put(deltaName(s.Key), data)
 }
 
@@ -171,6 +171,9 @@ const (
 // perform runs a step and keeps what it did. Of light steps that follow each other only
 // one now and then is captured: the result of that one is what all of them did.
 func (w *worker) perform(ctx context.Context, s Step, keep bool) error {
+	if w.first == (digest.Digest{}) {
+		w.first = s.Key
+	}
 	if s.light {
 		if err := s.work(ctx, w); err != nil {
 			return err

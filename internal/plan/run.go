@@ -249,10 +249,8 @@ func (w *worker) runSteps(ctx context.Context, todo []Output, out *Result) error
 			return err
 		}
 	}
-	kept := start
 	for i := start; i < len(w.chain.Steps); i++ {
 		s := w.chain.Steps[i]
-		w.first, w.held = w.chain.Steps[kept].Key, false
 		keep := !s.light || i+1 == len(w.chain.Steps) || !w.chain.Steps[i+1].light
 		if err := w.stop(ctx, "before", i); err != nil {
 			return w.blame(s, err)
@@ -263,9 +261,6 @@ func (w *worker) runSteps(ctx context.Context, todo []Output, out *Result) error
 		t.Done(err)
 		if err != nil {
 			return w.blame(s, err)
-		}
-		if w.held {
-			kept = i + 1
 		}
 		w.ran[s.Key] = true
 		out.Run++

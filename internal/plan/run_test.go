@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -393,7 +394,6 @@ func TestResultsOfTwoRuns(t *testing.T) {
 	}
 	first := begin()
 	for _, s := range steps {
-		first.first = s.Key
 		if err := first.perform(t.Context(), s, true); err != nil {
 			t.Fatal(err)
 		}
@@ -405,6 +405,17 @@ func TestResultsOfTwoRuns(t *testing.T) {
 	if next, whole := known(); next != 2 || !whole {
 		t.Errorf("step %d is next, whole %t", next, whole)
 	}
+	foreseen := func() bool {
+		r.HostArch, r.foreign = runtime.GOARCH, nil
+		if err := r.foreseeForeign(t.Context(), &Plan{Lock: &lock.Lock{}, Chains: []Chain{{Arch: runtime.GOARCH, Steps: steps, Definition: &definition.Definition{}}}}); err != nil {
+			t.Fatal(err)
+		}
+		_, asked := r.foreign[runtime.GOARCH]
+		return asked
+	}
+	if foreseen() {
+		t.Error("what programs need is asked where none will run")
+	}
 	broken := begin()
 	broken.started = time.Now()
 	light := steps[0]
@@ -414,6 +425,9 @@ func TestResultsOfTwoRuns(t *testing.T) {
 	}
 	if next, whole := known(); next != 0 || whole {
 		t.Errorf("after the other run step %d is next, whole %t", next, whole)
+	}
+	if !foreseen() {
+		t.Error("what programs need is not asked before they run")
 	}
 	if all, _ := r.Known(&Plan{Lock: &lock.Lock{}, Definition: &definition.Definition{}}, Chain{Steps: steps, Definition: &definition.Definition{}}); slices.Contains(all, true) {
 		t.Errorf("known: %v", all)
@@ -436,7 +450,7 @@ func TestStepsAtOnce(t *testing.T) {
 		}}
 	}
 	begin := func() *worker {
-		w := &worker{Runner: r, plan: p, chain: Chain{Steps: []Step{step("")}}, first: step("").Key, reader: tree.NewReader(r.Supply.Cache)}
+		w := &worker{Runner: r, plan: p, chain: Chain{Steps: []Step{step("")}}, reader: tree.NewReader(r.Supply.Cache)}
 		t.Cleanup(w.close)
 		return w
 	}

@@ -43,8 +43,7 @@ type worker struct {
 	authority  *relay.Authority
 	downs      *downloads
 	times      []ScriptTime
-	first      digest.Digest // the key of the first step whose work is in no result yet
-	held       bool          // the step that runs has its result kept
+	first      digest.Digest // the key of the first step whose work is in no result yet, or none
 	lightSince time.Time     // when the last result of a light step was kept
 	lightTook  time.Duration // and how long that took
 	started    time.Time

@@ -184,7 +184,7 @@ func FuzzSigner(f *testing.F) {
 	f.Fuzz(func(t *testing.T, key, cert []byte) {
 		if s, err := verity.NewSigner(key, cert); err == nil {
 			if _, err := s.Signature("00"); err != nil {
-				t.Skip() // a key and a certificate that do not fit: nothing to judge
+				t.Skip("a key and a certificate that do not fit: there is nothing to judge")
 			}
 		}
 	})

@@ -104,7 +104,7 @@ func TestRealUpdate(t *testing.T) {
 func TestGpgvJudges(t *testing.T) {
 	gpgv, err := exec.LookPath("gpgv")
 	if err != nil {
-		t.Skip("needs gpgv (Debian package gpgv) as the judge")
+		t.Skip("gpgv, the judge, is not installed: apt-get install gpgv makes this run")
 	}
 	keys, err := ArchiveKeys()
 	if err != nil {

@@ -57,7 +57,7 @@ func TestCapabilityGivesTheKernelsForm(t *testing.T) {
 func TestCapabilitiesAgreeWithSetcap(t *testing.T) {
 	judged(t)
 	if os.Geteuid() != 0 {
-		t.Skip("setcap needs root: run the tests as root")
+		t.Skip("root runs this: setcap, the judge, is root's")
 	}
 	path := filepath.Join(t.TempDir(), "file")
 	if err := os.WriteFile(path, nil, 0o600); err != nil {
