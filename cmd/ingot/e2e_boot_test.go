@@ -55,9 +55,10 @@ func (c *court) boot(t *testing.T) {
 		v := q.ingot(t, "boot", disk, "--firmware", "secure", "--timeout", bootPatience, "--run", "dmesg | grep 'Secure boot enabled'",
 			"--run", "grep -F '[integrity]' /sys/kernel/security/lockdown", "--run", "update-grub && dpkg --audit")
 		v.check(t, 0, nil, "boot --firmware secure")
-		c.machine(t, q, disk, "bios", 0)
 		if c.full {
-			c.machine(t, q, disk, "uefi", 0)
+			for _, firmware := range []string{"bios", "uefi"} {
+				c.machine(t, q, disk, firmware, 0)
+			}
 		}
 		p.refuse(t, 8, []string{"Secure Boot refused", "hint:", "secure: true"}, "boot", "out/rich-amd64.qcow2", "--firmware", "secure")
 	})

@@ -149,6 +149,7 @@ outputs: [qcow2, tar]
 		}
 	})
 	t.Run("boot", func(t *testing.T) {
+		judge.Needs(t, judge.Full)
 		p.must(t, "boot", "out/cloud-"+arch()+".qcow2", "--timeout", bootPatience, "--expect", `Cloud-init v\. \S+ running 'init'`)
 	})
 }
