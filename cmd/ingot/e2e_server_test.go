@@ -109,7 +109,14 @@ func (p *project) open(t *testing.T) *shop {
 	p.write(t, map[string]string{"wgetrc": "ca_certificate = " + p.path("cert.pem") + "\n"})
 	s := &shop{project: p, log: p.path("access.log")}
 	ctx, cancel := context.WithCancel(t.Context())
-	cmd := p.command(ctx, "serve", "tree", "--under", "team=team", "--listen", "127.0.0.1:0", "--tls-cert", "cert.pem", "--tls-key", "key.pem", "--access-log", "access.log")
+	cmd := p.command(ctx, "serve", "tree", "--under", "team=team", "--under", "far=far", "--publish", "--listen", "127.0.0.1:0", "--tls-cert", "cert.pem", "--tls-key", "key.pem", "--access-log", "access.log")
+	s.address = strings.TrimPrefix(serving(t, cmd, cancel), "https://")
+	return s
+}
+
+// serving starts a server, which cancel ends as the test does, and gives its address.
+func serving(t *testing.T, cmd *exec.Cmd, cancel func()) string {
+	t.Helper()
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
@@ -128,11 +135,10 @@ func (p *project) open(t *testing.T) *shop {
 			t.Errorf("ingot serve ended with %d", code)
 		}
 	})
-	if err != nil || !strings.HasPrefix(line, "https://") {
+	if err != nil || !strings.HasPrefix(line, "http") {
 		t.Fatalf("ingot serve says %q, %v", line, err)
 	}
-	s.address = strings.Trim(strings.TrimPrefix(line, "https://"), "/\n")
-	return s
+	return strings.TrimRight(line, "/\n")
 }
 
 // client runs a shell script of some client, as root, in a mount namespace of its own.
@@ -258,6 +264,7 @@ func (c *court) servers(t *testing.T) {
 	t.Run("ingot", func(t *testing.T) { s.ingotClient(t) })
 	t.Run("mirror", func(t *testing.T) { s.mirrors(t) })
 	t.Run("bucket", func(t *testing.T) { s.bucket(t) })
+	t.Run("remote", func(t *testing.T) { s.remote(t) })
 	t.Run("virt-builder", func(t *testing.T) { s.virtBuilder(t) })
 	t.Run("lxc-ingot", func(t *testing.T) { s.lxcTemplate(t) })
 	t.Run("generations", func(t *testing.T) { s.generations(t) })

@@ -50,7 +50,7 @@ DISTRO-RELEASE-VARIANT, and their clients find them as they did there.`,
 		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
 	}
 	f.signFlags.add(cmd)
-	cmd.Flags().StringVar(&f.to, "to", "", "the server tree: a directory, or s3://BUCKET/PREFIX")
+	cmd.Flags().StringVar(&f.to, "to", "", treeHelp)
 	cmd.Flags().StringVar(&f.kind, "kind", "", "what the server is: ingot, simplestreams or lxc; else the first of them that it is")
 	cmd.Flags().StringVar(&f.remoteFlags.key, "key", "", "believe this public key: a file, or of ingot's servers a fingerprint")
 	cmd.Flags().BoolVar(&f.firstUse, "trust-on-first-use", false, "of ingot's servers, believe and remember whatever key is shown, if none is known")
@@ -112,7 +112,11 @@ func (f *mirrorFlags) run(cmd *cobra.Command, from string) error {
 	if len(offers) == 0 {
 		return fault.Newf(fault.NotFound, "%s offers no such image", from).WithHint("leave filters out; --dry-run says what there is")
 	}
-	place, err := server.OpenTree(cmd.Context(), f.to, environ, !f.dry)
+	if isRemote(f.to) && f.signFlags.token == "" {
+		// The one of the environment is shown to the server that is read.
+		return fault.Newf(fault.Usage, "%s asks for a token", f.to).WithHint("name the file with it: --token-file")
+	}
+	place, err := f.place(cmd.Context(), f.to, !f.dry)
 	if err != nil && (!f.dry || fault.CodeOf(err) != fault.NotFound) {
 		return err
 	}

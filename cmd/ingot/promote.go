@@ -56,7 +56,7 @@ an older version works the same.`,
 		},
 	}
 	f.add(cmd)
-	cmd.Flags().StringVar(&to, "to", "", "the server tree: a directory, or s3://BUCKET/PREFIX")
+	cmd.Flags().StringVar(&to, "to", "", treeHelp)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	_ = cmd.MarkFlagRequired("to")
 	return cmd
@@ -81,7 +81,7 @@ func openTree(cmd *cobra.Command, f *signFlags, tree string) (p *server.Publishe
 	if err != nil {
 		return nil, nil, err
 	}
-	place, err := server.OpenTree(cmd.Context(), tree, environ, false)
+	place, err := f.place(cmd.Context(), tree, false)
 	if err == nil {
 		p, err = f.publisher(place, progress)
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"ingot/internal/catalog"
+	"ingot/internal/client"
 	"ingot/internal/draft"
 	"ingot/internal/fault"
 	"ingot/internal/input"
@@ -26,11 +28,41 @@ import (
 type signFlags struct {
 	key   string
 	valid string
+	token string
 }
+
+// treeHelp says in help texts what a server tree may be.
+const treeHelp = "the server tree: a directory, s3://BUCKET/PREFIX, or https://HOST[/NAME] where 'ingot serve --publish' runs"
 
 func (f *signFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.key, "sign-key", "", "sign with the private key in this file, not with $INGOT_HOME/keys/server.asc")
 	cmd.Flags().StringVar(&f.valid, "valid", "", "how long clients believe the index from now on: 30d, 12h (90d at first)")
+	f.addToken(cmd)
+}
+
+func (f *signFlags) addToken(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.token, "token-file", "", "show a server that takes publications the token in this file (or in $INGOT_TOKEN_FILE's)")
+}
+
+// isRemote says whether a text names a tree on a server of ingot's.
+func isRemote(tree string) bool {
+	return strings.HasPrefix(tree, "https://") || strings.HasPrefix(tree, "http://")
+}
+
+// place opens the server tree that a text names. Fresh says that it need not be there yet.
+func (f *signFlags) place(ctx context.Context, tree string, fresh bool) (server.Place, error) {
+	if !isRemote(tree) {
+		return server.OpenTree(ctx, tree, environ, fresh)
+	}
+	address, err := client.Address(tree)
+	if err != nil {
+		return nil, err
+	}
+	show, err := bearer(f.token, []string{address})
+	if err != nil {
+		return nil, err
+	}
+	return server.OpenRemote(ctx, address, show)
 }
 
 // publisher opens a server tree for changing it.
@@ -140,8 +172,9 @@ func newPublishCommand() *cobra.Command {
 		Use:   "publish ARTIFACT… --to TREE",
 		Short: "Put artifacts onto an image server",
 		Long: `publish puts artifacts with their papers into a server tree: a directory that
-'ingot serve', any web server or a mirror offers as it is, or s3://BUCKET/PREFIX,
-which clients read by http. ARTIFACT is a file that
+'ingot serve', any web server or a mirror offers as it is; s3://BUCKET/PREFIX,
+which clients read by http; or https://HOST where 'ingot serve --publish' runs, for
+who has a token for it. ARTIFACT is a file that
 'ingot build' made, or a directory with several. Each image gets a new version,
 which its channel points to from then on.
 
@@ -153,13 +186,14 @@ Clients see the tree before or after a publication, never between.`,
 		Example: `  ingot publish out --to /srv/images
   ingot publish out/web-amd64.qcow2 --to /srv/images --channel testing
   ingot publish out --to s3://images/public
+  ingot publish out --to https://images.example --token-file ci.token
   ingot promote web testing stable --to /srv/images`,
 		GroupID: groupServe,
 		Args:    cobra.MinimumNArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 	}
 	f.add(cmd)
-	cmd.Flags().StringVar(&f.to, "to", "", "the server tree: a directory, or s3://BUCKET/PREFIX")
+	cmd.Flags().StringVar(&f.to, "to", "", treeHelp)
 	cmd.Flags().StringVar(&f.channel, "channel", catalog.Stable, "the channel that points to it then")
 	cmd.Flags().StringVar(&f.as, "as", "", "call the image so, not by its definition's name")
 	cmd.Flags().StringVar(&f.expires, "expires", "", "nobody should use it later than in: 30d, 8w")
@@ -210,7 +244,7 @@ func (f *publishFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	place, err := server.OpenTree(cmd.Context(), f.to, environ, true)
+	place, err := f.place(cmd.Context(), f.to, true)
 	if err != nil {
 		return err
 	}

@@ -23,7 +23,7 @@ type serveFlags struct {
 	connections, perAddress         int
 	requests                        float64
 	under                           []string
-	page                            bool
+	page, publish                   bool
 	acme                            []string
 	acmeDirectory, acmeEmail        string
 }
@@ -42,10 +42,15 @@ It prints the address that it listens on, and writes a line for each answer to t
 access log. With --metrics another address, which need not be for everybody, has
 /metrics for Prometheus and /healthz. With --under, other trees lie under a name on
 the same address: private ones, say (see 'ingot server private'). Who comes with a
-browser sees the images, and how to use them. It writes nothing to the tree. SIGINT
-or SIGTERM stops it when the answers under way are given, after 30 s at the latest.`,
+browser sees the images, and how to use them.
+
+It writes nothing to the trees, but with --publish: then who has a token for that
+(see 'ingot server token add') publishes from elsewhere, if he also has the key that
+signs the tree, which the server has not. SIGINT or SIGTERM stops it when the
+answers under way are given, after 30 s at the latest.`,
 		Example: `  ingot serve /srv/images --listen :8443 --tls-cert cert.pem --tls-key key.pem
-  ingot serve /srv/images --access-log - --metrics 127.0.0.1:9100`,
+  ingot serve /srv/images --access-log - --metrics 127.0.0.1:9100
+  ingot serve /srv/images --publish --listen :8443 --acme images.example.org`,
 		GroupID: groupServe,
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
@@ -61,6 +66,7 @@ or SIGTERM stops it when the answers under way are given, after 30 s at the late
 	cmd.Flags().IntVar(&f.perAddress, "max-connections-per-address", 512, "how many of them one address may have; more are closed; 0 is any number")
 	cmd.Flags().Float64Var(&f.requests, "max-requests-per-address", 500, "how many requests a second one address may make; more get 429; 0 is any number")
 	cmd.Flags().StringVar(&f.metrics, "metrics", "", "serve metrics for Prometheus on this address, in plain HTTP")
+	cmd.Flags().BoolVar(&f.publish, "publish", false, "let those publish who have a token for it and the tree's key")
 	cmd.Flags().BoolVar(&f.page, "page", true, "show the images to people who come with a browser")
 	cmd.Flags().StringArrayVar(&f.under, "under", nil, "serve another tree under a name: NAME=TREE; may be repeated")
 	cmd.MarkFlagsRequiredTogether("tls-cert", "tls-key")
@@ -167,7 +173,12 @@ func (f *serveFlags) secure(s *server.Service) (*server.Authority, error) {
 
 // open opens a tree to serve it.
 func (f *serveFlags) open(tree, base string) (*server.Handler, error) {
-	if _, err := server.OpenDir(tree); err != nil {
+	open := server.OpenDir
+	if f.publish {
+		open = server.CreateDir
+	}
+	dir, err := open(tree)
+	if err != nil {
 		return nil, err
 	}
 	h, err := server.NewHandler(tree)
@@ -175,6 +186,9 @@ func (f *serveFlags) open(tree, base string) (*server.Handler, error) {
 		return nil, fmt.Errorf("cannot open the server tree: %w", err)
 	}
 	h.Secure = f.cert != "" || len(f.acme) > 0
+	if f.publish {
+		h.Intake = dir
+	}
 	if f.page {
 		h.Page = &page.Pages{Source: h, Base: base}
 	}

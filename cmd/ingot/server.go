@@ -21,9 +21,10 @@ func newServerCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "server",
 		Short: "Look after a server tree and its keys",
-		Long: `A server tree is what 'ingot publish' makes: plain, signed files, in a directory
-or in s3://BUCKET/PREFIX. These verbs
-check it, sign it anew, change its key, and keep versions in it.`,
+		Long: `A server tree is what 'ingot publish' makes: plain, signed files, in a directory,
+in s3://BUCKET/PREFIX, or at https://HOST where 'ingot serve --publish' runs. These
+verbs check it, sign it anew, change its key, and keep versions in it. Tokens, and
+whether it is private, are said where it lies.`,
 		GroupID: groupServe,
 	}
 	cmd.AddCommand(newServerVerifyCommand(), newServerSignCommand(), newServerKeyCommand(), newServerRotateCommand(), newServerPinCommand(true), newServerPinCommand(false), newServerTokenCommand(), newServerPrivateCommand(true), newServerPrivateCommand(false))
@@ -42,6 +43,7 @@ func names(words ...string) error {
 
 func newServerVerifyCommand() *cobra.Command {
 	var key string
+	var at signFlags
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "verify TREE",
@@ -57,7 +59,7 @@ key.asc, and says which.`,
 				return err
 			}
 			defer progress.Close()
-			place, err := server.OpenTree(cmd.Context(), args[0], environ, false)
+			place, err := at.place(cmd.Context(), args[0], false)
 			if err != nil {
 				return err
 			}
@@ -95,6 +97,7 @@ key.asc, and says which.`,
 		},
 	}
 	cmd.Flags().StringVar(&key, "key", "", "believe the public key in this file")
+	at.addToken(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
 	return cmd
 }

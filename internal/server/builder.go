@@ -87,11 +87,11 @@ func digits(version string) string {
 }
 
 // disk reads of a disk what virt-builder wants to know.
-func (p *Publisher) disk(ctx context.Context, a *catalog.Artifact, progress func(int64)) error {
+func (p *Publisher) disk(ctx context.Context, a *catalog.Artifact, u *upload, progress func(int64)) error {
 	if !isDisk(a.Format) || len(a.Files) != 1 {
 		return nil
 	}
-	r, err := p.open(ctx, a.Files[0], progress)
+	r, err := p.open(ctx, a.Files[0], u, progress)
 	if err != nil {
 		return err
 	}

@@ -43,7 +43,7 @@ func (p *Publisher) deltas(ctx context.Context, w Wish, ups []upload) error {
 			if !ok || a.Format != "incus" || len(a.Files) != 2 || len(old.Files) != 2 || old.Files[0].SHA256 == a.Files[0].SHA256 {
 				continue
 			}
-			if err := p.delta(ctx, w.Differ, a, base.Version, old.Files[0]); err != nil {
+			if err := p.delta(ctx, w.Differ, a, &ups[n], base.Version, old.Files[0]); err != nil {
 				return fmt.Errorf("cannot make a delta of %s from version %s: %w", a.Files[0].Name, base.Version, err)
 			}
 		}
@@ -52,8 +52,8 @@ func (p *Publisher) deltas(ctx context.Context, w Wish, ups []upload) error {
 }
 
 // delta adds one to an artifact.
-func (p *Publisher) delta(ctx context.Context, d Differ, a *catalog.Artifact, version string, old catalog.File) error {
-	base, err := p.local(ctx, d, old)
+func (p *Publisher) delta(ctx context.Context, d Differ, a *catalog.Artifact, u *upload, version string, old catalog.File) error {
+	base, err := p.local(ctx, d, u, old)
 	if fault.CodeOf(err) == fault.Verification {
 		return nil //nolint:nilerr // a delta of something else is none; 'server verify' tells of the damage
 	}
@@ -61,7 +61,7 @@ func (p *Publisher) delta(ctx context.Context, d Differ, a *catalog.Artifact, ve
 		return err
 	}
 	defer func() { _ = base.Close() }()
-	target, err := p.local(ctx, d, a.Files[0])
+	target, err := p.local(ctx, d, u, a.Files[0])
 	if err != nil {
 		return err
 	}
@@ -75,16 +75,13 @@ func (p *Publisher) delta(ctx context.Context, d Differ, a *catalog.Artifact, ve
 	if made.SHA256, made.Size, err = digest.Reader(f); err != nil {
 		return err
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
 	a.Deltas = append(a.Deltas, made)
 	return p.copy(ctx, f, filepath.Base(made.Name), made.File, func(int64) {})
 }
 
-// local is a blob of the tree, held to its digest, as a file of this machine.
-func (p *Publisher) local(ctx context.Context, d Differ, f catalog.File) (*os.File, error) {
-	r, err := p.open(ctx, f, func(int64) {})
+// local is a blob, held to its digest, as a file of this machine.
+func (p *Publisher) local(ctx context.Context, d Differ, u *upload, f catalog.File) (*os.File, error) {
+	r, err := p.open(ctx, f, u, func(int64) {})
 	if err != nil {
 		return nil, err
 	}

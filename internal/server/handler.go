@@ -33,6 +33,10 @@ type Handler struct {
 	Secure bool
 	// Page, when it is there, shows the tree to people, at its top.
 	Page *page.Pages
+	// Intake, when it is there, is the same directory, for publishers elsewhere; see [Remote].
+	Intake *Dir
+	// Now is the clock by which publications are judged; nil means time.Now.
+	Now func() time.Time
 
 	root     *os.Root
 	top      *os.File // the same, as the kernel takes it
@@ -63,6 +67,13 @@ func NewHandler(dir string) (*Handler, error) {
 		return nil, errors.Join(err, root.Close())
 	}
 	return &Handler{root: root, top: top, fd: int(top.Fd()), patience: patience, tags: map[tagKey]string{}}, nil
+}
+
+func (h *Handler) now() time.Time {
+	if h.Now != nil {
+		return h.Now()
+	}
+	return time.Now()
 }
 
 // Close ends the use of the directory.
@@ -97,6 +108,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	header := w.Header()
 	header.Set("X-Content-Type-Options", "nosniff")
 	header.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; sandbox")
+	if what, ok := strings.CutPrefix(strings.TrimLeft(r.URL.Path, "/"), intakePath); ok {
+		h.take(w, r, what)
+		return
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		header.Set("Allow", "GET, HEAD")
 		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)

@@ -81,6 +81,9 @@ func (m *Metrics) answer(r *http.Request, code int, sent int64, took time.Durati
 		method = "other"
 	}
 	what := "page"
+	if strings.Contains(r.URL.Path, "/"+intakePath) {
+		what = "publications"
+	}
 	switch first, _, _ := strings.Cut(clean(r.URL.Path), "/"); first {
 	case "blobs", "images":
 		what = first

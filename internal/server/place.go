@@ -97,7 +97,7 @@ func isDir(to string) error {
 	if !strings.Contains(to, "://") {
 		return nil
 	}
-	return fault.Newf(fault.Usage, "%s is no place for a server tree", to).WithHint("a server tree is a directory or s3://BUCKET/PREFIX")
+	return fault.Newf(fault.Usage, "%s is no place for a server tree", to).WithHint("a server tree is a directory or s3://BUCKET/PREFIX; of one on a server of ingot's, tokens and such are said where it lies")
 }
 
 // OpenDir opens a directory that is a server tree.

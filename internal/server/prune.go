@@ -30,7 +30,7 @@ func (p *Publisher) Prune(ctx context.Context, policy catalog.Policy, grace time
 		if c.Serial == 0 {
 			return c, noTree(p.Place)
 		}
-		if policy.Only != "" && !has(c, policy.Only) {
+		if policy.Only != "" && !knows(c, policy.Only) {
 			return c, c.NotFound(policy.Only)
 		}
 		next, gone := c.Drop(policy, p.now())
@@ -50,7 +50,12 @@ func (p *Publisher) Prune(ctx context.Context, policy catalog.Policy, grace time
 		}
 		out.Waiting = len(kept)
 		c.Retired = kept
-		err := p.remove(ctx, c, done, grace, dry, &out)
+		var err error
+		if far, ok := p.Place.(*Remote); ok {
+			out.Removed, out.Freed, err = far.Sweep(grace, dry)
+		} else {
+			out.Removed, out.Freed, err = remove(ctx, p.Place, c, done, p.now().Add(-grace), dry)
+		}
 		if err == nil && len(done) == 0 {
 			err = errUnchanged
 		}
@@ -77,16 +82,16 @@ func (p *Publisher) Prune(ctx context.Context, policy catalog.Policy, grace time
 	return out, nil
 }
 
-// has says whether a catalog knows an image, or did until lately.
-func has(c catalog.Catalog, name string) bool {
+// knows says whether a catalog has an image, or had it until lately.
+func knows(c catalog.Catalog, name string) bool {
 	return slices.ContainsFunc(c.Images, func(i catalog.Image) bool { return i.Name == name }) ||
 		slices.ContainsFunc(c.Retired, func(r catalog.Retired) bool { return path.Base(path.Dir(r.Dir)) == name })
 }
 
 // remove removes the directories of versions, and the blobs that a catalog does not
-// name and that were of no use for the grace period: a publisher may have uploaded
-// them and not named yet.
-func (p *Publisher) remove(ctx context.Context, c catalog.Catalog, done []catalog.Retired, grace time.Duration, dry bool, out *Pruned) error {
+// name and that were of no use since a time: a publisher may have uploaded
+// them and not named yet. It says how many blobs went, and their bytes.
+func remove(ctx context.Context, place Place, c catalog.Catalog, done []catalog.Retired, since time.Time, dry bool) (removed int, freed int64, err error) {
 	dirs := map[string]bool{}
 	for _, i := range c.Images {
 		for _, v := range i.Versions {
@@ -98,55 +103,51 @@ func (p *Publisher) remove(ctx context.Context, c catalog.Catalog, done []catalo
 	}
 	for _, r := range done {
 		if !dry && !dirs[r.Dir] {
-			if err := p.Place.Remove(r.Dir); err != nil {
-				return err
+			if err := place.Remove(r.Dir); err != nil {
+				return 0, 0, err
 			}
 		}
 	}
 	keep := c.Blobs()
 	var gone []string
-	err := p.Place.Walk("blobs", func(name string, size int64, used time.Time) error {
+	err = place.Walk("blobs", func(name string, size int64, used time.Time) error {
 		d, ok := blobName(name)
 		if !ok {
 			return nil // nobody's, and none of ours to judge
 		}
-		if _, ok := keep[d]; ok || p.now().Sub(used) < grace {
+		if _, ok := keep[d]; ok || used.After(since) {
 			return ctx.Err()
 		}
 		gone = append(gone, name)
-		out.Freed += size
+		freed += size
 		return ctx.Err()
 	})
 	if err != nil {
-		return err
+		return 0, 0, err
 	}
 	// And directories of versions that no catalog names: of a publisher that was killed.
 	orphans := map[string]bool{}
-	err = p.Place.Walk("images", func(name string, _ int64, used time.Time) error {
+	err = place.Walk("images", func(name string, _ int64, used time.Time) error {
 		dir := path.Dir(name)
-		if !dirs[dir] && strings.Count(dir, "/") == 5 && p.now().Sub(used) >= grace {
+		if !dirs[dir] && strings.Count(dir, "/") == 5 && !used.After(since) {
 			orphans[dir] = true
 		}
 		return ctx.Err()
 	})
-	if err != nil {
-		return err
-	}
-	out.Removed = len(gone)
-	if dry {
-		return nil
+	if err != nil || dry {
+		return len(gone), freed, err
 	}
 	for dir := range orphans {
-		if err := p.Place.Remove(dir); err != nil {
-			return err
+		if err := place.Remove(dir); err != nil {
+			return 0, 0, err
 		}
 	}
 	for _, name := range gone {
-		if err := p.Place.Remove(name); err != nil {
-			return err
+		if err := place.Remove(name); err != nil {
+			return 0, 0, err
 		}
 	}
-	return nil
+	return len(gone), freed, nil
 }
 
 // blobName is the digest that a blob's path names.

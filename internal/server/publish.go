@@ -63,12 +63,18 @@ func (w Wish) Size() int64 {
 	return n
 }
 
-// An upload is an artifact whose blobs are in the tree.
+// An upload is a version whose blobs are in the tree.
 type upload struct {
 	name, arch string
 	version    catalog.Version
 	// signatures are of files, by the name that a dialect gives them.
 	signatures map[string][]byte
+	// here are files of this machine, by what they hold: those need not be read from the tree.
+	here map[digest.Digest]string
+}
+
+func newUpload(name, arch string, v catalog.Version) upload {
+	return upload{name, arch, v, map[string][]byte{}, map[digest.Digest]string{}}
 }
 
 // Publish puts artifacts into the tree, one version for each image, and makes a
@@ -129,9 +135,9 @@ func (p *Publisher) uploads(ctx context.Context, w Wish) ([]upload, error) {
 					WithHint("publish them one after another, the newest last")
 			}
 			at = len(out)
-			out = append(out, upload{name: name, arch: m.Arch, signatures: map[string][]byte{}, version: catalog.Version{
+			out = append(out, newUpload(name, m.Arch, catalog.Version{
 				Distro: m.Distro, Release: m.Release, Flavor: m.Flavor, Epoch: m.Epoch, Lock: m.Lock, Expires: w.Expires,
-			}})
+			}))
 		}
 		u := &out[at]
 		if _, twice := u.version.Artifact(m.Format); twice {
@@ -155,6 +161,7 @@ func (p *Publisher) upload(ctx context.Context, a Artifact, u *upload, progress 
 			return made, err
 		}
 		made.Files = append(made.Files, file)
+		u.here[file.SHA256] = filepath.Join(a.Dir, f.Name)
 	}
 	for _, name := range a.Papers {
 		file, err := p.blob(ctx, filepath.Join(a.Dir, name), nil, progress)
@@ -166,10 +173,10 @@ func (p *Publisher) upload(ctx context.Context, a Artifact, u *upload, progress 
 	if err := p.sign(ctx, made, u, progress); err != nil {
 		return made, err
 	}
-	if err := p.disk(ctx, &made, progress); err != nil {
+	if err := p.disk(ctx, &made, u, progress); err != nil {
 		return made, err
 	}
-	return made, p.fingerprint(ctx, &made, progress)
+	return made, p.fingerprint(ctx, &made, u, progress)
 }
 
 // xzMagic begins a file of xz (The .xz File Format, 2.1.1.1).
@@ -183,7 +190,7 @@ func (p *Publisher) sign(ctx context.Context, a catalog.Artifact, u *upload, pro
 		return nil
 	}
 	for _, f := range a.Files {
-		r, err := p.open(ctx, f, progress)
+		r, err := p.open(ctx, f, u, progress)
 		if err != nil {
 			return err
 		}
@@ -211,7 +218,7 @@ func (p *prefix) Write(b []byte) (int, error) {
 
 // fingerprint works out by what Incus and LXD know an image, and reads what it says of
 // itself.
-func (p *Publisher) fingerprint(ctx context.Context, a *catalog.Artifact, progress func(int64)) error {
+func (p *Publisher) fingerprint(ctx context.Context, a *catalog.Artifact, u *upload, progress func(int64)) error {
 	if a.Format != "incus" && a.Format != "incus-vm" {
 		return nil
 	}
@@ -222,7 +229,7 @@ func (p *Publisher) fingerprint(ctx context.Context, a *catalog.Artifact, progre
 	// Metadata first; they stand last among the files.
 	h := sha256.New()
 	for _, f := range []catalog.File{a.Files[1], a.Files[0]} {
-		r, err := p.open(ctx, f, progress)
+		r, err := p.open(ctx, f, u, progress)
 		if err != nil {
 			return err
 		}
@@ -233,7 +240,7 @@ func (p *Publisher) fingerprint(ctx context.Context, a *catalog.Artifact, progre
 		}
 	}
 	a.Fingerprint = digest.From(h)
-	r, _, err := p.Place.Open(a.Files[1].Path())
+	r, err := p.open(ctx, a.Files[1], u, func(int64) {})
 	if err != nil {
 		return err
 	}
@@ -284,24 +291,33 @@ func (c counted) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// A held is a blob of the tree on its way to be signed or hashed. Where it is another than its
-// name says its last read fails: others may write to a tree, and what they put there is not
-// signed.
+// A held is a blob on its way to be signed or hashed. Where it is another than its digest says its
+// last read fails: others may write to a tree, and what they put there is not signed.
 type held struct {
 	io.Closer
 	r    io.Reader
 	want catalog.File
+	from string
 	hash hash.Hash
 	n    int64
 }
 
-// open opens a blob and holds it to its digest.
-func (p *Publisher) open(ctx context.Context, f catalog.File, progress func(int64)) (*held, error) {
-	r, _, err := p.Place.Open(f.Path())
+// open opens a blob and holds it to its digest: as a file of this machine, if the upload has one,
+// else that of the tree.
+func (p *Publisher) open(ctx context.Context, f catalog.File, u *upload, progress func(int64)) (*held, error) {
+	var r io.ReadCloser
+	var err error
+	path, ok := u.here[f.SHA256]
+	if ok {
+		r, err = input.Open(path)
+	} else {
+		path = fmt.Sprintf("blob %s of the tree, %s,", f.SHA256, f.Name)
+		r, _, err = p.Place.Open(f.Path())
+	}
 	if err != nil {
 		return nil, err
 	}
-	return &held{r, counted{ctx, r, progress}, f, sha256.New(), 0}, nil
+	return &held{r, counted{ctx, r, progress}, f, path, sha256.New(), 0}, nil
 }
 
 func (h *held) Read(b []byte) (int, error) {
@@ -309,7 +325,7 @@ func (h *held) Read(b []byte) (int, error) {
 	h.n += int64(n)
 	_, _ = h.hash.Write(b[:n]) // never fails
 	if h.n > h.want.Size || errors.Is(err, io.EOF) && (h.n != h.want.Size || digest.From(h.hash) != h.want.SHA256) {
-		return 0, fault.Newf(fault.Verification, "blob %s of the tree, %s, was changed or damaged", h.want.SHA256, h.want.Name).
+		return 0, fault.Newf(fault.Verification, "%s was changed or damaged", h.from).
 			WithHint("publish its artifact again: that puts the right one there")
 	}
 	return n, err
@@ -317,11 +333,20 @@ func (h *held) Read(b []byte) (int, error) {
 
 // has says whether the tree has a blob that is what its name says.
 func (p *Publisher) has(ctx context.Context, f catalog.File, progress func(int64)) (bool, error) {
-	n, err := p.Place.Size(f.Path())
+	if far, ok := p.Place.(*Remote); ok {
+		return far.Has(f.SHA256, f.Size)
+	}
+	return has(ctx, p.Place, f, progress)
+}
+
+// has says whether a place has a blob that is what its name says.
+func has(ctx context.Context, place Place, f catalog.File, progress func(int64)) (bool, error) {
+	n, err := place.Size(f.Path())
 	if err != nil || n != f.Size {
 		return false, nil //nolint:nilerr // it is put there, and that fails if it cannot be
 	}
-	r, err := p.open(ctx, f, progress)
+	p := Publisher{Place: place}
+	r, err := p.open(ctx, f, &upload{}, progress)
 	if err != nil {
 		return false, err
 	}
@@ -369,6 +394,9 @@ func (p *Publisher) blob(ctx context.Context, from string, want *artifact.File, 
 // copy writes a blob, if it is what it should be.
 func (p *Publisher) copy(ctx context.Context, f *os.File, from string, want catalog.File, progress func(int64)) error {
 	return p.Place.Put(want.Path(), func(w io.Writer) error {
+		if _, err := f.Seek(0, io.SeekStart); err != nil { // a Put may try more than once
+			return fmt.Errorf("cannot read %s: %w", from, err)
+		}
 		h := sha256.New()
 		n, err := io.Copy(io.MultiWriter(w, h), counted{ctx, io.LimitReader(f, want.Size+1), progress})
 		if err != nil {
@@ -413,7 +441,8 @@ func (p *Publisher) name(a catalog.Addition, u upload) error {
 		return err
 	}
 	for name, asc := range u.signatures {
-		if detached(p.Place, ring, dir+strings.TrimSuffix(name, ".asc"), p.now()) == nil {
+		// A server knows itself whether it has a good one, and would have to send the file.
+		if _, far := p.Place.(*Remote); !far && detached(p.Place, ring, dir+strings.TrimSuffix(name, ".asc"), p.now()) == nil {
 			continue
 		}
 		if err := p.put(dir+name, asc); err != nil {

@@ -53,7 +53,7 @@ func (p *Publisher) resign(ctx context.Context, c catalog.Catalog) error {
 			if good {
 				continue
 			}
-			u := upload{signatures: map[string][]byte{}}
+			u := newUpload(i.Name, i.Arch, v)
 			for _, a := range v.Artifacts {
 				if err := p.sign(ctx, a, &u, func(int64) {}); err != nil {
 					return err

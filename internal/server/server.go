@@ -34,6 +34,7 @@ import (
 	"ingot/internal/catalog"
 	"ingot/internal/digest"
 	"ingot/internal/fault"
+	"ingot/internal/place"
 	"ingot/internal/sign"
 )
 
@@ -80,6 +81,24 @@ func (p *Publisher) change(ctx context.Context, f step) (catalog.Catalog, error)
 // changeAt is change where the time of the next catalog, after the one that is there, is what
 // clock says.
 func (p *Publisher) changeAt(ctx context.Context, clock func(after time.Time) (time.Time, error), f step) (catalog.Catalog, error) {
+	key := p.Key
+	for tries := 1; ; tries++ {
+		c, err := p.tryAt(ctx, clock, f)
+		if !errors.Is(err, place.ErrChanged) || tries == mostTries {
+			return c, err
+		}
+		// Where nothing can be locked another publisher was first: its catalog is the one to change.
+		p.Key = key // a step may change it
+		if tries == 1 && p.Waiting != nil {
+			p.Waiting()
+		}
+	}
+}
+
+// mostTries bounds how often a change is made anew because another publisher was first.
+const mostTries = 30
+
+func (p *Publisher) tryAt(ctx context.Context, clock func(after time.Time) (time.Time, error), f step) (catalog.Catalog, error) {
 	release, err := p.Place.Lock(ctx, func() {
 		if p.Waiting != nil {
 			p.Waiting()
@@ -129,13 +148,13 @@ func (p *Publisher) changeAt(ctx context.Context, clock func(after time.Time) (t
 // settle writes the indexes of a catalog that is there anew, where who wrote it died before they
 // were.
 func (p *Publisher) settle(c catalog.Catalog) error {
-	place, ok := p.Place.(interface {
+	far, ok := p.Place.(interface {
 		Settled(serial int64) (bool, error)
 	})
 	if !ok || c.Serial == 0 {
 		return nil
 	}
-	if settled, err := place.Settled(c.Serial); settled || err != nil {
+	if settled, err := far.Settled(c.Serial); settled || err != nil {
 		return err
 	}
 	files, err := p.state(c)
@@ -179,17 +198,22 @@ func (p *Publisher) load() (catalog.Catalog, error) {
 	if err != nil {
 		return catalog.Catalog{}, err
 	}
-	name := "the index of " + p.Place.String()
-	c, _, err := catalog.Read(name, data, ring, p.now())
-	if at := sign.Ahead(err); !at.IsZero() {
-		c, _, err = catalog.Read(name, data, ring, at)
-	}
+	c, _, err := readOwn("the index of "+p.Place.String(), data, ring, p.now())
 	if err != nil {
 		return c, fault.Newf(fault.Verification, "%w", err).
 			WithHint("the tree was signed by another key than %s: name that one with --sign-key, or change keys with 'ingot server rotate'", p.Key.Fingerprint())
 	}
 	p.loaded, p.digest = c, d
 	return c, nil
+}
+
+// readOwn verifies a tree's index by its own key, also one of a clock that was ahead.
+func readOwn(name string, data []byte, ring *sign.Keyring, now time.Time) (catalog.Catalog, sign.Message, error) {
+	c, m, err := catalog.Read(name, data, ring, now)
+	if at := sign.Ahead(err); !at.IsZero() {
+		c, m, err = catalog.Read(name, data, ring, at)
+	}
+	return c, m, err
 }
 
 // state is every small file of a tree: all indexes in all dialects, signed.

@@ -210,8 +210,9 @@ func (s *stage) gpgv() {
 	}
 }
 
-func TestPublish(t *testing.T) {
-	s := newStage(t)
+func TestPublish(t *testing.T) { everywhere(t, publishTest) }
+
+func publishTest(t *testing.T, s *stage) {
 	art := t.TempDir()
 	lxcPair(t, art, "web", "one")
 	put(t, art, "web", "one", "qcow2", "web-amd64.qcow2=a disk")
@@ -401,9 +402,10 @@ func TestVerify(t *testing.T) {
 
 // TestMend: what is missing or wrong of a version is right again when its artifacts are published
 // once more, and nothing else is written.
-func TestMend(t *testing.T) {
+func TestMend(t *testing.T) { everywhere(t, mendTest) }
+
+func mendTest(t *testing.T, s *stage) {
 	const dir = "images/debian/bookworm/amd64/web/20260930_0607/"
-	s := newStage(t)
 	art := t.TempDir()
 	lxcPair(t, art, "web", "one")
 	s.publish(art, "")
@@ -435,8 +437,9 @@ func TestMend(t *testing.T) {
 }
 
 // TestClock: a publisher whose clock went back.
-func TestClock(t *testing.T) {
-	s := newStage(t)
+func TestClock(t *testing.T) { everywhere(t, clockTest) }
+
+func clockTest(t *testing.T, s *stage) {
 	one, two, three := t.TempDir(), t.TempDir(), t.TempDir()
 	lxcPair(t, one, "web", "one")
 	lxcPair(t, two, "web", "two")
@@ -614,8 +617,9 @@ func swap(path, text string) error {
 	return os.WriteFile(path, []byte(text), 0o644)
 }
 
-func TestPrune(t *testing.T) {
-	s := newStage(t)
+func TestPrune(t *testing.T) { everywhere(t, pruneTest) }
+
+func pruneTest(t *testing.T, s *stage) {
 	for n := range 4 {
 		art := t.TempDir()
 		lxcPair(t, art, "web", fmt.Sprint(n))
@@ -678,8 +682,9 @@ func TestPrune(t *testing.T) {
 	s.sound()
 }
 
-func TestRotateKeys(t *testing.T) {
-	s := newStage(t)
+func TestRotateKeys(t *testing.T) { everywhere(t, rotateKeysTest) }
+
+func rotateKeysTest(t *testing.T, s *stage) {
 	art := t.TempDir()
 	lxcPair(t, art, "web", "one")
 	s.publish(art, "")

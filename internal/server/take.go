@@ -57,20 +57,21 @@ func (p *Publisher) Take(ctx context.Context, in Incoming) (Published, error) {
 	if err != nil {
 		return out, err
 	}
-	u := upload{signatures: map[string][]byte{}}
 	v := in.Version
+	u := newUpload(in.Image.Name, in.Image.Arch, v)
 	v.Artifacts = slices.Clone(v.Artifacts)
 	quiet := func(int64) {}
 	for n := range v.Artifacts {
 		a := &v.Artifacts[n]
 		a.Deltas = nil // their bases may not come along
 		for _, f := range a.All() {
-			if err := p.bring(ctx, filepath.Join(in.Dir, f.Name), f); err != nil {
+			u.here[f.SHA256] = filepath.Join(in.Dir, f.Name)
+			if err := p.bring(ctx, u.here[f.SHA256], f); err != nil {
 				return out, err
 			}
 		}
 		a.Disk = nil
-		if err := p.disk(ctx, a, quiet); err != nil {
+		if err := p.disk(ctx, a, &u, quiet); err != nil {
 			return out, err
 		}
 		if err := p.sign(ctx, *a, &u, quiet); err != nil {
@@ -78,7 +79,7 @@ func (p *Publisher) Take(ctx context.Context, in Incoming) (Published, error) {
 		}
 		said := a.Fingerprint
 		a.Fingerprint = digest.Digest{}
-		if err := p.fingerprint(ctx, a, quiet); err != nil {
+		if err := p.fingerprint(ctx, a, &u, quiet); err != nil {
 			return out, err
 		}
 		if !said.IsZero() && said != a.Fingerprint {
