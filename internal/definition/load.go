@@ -45,9 +45,6 @@ type Options struct {
 // What is wrong with the definition comes as one error of exit code 3 around a
 // [*Problems]; so does a file that cannot be read.
 func Load(file string, opts Options) (*Definition, error) {
-	if info, err := os.Stat(file); err == nil && info.IsDir() {
-		file = filepath.Join(file, FileName)
-	}
 	root, main, err := open(file)
 	if err != nil {
 		return nil, err
@@ -56,8 +53,11 @@ func Load(file string, opts Options) (*Definition, error) {
 	return load(root, root.Name(), main, opts)
 }
 
-// open reads the file of a definition and opens its directory.
+// open reads the file of a definition, which may be said by its directory, and opens that.
 func open(file string) (*os.Root, *source, error) {
+	if info, err := os.Stat(file); err == nil && info.IsDir() {
+		file = filepath.Join(file, FileName)
+	}
 	abs, err := filepath.Abs(file)
 	if err != nil {
 		return nil, nil, fault.Newf(fault.Definition, "cannot find %s: %w", file, err)
