@@ -60,16 +60,7 @@ func (c *court) machines(t *testing.T) {
 		_ = p.command(context.WithoutCancel(t.Context()), "machine", "rm", "--force", "web1").Run()
 	})
 	p.refuse(t, 6, []string{"runs already"}, "machine", "start", "web1")
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	log := ""
-	for !strings.Contains(log, "told: all") {
-		if ctx.Err() != nil {
-			t.Fatalf("it does not tell all:\n%s", tail(log, 40))
-		}
-		time.Sleep(time.Second)
-		log = p.must(t, "machine", "console", "--log", "web1")
-	}
+	log := p.told(t, "web1")
 	for _, want := range []string{
 		"told: web1 greets " + odd, "told: user ops 1", "told: hash $6$", "told: key me@here", "told: inputs 600", "told: grown yes",
 	} {
@@ -86,6 +77,50 @@ func (c *court) machines(t *testing.T) {
 	}
 	p.must(t, "machine", "rm", "web1")
 	if got := p.must(t, "machine", "list"); got != "" {
+		t.Errorf("there are still\n%s", got)
+	}
+	t.Run("elsewhere", func(t *testing.T) { c.machineElsewhere(t, p) })
+}
+
+// told waits until a machine has told all of itself, and gives what its console said.
+func (p *project) told(t *testing.T, name string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	log := ""
+	for !strings.Contains(log, "told: all") {
+		if ctx.Err() != nil {
+			t.Fatalf("it does not tell all:\n%s", tail(log, 40))
+		}
+		time.Sleep(time.Second)
+		log = p.must(t, "machine", "console", "--log", name)
+	}
+	return log
+}
+
+// machineElsewhere has another host make a machine of the same image, and run it when nobody
+// is logged in there.
+func (c *court) machineElsewhere(t *testing.T, p *project) {
+	r := distant(t)
+	r.env = "INGOT_MIRROR_DEBIAN=" + c.mirror.debian()
+	r.configure()
+	here := r.at(p)
+	there := *here
+	there.home = r.home
+	here.must(t, "provision", ".", "web2", "--values", "values.yaml", "--on", r.host)
+	t.Cleanup(func() { // of a test that failed
+		_ = there.command(context.WithoutCancel(t.Context()), "machine", "rm", "--force", "web2").Run()
+	})
+	here.must(t, "machine", "start", "web2", "--accel", "tcg", "--on", r.host)
+	if got := here.must(t, "machine", "list", "--on", r.host); !strings.HasPrefix(got, "web2  runs ") {
+		t.Errorf("it does not run: %s", got)
+	}
+	if log := there.told(t, "web2"); !strings.Contains(log, "told: web2 greets it's $(reboot) `id`") || !strings.Contains(log, "told: hash $6$") {
+		t.Errorf("it does not tell who it is:\n%s", tail(log, 40))
+	}
+	here.must(t, "machine", "stop", "web2", "--timeout", bootPatience, "--on", r.host)
+	here.must(t, "machine", "rm", "web2", "--on", r.host)
+	if got := here.must(t, "machine", "list", "--on", r.host); got != "" {
 		t.Errorf("there are still\n%s", got)
 	}
 }

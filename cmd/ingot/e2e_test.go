@@ -62,6 +62,7 @@ func TestHouse(t *testing.T) {
 		{"servers", c.servers, true},
 		{"groups", c.groups, true},
 		{"machines", c.machines, true},
+		{"errands", c.errands, true},
 		{"hosts", c.hosts, true},
 		{"host story", c.hostStory, true},
 		{"host power", c.hostPower, true},

@@ -22,10 +22,16 @@ func newMachineCommand() *cobra.Command {
 		Use:   "machine",
 		Short: "Machines that were made from templates",
 		Long: `Machines are made by "ingot provision" and kept in $INGOT_HOME/machines. A machine
-that was started runs on when ingot has ended.`,
+that was started runs on when ingot has ended.
+
+With --on a verb looks after the machines of another host, as "ingot provision --on"
+makes them there.`,
 		GroupID: groupMachine,
 	}
-	cmd.AddCommand(newMachineListCommand(), newMachineShowCommand(), newMachineStartCommand(), newMachineStopCommand(), newMachineConsoleCommand(), newMachineRemoveCommand(), newMachineOutdatedCommand())
+	cmd.AddCommand(
+		anywhere(newMachineListCommand()), anywhere(newMachineShowCommand()), anywhere(newMachineStartCommand()), anywhere(newMachineStopCommand()),
+		newMachineConsoleCommand(), anywhere(newMachineRemoveCommand()), anywhere(newMachineOutdatedCommand()), newMachineMakeCommand(),
+	)
 	return cmd
 }
 
@@ -87,10 +93,11 @@ type machinesJSON struct {
 func newMachineListCommand() *cobra.Command {
 	var json bool
 	cmd := &cobra.Command{
-		Use:     "list",
-		Short:   "List the machines there are",
-		Example: `  ingot machine list --json | jq -r '.machines[] | select(.running) | .name'`,
-		Args:    cobra.NoArgs,
+		Use:   "list",
+		Short: "List the machines there are",
+		Example: `  ingot machine list --json | jq -r '.machines[] | select(.running) | .name'
+  ingot machine list --on ssh://root@vm.example.org`,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			h, _, err := machines()
 			if err != nil {
@@ -263,11 +270,9 @@ func newMachineOutdatedCommand() *cobra.Command {
 			out := outdatedJSON{Schema: 1, Outdated: []outdatedMachine{}}
 			for _, r := range list {
 				why := r.Outdated(func(path string) (string, error) {
-					def, err := definition.Load(path, loadOptions())
-					if err != nil {
-						return "", err
-					}
-					return def.Digest().String(), nil
+					// Of a template that was sent here there is the text alone.
+					now, err := definition.DigestOf(path)
+					return now.String(), err
 				})
 				if why != "" {
 					out.Outdated = append(out.Outdated, outdatedMachine{r.Name, why})

@@ -18,6 +18,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"ingot/internal/errand"
 	"ingot/internal/fault"
 	"ingot/internal/relay"
 	"ingot/internal/sandbox"
@@ -31,14 +32,14 @@ func main() {
 
 // run is the program: it gives the exit code.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	return execute(newRootCommand(), throughDoor(args), stdin, stdout, stderr)
+	return execute(context.Background(), newRootCommand(), throughDoor(args), stdin, stdout, stderr)
 }
 
 // execute runs one command and gives its exit code. The first SIGINT, SIGTERM or
 // SIGHUP cancels the verb's context, which cleans up and ends with 130; a second
 // one kills.
-func execute(root *cobra.Command, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	ctx, cancel := context.WithCancel(context.Background())
+func execute(ctx context.Context, root *cobra.Command, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	signals := []os.Signal{syscall.SIGINT, syscall.SIGTERM}
 	if !signal.Ignored(syscall.SIGHUP) { // by nohup
@@ -67,6 +68,9 @@ func execute(root *cobra.Command, args []string, stdin io.Reader, stdout, stderr
 	}
 	if err == nil {
 		return int(fault.Done)
+	}
+	if there, ok := errors.AsType[*errand.Ended](err); ok {
+		return int(there.Code) // and said what was wrong
 	}
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = fault.Newf(fault.Interrupted, "interrupted")

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -36,7 +37,7 @@ func works() {
 	verb.Flags().BoolVar(&stubborn, "stubborn", false, "")
 	verb.Flags().BoolVar(&listens, "listens", false, "")
 	root.AddCommand(verb)
-	os.Exit(execute(root, os.Args, os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(execute(context.Background(), root, os.Args, os.Stdin, os.Stdout, os.Stderr))
 }
 
 func TestSignals(t *testing.T) {

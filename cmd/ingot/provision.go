@@ -12,24 +12,18 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
+	"ingot/internal/errand"
 	"ingot/internal/fault"
 	"ingot/internal/machine"
 	"ingot/internal/template"
 	"ingot/internal/terminal"
 )
 
-// provisionJSON is the object that "provision --json" prints.
-type provisionJSON struct {
-	Schema  int            `json:"schema"` // 1
-	Machine machine.Record `json:"machine"`
-	Steps   []machine.Step `json:"steps"`
-	Done    bool           `json:"done"` // false with --plan
-}
-
 func newProvisionCommand() *cobra.Command {
 	var values valueFlags
-	var image, accel string
-	var plan, start, json bool
+	var m making
+	var on onFlag
+	var image string
 	cmd := &cobra.Command{
 		Use:   "provision DEFINITION MACHINE",
 		Short: "Make a machine from a template",
@@ -43,10 +37,17 @@ still needed is asked for. --plan prints all that would be done, every file of i
 and does nothing. If a step fails, exactly what was made is removed again.
 
 The machine's inputs lie in it, for its own scripts: /etc/ingot/inputs.json, and
-/etc/ingot/inputs for shells.`,
+/etc/ingot/inputs for shells.
+
+--on makes it on another host, which ssh reaches as it does for you: by your keys,
+your agent and ~/.ssh/config. The host needs nothing of ingot: it is sent this
+program, the definition's text and the image, of each what it has not got. Answers,
+passwords too, go over the connection and into no argument, variable or log. --plan
+then sends the same, and makes no machine.`,
 		Example: `  ingot provision . web1 --set memory=1GiB --set "ssh-keys+=$(cat id_ed25519.pub)"
   ingot provision ./ingot.yaml web2 --values web2.yaml --plan
-  ingot provision . web3 --start && ingot machine console web3`,
+  ingot provision . web3 --start && ingot machine console web3
+  ingot provision . web4 --on ssh://root@vm.example.org --start`,
 		GroupID: groupMachine,
 		Args:    cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -68,49 +69,31 @@ The machine's inputs lie in it, for its own scripts: /etc/ingot/inputs.json, and
 			if err != nil {
 				return err
 			}
-			file, err := filepath.Abs(args[0])
+			r := machine.Request{Name: args[1], Template: def.Template, Answers: answers, Version: def.Digest().String(), Image: image}
+			if r.From, err = filepath.Abs(args[0]); err != nil {
+				return err
+			}
+			if r.Image == "" {
+				r.Image = filepath.Join(def.Dir, def.Name+"-"+hostArch()+".qcow2")
+			}
+			if !on.said(cmd) {
+				return m.make(cmd, r)
+			}
+			host, err := errand.ParseHost(on.host)
 			if err != nil {
 				return err
 			}
-			home, cacheDir, err := dirs()
+			e, err := m.errand(cmd, def, r)
 			if err != nil {
 				return err
 			}
-			if image == "" {
-				image = filepath.Join(def.Dir, def.Name+"-"+hostArch()+".qcow2")
-			}
-			machines := machine.At(home)
-			p, err := machines.Plan(machine.Request{Name: args[1], Template: def.Template, Answers: answers, From: file, Version: def.Digest().String(), Image: image})
-			if err != nil {
-				return err
-			}
-			if !plan {
-				if err := p.Do(cmd.Context()); err != nil {
-					return err
-				}
-			}
-			if start && !plan {
-				if p.Record, err = startMachine(cmd, machines, args[1], accel, cacheDir); err != nil {
-					return err
-				}
-			}
-			if json {
-				return printJSON(cmd, provisionJSON{1, p.Record, p.Steps, !plan})
-			}
-			if plan {
-				return printSteps(cmd.OutOrStdout(), p.Steps)
-			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), machines.Path(args[1]))
-			return err
+			return send(cmd, host, e)
 		},
 	}
 	values.add(cmd)
+	m.add(cmd)
+	on.add(cmd)
 	cmd.Flags().StringVar(&image, "image", "", "the disk image, qcow2 or raw (default NAME-ARCH.qcow2 beside the definition)")
-	cmd.Flags().BoolVar(&plan, "plan", false, "print what would be done, and do nothing")
-	cmd.Flags().BoolVar(&start, "start", false, "start the machine")
-	cmd.Flags().StringVar(&accel, "accel", "", "how to run its code: kvm or tcg (default what is found to work)")
-	cmd.Flags().BoolVar(&json, "json", false, "print one JSON object")
-	_ = cmd.RegisterFlagCompletionFunc("accel", cobra.FixedCompletions([]string{"kvm", "tcg"}, cobra.ShellCompDirectiveNoFileComp)) // fails for no such flag only
 	return cmd
 }
 

@@ -27,16 +27,6 @@ import (
 	"ingot/internal/template"
 )
 
-// A Request is a machine that is wished for: answers have it all.
-type Request struct {
-	Name     string
-	Template *template.Template
-	Answers  *template.Answers
-	From     string // the definition's path
-	Version  string // its digest
-	Image    string // the disk image, qcow2 or raw
-}
-
 // A Step is one thing that is done to make a machine, and undone by removing its path.
 type Step struct {
 	Do   string `json:"do"`             // directory, base, disk, seed or record
@@ -69,6 +59,12 @@ type image struct {
 	size   int64 // that a machine sees
 	stamp  string
 	key    string
+}
+
+// CheckImage says whether a machine's disk can start from an image.
+func CheckImage(path string) error {
+	_, err := lookAt(path)
+	return err
 }
 
 // lookAt reads what a disk image is.

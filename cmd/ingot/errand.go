@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"ingot/internal/errand"
+	"ingot/internal/fault"
+	"ingot/internal/terminal"
+	"ingot/internal/ui"
+)
+
+// newErrandCommand is what runs on a host that an errand is sent to.
+func newErrandCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "errand",
+		Short:   "Run what another host's ingot asks for on standard input",
+		Hidden:  true, // that ingot starts it, over ssh
+		GroupID: groupOther,
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			home, _, err := dirs()
+			if err != nil {
+				return err
+			}
+			signal.Ignore(syscall.SIGPIPE) // a cut connection ends the verb, which then cleans up
+			dir := filepath.Join(home, "errands")
+			errand.Sweep(dir)
+			return errand.Serve(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), dir, func(ctx context.Context, dir string, args []string, in []byte, out errand.Output) fault.Code {
+				if dir != "" {
+					if err := os.Chdir(dir); err != nil {
+						complaint{w: out.Err}.print(err)
+						return fault.Failed
+					}
+				}
+				return fault.Code(execute(ctx, newRootCommand(), append([]string{"ingot"}, args...), bytes.NewReader(in), out.Out, out.Err))
+			})
+		},
+	}
+}
+
+// onFlag is the flag of verbs that another host may run.
+type onFlag struct{ host string }
+
+func (f *onFlag) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.host, "on", "", "do it on this `host`, over ssh: ssh://[USER@]HOST[:PORT]")
+}
+
+func (f *onFlag) said(cmd *cobra.Command) bool { return cmd.Flags().Changed("on") }
+
+// send has the host run an errand. What its verb says is passed on, and its exit code is
+// this verb's.
+func send(cmd *cobra.Command, host errand.Host, e *errand.Errand) error {
+	progress, err := newProgress(cmd)
+	if err != nil {
+		return err
+	}
+	defer progress.Close()
+	in, ok := cmd.InOrStdin().(*os.File)
+	conn, err := host.Dial(cmd.Context(), ok && terminal.Is(in), progress)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	sent := func() {
+		progress.Notef("%s was sent %s", host, ui.Size(conn.Sent()))
+		progress.Close() // before the verb there says something
+	}
+	return conn.Run(cmd.Context(), e, progress, sent, errand.Output{Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr()})
+}
+
+// anywhere gives a verb that reads no file of its caller the flag --on, by which another
+// host runs it with all its other flags and arguments.
+func anywhere(cmd *cobra.Command) *cobra.Command {
+	var on onFlag
+	on.add(cmd)
+	here := cmd.RunE
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if !on.said(cmd) {
+			return here(cmd, args)
+		}
+		host, err := errand.ParseHost(on.host)
+		if err != nil {
+			return err
+		}
+		return send(cmd, host, &errand.Errand{Args: verbWords(cmd, args)})
+	}
+	return cmd
+}
+
+// verbWords are the words by which somebody would run the same verb on the other host.
+func verbWords(cmd *cobra.Command, args []string) []string {
+	words := worldWords(cmd)
+	var verbs []string
+	for c := cmd; c.HasParent(); c = c.Parent() {
+		verbs = append([]string{c.Name()}, verbs...)
+	}
+	words = append(words, verbs...)
+	cmd.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		if f.Changed && f.Name != "on" {
+			words = append(words, flagWord(f))
+		}
+	})
+	return append(append(words, "--"), args...)
+}
+
+// worldWords are the global flags that were said. Colours and bars are for the terminal
+// here, which the other host does not have.
+func worldWords(cmd *cobra.Command) []string {
+	var words []string
+	cmd.Root().PersistentFlags().VisitAll(func(f *pflag.Flag) {
+		if f.Changed {
+			words = append(words, flagWord(f))
+		}
+	})
+	return words
+}
+
+// flagWord is a flag as somebody writes it.
+func flagWord(f *pflag.Flag) string {
+	if f.Value.Type() == "bool" && f.Value.String() == "true" {
+		return "--" + f.Name
+	}
+	return "--" + f.Name + "=" + f.Value.String()
+}
