@@ -10,6 +10,7 @@ import (
 
 	"ingot/internal/draft"
 	"ingot/internal/fault"
+	"ingot/internal/imagestore"
 	"ingot/internal/input"
 )
 
@@ -41,15 +42,28 @@ func newTemplateCreateCommand() *cobra.Command {
 func newTemplateExportCommand() *cobra.Command {
 	var f templateFlags
 	var to string
+	var deb bool
+	var said imagestore.Package
 	cmd := &cobra.Command{
 		Use:   "export IMAGE",
-		Short: "Write an image as a tar",
+		Short: "Write an image as a tar or a Debian package",
 		Long: `export writes an image as a tar that unpacks inside an image store: by
-"ingot template import", or by tar -C STORE -xf IMAGE.tar.`,
-		Example:           "  ingot template export web --to web.tar",
+"ingot template import", or by tar -C STORE -xf IMAGE.tar.
+
+With --deb it is a Debian package, which puts the image into the image store of the
+machines that install it: root's, or the one that --into names. Its version is the
+time of the newest file where --deb-version says none. The same files with the same
+times give the same bytes.`,
+		Example: `  ingot template export web --to web.tar
+  ingot template export web --deb && dpkg --info ingot-image-web_*_all.deb`,
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: f.complete,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			for _, flag := range []string{"into", "deb-version", "maintainer"} {
+				if cmd.Flags().Changed(flag) && !deb {
+					return misuse(cmd, fmt.Errorf("--%s is for packages: --deb makes one", flag))
+				}
+			}
 			s, err := f.open()
 			if err != nil {
 				return err
@@ -58,16 +72,24 @@ func newTemplateExportCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if to == "-" {
-				return im.Export(cmd.Context(), cmd.OutOrStdout())
+			file, write := im.Name+".tar", im.Export
+			if deb {
+				p, err := im.Package(cmd.Context(), said)
+				if err != nil {
+					return err
+				}
+				file, write = p.FileName(), p.Write
 			}
-			file := or(to, im.Name+".tar")
+			if to == "-" {
+				return write(cmd.Context(), cmd.OutOrStdout())
+			}
+			file = or(to, file)
 			out, err := draft.CreateOutput(file)
 			if err != nil {
 				return err
 			}
 			defer out.Discard()
-			if err := im.Export(cmd.Context(), out); err != nil {
+			if err := write(cmd.Context(), out); err != nil {
 				return err
 			}
 			if err := out.Publish(); err != nil {
@@ -78,7 +100,11 @@ func newTemplateExportCommand() *cobra.Command {
 		},
 	}
 	f.add(cmd)
-	cmd.Flags().StringVar(&to, "to", "", "the tar's `file`; - is standard output (default IMAGE.tar)")
+	cmd.Flags().StringVar(&to, "to", "", "the `file`; - is standard output (default IMAGE.tar, or PACKAGE_VERSION_all.deb)")
+	cmd.Flags().BoolVar(&deb, "deb", false, "write a Debian package")
+	cmd.Flags().StringVar(&said.Store, "into", imagestore.PackagedStore, "the image store's `directory` where the package is installed")
+	cmd.Flags().StringVar(&said.Version, "deb-version", "", "the package's `version` (default when its newest file was changed)")
+	cmd.Flags().StringVar(&said.Maintainer, "maintainer", "root <root@localhost>", "whose package it is: `NAME <ADDRESS>`")
 	return cmd
 }
 

@@ -119,12 +119,16 @@ func (s *Store) place(name string, fill func(dir string) error) (err error) {
 	return nil
 }
 
-// Export writes an image as a tar that unpacks inside an image store. It has the same bytes
-// each time while the files are the same.
-func (im *Image) Export(ctx context.Context, w io.Writer) error {
-	t := tar.NewWriter(w)
-	top := filepath.Join(im.store.Dir, im.Name)
-	err := filepath.WalkDir(top, func(p string, d fs.DirEntry, err error) error {
+// An entry is a file or directory of an image.
+type entry struct {
+	path, rel string // here; from the image store on, with slashes
+	info      fs.FileInfo
+}
+
+// files are an image's directory and all that is in it, each directory before what it has.
+func (im *Image) files(ctx context.Context) ([]entry, error) {
+	var out []entry
+	err := filepath.WalkDir(filepath.Join(im.store.Dir, im.Name), func(p string, d fs.DirEntry, err error) error {
 		if err == nil {
 			err = ctx.Err()
 		}
@@ -135,35 +139,51 @@ func (im *Image) Export(ctx context.Context, w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		rel, err := filepath.Rel(im.store.Dir, p)
-		if err != nil {
-			return err
-		}
-		h := &tar.Header{Name: filepath.ToSlash(rel), Mode: int64(info.Mode().Perm()), ModTime: info.ModTime().Truncate(time.Second), Uname: "root", Gname: "root", Format: tar.FormatPAX}
-		switch {
-		case d.IsDir():
-			h.Name, h.Typeflag = h.Name+"/", tar.TypeDir
-			return t.WriteHeader(h)
-		case info.Mode().IsRegular():
-			h.Typeflag, h.Size = tar.TypeReg, info.Size()
-		default:
+		if !info.IsDir() && !info.Mode().IsRegular() {
 			return fault.Newf(fault.Failed, "%s is neither a file nor a directory: an image has no other", p)
 		}
-		if err := t.WriteHeader(h); err != nil {
-			return err
-		}
-		f, err := os.Open(p)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		_, err = io.Copy(t, f)
+		rel, err := filepath.Rel(im.store.Dir, p)
+		out = append(out, entry{p, filepath.ToSlash(rel), info})
 		return err
 	})
-	if err == nil {
-		err = t.Close()
+	return out, err
+}
+
+// tar adds an entry to a tar, as root's.
+func (e entry) tar(t *tar.Writer, name string, format tar.Format) error {
+	h := &tar.Header{Typeflag: tar.TypeReg, Name: name, Size: e.info.Size(), Mode: int64(e.info.Mode().Perm()), ModTime: e.info.ModTime().Truncate(time.Second), Uname: "root", Gname: "root", Format: format}
+	if e.info.IsDir() {
+		h.Typeflag, h.Name, h.Size = tar.TypeDir, name+"/", 0
 	}
+	if err := t.WriteHeader(h); err != nil || e.info.IsDir() {
+		return err
+	}
+	f, err := os.Open(e.path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	_, err = io.Copy(t, f)
 	return err
+}
+
+// Export writes an image as a tar that unpacks inside an image store. It has the same bytes
+// each time while the files are the same.
+func (im *Image) Export(ctx context.Context, w io.Writer) error {
+	files, err := im.files(ctx)
+	if err != nil {
+		return err
+	}
+	t := tar.NewWriter(w)
+	for _, e := range files {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := e.tar(t, e.rel, tar.FormatPAX); err != nil {
+			return err
+		}
+	}
+	return t.Close()
 }
 
 // Import unpacks an image from a tar, compressed by gzip or not, and gives its name. The
