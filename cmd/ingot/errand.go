@@ -1,8 +1,9 @@
 package main
 
 import (
-	"bytes"
 	"context"
+	"errors"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -33,14 +34,14 @@ func newErrandCommand() *cobra.Command {
 			signal.Ignore(syscall.SIGPIPE) // a cut connection ends the verb, which then cleans up
 			dir := filepath.Join(home, "errands")
 			errand.Sweep(dir)
-			return errand.Serve(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), dir, func(ctx context.Context, dir string, args []string, in []byte, out errand.Output) fault.Code {
+			return errand.Serve(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), dir, func(ctx context.Context, dir string, args []string, in io.Reader, out errand.Output) fault.Code {
 				if dir != "" {
 					if err := os.Chdir(dir); err != nil {
 						complaint{w: out.Err}.print(err)
 						return fault.Failed
 					}
 				}
-				return fault.Code(execute(ctx, newRootCommand(), append([]string{"ingot"}, args...), bytes.NewReader(in), out.Out, out.Err))
+				return fault.Code(execute(ctx, newRootCommand(), append([]string{"ingot"}, args...), in, out.Out, out.Err))
 			})
 		},
 	}
@@ -55,9 +56,9 @@ func (f *onFlag) add(cmd *cobra.Command) {
 
 func (f *onFlag) said(cmd *cobra.Command) bool { return cmd.Flags().Changed("on") }
 
-// send has the host run an errand. What its verb says is passed on, and its exit code is
-// this verb's.
-func send(cmd *cobra.Command, host errand.Host, e *errand.Errand) error {
+// send has the host run an errand, and calls begin when its verb begins. What that says is
+// passed on, and its exit code is this verb's.
+func send(cmd *cobra.Command, host errand.Host, e *errand.Errand, begin func()) error {
 	progress, err := newProgress(cmd)
 	if err != nil {
 		return err
@@ -72,6 +73,7 @@ func send(cmd *cobra.Command, host errand.Host, e *errand.Errand) error {
 	sent := func() {
 		progress.Notef("%s was sent %s", host, ui.Size(conn.Sent()))
 		progress.Close() // before the verb there says something
+		begin()
 	}
 	return conn.Run(cmd.Context(), e, progress, sent, errand.Output{Out: cmd.OutOrStdout(), Err: cmd.ErrOrStderr()})
 }
@@ -79,6 +81,12 @@ func send(cmd *cobra.Command, host errand.Host, e *errand.Errand) error {
 // anywhere gives a verb that reads no file of its caller the flag --on, by which another
 // host runs it with all its other flags and arguments.
 func anywhere(cmd *cobra.Command) *cobra.Command {
+	return anywhereJoined(cmd, func() bool { return false })
+}
+
+// anywhereJoined is anywhere of a verb that takes what is typed while it runs, if joined says
+// so.
+func anywhereJoined(cmd *cobra.Command, joined func() bool) *cobra.Command {
 	var on onFlag
 	on.add(cmd)
 	here := cmd.RunE
@@ -90,9 +98,29 @@ func anywhere(cmd *cobra.Command) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return send(cmd, host, &errand.Errand{Args: verbWords(cmd, args)})
+		e := &errand.Errand{Args: verbWords(cmd, args)}
+		if joined() {
+			return join(cmd, host, e)
+		}
+		return send(cmd, host, e, func() {})
 	}
 	return cmd
+}
+
+// join is send of a verb that takes what is typed here, on a terminal key by key.
+func join(cmd *cobra.Command, host errand.Host, e *errand.Errand) error {
+	var failed error
+	restore := func() {}
+	e.Live = cmd.InOrStdin()
+	err := send(cmd, host, e, func() {
+		// Not before ssh has asked what it has to ask.
+		_, undo, err := rawTerminal(cmd)
+		if failed = err; err == nil {
+			restore = undo
+		}
+	})
+	restore()
+	return errors.Join(failed, err)
 }
 
 // verbWords are the words by which somebody would run the same verb on the other host.

@@ -336,5 +336,5 @@ started.`,
 		},
 	}
 	cmd.Flags().BoolVar(&said, "log", false, "print what the console said, and end")
-	return cmd
+	return anywhereJoined(cmd, func() bool { return !said })
 }

@@ -32,7 +32,9 @@ import (
 // An Errand is a verb that another host is to run.
 type Errand struct {
 	Args  []string `json:"args"` // of ingot, without its name
-	Stdin []byte   `json:"-"`    // it goes by itself, last
+	Stdin []byte   `json:"-"`    // it goes by itself, after the files
+	// Live, if not nil, is read while the verb runs, and is the rest of its standard input.
+	Live io.Reader `json:"-"`
 	// Bundle names the files, of which a host keeps the last it was sent under that name;
 	// the verb's working directory holds them and nothing else. "" is none.
 	Bundle string `json:"bundle,omitempty"`

@@ -1,12 +1,14 @@
 package errand
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strings"
@@ -111,9 +113,13 @@ func pipe(t *testing.T) [2]*os.File {
 }
 
 // told is what a verb of a test says back, which is what it was given.
-func told(ctx context.Context, dir string, args []string, in []byte, out Output) fault.Code {
+func told(ctx context.Context, dir string, args []string, in io.Reader, out Output) fault.Code {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%q %q\n", args, in)
+	text, err := io.ReadAll(in)
+	if err != nil {
+		return fault.Failed
+	}
+	fmt.Fprintf(&b, "%q %q\n", args, text)
 	if dir != "" {
 		b.WriteString(listing(dir))
 	}
@@ -297,7 +303,7 @@ func TestCutAnywhere(t *testing.T) {
 
 // held is a verb that goes on until it is told to stop, and then cleans up.
 func held(began func()) Runner {
-	return func(ctx context.Context, _ string, _ []string, _ []byte, out Output) fault.Code {
+	return func(ctx context.Context, _ string, _ []string, _ io.Reader, out Output) fault.Code {
 		began()
 		<-ctx.Done()
 		_, _ = io.WriteString(out.Err, "undone\n")
@@ -308,12 +314,78 @@ func held(began func()) Runner {
 func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	l := dial(t, t.TempDir(), -1, held(cancel))
+	sent := make(chan struct{})
+	l := dial(t, t.TempDir(), -1, held(func() { <-sent; cancel() }))
 	var errs bytes.Buffer
-	err := l.conn.Run(ctx, &Errand{Args: []string{"x"}}, nil, func() {}, Output{io.Discard, &errs})
+	err := l.conn.Run(ctx, &Errand{Args: []string{"x"}}, nil, func() { close(sent) }, Output{io.Discard, &errs})
 	if there, ok := errors.AsType[*Ended](err); !ok || there.Code != fault.Interrupted || errs.String() != "undone\n" {
 		t.Errorf("%v, and it said %q", err, errs.String())
 	}
+}
+
+// What is typed while a verb runs reaches it then, and its answers come back at once.
+func TestLive(t *testing.T) {
+	typed, keys := io.Pipe()
+	answers, said := io.Pipe()
+	echo := func(_ context.Context, _ string, _ []string, in io.Reader, out Output) fault.Code {
+		lines := bufio.NewScanner(in)
+		for lines.Scan() && lines.Text() != "end" {
+			fmt.Fprintf(out.Out, "<%s>\n", lines.Text())
+		}
+		return fault.Done
+	}
+	l := dial(t, t.TempDir(), -1, echo)
+	done := make(chan error, 1)
+	go func() {
+		done <- l.conn.Run(t.Context(), &Errand{Args: []string{"x"}, Stdin: []byte("before\n"), Live: typed}, nil, func() {}, Output{said, io.Discard})
+		_ = said.Close()
+	}()
+	heard := bufio.NewReader(answers)
+	for _, word := range []string{"before", "one", "two"} {
+		if word != "before" {
+			fmt.Fprintln(keys, word)
+		}
+		if got, err := heard.ReadString('\n'); err != nil || got != "<"+word+">\n" {
+			t.Fatalf("%s became %q: %v", word, got, err)
+		}
+	}
+	fmt.Fprintln(keys, "end")
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// Who is interrupted while a host takes nothing in any more need not wait for it.
+func TestInterruptedWhileSending(t *testing.T) {
+	toHost, fromHost := pipe(t), pipe(t)
+	c := &Conn{host: Host{Name: "vm"}, said: &lastWords{}, stdin: toHost[1], stdout: fromHost[0], wait: func() error { return nil }}
+	c.kill = func() { _ = toHost[1].Close(); _ = toHost[0].Close(); _ = fromHost[1].Close() }
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	c.connect(ctx, fromHost[0])
+	host := &wire{out: fromHost[1]}
+	if err := errors.Join(host.say(sayHello, nil), host.sayJSON(sayWant, []int{0})); err != nil {
+		t.Fatal(err)
+	}
+	e := &Errand{Args: []string{"x"}, Bundle: "web-1"}
+	noise := make([]byte, 4<<20)
+	src := rand.NewChaCha8([32]byte{1})
+	_, _ = src.Read(noise)
+	from := filepath.Join(t.TempDir(), "noise")
+	if err := errors.Join(os.WriteFile(from, noise, 0o600), e.Take("noise", from)); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx, e, nil, func() {}, Output{io.Discard, io.Discard}) }()
+	buf := make([]byte, 1<<10) // the begin, and then the host reads no more
+	if _, err := io.ReadFull(toHost[0], buf); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+	c.Close()
 }
 
 func TestCutWhileAVerbRuns(t *testing.T) {

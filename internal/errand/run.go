@@ -21,10 +21,22 @@ const grace = 30 * time.Second
 // Run has the host run an errand: it sends what the host lacks, then calls sent, then passes
 // on what the verb says. A verb that does not end well is an [*Ended].
 func (c *Conn) Run(ctx context.Context, e *Errand, p *ui.Progress, sent func(), to Output) error {
-	if err := c.send(ctx, e, p); err != nil {
+	sending := context.AfterFunc(ctx, c.kill) // a write may wait for a network that is gone
+	err := c.send(ctx, e, p)
+	if !sending() {
+		err = ctx.Err()
+	}
+	if err != nil {
 		return err
 	}
 	sent()
+	if e.Live != nil {
+		go func() {
+			if _, err := io.Copy(talk{c.wire, sayInput}, e.Live); err == nil {
+				_ = c.wire.say(sayWhole, nil) // if it is cut, that is known soon
+			}
+		}()
+	}
 	stop := context.AfterFunc(ctx, func() {
 		_ = c.wire.say(sayCancel, nil) // if it is cut already, that is known soon
 		time.AfterFunc(grace, c.kill)
@@ -118,7 +130,10 @@ func (c *Conn) send(ctx context.Context, e *Errand, p *ui.Progress) error {
 	}
 	if err == nil {
 		_, err = talk{c.wire, sayInput}.Write(e.Stdin)
-		err = c.whether(errors.Join(err, c.wire.say(sayWhole, nil)))
+		if err == nil && e.Live == nil {
+			err = c.wire.say(sayWhole, nil)
+		}
+		err = c.whether(err)
 	}
 	return err
 }

@@ -10,7 +10,7 @@ import (
 
 // A Runner runs a verb on this host: in a directory, or where it is for "". It gives the
 // exit code.
-type Runner func(ctx context.Context, dir string, args []string, in []byte, out Output) fault.Code
+type Runner func(ctx context.Context, dir string, args []string, in io.Reader, out Output) fault.Code
 
 // An exit is how a verb ended; an Error is what kept it from being run.
 type exit struct {
@@ -65,16 +65,19 @@ func serve(ctx context.Context, w *wire, dir string, cut func(error), run Runner
 		}
 		work = b.files()
 	}
-	in, err := io.ReadAll(&listen{ctx: ctx, w: w, kind: sayInput, end: sayWhole})
-	if err != nil {
-		return 0, err
-	}
+	in := newInbox()
 	go func() {
 		for f := range w.frames {
-			if f.kind == sayCancel {
+			switch f.kind {
+			case sayInput:
+				in.put(f.body)
+			case sayWhole:
+				in.close(io.EOF)
+			case sayCancel:
 				cut(context.Canceled)
 			}
 		}
+		in.close(io.ErrUnexpectedEOF)
 	}()
 	return run(ctx, work, e.Args, in, Output{talk{w, sayOut}, talk{w, sayErr}}), nil
 }
