@@ -40,7 +40,7 @@ func (s *shop) remote(t *testing.T) {
 	p.must(t, "server", "pin", tree, "tiny", "stable")
 	p.must(t, "server", "sign", tree, "--valid", "30d")
 	p.must(t, "server", "verify", tree)
-	p.must(t, "server", "verify", "far") // by the publisher's key, where it lies
+	p.must(t, "server", "verify", "far")                            // by the publisher's key, where it lies
 	p.must(t, "promote", "tiny", "stable", "testing", "--to", tree) // which lets the first version go
 	if got := p.must(t, "prune", tree, "--keep", "1", "--grace", "1s"); !strings.Contains(got, "tiny") {
 		t.Errorf("it says\n%s", got)
