@@ -2,6 +2,8 @@ package main_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -80,6 +82,67 @@ func (c *court) machines(t *testing.T) {
 		t.Errorf("there are still\n%s", got)
 	}
 	t.Run("elsewhere", func(t *testing.T) { c.machineElsewhere(t, p) })
+	t.Run("credentials", c.machineCredentials)
+}
+
+// credentialed is an image without cloud-init, whose machines learn who they are from systemd.
+const credentialed = `version: 1
+name: cred
+distro: debian
+release: bookworm
+packages: [systemd-sysv, sudo]
+files:
+- {path: /usr/local/sbin/tell, mode: "0755", source: ./tell}
+- {path: /etc/systemd/system/tell.service, content: "[Unit]\nAfter=multi-user.target\n[Service]\nType=oneshot\nLoadCredential=ingot.inputs\nExecStart=/usr/local/sbin/tell\nStandardOutput=journal+console\n[Install]\nWantedBy=multi-user.target\n"}
+services: {enable: [tell]}
+outputs: [qcow2]
+template:
+  seed: credentials
+  inputs:
+    memory: {type: size, default: 512MiB}
+    user: {type: string, default: operators}
+    ssh-keys: {type: list, items: ssh-key, default: []}
+    token: {type: password}
+    greeting: {type: string, default: hello}
+`
+
+const tellCredentials = `#!/bin/sh
+. /etc/ingot/inputs
+echo "told: $(hostname) $(cat /etc/hostname) greets $INPUT_GREETING"
+echo "told: system $(systemd-creds --system cat ingot.inputs | cmp - /etc/ingot/inputs.json && echo same)"
+echo "told: service $(cmp "$CREDENTIALS_DIRECTORY/ingot.inputs" /etc/ingot/inputs.json && echo same)"
+echo "told: listed $(systemd-creds --system list --no-legend | awk '{print $1}' | sort | tr '\n' ' ')"
+echo "told: user $(getent passwd operators | cut -d: -f1,6,7) $(sudo -l -U operators | grep -c NOPASSWD)"
+echo "told: key $(cut -d' ' -f3 /home/operators/.ssh/authorized_keys) $(stat -c '%U %a' /home/operators/.ssh/authorized_keys)"
+echo "told: inputs $(stat -c %a /etc/ingot/inputs)"
+echo "told: token $(printf %s "$INPUT_TOKEN" | sha256sum | cut -c1-12)"
+echo "told: all"
+`
+
+// machineCredentials boots a machine that systemd tells who it is: systemd-creds judges.
+func (c *court) machineCredentials(t *testing.T) {
+	const odd = "it's $(reboot) `id` \"x\" 100%"
+	p := c.project(t, map[string]string{
+		"ingot.yaml": credentialed, "tell": tellCredentials,
+		"values.yaml": "token: a t0ken\nssh-keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE1ZkDmKqCmD0CyCJ4R/Zb0E3rXsXw7l8f1v9m0xZ0aB me@here]\ngreeting: |-\n  " + odd + "\n",
+	})
+	p.env = append(p.env, "INGOT_MIRROR_DEBIAN="+c.mirror.debian())
+	p.must(t, "build", "--to", ".")
+	p.must(t, "provision", ".", "cred1", "--values", "values.yaml", "--accel", "tcg", "--start")
+	t.Cleanup(func() { // of a test that failed
+		_ = p.command(context.WithoutCancel(t.Context()), "machine", "rm", "--force", "cred1").Run()
+	})
+	log := p.told(t, "cred1")
+	for _, want := range []string{
+		"told: cred1 cred1 greets " + odd, "told: system same", "told: service same", "told: listed ingot.inputs sysusers.extra tmpfiles.extra", "told: user operators:/home/operators:/bin/bash 1",
+		"told: key me@here operators 600", "told: inputs 600", "told: token " + fmt.Sprintf("%x", sha256.Sum256([]byte("a t0ken")))[:12],
+	} {
+		if !strings.Contains(log, want) {
+			t.Errorf("it does not tell %q:\n%s", want, tail(log, 40))
+		}
+	}
+	p.must(t, "machine", "stop", "cred1", "--timeout", bootPatience)
+	p.must(t, "machine", "rm", "cred1")
 }
 
 // told waits until a machine has told all of itself, and gives what its console said.
@@ -107,6 +170,8 @@ func (c *court) machineElsewhere(t *testing.T, p *project) {
 	here := r.at(p)
 	there := *here
 	there.home = r.home
+	// By a seed of the other form, for once.
+	here.write(t, map[string]string{"ingot.yaml": strings.Replace(templated, "template:\n", "template:\n  seed: vfat\n", 1)})
 	here.must(t, "provision", ".", "web2", "--values", "values.yaml", "--on", r.host)
 	t.Cleanup(func() { // of a test that failed
 		_ = there.command(context.WithoutCancel(t.Context()), "machine", "rm", "--force", "web2").Run()
@@ -117,6 +182,15 @@ func (c *court) machineElsewhere(t *testing.T, p *project) {
 	}
 	if log := there.told(t, "web2"); !strings.Contains(log, "told: web2 greets it's $(reboot) `id`") || !strings.Contains(log, "told: hash $6$") {
 		t.Errorf("it does not tell who it is:\n%s", tail(log, 40))
+	}
+	// Its console, which Ctrl-A x leaves.
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	console := here.command(ctx, "machine", "console", "web2", "--on", r.host)
+	console.Stdin = strings.NewReader("\x01x")
+	finish(t, console).check(t, 0, nil, "machine", "console", "web2")
+	if got := here.must(t, "machine", "console", "--log", "web2", "--on", r.host); !strings.Contains(got, "told: all") {
+		t.Errorf("the console's log is\n%s", tail(got, 20))
 	}
 	here.must(t, "machine", "stop", "web2", "--timeout", bootPatience, "--on", r.host)
 	here.must(t, "machine", "rm", "web2", "--on", r.host)

@@ -29,8 +29,8 @@ func newProvisionCommand() *cobra.Command {
 		Short: "Make a machine from a template",
 		Long: `provision makes a machine from an image that a definition built, as the definition's
 template asks: a disk on top of the image, which is shared and never written, and a
-seed from which the image's cloud-init learns who the machine is. That takes no
-longer for a large image. The image needs cloud-init and to start by BIOS.
+seed from which the machine learns who it is: the image's cloud-init, or what the
+template's seed names. That takes no longer for a large image, which starts by BIOS.
 
 What the template asks for is said by --set and --values; on a terminal what is
 still needed is asked for. --plan prints all that would be done, every file of it,
@@ -87,7 +87,7 @@ then sends the same, and makes no machine.`,
 			if err != nil {
 				return err
 			}
-			return send(cmd, host, e)
+			return send(cmd, host, e, func() {})
 		},
 	}
 	values.add(cmd)

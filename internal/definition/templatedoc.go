@@ -18,6 +18,7 @@ import (
 type templateDoc struct {
 	Description text[sentence] `yaml:"description" doc:"What the template is for, for those who choose among several."`
 	Inputs      inputsDoc      `yaml:"inputs" doc:"What a machine is asked for, by name, in the order that it is asked."`
+	Seed        text[seedKind] `yaml:"seed" default:"iso" doc:"What a machine learns the answers by: cloud-init from a CD or, as vfat, from a volume with FAT; Ignition; systemd's credentials. The image has to have what reads it."`
 	At          *yaml.Node     `yaml:"-"`
 }
 
@@ -139,6 +140,7 @@ type (
 	inputName struct{}
 	inputType struct{}
 	itemType  struct{}
+	seedKind  struct{}
 	sentence  struct{}
 )
 
@@ -163,6 +165,14 @@ func kindNames(without ...template.Kind) []string {
 	return out
 }
 
+func seedNames() []string {
+	var out []string
+	for _, s := range template.Seeds {
+		out = append(out, string(s))
+	}
+	return out
+}
+
 var kindsElsewhere = map[string]string{
 	"text": "string", "str": "string", "int": "integer", "bool": "boolean", "float": "number", "bytes": "size", "select": "enum", "choice": "enum", "secret": "password", "sshkey": "ssh-key", "ssh_key": "ssh-key", "ip": "network", "array": "list",
 }
@@ -170,12 +180,14 @@ var kindsElsewhere = map[string]string{
 var (
 	inputTypeRule = rule{what: "a type of input", values: kindNames(), other: kindsElsewhere}
 	itemTypeRule  = rule{what: "a type of a list's values", values: kindNames(template.List), other: kindsElsewhere}
+	seedKindRule  = rule{what: "a seed", values: seedNames(), other: map[string]string{"cd": "iso", "cdrom": "iso", "nocloud": "iso", "cloud-init": "iso", "fat": "vfat", "systemd": "credentials", "coreos": "ignition"}}
 	sentenceRule  = rule{what: "a text", max: 4096, numbers: true}
 )
 
 func (inputName) rule() *rule { return &inputNameRule }
 func (inputType) rule() *rule { return &inputTypeRule }
 func (itemType) rule() *rule  { return &itemTypeRule }
+func (seedKind) rule() *rule  { return &seedKindRule }
 func (sentence) rule() *rule  { return &sentenceRule }
 
 // template reads what machines are asked for, and holds it together: defaults against
@@ -184,7 +196,7 @@ func (l *loading) template(doc *document, def *Definition) {
 	if doc.Template.At == nil {
 		return
 	}
-	t := &template.Template{Name: def.Name, Description: doc.Template.Description.Value}
+	t := &template.Template{Name: def.Name, Description: doc.Template.Description.Value, Seed: template.Seed(doc.Template.Seed.Value)}
 	var before []string
 	for i, one := range doc.Template.Inputs.List {
 		name := doc.Template.Inputs.Names[i]

@@ -22,6 +22,7 @@ import (
 	"ingot/internal/fault"
 	"ingot/internal/input"
 	"ingot/internal/spell"
+	"ingot/internal/template"
 )
 
 // Names of a machine's files.
@@ -29,6 +30,8 @@ const (
 	recordFile  = "machine.json"
 	diskFile    = "disk.qcow2"
 	seedFile    = "seed.iso"
+	seedVolume  = "seed.img"
+	firmwareDir = "firmware" // a seed that goes by the firmware
 	pidFile     = "qemu.pid"
 	monitorFile = "monitor.sock"
 	consoleFile = "console.sock"
@@ -56,7 +59,21 @@ type Record struct {
 	CPUs     int            `json:"cpus"`
 	Disk     int64          `json:"disk"` // bytes
 	MAC      string         `json:"mac"`
-	SSH      int            `json:"ssh,omitempty"` // the port of this host's loopback that leads to its port 22, while it runs
+	Seed     template.Seed  `json:"seed,omitempty"`     // how it learned its inputs; "" is iso
+	Firmware []string       `json:"firmware,omitempty"` // the seed's files, where the firmware hands them out
+	SSH      int            `json:"ssh,omitempty"`      // the port of this host's loopback that leads to its port 22, while it runs
+}
+
+// medium is the seed's file where it is a volume, or "".
+func (r Record) medium() string {
+	switch r.Seed {
+	case template.VFAT:
+		return seedVolume
+	case template.Ignition, template.Credentials:
+		return ""
+	default:
+		return seedFile
+	}
 }
 
 // A Home is where machines are kept.

@@ -164,7 +164,33 @@ func TestRefuses(t *testing.T) {
 
 // TestUndo breaks each step in turn: what was made is gone, and what was there stays.
 func TestUndo(t *testing.T) {
-	for broken := range 5 {
+	for _, kind := range template.Seeds {
+		undo(t, kind)
+	}
+	h, image := place(t)
+	p, err := h.Plan(request(t, image, "m", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := p.Do(ctx); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
+// seeded is a request of a machine with a seed of a kind.
+func seeded(t *testing.T, image, name string, kind template.Seed) Request {
+	r := request(t, image, name, map[string]any{"token": "t0ken"})
+	own := *r.Template
+	own.Seed = kind
+	r.Template = &own
+	return r
+}
+
+func undo(t *testing.T, kind template.Seed) {
+	t.Helper()
+	for broken, steps := 0, 1; broken < steps; broken++ {
 		h, image := place(t)
 		first, err := h.Plan(request(t, image, "first", nil))
 		if err != nil {
@@ -178,30 +204,23 @@ func TestUndo(t *testing.T) {
 		if err := os.WriteFile(other, make([]byte, 2<<20), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		p, err := h.Plan(request(t, other, "second", nil))
+		p, err := h.Plan(seeded(t, other, "second", kind))
 		if err != nil {
 			t.Fatal(err)
 		}
+		if steps = len(p.Steps); steps < 5 {
+			t.Fatalf("%s: %d steps", kind, steps)
+		}
 		p.Steps[broken].Path = filepath.Join(h.Dir, "none", "x")
 		if err := p.Do(t.Context()); err == nil {
-			t.Fatalf("step %d was done", broken)
+			t.Fatalf("%s: step %d was done", kind, broken)
 		}
 		if diff := cmp.Diff(before, files(t, h.Dir)); diff != "" {
-			t.Errorf("step %d: %s", broken, diff)
+			t.Errorf("%s: step %d: %s", kind, broken, diff)
 		}
 		if _, err := os.Stat(h.Path("second")); !errors.Is(err, fs.ErrNotExist) {
-			t.Errorf("step %d: the directory stays", broken)
+			t.Errorf("%s: step %d: the directory stays", kind, broken)
 		}
-	}
-	h, image := place(t)
-	p, err := h.Plan(request(t, image, "m", nil))
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := p.Do(ctx); !errors.Is(err, context.Canceled) {
-		t.Error(err)
 	}
 }
 

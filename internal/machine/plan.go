@@ -38,6 +38,7 @@ type Step struct {
 	Files  []Part `json:"files,omitempty"` // of a seed
 
 	files []seed.File
+	seed  template.Seed
 }
 
 // A Part is a file that a step writes into something, as it may be shown.
@@ -124,7 +125,7 @@ func (h Home) Plan(r Request) (*Plan, error) {
 	}
 	rec := Record{
 		Schema: 1, Name: r.Name, Template: r.From, Version: r.Version, Image: from, Stamp: im.stamp, Base: im.key + "." + im.format,
-		Memory: 1 << 30, CPUs: 1, Disk: im.size, Inputs: map[string]any{},
+		Memory: 1 << 30, CPUs: 1, Disk: im.size, Inputs: map[string]any{}, Seed: r.Template.Seed,
 	}
 	for _, in := range r.Template.Inputs {
 		if v, ok := r.Answers.Values[in.Name]; ok {
@@ -159,6 +160,9 @@ func (h Home) Plan(r Request) (*Plan, error) {
 // and as it may be shown.
 func (rec *Record) meant(a *template.Answers) (tell, shown seed.Machine, err error) {
 	tell = seed.Machine{ID: rec.Instance, Hostname: rec.Name, MAC: rec.MAC, Network: template.NetworkAnswer{DHCP: true}, User: "admin", Inputs: map[string]any{}}
+	if rec.Seed == template.Credentials {
+		tell.User = "root" // which every image has
+	}
 	shown = tell
 	shown.Inputs = map[string]any{}
 	for name, v := range a.Values {
@@ -240,27 +244,39 @@ func (rec *Record) fits(dir string) error {
 }
 
 func (h Home) steps(rec Record, im image, tell, shown seed.Machine) (*Plan, error) {
-	files, err := tell.Files()
+	files, err := tell.Files(rec.Seed)
 	if err != nil {
 		return nil, err
 	}
-	visible, err := shown.Files()
+	visible, err := shown.Files(rec.Seed)
 	if err != nil {
 		return nil, err
-	}
-	var parts []Part
-	for _, f := range visible {
-		parts = append(parts, Part{f.Name, string(f.Data)})
 	}
 	in := func(name string) string { return filepath.Join(h.Path(rec.Name), name) }
 	base := filepath.Join(h.Dir, basesDir, rec.Base)
-	return &Plan{Record: rec, home: h, Steps: []Step{
+	p := &Plan{home: h, Steps: []Step{
 		{Do: "directory", Path: h.Path(rec.Name)},
 		{Do: "base", Path: base, From: rec.Image, Format: im.format},
 		{Do: "disk", Path: in(diskFile), From: base, Size: rec.Disk, Format: im.format},
-		{Do: "seed", Path: in(seedFile), Files: parts, files: files},
-		{Do: "record", Path: in(recordFile)},
-	}}, nil
+	}}
+	part := func(path string, visible, files []seed.File) {
+		s := Step{Do: "seed", Path: path, files: files, seed: rec.Seed}
+		for _, f := range visible {
+			s.Files = append(s.Files, Part{f.Name, string(f.Data)})
+		}
+		p.Steps = append(p.Steps, s)
+	}
+	if rec.medium() != "" {
+		part(in(rec.medium()), visible, files)
+	} else {
+		p.Steps = append(p.Steps, Step{Do: "directory", Path: in(firmwareDir)})
+		for i, f := range files {
+			part(filepath.Join(in(firmwareDir), f.Name), visible[i:i+1], files[i:i+1])
+			rec.Firmware = append(rec.Firmware, f.Name)
+		}
+	}
+	p.Record, p.Steps = rec, append(p.Steps, Step{Do: "record", Path: in(recordFile)})
+	return p, nil
 }
 
 // Do makes the machine. If a step fails, exactly what was made is removed again.
@@ -324,7 +340,7 @@ func (p *Plan) step(ctx context.Context, s Step) (did bool, err error) {
 		// By a name that stays right when the whole home is moved.
 		err = qcow2.CreateBacked(f, s.Size, "../"+basesDir+"/"+filepath.Base(s.From), s.Format)
 	} else {
-		err = seed.Write(ctx, f, s.files)
+		err = seed.Write(ctx, f, s.seed, s.files)
 	}
 	return true, errors.Join(err, f.Close())
 }

@@ -22,6 +22,7 @@ import (
 
 	"ingot/internal/draft"
 	"ingot/internal/fault"
+	"ingot/internal/seed"
 	"ingot/internal/vm"
 )
 
@@ -145,9 +146,10 @@ func freePort(ctx context.Context) (int, error) {
 	return addr.Port, s.Close()
 }
 
-// arguments is QEMU's command line, without the program and how it runs code.
+// arguments is QEMU's command line, without the program and how it runs code. Nothing of
+// the seed is in it but names of files: everybody sees a command line.
 func (r Record) arguments() []string {
-	return []string{
+	args := []string{
 		"-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-pidfile", pidFile,
 		"-name", r.Name, "-uuid", r.UUID, "-machine", "pc,graphics=off",
 		"-smp", strconv.Itoa(r.CPUs), "-m", strconv.FormatInt(r.Memory>>20, 10) + "M",
@@ -157,10 +159,19 @@ func (r Record) arguments() []string {
 		"-object", "rng-builtin,id=random", "-device", "virtio-rng-pci,rng=random",
 		"-blockdev", `{"driver":"qcow2","node-name":"disk","discard":"unmap","file":{"driver":"file","filename":"` + diskFile + `","discard":"unmap"}}`,
 		"-device", "virtio-blk-pci,drive=disk,bootindex=0",
-		"-blockdev", `{"driver":"raw","node-name":"seed","read-only":true,"file":{"driver":"file","filename":"` + seedFile + `","read-only":true}}`,
-		"-device", "virtio-blk-pci,drive=seed",
-		"-netdev", fmt.Sprintf("user,id=net,hostfwd=tcp:127.0.0.1:%d-:22", r.SSH), "-device", "virtio-net-pci,netdev=net,romfile=,mac=" + r.MAC,
 	}
+	if m := r.medium(); m != "" {
+		args = append(args,
+			"-blockdev", `{"driver":"raw","node-name":"seed","read-only":true,"file":{"driver":"file","filename":"`+m+`","read-only":true}}`,
+			"-device", "virtio-blk-pci,drive=seed")
+	}
+	args = append(args, "-netdev", fmt.Sprintf("user,id=net,hostfwd=tcp:127.0.0.1:%d-:22", r.SSH), "-device", "virtio-net-pci,netdev=net,romfile=,mac="+r.MAC)
+	for _, file := range r.Firmware {
+		for _, name := range seed.FirmwareNames(r.Seed, file) {
+			args = append(args, "-fw_cfg", "name="+name+",file="+firmwareDir+"/"+file)
+		}
+	}
+	return args
 }
 
 // dial connects to a socket of a machine's, however long the way to it is.

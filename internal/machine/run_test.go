@@ -1,6 +1,8 @@
 package machine
 
 import (
+	"encoding/base64"
+	"fmt"
 	"io"
 	"os"
 	"strings"
@@ -9,6 +11,7 @@ import (
 
 	"ingot/internal/fault"
 	"ingot/internal/judge"
+	"ingot/internal/template"
 	"ingot/internal/vm"
 )
 
@@ -114,6 +117,44 @@ func TestRun(t *testing.T) {
 	}
 	if err := later.Remove("echo"); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestSeedsStart has QEMU take a machine's seed of each kind, of which its command line, which
+// everybody may read, says nothing.
+func TestSeedsStart(t *testing.T) {
+	judge.Path(t, "qemu-system-x86_64")
+	for _, kind := range template.Seeds {
+		h, image := place(t)
+		p, err := h.Plan(seeded(t, image, "m", kind))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.Do(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := h.Start(t.Context(), "m", Runner{Tools: vm.Host(), Accel: vm.TCG}); err != nil {
+			t.Fatalf("%s: %v", kind, err)
+		}
+		r, err := h.Open("m")
+		if err != nil {
+			t.Fatal(err)
+		}
+		line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", h.PID(r)))
+		if err != nil || strings.Contains(string(line), "t0ken") || strings.Contains(string(line), base64.StdEncoding.EncodeToString([]byte("t0ken"))) {
+			t.Errorf("%s: %v, the command line is %q", kind, err, line)
+		}
+		if err := h.Stop(t.Context(), "m", true, time.Minute); err != nil {
+			t.Error(err)
+		}
+		for _, f := range files(t, h.Path("m")) {
+			if f == logFile {
+				continue // QEMU's, in a directory that others do not get into
+			}
+			if info, err := os.Stat(h.Path("m") + "/" + f); err != nil || info.Mode().Perm()&0o077 != 0 {
+				t.Errorf("%s: others may read %s: %v", kind, f, err)
+			}
+		}
 	}
 }
 

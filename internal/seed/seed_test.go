@@ -46,7 +46,7 @@ func TestFiles(t *testing.T) {
 	for _, text := range corpus {
 		m := machineOf(map[string]any{"text": text, "list": []any{text, "b"}, "n": int64(5), "b": true})
 		m.Keys = []string{text}
-		files, err := m.Files()
+		files, err := m.Files(template.ISO)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -100,7 +100,7 @@ func TestStaticNetwork(t *testing.T) {
 	if m.Network, err = template.ParseNetwork("192.0.2.5/24 gateway 192.0.2.1 dns 192.0.2.53"); err != nil {
 		t.Fatal(err)
 	}
-	files, err := m.Files()
+	files, err := m.Files(template.ISO)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -118,11 +118,11 @@ func TestWrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	files, err := machineOf(map[string]any{"a": "b"}).Files()
+	files, err := machineOf(map[string]any{"a": "b"}).Files(template.ISO)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := Write(context.Background(), f, files); err != nil {
+	if err := Write(context.Background(), f, template.ISO, files); err != nil {
 		t.Fatal(err)
 	}
 	if err := f.Close(); err != nil {

@@ -59,6 +59,7 @@ type Template struct {
 	Name        string
 	Description string // as plain text
 	Inputs      []Input
+	Seed        Seed // "" is ISO
 }
 
 // Input finds an input.
