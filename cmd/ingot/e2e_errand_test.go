@@ -1,7 +1,6 @@
 package main_test
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -11,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,6 +35,7 @@ type remote struct {
 	env  string // more of its variables, for sshd's SetEnv
 
 	received atomic.Int64 // bytes from the client, of the last connection
+	accepted atomic.Int64 // connections
 	cutAt    atomic.Int64 // of these; 0 is never
 	running  sync.WaitGroup
 }
@@ -81,6 +82,7 @@ func distant(t *testing.T) *remote {
 				return
 			}
 			r.running.Add(1)
+			r.accepted.Add(1)
 			go r.serve(conn.(*net.TCPConn))
 		}
 	}()
@@ -182,12 +184,13 @@ func (r *remote) idle() {
 	r.t.Fatalf("still there: %v", r.errands())
 }
 
-// errands are the directories in /proc of the programs that errands run on the host.
+// errands are the directories in /proc of all processes that errands have on the host, from
+// the shell on: they have its INGOT_HOME.
 func (r *remote) errands() []string {
 	var out []string
-	all, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	all, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, p := range all {
-		if line, err := os.ReadFile(p); err == nil && bytes.Contains(line, []byte(r.home+"/errands/programs/")) {
+		if env, err := os.ReadFile(p); err == nil && slices.Contains(strings.Split(string(env), "\x00"), "INGOT_HOME="+r.home) {
 			out = append(out, filepath.Dir(p))
 		}
 	}
@@ -339,6 +342,21 @@ func (c *court) errands(t *testing.T) {
 		t.Errorf("it complains %d times:\n%s", got, v.err)
 	}
 
+	// Several at once, of which each waits for no other's verb.
+	var several sync.WaitGroup
+	var crew []string
+	for i := range 5 {
+		name := fmt.Sprintf("crew%d", i)
+		crew = append(crew, name)
+		several.Go(func() {
+			if v := p.ingot(t, provision(name)...); v.code != 0 {
+				t.Errorf("%s: exit code %d\n%s", name, v.code, v.err)
+			}
+		})
+	}
+	several.Wait()
+	p.must(t, append(append([]string{"machine", "rm"}, crew...), "--on", r.host)...)
+
 	// Only what changed is sent, and old machines are known to be old.
 	p.write(t, map[string]string{"more.yaml": "hostname: other\n"})
 	p.must(t, provision("web3", "--plan")...)
@@ -479,6 +497,19 @@ func (r *remote) refusals(t *testing.T, p *project) {
 	r.write("authorized", "command=\""+r.path("talk")+"\" "+r.read("user.pub"))
 	r.configure()
 	p.must(t, args...)
+
+	// Who has ssh share a connection has one for all errands, and waits for none of them.
+	r.write("authorized", r.read("user.pub"))
+	config := r.read("ssh_config")
+	r.write("ssh_config", config+"ControlMaster auto\nControlPath "+r.path("shared")+"\nControlPersist yes\n")
+	before := r.accepted.Load()
+	p.must(t, args...)
+	p.must(t, args...)
+	if n := r.accepted.Load() - before; n != 1 {
+		t.Errorf("two errands took %d connections", n)
+	}
+	judge.Run(t, r.path("bin/ssh"), "-O", "exit", "-p", fmt.Sprint(port), "127.0.0.1")
+	r.write("ssh_config", config)
 
 	q := *p
 	q.env = append(q.env, "PATH=/nowhere")

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,7 +19,7 @@ const templated = `version: 1
 name: web
 distro: debian
 release: bookworm
-packages: [cloud-init, systemd-sysv, systemd-resolved, sudo]
+packages: [cloud-init, systemd-sysv, systemd-resolved, sudo, openssh-server]
 files:
 - {path: /etc/cloud/cloud.cfg.d/90-ingot.cfg, content: "datasource_list: [NoCloud, None]\n"}
 - {path: /usr/local/sbin/tell, mode: "0755", source: ./tell}
@@ -46,18 +48,27 @@ echo "told: grown $([ "$(df --output=size -B1 / | tail -1)" -gt 3000000000 ] && 
 echo "told: all"
 `
 
+// mine is the key of a person who is not here.
+const mine = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE1ZkDmKqCmD0CyCJ4R/Zb0E3rXsXw7l8f1v9m0xZ0aB me@here"
+
 // machines provisions a machine of a template and starts it: cloud-init judges the seed.
 func (c *court) machines(t *testing.T) {
 	judge.Needs(t, judge.Full)
 	const odd = "it's $(reboot) `id` \"x\" $1$9qAFryp3"
+	for _, program := range []string{"ssh", "ssh-keygen"} {
+		if _, err := judge.Find(program); err != nil {
+			t.Skipf("%s is missing: Debian's package openssh-client makes this run", program)
+		}
+	}
 	p := c.project(t, map[string]string{
 		"ingot.yaml": templated, "tell": tell,
-		"values.yaml": "password: long enough\nssh-keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE1ZkDmKqCmD0CyCJ4R/Zb0E3rXsXw7l8f1v9m0xZ0aB me@here]\ngreeting: |-\n  " + odd + "\n",
+		"values.yaml": "password: long enough\ngreeting: |-\n  " + odd + "\n",
 	})
 	p.env = append(p.env, "INGOT_MIRROR_DEBIAN="+c.mirror.debian())
 	p.must(t, "build", "--to", ".")
 	image := sha256File(t, p.path("web-amd64.qcow2"))
-	p.must(t, "provision", ".", "web1", "--values", "values.yaml", "--accel", "tcg", "--start")
+	judge.Run(t, "ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "test", "-f", p.path("key"))
+	p.must(t, "provision", ".", "web1", "--values", "values.yaml", "--set", "ssh-keys+="+mine, "--set", "ssh-keys+="+strings.TrimSpace(p.read(t, "key.pub")), "--accel", "tcg", "--start")
 	t.Cleanup(func() { // of a test that failed
 		_ = p.command(context.WithoutCancel(t.Context()), "machine", "rm", "--force", "web1").Run()
 	})
@@ -73,6 +84,7 @@ func (c *court) machines(t *testing.T) {
 	if strings.Contains(log, "long enough") {
 		t.Error("the password is on the console")
 	}
+	t.Run("in it", func(t *testing.T) { p.provisionInside(t, "web1") })
 	p.must(t, "machine", "stop", "web1", "--timeout", bootPatience)
 	if sha256File(t, p.path("web-amd64.qcow2")) != image {
 		t.Error("the image has changed")
@@ -124,7 +136,7 @@ func (c *court) machineCredentials(t *testing.T) {
 	const odd = "it's $(reboot) `id` \"x\" 100%"
 	p := c.project(t, map[string]string{
 		"ingot.yaml": credentialed, "tell": tellCredentials,
-		"values.yaml": "token: a t0ken\nssh-keys: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE1ZkDmKqCmD0CyCJ4R/Zb0E3rXsXw7l8f1v9m0xZ0aB me@here]\ngreeting: |-\n  " + odd + "\n",
+		"values.yaml": "token: a t0ken\nssh-keys: [" + mine + "]\ngreeting: |-\n  " + odd + "\n",
 	})
 	p.env = append(p.env, "INGOT_MIRROR_DEBIAN="+c.mirror.debian())
 	p.must(t, "build", "--to", ".")
@@ -161,6 +173,34 @@ func (p *project) told(t *testing.T, name string) string {
 	return log
 }
 
+// provisionInside has a running machine make one: a host of its own, of whose account nothing
+// is here, and which has nothing of ingot and Debian's own server of SSH.
+func (p *project) provisionInside(t *testing.T, host string) {
+	var shown struct{ SSH int }
+	parse(t, []byte(p.must(t, "machine", "show", "--json", host)), &shown)
+	p.write(t, map[string]string{
+		"inner/ingot.yaml": strings.Replace(templated, "source: ./tell", "content: x", 1), "inner/disk.raw": strings.Repeat("x", 1<<20),
+		"inner/values.yaml": "password: never to be seen\nmemory: 256MiB\n",
+		"bin/ssh":           "#!/bin/sh\nexec '" + judge.Path(t, "ssh") + "' -F '" + p.path("ssh_config") + "' \"$@\"\n",
+		"ssh_config":        "UserKnownHostsFile " + p.path("known") + "\nGlobalKnownHostsFile /dev/null\nStrictHostKeyChecking accept-new\nIdentityFile " + p.path("key") + "\nIdentitiesOnly yes\nIdentityAgent none\n",
+	})
+	q := *p
+	q.env = append(slices.Clone(q.env), "PATH="+p.path("bin")+":"+os.Getenv("PATH"))
+	on := fmt.Sprintf("ssh://ops@127.0.0.1:%d", shown.SSH)
+	if got := q.must(t, "provision", "inner", "inside", "--image", "inner/disk.raw", "--values", "inner/values.yaml", "--on", on); got != "/home/ops/.local/share/ingot/machines/inside\n" {
+		t.Errorf("it was made in %s", got)
+	}
+	v := q.ingot(t, "provision", "inner", "inside2", "--image", "inner/disk.raw", "--values", "inner/values.yaml", "--on", on, "--json")
+	if v.code != 0 || !strings.Contains(v.out, `"template":"/home/ops/.local/share/ingot/errands/web-`) || !strings.Contains(v.err, "KiB") || strings.Contains(v.err, "MiB") {
+		t.Errorf("the second: exit code %d\n%s%s", v.code, v.out, v.err)
+	}
+	if got := q.must(t, "machine", "list", "--on", on); len(lines(got)) != 2 || !strings.HasPrefix(got, "inside   off  256MiB ") {
+		t.Errorf("there is\n%s", got)
+	}
+	q.refuse(t, 10, []string{"machine inside is there already"}, "provision", "inner", "inside", "--image", "inner/disk.raw", "--values", "inner/values.yaml", "--on", on)
+	q.must(t, "machine", "rm", "inside", "inside2", "--on", on)
+}
+
 // machineElsewhere has another host make a machine of the same image, and run it when nobody
 // is logged in there.
 func (c *court) machineElsewhere(t *testing.T, p *project) {
@@ -172,7 +212,7 @@ func (c *court) machineElsewhere(t *testing.T, p *project) {
 	there.home = r.home
 	// By a seed of the other form, for once.
 	here.write(t, map[string]string{"ingot.yaml": strings.Replace(templated, "template:\n", "template:\n  seed: vfat\n", 1)})
-	here.must(t, "provision", ".", "web2", "--values", "values.yaml", "--on", r.host)
+	here.must(t, "provision", ".", "web2", "--values", "values.yaml", "--set", "ssh-keys+="+mine, "--on", r.host)
 	t.Cleanup(func() { // of a test that failed
 		_ = there.command(context.WithoutCancel(t.Context()), "machine", "rm", "--force", "web2").Run()
 	})

@@ -56,6 +56,9 @@ func (f *onFlag) add(cmd *cobra.Command) {
 
 func (f *onFlag) said(cmd *cobra.Command) bool { return cmd.Flags().Changed("on") }
 
+// worthSaying is how many bytes a verb without files sends only where it sends the program.
+const worthSaying = 64 << 10
+
 // send has the host run an errand, and calls begin when its verb begins. What that says is
 // passed on, and its exit code is this verb's.
 func send(cmd *cobra.Command, host errand.Host, e *errand.Errand, begin func()) error {
@@ -71,7 +74,9 @@ func send(cmd *cobra.Command, host errand.Host, e *errand.Errand, begin func()) 
 	}
 	defer conn.Close()
 	sent := func() {
-		progress.Notef("%s was sent %s", host, ui.Size(conn.Sent()))
+		if n := conn.Sent(); e.Bundle != "" || n > worthSaying {
+			progress.Notef("%s was sent %s", host, ui.Size(n))
+		}
 		progress.Close() // before the verb there says something
 		begin()
 	}

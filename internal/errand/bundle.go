@@ -45,29 +45,28 @@ type known struct {
 	SHA256 digest.Digest `json:"sha256"`
 }
 
-func openBundle(ctx context.Context, dir, name string) (*bundle, error) {
+func openBundle(dir, name string) (*bundle, error) {
 	b := &bundle{dir: filepath.Join(dir, name)}
-	for _, d := range []string{filesDir, incomingDir} {
-		if err := os.MkdirAll(filepath.Join(b.dir, d), 0o700); err != nil {
-			return nil, fault.Wrap(fault.Preflight, fmt.Errorf("cannot keep files: %w", err))
-		}
+	err := os.MkdirAll(b.dir, 0o700)
+	if err == nil {
+		b.lock, err = os.OpenFile(filepath.Join(b.dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	}
-	var err error
-	if b.lock, err = os.OpenFile(filepath.Join(b.dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600); err != nil {
-		return nil, fmt.Errorf("cannot keep files: %w", err)
+	if err != nil {
+		return nil, fault.Wrap(fault.Preflight, fmt.Errorf("cannot keep files: %w", err))
 	}
-	// Whoever runs in it has it for the time of a verb: seconds.
+	return b, nil
+}
+
+// hold waits for the bundle's lock: shared to run in it, exclusive to change its files.
+func (b *bundle) hold(ctx context.Context, how int) error {
 	for {
-		err := unix.Flock(int(b.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-		if err == nil {
-			return b, nil
-		}
+		err := unix.Flock(int(b.lock.Fd()), how|unix.LOCK_NB)
 		if !errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, errors.Join(err, b.lock.Close())
+			return err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, errors.Join(context.Cause(ctx), b.lock.Close())
+			return context.Cause(ctx)
 		case <-time.After(50 * time.Millisecond):
 		}
 	}
@@ -82,8 +81,23 @@ func (b *bundle) incoming(d digest.Digest) string {
 }
 
 // receive has the bundle hold certain files and no others: it says which it lacks, takes
-// them all in, and then puts them in their places.
+// them all in, and then puts them in their places. Where all are there it waits for nobody
+// who runs in it.
 func (b *bundle) receive(ctx context.Context, w *wire, files []File) error {
+	if err := b.hold(ctx, unix.LOCK_SH); err != nil {
+		return err
+	}
+	if b.complete(files) {
+		return w.sayJSON(sayWant, []int{})
+	}
+	if err := b.hold(ctx, unix.LOCK_EX); err != nil {
+		return err
+	}
+	for _, d := range []string{filesDir, incomingDir} {
+		if err := os.MkdirAll(filepath.Join(b.dir, d), 0o700); err != nil {
+			return fault.Wrap(fault.Preflight, fmt.Errorf("cannot keep files: %w", err))
+		}
+	}
 	draft.Sweep(filepath.Join(b.dir, incomingDir))
 	index := b.readIndex()
 	want, asked, need := []int{}, map[digest.Digest]bool{}, int64(0)
@@ -116,7 +130,18 @@ func (b *bundle) receive(ctx context.Context, w *wire, files []File) error {
 	if err := b.arrange(files, change); err != nil {
 		return fmt.Errorf("cannot put files in their places: %w", err)
 	}
-	return b.settle(files)
+	return b.settle(ctx, files)
+}
+
+// complete says whether all files are in their places, and no others.
+func (b *bundle) complete(files []File) bool {
+	index := b.readIndex()
+	for _, f := range files {
+		if _, ok := index[f.Path]; !ok || !b.has(index, f) {
+			return false
+		}
+	}
+	return len(index) == len(files)
 }
 
 func (b *bundle) readIndex() map[string]known {
@@ -287,11 +312,7 @@ func (b *bundle) arrange(files, change []File) error {
 	if err != nil {
 		return err
 	}
-	left := filepath.Join(b.dir, incomingDir)
-	if err := os.RemoveAll(left); err != nil {
-		return err
-	}
-	return os.Mkdir(left, 0o700)
+	return os.RemoveAll(filepath.Join(b.dir, incomingDir))
 }
 
 // clear makes way for a file: no part of its path may be another's file, and it no
@@ -333,7 +354,7 @@ func duplicate(from, to string) error {
 }
 
 // settle notes what is there, and lets others run in it at the same time.
-func (b *bundle) settle(files []File) error {
+func (b *bundle) settle(ctx context.Context, files []File) error {
 	index := map[string]known{}
 	for _, f := range files {
 		k, err := look(filepath.Join(b.files(), filepath.FromSlash(f.Path)))
@@ -351,7 +372,7 @@ func (b *bundle) settle(files []File) error {
 	if err := draft.Write(path, data, 0o600); err != nil {
 		return err
 	}
-	if err := unix.Flock(int(b.lock.Fd()), unix.LOCK_SH); err != nil {
+	if err := b.hold(ctx, unix.LOCK_SH); err != nil {
 		return err
 	}
 	// Another may have had the lock in between.

@@ -53,17 +53,38 @@ func (h Host) Dial(ctx context.Context, ask bool, p *ui.Progress) (*Conn, error)
 		return nil, fault.Newf(fault.Preflight, "there is no program ssh: %w", err).WithHint("as root: apt-get install openssh-client")
 	}
 	ssh := exec.Command(program, h.arguments(ask)...) //nolint:noctx // it is told to end first
-	c := &Conn{host: h, said: &lastWords{}, wait: ssh.Wait, kill: func() { _ = ssh.Process.Kill() }}
-	ssh.Stderr = c.said
-	ssh.WaitDelay = 2 * time.Second // a connection that ssh shares has a process of its own, which stays
+	c := &Conn{host: h, said: &lastWords{}, kill: func() { _ = ssh.Process.Kill() }}
+	// Not by exec.Cmd, which would wait for its end: the process of a connection that ssh
+	// shares (ControlPersist) keeps it open, and stays.
+	errs, theirs, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("cannot run ssh: %w", err)
+	}
+	ssh.Stderr = theirs
 	if c.stdin, err = ssh.StdinPipe(); err == nil {
 		c.stdout, err = ssh.StdoutPipe()
 	}
 	if err == nil {
 		err = ssh.Start()
 	}
+	_ = theirs.Close()
 	if err != nil {
+		_ = errs.Close()
 		return nil, fault.Newf(fault.Preflight, "cannot run ssh: %w", err)
+	}
+	heard := make(chan struct{})
+	go func() {
+		_, _ = io.Copy(c.said, errs)
+		_ = errs.Close()
+		close(heard)
+	}()
+	c.wait = func() error {
+		err := ssh.Wait()
+		select {
+		case <-heard:
+		case <-time.After(200 * time.Millisecond): // what ssh itself said is in the pipe by now
+		}
+		return err
 	}
 	stop := context.AfterFunc(ctx, c.kill)
 	in := bufio.NewReader(c.stdout)

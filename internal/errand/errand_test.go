@@ -301,6 +301,52 @@ func TestCutAnywhere(t *testing.T) {
 	}
 }
 
+// Many errands with the same files at once: each has them, and none is refused.
+func TestMany(t *testing.T) {
+	dir := t.TempDir()
+	e := lay(t, map[string]string{"a": "one", "b/c": strings.Repeat("x", 100_000)})
+	var all sync.WaitGroup
+	for range 12 {
+		all.Go(func() {
+			l := dial(t, dir, -1, told)
+			var out bytes.Buffer
+			if err := l.conn.Run(t.Context(), e, nil, func() {}, Output{&out, io.Discard}); err != nil || strings.Count(out.String(), "\n") != 3 {
+				t.Errorf("%v, and the verb saw\n%s", err, out.String())
+			}
+		})
+	}
+	all.Wait()
+}
+
+// Verbs with the same files run at the same time, also one that takes long.
+func TestNobodyWaitsForAVerb(t *testing.T) {
+	dir := t.TempDir()
+	e := lay(t, map[string]string{"a": "one"})
+	run := func(r Runner) error {
+		return dial(t, dir, -1, r).conn.Run(t.Context(), e, nil, func() {}, Output{io.Discard, io.Discard})
+	}
+	if err := run(told); err != nil {
+		t.Fatal(err)
+	}
+	began, end := make(chan struct{}), make(chan struct{})
+	long := make(chan error, 1)
+	go func() {
+		long <- run(func(context.Context, string, []string, io.Reader, Output) fault.Code {
+			close(began)
+			<-end
+			return fault.Done
+		})
+	}()
+	<-began
+	if err := run(told); err != nil {
+		t.Error(err)
+	}
+	close(end)
+	if err := <-long; err != nil {
+		t.Error(err)
+	}
+}
+
 // held is a verb that goes on until it is told to stop, and then cleans up.
 func held(began func()) Runner {
 	return func(ctx context.Context, _ string, _ []string, _ io.Reader, out Output) fault.Code {

@@ -38,8 +38,8 @@ func (c *Conn) Run(ctx context.Context, e *Errand, p *ui.Progress, sent func(), 
 		}()
 	}
 	stop := context.AfterFunc(ctx, func() {
+		time.AfterFunc(grace, c.kill)  // first: the word may have to wait for what is typed
 		_ = c.wire.say(sayCancel, nil) // if it is cut already, that is known soon
-		time.AfterFunc(grace, c.kill)
 	})
 	defer stop()
 	for {

@@ -55,7 +55,7 @@ func serve(ctx context.Context, w *wire, dir string, cut func(error), run Runner
 			return 0, err
 		}
 	} else {
-		b, err := openBundle(ctx, dir, e.Bundle)
+		b, err := openBundle(dir, e.Bundle)
 		if err != nil {
 			return 0, err
 		}
