@@ -333,7 +333,7 @@ func (c *court) errands(t *testing.T) {
 	}
 
 	// Its errors are the host's, with their exit codes.
-	p.refuse(t, 10, []string{"machine web1 is there already", "hint: choose another name"}, provision("web1")...)
+	p.refuse(t, 10, []string{"machine web1 is there already", "hint: choose another name, or ingot machine rm --on " + r.host + " web1\n"}, provision("web1")...)
 	v = p.refuse(t, 4, nil, "machine", "show", "web", "--on", r.host, "--json")
 	if last := tail(v.err, 1); !strings.HasPrefix(last, `{"schema":1,"event":"error","code":4,`) {
 		t.Errorf("the last line is %s", last)

@@ -3,10 +3,10 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -34,17 +34,34 @@ func newErrandCommand() *cobra.Command {
 			signal.Ignore(syscall.SIGPIPE) // a cut connection ends the verb, which then cleans up
 			dir := filepath.Join(home, "errands")
 			errand.Sweep(dir)
-			return errand.Serve(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), dir, func(ctx context.Context, dir string, args []string, in io.Reader, out errand.Output) fault.Code {
-				if dir != "" {
-					if err := os.Chdir(dir); err != nil {
-						complaint{w: out.Err}.print(err)
+			return errand.Serve(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout(), dir, func(ctx context.Context, j errand.Job) fault.Code {
+				if j.Dir != "" {
+					if err := os.Chdir(j.Dir); err != nil {
+						complaint{w: j.Err}.print(err)
 						return fault.Failed
 					}
 				}
-				return fault.Code(execute(ctx, newRootCommand(), append([]string{"ingot"}, args...), in, out.Out, out.Err))
+				ctx = context.WithValue(ctx, calledHere{}, j.On)
+				return fault.Code(execute(ctx, newRootCommand(), append([]string{"ingot"}, j.Args...), j.In, j.Out, j.Err))
 			})
 		},
 	}
+}
+
+// calledHere is the key of a context's value: what who sent an errand calls this host.
+type calledHere struct{}
+
+// routed is a hint's verb of those that take --on.
+var routed = regexp.MustCompile(`\bingot (machine [a-z]+|provision)\b`)
+
+// hintFrom is a hint as it is right where an errand came from: whoever pastes it there means
+// this host's machines, and not those of his own that have the same names.
+func hintFrom(ctx context.Context, hint string) string {
+	on, ok := ctx.Value(calledHere{}).(string)
+	if !ok {
+		return hint
+	}
+	return routed.ReplaceAllStringFunc(hint, func(verb string) string { return verb + " --on " + on })
 }
 
 // onFlag is the flag of verbs that another host may run.

@@ -78,6 +78,9 @@ func execute(ctx context.Context, root *cobra.Command, args []string, stdin io.R
 		// What failed because a child died of the same signal.
 		err = fault.Newf(fault.Interrupted, "interrupted: %w", err)
 	}
+	if hint := hintFrom(ctx, fault.HintOf(err)); hint != fault.HintOf(err) {
+		err = &fault.Error{Code: fault.CodeOf(err), Hint: hint, Err: err}
+	}
 	complaint{stderr, saysJSON(args), progressIsJSON(args), colorOf(root, stderr)}.print(err)
 	return int(fault.CodeOf(err))
 }

@@ -32,6 +32,7 @@ import (
 // An Errand is a verb that another host is to run.
 type Errand struct {
 	Args  []string `json:"args"` // of ingot, without its name
+	On    string   `json:"on"`   // the host's address, which Run fills in
 	Stdin []byte   `json:"-"`    // it goes by itself, after the files
 	// Live, if not nil, is read while the verb runs, and is the rest of its standard input.
 	Live io.Reader `json:"-"`

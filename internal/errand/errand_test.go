@@ -113,17 +113,17 @@ func pipe(t *testing.T) [2]*os.File {
 }
 
 // told is what a verb of a test says back, which is what it was given.
-func told(ctx context.Context, dir string, args []string, in io.Reader, out Output) fault.Code {
+func told(ctx context.Context, j Job) fault.Code {
 	var b bytes.Buffer
-	text, err := io.ReadAll(in)
-	if err != nil {
+	text, err := io.ReadAll(j.In)
+	if err != nil || j.On != "ssh://vm" {
 		return fault.Failed
 	}
-	fmt.Fprintf(&b, "%q %q\n", args, text)
-	if dir != "" {
-		b.WriteString(listing(dir))
+	fmt.Fprintf(&b, "%q %q\n", j.Args, text)
+	if j.Dir != "" {
+		b.WriteString(listing(j.Dir))
 	}
-	_, _ = out.Out.Write(b.Bytes())
+	_, _ = j.Out.Write(b.Bytes())
 	if ctx.Err() != nil {
 		return fault.Interrupted
 	}
@@ -331,7 +331,7 @@ func TestNobodyWaitsForAVerb(t *testing.T) {
 	began, end := make(chan struct{}), make(chan struct{})
 	long := make(chan error, 1)
 	go func() {
-		long <- run(func(context.Context, string, []string, io.Reader, Output) fault.Code {
+		long <- run(func(context.Context, Job) fault.Code {
 			close(began)
 			<-end
 			return fault.Done
@@ -349,10 +349,10 @@ func TestNobodyWaitsForAVerb(t *testing.T) {
 
 // held is a verb that goes on until it is told to stop, and then cleans up.
 func held(began func()) Runner {
-	return func(ctx context.Context, _ string, _ []string, _ io.Reader, out Output) fault.Code {
+	return func(ctx context.Context, j Job) fault.Code {
 		began()
 		<-ctx.Done()
-		_, _ = io.WriteString(out.Err, "undone\n")
+		_, _ = io.WriteString(j.Err, "undone\n")
 		return fault.Interrupted
 	}
 }
@@ -373,10 +373,10 @@ func TestInterrupted(t *testing.T) {
 func TestLive(t *testing.T) {
 	typed, keys := io.Pipe()
 	answers, said := io.Pipe()
-	echo := func(_ context.Context, _ string, _ []string, in io.Reader, out Output) fault.Code {
-		lines := bufio.NewScanner(in)
+	echo := func(_ context.Context, j Job) fault.Code {
+		lines := bufio.NewScanner(j.In)
 		for lines.Scan() && lines.Text() != "end" {
-			fmt.Fprintf(out.Out, "<%s>\n", lines.Text())
+			fmt.Fprintf(j.Out, "<%s>\n", lines.Text())
 		}
 		return fault.Done
 	}

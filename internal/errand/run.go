@@ -104,7 +104,9 @@ func (c *Conn) send(ctx context.Context, e *Errand, p *ui.Progress) error {
 	var want []int
 	err := c.hear(ctx, sayHello, nil)
 	if err == nil {
-		err = c.whether(c.wire.sayJSON(sayErrand, e))
+		named := *e
+		named.On = c.host.String()
+		err = c.whether(c.wire.sayJSON(sayErrand, named))
 	}
 	if err == nil {
 		err = c.hear(ctx, sayWant, &want)

@@ -8,9 +8,17 @@ import (
 	"ingot/internal/fault"
 )
 
-// A Runner runs a verb on this host: in a directory, or where it is for "". It gives the
-// exit code.
-type Runner func(ctx context.Context, dir string, args []string, in io.Reader, out Output) fault.Code
+// A Job is a verb that a host is to run.
+type Job struct {
+	Dir  string // its working directory; "" is wherever it is
+	Args []string
+	On   string // how who sent it calls this host
+	In   io.Reader
+	Output
+}
+
+// A Runner runs a verb on this host. It gives the exit code.
+type Runner func(context.Context, Job) fault.Code
 
 // An exit is how a verb ended; an Error is what kept it from being run.
 type exit struct {
@@ -49,7 +57,8 @@ func serve(ctx context.Context, w *wire, dir string, cut func(error), run Runner
 	if err := e.check(); err != nil {
 		return 0, fault.Wrap(fault.Usage, err)
 	}
-	work := ""
+	in := newInbox()
+	job := Job{Args: e.Args, On: e.On, In: in, Output: Output{talk{w, sayOut}, talk{w, sayErr}}}
 	if e.Bundle == "" {
 		if err := w.sayJSON(sayWant, []int{}); err != nil {
 			return 0, err
@@ -63,9 +72,8 @@ func serve(ctx context.Context, w *wire, dir string, cut func(error), run Runner
 		if err := b.receive(ctx, w, e.Files); err != nil {
 			return 0, err
 		}
-		work = b.files()
+		job.Dir = b.files()
 	}
-	in := newInbox()
 	go func() {
 		for f := range w.frames {
 			switch f.kind {
@@ -79,5 +87,5 @@ func serve(ctx context.Context, w *wire, dir string, cut func(error), run Runner
 		}
 		in.close(io.ErrUnexpectedEOF)
 	}()
-	return run(ctx, work, e.Args, in, Output{talk{w, sayOut}, talk{w, sayErr}}), nil
+	return run(ctx, job), nil
 }
