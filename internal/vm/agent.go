@@ -216,17 +216,28 @@ func (a *agent) present(ctx context.Context) error {
 // agentPort is the identifier of the port's device and its name in the guest.
 const agentPort = "ingot.agent"
 
-// inviteEvery is how often the port is plugged in anew: a little over udev's three
+// inviteEvery is how often the port is plugged in anew at first: a little over udev's three
 // seconds.
 const inviteEvery = 3500 * time.Millisecond
+
+// patience is how long the port stays plugged in after a guest was invited for a time in vain: one that
+// takes long to start takes long to open it too, and would find it gone each time.
+func patience(inVain time.Duration) time.Duration { return max(inviteEvery, inVain/8) }
 
 // invite plugs the port in, and out and in again while the guest does not
 // open it, until ctx is done. A guest that reboots is invited again.
 func (a *agent) invite(ctx context.Context, m *monitor) {
 	plugged := false
+	since := time.Now()
 	for {
-		if a.await(ctx, func() bool { return !a.open }) != nil {
+		a.mu.Lock()
+		open := a.open
+		a.mu.Unlock()
+		if a.await(ctx, func() bool { return !a.open }) != nil || ctx.Err() != nil {
 			return
+		}
+		if open { // it restarts
+			since = time.Now()
 		}
 		if plugged {
 			// Refused if the guest just did something with it; the next round tries again.
@@ -239,7 +250,7 @@ func (a *agent) invite(ctx context.Context, m *monitor) {
 			return
 		}
 		plugged = true
-		wait, cancel := context.WithTimeout(ctx, inviteEvery)
+		wait, cancel := context.WithTimeout(ctx, patience(time.Since(since)))
 		_ = a.await(wait, func() bool { return a.open }) //nolint:errcheck // either way the loop goes on
 		cancel()
 	}

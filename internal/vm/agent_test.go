@@ -2,6 +2,7 @@ package vm
 
 import (
 	"bufio"
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -113,5 +115,64 @@ func TestAgentLosesItsPort(t *testing.T) {
 	}()
 	if _, err := a.run(t.Context(), "reboot", time.Minute); !errors.Is(err, errAgentLost) {
 		t.Errorf("error is %v", err)
+	}
+}
+
+// TestInvite: a guest that takes long to open the port finds it plugged in long enough, and one that does so
+// fast waits for nothing.
+func TestInvite(t *testing.T) {
+	for _, row := range []struct {
+		name        string
+		boot, opens time.Duration // until it heeds ports, and from then on until it opens one
+		within      time.Duration
+	}{
+		{"fast", 10 * time.Second, time.Second, 16 * time.Second},
+		{"slow", 90 * time.Second, 12 * time.Second, 150 * time.Second},
+		{"slower than anything", 5 * time.Minute, 50 * time.Second, 10 * time.Minute},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				ours, theirs := net.Pipe()
+				defer theirs.Close()
+				far, near := net.Pipe()
+				defer far.Close()
+				a := newAgent(near)
+				began := time.Now()
+				go func() {
+					fmt.Fprintln(theirs, greeting)
+					var plugged *time.Timer
+					in := bufio.NewScanner(theirs)
+					for in.Scan() {
+						var c struct {
+							Execute string
+							ID      json.Number
+						}
+						if json.Unmarshal(in.Bytes(), &c) != nil {
+							return
+						}
+						switch {
+						case c.Execute == "device_del" && plugged != nil:
+							plugged.Stop()
+						case c.Execute == "device_add" && time.Since(began) >= row.boot: // what came before is not seen
+							plugged = time.AfterFunc(row.opens, func() { a.portChanged(json.RawMessage(`{"id": "ingot.agent", "open": true}`)) })
+						}
+						fmt.Fprintf(theirs, "{\"return\": {}, \"id\": %s}\n", c.ID)
+					}
+				}()
+				m, err := newMonitor(ctx, ours, func(string, json.RawMessage) {})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer m.Close()
+				go a.invite(ctx, m)
+				limit, end := context.WithTimeout(ctx, time.Hour)
+				defer end()
+				if err := a.await(limit, func() bool { return a.open }); err != nil || time.Since(began) > row.within {
+					t.Errorf("it opened the port after %v: %v", time.Since(began), err)
+				}
+			})
+		})
 	}
 }

@@ -385,6 +385,7 @@ func (m *Machine) Ready(ctx context.Context) (state string, err error) {
 	if m.agent == nil {
 		return "", errors.New("the machine was started without an agent")
 	}
+	began := time.Now()
 	watching, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	found := make(chan verdict, 1)
@@ -400,7 +401,7 @@ func (m *Machine) Ready(ctx context.Context) (state string, err error) {
 		case <-watching.Done():
 			return
 		}
-		t := time.NewTimer(agentGrace)
+		t := time.NewTimer(max(agentGrace, time.Since(began)))
 		defer t.Stop()
 		select {
 		case <-t.C:

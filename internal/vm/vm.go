@@ -32,7 +32,7 @@
 //     systemd-tmpfiles reads as more lines of tmpfiles.d. These lines write three
 //     files into the guest's /run: a shell script, a service, and a udev rule that
 //     wants the service when a virtio port named "ingot.agent" appears.
-//   - The host plugs that port in, and out and in again until the script answers:
+//   - The host plugs that port in, and out and in again, ever more slowly, until the script answers:
 //     udev looks for new rules at most every three seconds, so one try
 //     could come too early.
 //   - The script reads commands from the port, a line each, and answers with
