@@ -81,7 +81,7 @@ func (s *shop) remote(t *testing.T) {
 	t.Run("full", func(t *testing.T) { s.remoteFull(t) })
 	t.Run("closed", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
-		at := serving(t, s.command(ctx, "serve", "far", "--listen", "127.0.0.1:0"), cancel)
+		at, _ := serving(t, s.command(ctx, "serve", "far", "--listen", "127.0.0.1:0"), cancel)
 		p.write(t, map[string]string{"again.token": s.must(t, "server", "token", "add", "far", "again", "--publish")})
 		p.refuse(t, 2, []string{"takes no publications", "ingot serve --publish"}, "publish", "one", "--to", at, "--token-file", "again.token")
 	})
@@ -98,7 +98,7 @@ func (s *shop) remoteFull(t *testing.T) {
 		t.Fatal(err)
 	}
 	cmd.Path = unshare
-	at := serving(t, cmd, cancel)
+	at, _ := serving(t, cmd, cancel)
 	s.refuse(t, 9, []string{"no space left", "hint:"}, "publish", "one", "--to", at, "--token-file", "small.token")
 	s.refuse(t, 7, []string{"hint:"}, "list", "--from", at, "--trust-on-first-use") // nothing is offered
 }

@@ -110,12 +110,14 @@ func (p *project) open(t *testing.T) *shop {
 	s := &shop{project: p, log: p.path("access.log")}
 	ctx, cancel := context.WithCancel(t.Context())
 	cmd := p.command(ctx, "serve", "tree", "--under", "team=team", "--under", "far=far", "--publish", "--listen", "127.0.0.1:0", "--tls-cert", "cert.pem", "--tls-key", "key.pem", "--access-log", "access.log")
-	s.address = strings.TrimPrefix(serving(t, cmd, cancel), "https://")
+	address, _ := serving(t, cmd, cancel)
+	s.address = strings.TrimPrefix(address, "https://")
 	return s
 }
 
-// serving starts a server, which cancel ends as the test does, and gives its address.
-func serving(t *testing.T, cmd *exec.Cmd, cancel func()) string {
+// serving starts a server, and gives its address; it runs until cancel and the end of the test, or until
+// stop, which waits for it.
+func serving(t *testing.T, cmd *exec.Cmd, cancel func()) (address string, stop func()) {
 	t.Helper()
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.Stderr = os.Stderr
@@ -127,7 +129,7 @@ func serving(t *testing.T, cmd *exec.Cmd, cancel func()) string {
 		t.Fatal(err)
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
-	t.Cleanup(func() {
+	stop = sync.OnceFunc(func() {
 		cancel()
 		_, _ = io.Copy(io.Discard, out)
 		_ = cmd.Wait()
@@ -135,10 +137,11 @@ func serving(t *testing.T, cmd *exec.Cmd, cancel func()) string {
 			t.Errorf("ingot serve ended with %d", code)
 		}
 	})
+	t.Cleanup(stop)
 	if err != nil || !strings.HasPrefix(line, "http") {
 		t.Fatalf("ingot serve says %q, %v", line, err)
 	}
-	return strings.TrimRight(line, "/\n")
+	return strings.TrimRight(line, "/\n"), stop
 }
 
 // client runs a shell script of some client, as root, in a mount namespace of its own.
@@ -265,6 +268,7 @@ func (c *court) servers(t *testing.T) {
 	t.Run("mirror", func(t *testing.T) { s.mirrors(t) })
 	t.Run("bucket", func(t *testing.T) { s.bucket(t) })
 	t.Run("remote", func(t *testing.T) { s.remote(t) })
+	t.Run("cache", func(t *testing.T) { s.cache(t) })
 	t.Run("virt-builder", func(t *testing.T) { s.virtBuilder(t) })
 	t.Run("lxc-ingot", func(t *testing.T) { s.lxcTemplate(t) })
 	t.Run("generations", func(t *testing.T) { s.generations(t) })

@@ -37,6 +37,10 @@ type remoteFlags struct {
 
 func (f *remoteFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVar(&f.from, "from", nil, "the image server: https://HOST, or a directory; repeat for its mirrors (or $INGOT_SERVER)")
+	f.addKey(cmd)
+}
+
+func (f *remoteFlags) addKey(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&f.key, "key", "", "believe this public key: a file or a fingerprint; it is remembered")
 	cmd.Flags().BoolVar(&f.firstUse, "trust-on-first-use", false, "believe and remember whatever key the server shows, if none is known")
 	cmd.Flags().StringVar(&f.token, "token-file", "", "show the server the token in this file (or in $INGOT_TOKEN_FILE's)")

@@ -26,6 +26,8 @@ type serveFlags struct {
 	page, publish                   bool
 	acme                            []string
 	acmeDirectory, acmeEmail        string
+	upstream                        remoteFlags // of --cache-of
+	cacheSize                       string
 }
 
 func newServeCommand() *cobra.Command {
@@ -46,11 +48,17 @@ browser sees the images, and how to use them.
 
 It writes nothing to the trees, but with --publish: then who has a token for that
 (see 'ingot server token add') publishes from elsewhere, if he also has the key that
-signs the tree, which the server has not. SIGINT or SIGTERM stops it when the
-answers under way are given, after 30 s at the latest.`,
+signs the tree, which the server has not.
+
+With --cache-of the tree is a cache of another server's, which need not be there yet:
+indexes follow that server's, a blob comes when somebody asks for it first, and both
+are verified before they are kept. What is here is served too while that server does
+not answer. SIGINT or SIGTERM stops all of it when the answers under way are given,
+after 30 s at the latest.`,
 		Example: `  ingot serve /srv/images --listen :8443 --tls-cert cert.pem --tls-key key.pem
   ingot serve /srv/images --access-log - --metrics 127.0.0.1:9100
-  ingot serve /srv/images --publish --listen :8443 --acme images.example.org`,
+  ingot serve /srv/images --publish --listen :8443 --acme images.example.org
+  ingot serve /var/cache/images --cache-of https://images.example --key server-key.asc`,
 		GroupID: groupServe,
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
@@ -69,6 +77,10 @@ answers under way are given, after 30 s at the latest.`,
 	cmd.Flags().BoolVar(&f.publish, "publish", false, "let those publish who have a token for it and the tree's key")
 	cmd.Flags().BoolVar(&f.page, "page", true, "show the images to people who come with a browser")
 	cmd.Flags().StringArrayVar(&f.under, "under", nil, "serve another tree under a name: NAME=TREE; may be repeated")
+	cmd.Flags().StringArrayVar(&f.upstream.from, "cache-of", nil, "be a cache of this image server: https://HOST; repeat for its mirrors")
+	cmd.Flags().StringVar(&f.cacheSize, "cache-size", "", "keep no more than so many bytes of blobs: 50GiB; those go first that nobody asked for longest")
+	f.upstream.addKey(cmd)
+	cmd.MarkFlagsMutuallyExclusive("cache-of", "publish")
 	cmd.MarkFlagsRequiredTogether("tls-cert", "tls-key")
 	cmd.MarkFlagsMutuallyExclusive("tls-cert", "acme")
 	return cmd
@@ -81,11 +93,19 @@ func (f *serveFlags) run(cmd *cobra.Command, tree string) error {
 	if f.perAddress < 0 || f.requests < 0 || f.requests > 1e6 {
 		return fault.Newf(fault.Usage, "a limit of an address is a number up to a million, and 0 is none")
 	}
+	progress, err := newProgress(cmd)
+	if err != nil {
+		return err
+	}
+	defer progress.Close()
 	h, err := f.open(tree, "")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = h.Close() }()
+	if h.Through, err = f.cache(cmd, tree, progress); err != nil {
+		return err
+	}
 	site := &server.Site{Top: h, Under: map[string]http.Handler{}}
 	for _, one := range f.under {
 		name, path, ok := strings.Cut(one, "=")
@@ -174,7 +194,7 @@ func (f *serveFlags) secure(s *server.Service) (*server.Authority, error) {
 // open opens a tree to serve it.
 func (f *serveFlags) open(tree, base string) (*server.Handler, error) {
 	open := server.OpenDir
-	if f.publish {
+	if f.publish || len(f.upstream.from) > 0 && base == "" {
 		open = server.CreateDir
 	}
 	dir, err := open(tree)

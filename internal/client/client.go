@@ -20,6 +20,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -284,4 +285,29 @@ func (s *Server) judge(mirror string, c catalog.Catalog, d digest.Digest) error 
 			WithHint("two trees are published with one key, or somebody has the key: ask its publisher")
 	}
 	return nil
+}
+
+// File gets a small file of the server, as its first mirror that answers has it. Nothing of it is
+// verified; one that is not there is fs.ErrNotExist.
+func (s *Server) File(ctx context.Context, name string, most int64) ([]byte, error) {
+	var first error
+	for _, mirror := range s.Mirrors {
+		data, err := s.small(ctx, mirror, name, most)
+		if err == nil {
+			return data, nil
+		}
+		if fetch.IsMissing(err) {
+			err = fmt.Errorf("%s: %w", name, fs.ErrNotExist)
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return nil, first
+}
+
+// Blob gets a blob of the server from any of its mirrors; what comes is the right one, or an error.
+func (s *Server) Blob(ctx context.Context, f catalog.File, to fetch.Sink) error {
+	_, err := s.Fetch.Get(ctx, s.want(f), to)
+	return s.explain(err)
 }

@@ -173,18 +173,23 @@ func name(from, to string, replace bool) error {
 
 // fill fetches a file's bytes, from where an earlier transfer broke.
 func (s *Server) fill(ctx context.Context, f catalog.File, part *os.File) error {
-	w := fetch.Want{Name: f.Name, Size: f.Size, SHA256: f.SHA256}
-	for _, m := range s.Mirrors {
-		w.URLs = append(w.URLs, m+"/"+f.Path())
-	}
 	if f.Size == 0 {
 		return part.Truncate(0)
 	}
-	_, err := s.Fetch.GetParallel(ctx, w, part)
+	_, err := s.Fetch.GetParallel(ctx, s.want(f), part)
 	if fetch.IsMissing(err) {
 		return fault.Newf(fault.Unreachable, "%w", err).WithHint("the image may have gone from the server meanwhile: run the command again")
 	}
 	return s.explain(err)
+}
+
+// want is a blob, by all mirrors.
+func (s *Server) want(f catalog.File) fetch.Want {
+	w := fetch.Want{Name: f.Name, Size: f.Size, SHA256: f.SHA256}
+	for _, m := range s.Mirrors {
+		w.URLs = append(w.URLs, m+"/"+f.Path())
+	}
+	return w
 }
 
 // lockPart opens the file of a transfer, alone.

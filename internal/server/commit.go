@@ -34,7 +34,7 @@ func (d *Dir) Commit(ctx context.Context, files map[string][]byte, now time.Time
 		return 0, err
 	}
 	defer release()
-	c, err := d.judge(files, now)
+	c, err := d.judge(files, now, false)
 	if err != nil {
 		return 0, err
 	}
@@ -89,8 +89,9 @@ func (d *Dir) own(now time.Time) (c catalog.Catalog, text []byte, ring *sign.Key
 	return c, m.Text, ring, err
 }
 
-// judge holds files against the tree's catalog and keys. Nothing is written.
-func (d *Dir) judge(files map[string][]byte, now time.Time) (commit, error) {
+// judge holds files against the tree's catalog and keys: of the next catalog, or of whatever comes
+// later, for who has not seen those between. Nothing is written.
+func (d *Dir) judge(files map[string][]byte, now time.Time, later bool) (commit, error) {
 	old, text, ring, err := d.own(now)
 	if err != nil {
 		return commit{}, err
@@ -108,26 +109,17 @@ func (d *Dir) judge(files map[string][]byte, now time.Time) (commit, error) {
 			return c, refusal("%w", err)
 		}
 	}
-	const name = "the new index"
-	later := now.Add(catalog.Skew) // the publisher's clock may be ahead
-	next, m, err := catalog.Read(name, c.state[catalog.Path], ring, later)
-	for _, f := range ring.Fingerprints() {
-		if document := c.state[catalog.RotationPath(f)]; err != nil && document != nil {
-			if ring, err = catalog.Rotated(old.Tree, document, ring, later); err == nil {
-				next, m, err = catalog.Read(name, c.state[catalog.Path], ring, later)
-			}
-		}
-	}
+	ahead := now.Add(catalog.Skew) // the publisher's clock may be
+	next, m, err := c.read(ring, ahead)
 	if err != nil {
 		return c, refusal("%w", err)
 	}
-	c.next, c.ring = next, ring.Select(m.Signers[0].Fingerprint)
 	switch {
-	case next.Serial == old.Serial && bytes.Equal(text, m.Text):
-	case next.Serial != old.Serial+1:
-		return c, fmt.Errorf("the tree's index has the serial %d, and %d would follow: %w", old.Serial, next.Serial, place.ErrChanged)
-	case old.Serial > 0 && next.Tree != old.Tree:
+	case old.Serial > 0 && next.Tree != old.Tree && (later || next.Serial != 1): // two may both have begun the tree
 		return c, refusal("the new index is of another server tree")
+	case next.Serial == old.Serial && bytes.Equal(text, m.Text):
+	case next.Serial != old.Serial+1 && (!later || next.Serial <= old.Serial):
+		return c, fmt.Errorf("the tree's index has the serial %d, and %d would follow: %w", old.Serial, next.Serial, place.ErrChanged)
 	case next.Created.Before(old.Created):
 		return c, refusal("the new index is older than the tree's")
 	case len(next.Rotations) < len(old.Rotations) || !slices.Equal(next.Rotations[:len(old.Rotations)], old.Rotations):
@@ -136,10 +128,32 @@ func (d *Dir) judge(files map[string][]byte, now time.Time) (commit, error) {
 	if err := next.Fresh(now); err != nil {
 		return c, err
 	}
-	if err := c.indexes(later); err != nil {
+	if err := c.indexes(ahead); err != nil {
 		return c, err
 	}
-	return c, c.versions(d, later)
+	return c, c.versions(d, ahead)
+}
+
+// read verifies the next catalog by a tree's keys, or by those that they say follow them.
+func (c *commit) read(ring *sign.Keyring, now time.Time) (catalog.Catalog, sign.Message, error) {
+	const name = "the new index"
+	next, m, err := catalog.Read(name, c.state[catalog.Path], ring, now)
+	for n := 0; err != nil && n < mostTries; n++ {
+		at := slices.IndexFunc(ring.Fingerprints(), func(f string) bool { return c.state[catalog.RotationPath(f)] != nil })
+		if at < 0 {
+			return next, m, err
+		}
+		follows, rerr := catalog.Rotated(c.old.Tree, c.state[catalog.RotationPath(ring.Fingerprints()[at])], ring, now)
+		if rerr != nil {
+			return next, m, rerr
+		}
+		ring = follows
+		next, m, err = catalog.Read(name, c.state[catalog.Path], ring, now)
+	}
+	if err == nil {
+		c.next, c.ring = next, ring.Select(m.Signers[0].Fingerprint)
+	}
+	return next, m, err
 }
 
 // isState says whether a name is one of those that a state may have.

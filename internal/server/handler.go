@@ -35,6 +35,8 @@ type Handler struct {
 	Page *page.Pages
 	// Intake, when it is there, is the same directory, for publishers elsewhere; see [Remote].
 	Intake *Dir
+	// Through, when it is there, brings what the directory has not from another server.
+	Through *Cache
 	// Now is the clock by which publications are judged; nil means time.Now.
 	Now func() time.Time
 
@@ -121,6 +123,9 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	name := clean(r.URL.Path)
+	if h.Through != nil && !strings.HasPrefix(name, "blobs/") {
+		h.Through.Refresh(r.Context())
+	}
 	if h.Page != nil && (strings.Trim(r.URL.Path, "/") == "" || name != "" && page.IsPage(name)) {
 		h.Page.Serve(w, r, name)
 		return
@@ -131,6 +136,10 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	if name == "pks/lookup" && !h.isKey(r.URL.Query()) {
 		http.Error(w, "no such key", http.StatusNotFound)
+		return
+	}
+	if h.Through != nil && (strings.HasPrefix(name, "blobs/") || strings.HasPrefix(name, "images/")) {
+		h.through(p, r, name)
 		return
 	}
 	f, info, err := h.open(name)
@@ -148,6 +157,17 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if tag != "" {
 		header.Set("ETag", `"`+tag+`"`)
 	}
+	keep(header, lasts)
+	if h.compress(w, r, f, info, name, tag) {
+		return
+	}
+	// Without a time: the entity tag says more, and the time of a blob is when it was last
+	// of use.
+	http.ServeContent(p, r, "", time.Time{}, f)
+}
+
+// keep says how long an answer may be kept: for ever, or not without asking again.
+func keep(header http.Header, lasts bool) {
 	switch private := header.Get("Cache-Control") != ""; {
 	case lasts && private:
 		header.Set("Cache-Control", "private, max-age=31536000, immutable")
@@ -156,12 +176,39 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		header.Set("Cache-Control", "no-cache") // ask again each time: an answer of 304 is short
 	}
-	if h.compress(w, r, f, info, name, tag) {
+}
+
+// through answers with a file of a version that may have to come from another server first.
+func (h *Handler) through(w http.ResponseWriter, r *http.Request, name string) {
+	f, d, err := h.Through.Open(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		http.Error(w, "no such file", http.StatusNotFound)
+		return
+	case err != nil:
+		http.Error(w, "cannot get the file from the server that this is a cache of", http.StatusBadGateway)
 		return
 	}
-	// Without a time: the entity tag says more, and the time of a blob is when it was last
-	// of use.
-	http.ServeContent(p, r, "", time.Time{}, f)
+	defer func() { _ = f.Close() }()
+	w.Header().Set("Content-Type", contentType(name))
+	w.Header().Set("ETag", `"`+d.String()+`"`)
+	keep(w.Header(), !strings.HasSuffix(name, ".asc") && path.Base(name) != "SHA256SUMS")
+	if _, ok := f.(*filled); ok {
+		w = &prompt{w, http.NewResponseController(w)}
+	}
+	http.ServeContent(w, r, "", time.Time{}, f)
+}
+
+// A prompt answer goes out as it comes: clients give up where nothing does.
+type prompt struct {
+	http.ResponseWriter
+	control *http.ResponseController
+}
+
+func (p *prompt) Write(b []byte) (int, error) {
+	n, err := p.ResponseWriter.Write(b)
+	_ = p.control.Flush() // what cannot be flushed goes out later
+	return n, err
 }
 
 var errNoFile = errors.New("no file")
