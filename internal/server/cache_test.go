@@ -1,0 +1,426 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"ingot/internal/catalog"
+	"ingot/internal/client"
+	"ingot/internal/fault"
+	"ingot/internal/fetch"
+	"ingot/internal/sign"
+)
+
+// A far is a server with a tree, what stands in front of it, and a cache of it.
+type far struct {
+	*stage
+	front *atomic.Pointer[http.Handler]
+	blobs atomic.Int64 // how often one was asked for
+
+	cache   *Cache
+	handler *Handler
+	notes   []string
+	mu      sync.Mutex
+}
+
+// cached is a tree with one image on a server, and an empty cache of it.
+func cached(t *testing.T) *far {
+	t.Helper()
+	s, h := served(t)
+	f := &far{stage: s, front: new(atomic.Pointer[http.Handler])}
+	through := http.Handler(h)
+	f.front.Store(&through)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/blobs/") {
+			f.blobs.Add(1)
+		}
+		(*f.front.Load()).ServeHTTP(w, r)
+	}))
+	t.Cleanup(srv.Close)
+	dir, err := CreateDir(filepath.Join(t.TempDir(), "cache"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := func() time.Time { return s.clock }
+	up := &client.Server{Mirrors: []string{srv.URL}, Trust: client.Trust{Keys: s.ring()}, Dir: t.TempDir(), Fetch: &fetch.Client{Attempts: 1, Backoff: time.Millisecond}, Now: now}
+	f.cache = &Cache{Upstream: up, Dir: dir, Now: now, Note: func(text string) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.notes = append(f.notes, text)
+	}}
+	if f.handler, err = NewHandler(dir.path); err != nil {
+		t.Fatal(err)
+	}
+	f.handler.Through = f.cache
+	t.Cleanup(func() { _ = f.handler.Close() })
+	return f
+}
+
+// start starts the cache, or starts it anew.
+func (f *far) start() error {
+	ctx, cancel := context.WithCancel(f.t.Context())
+	f.t.Cleanup(cancel)
+	return f.cache.Start(ctx)
+}
+
+func (f *far) mustStart() {
+	f.t.Helper()
+	if err := f.start(); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+// get asks the cache.
+func (f *far) get(name string) string {
+	f.t.Helper()
+	r := ask(f.handler, "GET /"+name)
+	if r.StatusCode != http.StatusOK {
+		f.t.Errorf("%s: %d", name, r.StatusCode)
+	}
+	return body(r)
+}
+
+// off is a server that does not answer.
+func (f *far) off() (undo func()) {
+	return between(f.front, func(http.Handler) http.HandlerFunc {
+		return func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }
+	})
+}
+
+const webRoot = "images/debian/bookworm/amd64/web/20260930_0607/rootfs.tar.xz"
+
+// TestCache: a cache gives what the server has, gets each blob once, goes on without the server, and
+// follows it.
+func TestCache(t *testing.T) {
+	f := cached(t)
+	f.mustStart()
+	all := f.names(".")
+	if len(all) < 30 {
+		t.Fatal(all)
+	}
+	var many sync.WaitGroup
+	for range 4 {
+		many.Go(func() {
+			for _, name := range all {
+				if got := f.get(name); got != f.read(name) {
+					t.Errorf("%s is another file, of %d bytes", name, len(got))
+				}
+			}
+		})
+	}
+	many.Wait()
+	if n, want := f.blobs.Load(), int64(len(f.names("blobs"))); n != want {
+		t.Errorf("blobs were fetched %d times, and there are %d", n, want)
+	}
+	for _, name := range []string{"nothing", "images/nothing", "images/debian/bookworm/amd64/web/20260930_0607/nothing", "blobs/sha256/aa/" + strings.Repeat("a", 64), ".tokens", "images/../.tokens", "images/x/SHA256SUMS"} {
+		if r := ask(f.handler, "GET /"+name); r.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: %d", name, r.StatusCode)
+		}
+	}
+
+	undo := f.off()
+	f.clock = f.clock.Add(time.Hour)
+	for _, name := range all {
+		if got := f.get(name); got != f.read(name) {
+			t.Errorf("without the server %s is another file", name)
+		}
+	}
+	if len(f.notes) == 0 || !strings.Contains(f.notes[0], "goes on with what is here") {
+		t.Errorf("it says %q", f.notes)
+	}
+	f.mustStart() // and starts anew without it
+	undo()
+
+	// What is published there is seen when the time is over, and in all dialects at once.
+	two := t.TempDir()
+	lxcPair(t, two, "web", "two")
+	f.publish(two, "")
+	f.clock = f.clock.Add(cacheFresh / 2)
+	f.get("index.asc") // which does not ask
+	f.clock = f.clock.Add(2 * cacheFresh)
+	for _, name := range []string{"meta/1.0/index-system.7", "meta/1.0/index-system.7.asc", "streams/v1/images.json", catalog.Path} {
+		if f.get(name) != f.read(name) {
+			t.Errorf("%s is the old one", name)
+		}
+	}
+	for _, name := range f.names("images") {
+		if f.get(name) != f.read(name) {
+			t.Errorf("%s is another file: %q", name, f.notes)
+		}
+	}
+
+	// So are changes of keys, several at once.
+	for range 2 {
+		next := mustKey(t, start.Add(-time.Minute))
+		if err := f.Rotate(t.Context(), next); err != nil {
+			t.Fatal(err)
+		}
+		f.Key = next
+	}
+	f.clock = f.clock.Add(2 * cacheFresh)
+	for _, name := range []string{"key.asc", catalog.Path} {
+		if f.get(name) != f.read(name) {
+			t.Errorf("%s is the old one: %q", name, f.notes)
+		}
+	}
+}
+
+// TestCacheWhileFetching: who asks gets what has come, and the rest when it comes; and its last byte when all
+// is known to be right.
+func TestCacheWhileFetching(t *testing.T) {
+	f := cached(t)
+	f.mustStart()
+	whole := f.read(webRoot)
+	half, goOn := make(chan bool), make(chan bool)
+	wrong := ""
+	between(f.front, func(next http.Handler) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			if !strings.HasPrefix(r.URL.Path, "/blobs/") {
+				next.ServeHTTP(w, r)
+				return
+			}
+			text := whole[:len(whole)-len(wrong)] + wrong
+			w.Header().Set("Content-Length", strconv.Itoa(len(text)))
+			_, _ = io.WriteString(w, text[:5])
+			_ = http.NewResponseController(w).Flush()
+			for _, c := range []chan bool{half, goOn} {
+				select {
+				case c <- true:
+				case <-r.Context().Done():
+				}
+			}
+			_, _ = io.WriteString(w, text[5:])
+		}
+	})
+	srv := httptest.NewServer(f.handler)
+	defer srv.Close()
+	r, err := http.Get(srv.URL + "/" + webRoot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Body.Close() }()
+	<-half
+	first := make([]byte, 5)
+	if _, err := io.ReadFull(r.Body, first); err != nil || string(first) != whole[:5] {
+		t.Fatalf("%q, %v", first, err)
+	}
+	// One that gives up takes nothing from others.
+	ctx, cancel := context.WithCancel(t.Context())
+	q, err := http.NewRequestWithContext(ctx, http.MethodGet, srv.URL+"/"+webRoot, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if gone, err := http.DefaultClient.Do(q); err == nil {
+		cancel()
+		_ = gone.Body.Close()
+	}
+	cancel()
+	<-goOn
+	rest, err := io.ReadAll(r.Body)
+	if err != nil || string(rest) != whole[5:] {
+		t.Errorf("%q, %v", rest, err)
+	}
+	// Of a part of it that is here, and one that is asked for by its size alone.
+	if r := ask(f.handler, "GET /"+webRoot, "Range: bytes=2-4"); r.StatusCode != http.StatusPartialContent || body(r) != whole[2:5] {
+		t.Errorf("a part: %d", r.StatusCode)
+	}
+	n := f.blobs.Load()
+	meta := "images/debian/bookworm/amd64/web/20260930_0607/meta.tar.xz"
+	if r := ask(f.handler, "HEAD /"+meta); r.StatusCode != http.StatusOK || r.ContentLength != int64(len(f.read(meta))) || f.blobs.Load() != n {
+		t.Errorf("its size: %d, %d, or it was fetched", r.StatusCode, r.ContentLength)
+	}
+
+	// One that turns out wrong ends short, and is not kept.
+	if err := os.RemoveAll(filepath.Join(f.cache.Dir.path, "blobs")); err != nil {
+		t.Fatal(err)
+	}
+	wrong = "x"
+	r, err = http.Get(srv.URL + "/" + webRoot)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = r.Body.Close() }()
+	go func() {
+		for {
+			select {
+			case <-half:
+			case <-goOn:
+			case <-t.Context().Done():
+				return
+			}
+		}
+	}()
+	if got, err := io.ReadAll(r.Body); err == nil || len(got) >= len(whole) {
+		t.Errorf("it gave %q, %v", got, err)
+	}
+	if left, err := os.ReadDir(filepath.Join(f.cache.Dir.path, "blobs")); err == nil && len(left) > 0 {
+		_ = filepath.WalkDir(filepath.Join(f.cache.Dir.path, "blobs"), func(path string, d fs.DirEntry, err error) error {
+			if err == nil && d.Type().IsRegular() {
+				t.Errorf("%s was kept", path)
+			}
+			return err
+		})
+	}
+}
+
+// TestCacheRefuses: what nobody vouches for is not served.
+func TestCacheRefuses(t *testing.T) {
+	t.Run("nothing there", func(t *testing.T) {
+		f := cached(t)
+		f.off()
+		if err := f.start(); fault.CodeOf(err) != fault.Unreachable {
+			t.Errorf("it says %v", err)
+		}
+	})
+	t.Run("another key", func(t *testing.T) {
+		f := cached(t)
+		ring, err := mustKey(t, start.Add(-time.Hour)).Keyring()
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.cache.Upstream.(*client.Server).Trust.Keys = ring
+		if err := f.start(); fault.CodeOf(err) != fault.Verification {
+			t.Errorf("it says %v", err)
+		}
+	})
+	for _, summary := range []string{"another key's tree", "another tree of that key"} {
+		t.Run(summary, func(t *testing.T) {
+			f := cached(t)
+			other := newStage(t)
+			if summary == "another tree of that key" {
+				other.Key = f.Key
+			}
+			art := t.TempDir()
+			lxcPair(t, art, "web", "other")
+			other.publish(art, "")
+			f.cache.Dir = other.Place.(*Dir)
+			before := census(t, other.dir)
+			if err := f.start(); fault.CodeOf(err) != fault.Verification || !strings.Contains(fault.HintOf(err), "a cache of that server") {
+				t.Errorf("it says %v, %s", err, fault.HintOf(err))
+			}
+			if after := census(t, other.dir); len(after) != len(before) || after[catalog.Path] != before[catalog.Path] {
+				t.Error("the tree was changed")
+			}
+		})
+	}
+	for summary, damage := range map[string]func(name, text string) string{
+		"an index": func(name, text string) string {
+			if name == "meta/1.0/index-system" {
+				return strings.Replace(text, "web", "wed", 1)
+			}
+			return text
+		},
+		"a signature": func(name, text string) string {
+			if name == "streams/v1/images.json.gpg" {
+				return ""
+			}
+			return text
+		},
+		"a key": func(name, text string) string {
+			if name == "key.asc" {
+				key, _ := sign.NewKey("other", start.Add(-time.Hour))
+				public, _ := key.Public()
+				return string(public)
+			}
+			return text
+		},
+	} {
+		t.Run(summary, func(t *testing.T) {
+			f := cached(t)
+			between(f.front, func(next http.Handler) http.HandlerFunc {
+				return func(w http.ResponseWriter, r *http.Request) {
+					a := ask(next, "GET "+r.URL.Path)
+					w.WriteHeader(a.StatusCode)
+					_, _ = io.WriteString(w, damage(strings.TrimPrefix(r.URL.Path, "/"), body(a)))
+				}
+			})
+			if err := f.start(); fault.CodeOf(err) != fault.Verification {
+				t.Errorf("it says %v", err)
+			}
+			if _, err := os.Stat(filepath.Join(f.cache.Dir.path, catalog.Path)); !errors.Is(err, fs.ErrNotExist) {
+				t.Error("it has an index")
+			}
+		})
+	}
+	t.Run("checksums", func(t *testing.T) {
+		f := cached(t)
+		f.mustStart()
+		between(f.front, func(http.Handler) http.HandlerFunc {
+			return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "evil") }
+		})
+		for _, name := range []string{"SHA256SUMS", "SHA256SUMS.asc", "rootfs.tar.xz.asc"} {
+			if r := ask(f.handler, "GET /"+filepath.Dir(webRoot)+"/"+name); r.StatusCode != http.StatusBadGateway {
+				t.Errorf("%s: %d", name, r.StatusCode)
+			}
+		}
+	})
+	t.Run("older", func(t *testing.T) {
+		f := cached(t)
+		old := f.read(catalog.Path)
+		two := t.TempDir()
+		lxcPair(t, two, "web", "two")
+		f.clock = f.clock.Add(time.Hour)
+		f.publish(two, "")
+		f.mustStart()
+		between(f.front, func(next http.Handler) http.HandlerFunc {
+			return func(w http.ResponseWriter, r *http.Request) {
+				if r.URL.Path == "/"+catalog.Path {
+					_, _ = io.WriteString(w, old)
+					return
+				}
+				next.ServeHTTP(w, r)
+			}
+		})
+		f.clock = f.clock.Add(time.Hour)
+		if f.get(catalog.Path) != f.read(catalog.Path) || len(f.notes) != 1 {
+			t.Errorf("it took the old one: %q", f.notes)
+		}
+	})
+}
+
+// TestCacheSize: blobs that nobody asked for longest go first, and come again.
+func TestCacheSize(t *testing.T) {
+	f := cached(t)
+	big := t.TempDir()
+	put(t, big, "big", "big", "tar", "big-amd64.tar="+strings.Repeat("x", 3000))
+	f.publish(big, "")
+	f.cache.Size = 3500
+	f.mustStart()
+	f.get(webRoot)
+	blobs := func() (n int, size int64) {
+		err := f.cache.Dir.Walk("blobs", func(_ string, s int64, _ time.Time) error { n++; size += s; return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n, size
+	}
+	if n, _ := blobs(); n != 1 {
+		t.Errorf("%d blobs", n)
+	}
+	name := "images/debian/bookworm/amd64/big/20260930_0607/big-amd64.tar"
+	for range 2 {
+		if got := f.get(name); got != strings.Repeat("x", 3000) {
+			t.Errorf("it is %d bytes", len(got))
+		}
+		f.get(filepath.Dir(name) + "/big-amd64.tar.manifest.json")
+		if _, size := blobs(); size > 3500 {
+			t.Errorf("%d bytes are kept", size)
+		}
+		f.get(webRoot)
+	}
+	if f.get(webRoot) != f.read(webRoot) {
+		t.Error("it is another file")
+	}
+}
