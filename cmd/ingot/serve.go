@@ -50,7 +50,7 @@ It writes nothing to the trees, but with --publish: then who has a token for tha
 (see 'ingot server token add') publishes from elsewhere, if he also has the key that
 signs the tree, which the server has not.
 
-With --cache-of the tree is a cache of another server's, which need not be there yet:
+With --cache-of the tree is a cache of another server's, and need not be there yet:
 indexes follow that server's, a blob comes when somebody asks for it first, and both
 are verified before they are kept. What is here is served too while that server does
 not answer. SIGINT or SIGTERM stops all of it when the answers under way are given,
@@ -58,7 +58,7 @@ after 30 s at the latest.`,
 		Example: `  ingot serve /srv/images --listen :8443 --tls-cert cert.pem --tls-key key.pem
   ingot serve /srv/images --access-log - --metrics 127.0.0.1:9100
   ingot serve /srv/images --publish --listen :8443 --acme images.example.org
-  ingot serve /var/cache/images --cache-of https://images.example --key server-key.asc`,
+  ingot serve cache --cache-of https://images.example --key server-key.asc`,
 		GroupID: groupServe,
 		Args:    cobra.ExactArgs(1),
 		RunE:    func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
