@@ -155,7 +155,7 @@ func newMachineShowCommand() *cobra.Command {
 				state = fmt.Sprintf("runs as process %d; ssh to port %d of 127.0.0.1", m.PID, m.SSH)
 			}
 			for _, l := range [][2]string{
-				{"name", m.Name}, {"state", state}, {"template", m.Template}, {"version", m.Version}, {"image", m.Image}, {"memory", template.SizeText(m.Memory)}, {"cpus", fmt.Sprint(m.CPUs)}, {"disk", template.SizeText(m.Disk)},
+				{"name", m.Name}, {"state", state}, {"template", m.Template}, {"version", m.Version}, {"image", m.Image}, {"memory", template.SizeText(m.Memory)}, {"cpus", fmt.Sprint(m.CPUs)}, {"disk", template.SizeText(m.Disk)}, {"seed", or(string(m.Seed), string(template.ISO))},
 				{"mac", m.MAC}, {"uuid", m.UUID}, {"instance", m.Instance}, {"made", m.Made.Format(time.RFC3339)}, {"directory", m.Dir},
 			} {
 				fmt.Fprintf(w, "%s\t%s\n", l[0], l[1])

@@ -38,6 +38,21 @@ func TestTemplate(t *testing.T) {
 	}
 }
 
+func TestTemplateSeed(t *testing.T) {
+	d := loaded(t, map[string]string{FileName: five + "template: {seed: credentials, inputs: {token: {type: password}}}\n"})
+	if d.Template.Seed != template.Credentials {
+		t.Errorf("the seed is %q", d.Template.Seed)
+	}
+	for text, want := range map[string]string{
+		"{seed: nocloud}": `did you mean "iso"?`, "{seed: vfatt}": `did you mean "vfat"?`,
+		"{seed: credentials, inputs: {password: {type: password}}}": "input password means an account's, and a seed of credentials sets none",
+	} {
+		if _, err := load1(t, five+"template: "+text+"\n"); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
+}
+
 func TestTemplateProblems(t *testing.T) {
 	for _, c := range []struct{ inputs, want string }{
 		{"a: {type: sting}", `type "sting" is unknown; did you mean "string"?`},

@@ -201,6 +201,9 @@ func (l *loading) template(doc *document, def *Definition) {
 	for i, one := range doc.Template.Inputs.List {
 		name := doc.Template.Inputs.Names[i]
 		in := l.templateInput(name, one, before)
+		if t.Seed == template.Credentials && in.Name == "password" {
+			l.problem(name, "input password means an account's, and a seed of credentials sets none: leave it out, or choose seed: iso")
+		}
 		t.Inputs = append(t.Inputs, in)
 		before = append(before, strings.ReplaceAll(in.Name, "-", "_"))
 	}
