@@ -392,20 +392,31 @@ func (s *shop) forceCache(t *testing.T, p project) {
 	p.refuse(t, 5, []string{"was verified by another key", "leave --force-cache out"}, template(3, "--force-cache", "--pubkey", "other.asc")...)
 }
 
-// bothTemplates makes one container by LXC's own template and one by ingot, and prints how
-// their files are. No other program than ingot is there for its template.
+// bothTemplates makes one container by LXC's own template and one by ingot, as root or the user $AS, and
+// prints how their files are. No other program than ingot is there for its template.
 const bothTemplates = `set -eu
-path=$1 server=$2
+path=$1 server=$2 as=
 exec 2>&1
 printf '%b' "$CONFIG" >"$path/config"
 mkdir "$path/a" "$path/b"
+if [ -n "$AS" ]; then
+	cp "$(readlink -f "$TEMPLATE")" "$path/lxc-ingot"
+	cp "$KEY" "$path/key.asc"
+	cp "$3" "$path/cert.pem"
+	echo "ca_certificate = $path/cert.pem" >"$path/wgetrc"
+	export HOME="$path" WGETRC="$path/wgetrc" SSL_CERT_FILE="$path/cert.pem" TEMPLATE="$path/lxc-ingot" KEY="$path/key.asc"
+	chown -R "$AS:" "$path"
+	as="setpriv --reuid $AS --regid $AS --init-groups --"
+fi
 image="-d debian -r bookworm -a amd64 --variant tiny --server $server"
-lxc-create -P "$path/a" -f "$path/config" -n c1 -t download -- $image
-lxc-create -P "$path/b" -f "$path/config" -n c1 -t "$TEMPLATE" -- $image --pubkey "$KEY"
+$as lxc-create -P "$path/a" -f "$path/config" -n c1 -t download -- $image
+$as lxc-create -P "$path/b" -f "$path/config" -n c1 -t "$TEMPLATE" -- $image --pubkey "$KEY"
 for t in a b; do
 	(cd "$path/$t/c1" && find . -printf '%p %y %m %U:%G %T@ %s %l %n\n' | sed 's,^\(./[^/]* d .*\|. d .*\|./config f .*\),,; s,^\(\S* d \S* \S* \)\S* \S*,\1,' | sed 's,^\(./rootfs/etc/hostname f .*\) [0-9.]* 3,\1 3,' | sort; find . -type f ! -name config -exec sha256sum {} + | sort; sed "/^# Template used/d; /^# Parameters passed/d; s,$path/$t,PATH,g" config) >"$path/$t.txt"
 done
 diff "$path/a.txt" "$path/b.txt" && echo same
+echo "owner $(stat -c %u "$path/b/c1/rootfs/etc")"
+[ -z "$AS" ] || exit 0 # who has no cgroup of his own starts none
 lxc-start -P "$path/b" -n c1
 trap 'lxc-stop -P "$path/b" -n c1 -k || true' EXIT
 n=0
@@ -426,13 +437,32 @@ func (s *shop) lxcTemplate(t *testing.T) {
 			if name == "unprivileged" {
 				allowIDs(t)
 			}
-			got := s.client(t, "INGOT_HOME=$1/home TEMPLATE="+template+" KEY="+s.path("tree/key.asc")+" CONFIG='"+config+"'\nexport INGOT_HOME\n"+bothTemplates)
-			for _, want := range []string{"made by ingot: ", "\nsame\n", "booted\n"} {
-				if !strings.Contains(got, want) {
-					t.Errorf("it does not say %q:\n%s", want, got)
-				}
-			}
+			s.lxcBoth(t, template, "", config, "booted\n")
 		})
+	}
+	t.Run("ordinary user", func(t *testing.T) {
+		user := s.c.makeUser(t)
+		first := func(file string) string {
+			data, err := os.ReadFile(file)
+			m := regexp.MustCompile(`(?m)^` + user + `:(\d+):`).FindStringSubmatch(string(data))
+			if err != nil || m == nil {
+				t.Fatalf("%s has no range of %s: %v", file, user, err)
+			}
+			return m[1]
+		}
+		uid := first("/etc/subuid")
+		s.lxcBoth(t, template, user, network+`lxc.idmap = u 0 `+uid+` 65536\nlxc.idmap = g 0 `+first("/etc/subgid")+` 65536\n`, "owner "+uid+"\n")
+	})
+}
+
+// lxcBoth has a user make a container by both templates.
+func (s *shop) lxcBoth(t *testing.T, template, user, config, also string) {
+	t.Helper()
+	got := s.client(t, "INGOT_HOME=$1/home AS='"+user+"' TEMPLATE="+template+" KEY="+s.path("tree/key.asc")+" CONFIG='"+config+"'\nexport INGOT_HOME\n"+bothTemplates)
+	for _, want := range []string{"made by ingot: ", "\nsame\n", also} {
+		if !strings.Contains(got, want) {
+			t.Errorf("it does not say %q:\n%s", want, got)
+		}
 	}
 }
 
