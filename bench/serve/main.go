@@ -1,5 +1,6 @@
 // Command serve loads ingot serve and nginx in turns, with the same files on the same machine over
-// loopback, and prints medians: throughput for many clients, and memory for a connection.
+// loopback, and prints medians: throughput for many clients, and memory for a connection; and ingot
+// pull beside wget and sha256sum.
 //
 //	serve -ingot PROGRAM -nginx PROGRAM [-out FILE]
 package main
@@ -59,17 +60,18 @@ func main() {
 	seconds := flag.Float64("seconds", 3, "for how long each time")
 	idle := flag.Int("connections", 2000, "how many connections memory is measured with")
 	out := flag.String("out", "", "also write the table to this file")
-	only := flag.String("only", "", "only loads that are called so")
+	only := flag.String("only", "", "only loads that are called so; pull is the client")
 	flag.Parse()
 	if *only != "" {
 		loads = slices.DeleteFunc(loads, func(l load) bool { return !strings.HasPrefix(l.name, *only) })
 	}
+	weighs := *only != "pull"
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err == nil {
 		limit.Cur = limit.Max
 		_ = syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit)
 	}
-	text, err := bench(*ingot, *nginx, *rounds, *idle, time.Duration(*seconds*float64(time.Second)))
+	text, err := bench(*ingot, *nginx, *rounds, *idle, time.Duration(*seconds*float64(time.Second)), weighs)
 	if err == nil && *out != "" {
 		err = os.WriteFile(*out, []byte(text), 0o600)
 	}
@@ -79,7 +81,7 @@ func main() {
 	}
 }
 
-func bench(ingot, nginx string, rounds, idle int, d time.Duration) (string, error) {
+func bench(ingot, nginx string, rounds, idle int, d time.Duration, weighs bool) (string, error) {
 	dir, err := os.MkdirTemp("", "bench-serve-")
 	if err != nil {
 		return "", err
@@ -91,6 +93,10 @@ func bench(ingot, nginx string, rounds, idle int, d time.Duration) (string, erro
 	}
 	if err := certificate(dir); err != nil {
 		return "", err
+	}
+	pulled, err := pulls(ingot, dir, rounds)
+	if err != nil || !weighs {
+		return pulled, err
 	}
 	peers := []*peer{{name: "nginx"}, {name: "ingot"}}
 	for n, start := range []func(*peer, string, string) error{startNginx, startIngot} {
@@ -132,7 +138,7 @@ func bench(ingot, nginx string, rounds, idle int, d time.Duration) (string, erro
 			fmt.Fprintf(os.Stderr, "%s: nginx %.1f KiB, ingot %.1f KiB\n", what, kib[0], kib[1])
 		}
 	}
-	return b.String(), nil
+	return b.String() + pulled, nil
 }
 
 // files makes blobs of the sizes that loads are of.
