@@ -17,7 +17,7 @@ func (c *court) boot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Run("bios", func(t *testing.T) {
+	t.Run("bios", timed(func(t *testing.T) {
 		name := p.path("out/rich-amd64.qcow2")
 		before := sha256File(t, name)
 		b := p.build(t, "--output", "qcow2", "--test", "--locked")
@@ -27,8 +27,8 @@ func (c *court) boot(t *testing.T) {
 		if sha256File(t, name) != before {
 			t.Error("the boot wrote to the artifact")
 		}
-	})
-	t.Run("ssh", func(t *testing.T) {
+	}))
+	t.Run("ssh", timed(func(t *testing.T) {
 		// Commands come first; then whoever calls has a shell, whose end is ingot's.
 		cmd := p.command(t.Context(), "boot", "out/rich-amd64.qcow2", "--timeout", bootPatience, "--run", "echo asked", "--ssh")
 		cmd.Stdin = strings.NewReader("echo typed by $(id -un) on $(hostname)\nexit 7\n")
@@ -37,8 +37,8 @@ func (c *court) boot(t *testing.T) {
 		if !strings.HasPrefix(v.out, "asked\n") || !strings.HasSuffix(v.out, "\ntyped by root on rich.example.org\n") {
 			t.Errorf("it printed %q", v.out)
 		}
-	})
-	t.Run("uefi", func(t *testing.T) {
+	}))
+	t.Run("uefi", timed(func(t *testing.T) {
 		disk := filepath.Join(t.TempDir(), "grown.raw")
 		copyFile(t, disk, p.path("out/rich-amd64.raw"))
 		before, err := os.Stat(disk)
@@ -47,8 +47,8 @@ func (c *court) boot(t *testing.T) {
 		}
 		judge.Run(t, "qemu-img", "resize", "-q", "-f", "raw", disk, "+3G")
 		c.machine(t, p, disk, "uefi", before.Size()+3<<30)
-	})
-	t.Run("secure", func(t *testing.T) {
+	}))
+	t.Run("secure", timed(func(t *testing.T) {
 		q := c.project(t, map[string]string{"ingot.yaml": strings.Replace(minimal, "[tar]", "[qcow2]", 1) + "boot: {secure: true}\n"})
 		q.build(t)
 		disk := q.path("out/small-amd64.qcow2")
@@ -61,7 +61,7 @@ func (c *court) boot(t *testing.T) {
 			}
 		}
 		p.refuse(t, 8, []string{"Secure Boot refused", "hint:", "secure: true"}, "boot", "out/rich-amd64.qcow2", "--firmware", "secure")
-	})
+	}))
 	if c.full {
 		for _, release := range []string{"trixie", "forky"} {
 			t.Run(release, func(t *testing.T) {
@@ -73,7 +73,7 @@ func (c *court) boot(t *testing.T) {
 			})
 		}
 	}
-	t.Run("failing", func(t *testing.T) {
+	t.Run("failing", timed(func(t *testing.T) {
 		v := p.ingot(t, "boot", "out/rich-amd64.qcow2", "--run", "echo so much; exit 3", "--json")
 		v.check(t, 8, []string{"exit 3", "exited 3"}, "boot")
 		var said struct {
@@ -106,7 +106,7 @@ func (c *court) boot(t *testing.T) {
 		p.refuse(t, 2, []string{"empty.raw", "boot sector"}, "boot", "empty.raw")
 		p.refuse(t, 4, []string{"none.qcow2"}, "boot", "none.qcow2")
 		p.refuse(t, 2, nil, "boot", "ingot.lock")
-	})
+	}))
 }
 
 // machine boots a disk and asks it how it is.

@@ -45,19 +45,19 @@ const mark = "#!/bin/bash\nset -eu\nroot=; if [ -d \"${TMP_MOUNT_PATH:-/nowhere}
 
 // elements judges diskimage-builder's contract through its own command.
 func (c *court) elements(t *testing.T) {
-	t.Run("contract", c.contract)
-	t.Run("debian-minimal", c.debianMinimal)
-	t.Run("shipped", c.shipped)
-	t.Run("sources", c.sources)
-	t.Run("ramdisks", c.ramdisks)
-	t.Run("puppet-master", c.puppetMaster)
-	t.Run("ramdisk boots", c.ramdiskBoots)
-	t.Run("releases", c.releases)
-	t.Run("efi", c.elementsEFI)
-	t.Run("disk", c.elementsDisk)
-	t.Run("grow", c.elementsGrow)
-	t.Run("definition", c.elementsDefinition)
-	t.Run("flavors", c.elementsFlavors)
+	t.Run("contract", timed(c.contract))
+	t.Run("debian-minimal", timed(c.debianMinimal))
+	t.Run("shipped", timed(c.shipped))
+	t.Run("sources", timed(c.sources))
+	t.Run("ramdisks", timed(c.ramdisks))
+	t.Run("puppet-master", timed(c.puppetMaster))
+	t.Run("ramdisk boots", timed(c.ramdiskBoots))
+	t.Run("releases", timed(c.releases))
+	t.Run("efi", timed(c.elementsEFI))
+	t.Run("disk", timed(c.elementsDisk))
+	t.Run("grow", timed(c.elementsGrow))
+	t.Run("definition", timed(c.elementsDefinition))
+	t.Run("flavors", timed(c.elementsFlavors))
 }
 
 // elementsDefinition builds a definition that has elements beside everything else: those

@@ -24,7 +24,7 @@ func (c *court) iso(t *testing.T) {
 	p.build(t)
 	image := p.path("out/small-amd64.iso")
 
-	t.Run("judges", func(t *testing.T) {
+	t.Run("judges", timed(func(t *testing.T) {
 		judge.Run(t, "sgdisk", "-v", image)
 		judge.Run(t, "sfdisk", "-V", image)
 		out := judge.Run(t, "xorriso", "-report_about", "WARNING", "-abort_on", "WARNING", "-indev", image, "-report_el_torito", "plain", "-report_system_area", "plain")
@@ -60,8 +60,8 @@ func (c *court) iso(t *testing.T) {
 		if c.full {
 			sameFiles(t, mounted(t, files+"/filesystem.squashfs"), mounted(t, p.path("out/small-amd64.netboot.squashfs")))
 		}
-	})
-	t.Run("same bytes", func(t *testing.T) {
+	}))
+	t.Run("same bytes", timed(func(t *testing.T) {
 		want := sums(t, p.path("out"))
 		p.env = append(p.env, "GOMAXPROCS=1", "TZ=Asia/Tokyo")
 		args := []string{"--locked", "--to", "again"}
@@ -70,18 +70,18 @@ func (c *court) iso(t *testing.T) {
 		}
 		p.build(t, args...)
 		sameSums(t, sums(t, p.path("again")), want)
-	})
-	t.Run("bios cd", func(t *testing.T) { c.liveMachine(t, p, image, "bios", "cd", "/dev/sr0") })
-	t.Run("uefi usb", func(t *testing.T) { c.liveMachine(t, p, image, "uefi", "usb", "/dev/sda") })
+	}))
+	t.Run("bios cd", timed(func(t *testing.T) { c.liveMachine(t, p, image, "bios", "cd", "/dev/sr0") }))
+	t.Run("uefi usb", timed(func(t *testing.T) { c.liveMachine(t, p, image, "uefi", "usb", "/dev/sda") }))
 	p.refuse(t, 2, []string{"floppy"}, "boot", image, "--as", "floppy")
 	if !c.full {
 		return
 	}
-	t.Run("bios usb", func(t *testing.T) { c.liveMachine(t, p, image, "bios", "usb", "/dev/sda") })
-	t.Run("bios disk", func(t *testing.T) { c.liveMachine(t, p, image, "bios", "disk", "/dev/vda") })
-	t.Run("uefi cd", func(t *testing.T) { c.liveMachine(t, p, image, "uefi", "cd", "/dev/sr0") })
-	t.Run("uefi disk", func(t *testing.T) { c.liveMachine(t, p, image, "uefi", "disk", "/dev/vda") })
-	t.Run("another medium", func(t *testing.T) {
+	t.Run("bios usb", timed(func(t *testing.T) { c.liveMachine(t, p, image, "bios", "usb", "/dev/sda") }))
+	t.Run("bios disk", timed(func(t *testing.T) { c.liveMachine(t, p, image, "bios", "disk", "/dev/vda") }))
+	t.Run("uefi cd", timed(func(t *testing.T) { c.liveMachine(t, p, image, "uefi", "cd", "/dev/sr0") }))
+	t.Run("uefi disk", timed(func(t *testing.T) { c.liveMachine(t, p, image, "uefi", "disk", "/dev/vda") }))
+	t.Run("another medium", timed(func(t *testing.T) {
 		// A medium that says to be another's is none for this kernel.
 		data, err := os.ReadFile(image)
 		if err != nil {
@@ -95,8 +95,8 @@ func (c *court) iso(t *testing.T) {
 		}
 		p.write(t, map[string]string{"other.iso": string(data)})
 		p.must(t, "boot", p.path("other.iso"), "--timeout", bootPatience, "--expect", "Unable to find a medium containing a live file system")
-	})
-	t.Run("secure", func(t *testing.T) {
+	}))
+	t.Run("secure", timed(func(t *testing.T) {
 		q := c.project(t, map[string]string{"ingot.yaml": strings.Replace(minimal, "[tar]", "[iso]", 1) + "boot: {secure: true}\n"})
 		q.build(t)
 		safe := q.path("out/small-amd64.iso")
@@ -105,7 +105,7 @@ func (c *court) iso(t *testing.T) {
 		}
 		c.liveMachine(t, q, safe, "bios", "cd", "/dev/sr0")
 		p.refuse(t, 8, []string{"Secure Boot refused"}, "boot", image, "--firmware", "secure")
-	})
+	}))
 	for _, release := range []string{"trixie", "forky"} {
 		t.Run(release, func(t *testing.T) {
 			q := c.project(t, map[string]string{"ingot.yaml": strings.NewReplacer("bookworm", release, "[tar]", "[iso]").Replace(minimal)})

@@ -290,11 +290,11 @@ func (c *court) layout(t *testing.T) {
 			}
 		})
 	}
-	t.Run("refused", func(t *testing.T) {
+	t.Run("refused", timed(func(t *testing.T) {
 		p := c.project(t, map[string]string{"ingot.yaml": define("thin", strings.Replace(thinLayout, "flags: [boot, primary]", "flags: [primry]", 1))})
 		p.refuse(t, 3, []string{"ingot.yaml:", `flag "primry" is unknown`, `did you mean "primary"`}, "check")
 		q := c.project(t, map[string]string{"ingot.yaml": define("shared", strings.Replace(sharedLayout, "3GiB", "400MiB", 1))})
 		q.refuse(t, 9, []string{"root", "needs", "hint:"}, "build", "--to", "out")
 		artifactsOnly(t, q.path("out"))
-	})
+	}))
 }
