@@ -20,6 +20,7 @@ import (
 	"ingot/internal/client"
 	"ingot/internal/fault"
 	"ingot/internal/fetch"
+	"ingot/internal/page"
 	"ingot/internal/sign"
 )
 
@@ -388,6 +389,28 @@ func TestCacheRefuses(t *testing.T) {
 			t.Errorf("it took the old one: %q", f.notes)
 		}
 	})
+}
+
+// TestCachePage: people see what changed, which the manifests say.
+func TestCachePage(t *testing.T) {
+	f := cached(t)
+	two := t.TempDir()
+	lxcPair(t, two, "web", "two")
+	f.publish(two, "")
+	f.mustStart()
+	f.handler.Page = &page.Pages{Source: f.handler}
+	far, err := NewHandler(f.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = far.Close() }()
+	far.Page = &page.Pages{Source: far}
+	for _, path := range []string{"/", "/image/web"} {
+		here, there := ask(f.handler, "GET "+path), ask(far, "GET "+path)
+		if text := body(here); here.StatusCode != http.StatusOK || !strings.Contains(text, "web") || text != body(there) {
+			t.Errorf("%s: %d, or it is another page", path, here.StatusCode)
+		}
+	}
 }
 
 // TestCacheSize: blobs that nobody asked for longest go first, and come again.

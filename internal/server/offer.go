@@ -77,9 +77,17 @@ func (h *Handler) Key() string {
 	return h.offer.by
 }
 
-// Read gives a file of the tree.
+// Read gives a file of the tree, or of the server that it is a cache of.
 func (h *Handler) Read(name string, limit int64) ([]byte, error) {
 	f, info, err := h.open(name)
+	if h.Through != nil && err != nil && absent(err) {
+		r, _, err := h.Through.Open(name)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = r.Close() }()
+		return io.ReadAll(io.LimitReader(r, limit))
+	}
 	if err != nil {
 		return nil, err
 	}
