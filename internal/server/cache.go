@@ -118,13 +118,8 @@ func (c *Cache) take(next catalog.Catalog) {
 	for _, i := range next.Images {
 		for _, v := range i.Versions {
 			dir := v.Dir(i) + "/"
-			for _, a := range v.Artifacts {
-				for _, f := range a.All() {
-					names[dir+f.Name], names[f.Path()] = f, f
-					if as := dialectName(a.Format, f.Name); as != "" {
-						names[dir+as] = f
-					}
-				}
+			for as, f := range named(v) {
+				names[dir+as], names[f.Path()] = f, f
 			}
 		}
 	}

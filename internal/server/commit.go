@@ -296,16 +296,9 @@ func (d *Dir) furnish(c commit, now time.Time) error {
 			if old, ok := was.Version(v.Version); ok && len(came[v.Dir(i)]) == 0 && reflect.DeepEqual(old, v) {
 				continue
 			}
-			for _, a := range v.Artifacts {
-				for _, f := range a.All() {
-					for _, as := range []string{f.Name, dialectName(a.Format, f.Name)} {
-						if as == "" {
-							continue
-						}
-						if err := d.Link(f.Path(), dir+as); err != nil {
-							return fmt.Errorf("cannot name %s: %w", as, err)
-						}
-					}
+			for as, f := range named(v) {
+				if err := d.Link(f.Path(), dir+as); err != nil {
+					return fmt.Errorf("cannot name %s: %w", as, err)
 				}
 			}
 			checkNames(d, c.ring, i, v, now.Add(catalog.Skew), func(format string, args ...any) { problems = append(problems, fmt.Sprintf(format, args...)) })

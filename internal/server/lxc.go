@@ -3,6 +3,7 @@ package server
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"strings"
 
 	"ingot/internal/catalog"
@@ -63,4 +64,19 @@ func dialectName(format, file string) string {
 		}
 	}
 	return ""
+}
+
+// named are a version's files by every name that they have in its directory.
+func named(v catalog.Version) iter.Seq2[string, catalog.File] {
+	return func(yield func(string, catalog.File) bool) {
+		for _, a := range v.Artifacts {
+			for _, f := range a.All() {
+				for _, as := range []string{f.Name, dialectName(a.Format, f.Name)} {
+					if as != "" && !yield(as, f) {
+						return
+					}
+				}
+			}
+		}
+	}
 }

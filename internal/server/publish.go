@@ -415,25 +415,20 @@ func (p *Publisher) copy(ctx context.Context, f *os.File, from string, want cata
 // been pruned since they were uploaded only if nobody needed them for the grace period.
 func (p *Publisher) name(a catalog.Addition, u upload) error {
 	dir := a.Version.Dir(a.Image) + "/"
-	for _, x := range a.Version.Artifacts {
-		for _, f := range x.All() {
-			if n, err := p.Place.Size(f.Path()); err != nil || n != f.Size {
-				if err == nil {
-					err = fmt.Errorf("it has %d bytes instead of %d", n, f.Size)
-				}
-				if errors.Is(err, fs.ErrNotExist) {
-					err = errors.New("it is gone")
-				}
-				return fmt.Errorf("blob %s of %s: %w", f.SHA256.Short(), f.Name, err)
+	for _, f := range a.Version.All() {
+		if n, err := p.Place.Size(f.Path()); err != nil || n != f.Size {
+			if err == nil {
+				err = fmt.Errorf("it has %d bytes instead of %d", n, f.Size)
 			}
-			for _, as := range []string{f.Name, dialectName(x.Format, f.Name)} {
-				if as == "" {
-					continue
-				}
-				if err := p.Place.Link(f.Path(), dir+as); err != nil {
-					return fmt.Errorf("cannot name %s: %w", as, err)
-				}
+			if errors.Is(err, fs.ErrNotExist) {
+				err = errors.New("it is gone")
 			}
+			return fmt.Errorf("blob %s of %s: %w", f.SHA256.Short(), f.Name, err)
+		}
+	}
+	for as, f := range named(a.Version) {
+		if err := p.Place.Link(f.Path(), dir+as); err != nil {
+			return fmt.Errorf("cannot name %s: %w", as, err)
 		}
 	}
 	ring, err := p.Key.Keyring()

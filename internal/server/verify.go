@@ -98,17 +98,12 @@ func (r *Report) blobs(ctx context.Context, place Place, bad func(string, ...any
 // where they are one file; else they are read.
 func checkNames(place Place, ring *sign.Keyring, i catalog.Image, v catalog.Version, now time.Time, bad func(string, ...any)) {
 	dir := v.Dir(i) + "/"
-	for _, a := range v.Artifacts {
-		for _, f := range a.All() {
-			for _, as := range []string{f.Name, dialectName(a.Format, f.Name)} {
-				if as == "" {
-					continue
-				}
-				if err := sameAs(place, dir+as, f); err != nil {
-					bad("%s%s: %v", dir, as, inner(err))
-				}
-			}
+	for as, f := range named(v) {
+		if err := sameAs(place, dir+as, f); err != nil {
+			bad("%s%s: %v", dir, as, inner(err))
 		}
+	}
+	for _, a := range v.Artifacts {
 		if a.Format != "lxc" {
 			continue
 		}
