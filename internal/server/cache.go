@@ -31,6 +31,10 @@ type Upstream interface {
 	// Refresh gives its catalog, verified, by keys that are known, and not older than one that was
 	// seen before.
 	Refresh(ctx context.Context) (catalog.Catalog, error)
+	// Believed are the keys by which the catalog of the last Refresh is believed; the last one signed it.
+	Believed() []string
+	// Believes says whether what was believed by some keys is believed now too. Nobody is asked.
+	Believes(chain []string) (bool, error)
 	// File gets a small file of it, unverified; one that is not there is fs.ErrNotExist.
 	File(ctx context.Context, name string, most int64) ([]byte, error)
 	// Blob gets a blob; the error says whether it was the right one.
@@ -82,21 +86,50 @@ const (
 // served it is an error.
 func (c *Cache) Start(ctx context.Context) error {
 	c.ctx, c.filling, c.slots = ctx, map[digest.Digest]*filling{}, make(chan struct{}, cacheFillings)
-	there, _, _, err := c.Dir.own(c.now())
+	there, by, err := c.there()
 	if err != nil {
 		return err
 	}
+	known := false // else it is another server's, or of a key that is believed no more
 	if there.Serial > 0 {
+		if known, err = c.Upstream.Believes(by); err != nil {
+			return err
+		}
+	}
+	if known {
 		c.take(there)
 	}
 	c.asked = c.now()
 	if err := c.update(ctx); err != nil {
-		if there.Serial == 0 || fault.CodeOf(err) == fault.Verification {
+		if !known || fault.CodeOf(err) == fault.Verification {
 			return err
 		}
 		c.note("goes on with what is here: " + err.Error())
 	}
 	return nil
+}
+
+// there is the catalog that the directory has, and the keys by which who believes one of them believes it:
+// the one that signed it, and those that say that it follows them.
+func (c *Cache) there() (catalog.Catalog, []string, error) {
+	there, m, _, err := c.Dir.own(c.now())
+	if err != nil || there.Serial == 0 {
+		return there, nil, err
+	}
+	by := []string{m.Signers[0].Fingerprint}
+	for _, r := range slices.Backward(there.Rotations) {
+		old := catalog.RotatedFrom(r)
+		ring, err := catalog.RotatedKey([]byte(r), old)
+		if err != nil {
+			break
+		}
+		next, err := catalog.Rotated(there.Tree, []byte(r), ring, c.now().Add(catalog.Skew))
+		if err != nil || next.Fingerprints()[0] != by[0] {
+			break
+		}
+		by = append([]string{old}, by...)
+	}
+	return there, by, nil
 }
 
 func (c *Cache) now() time.Time {
@@ -198,6 +231,10 @@ func (c *Cache) adopt(ctx context.Context, next catalog.Catalog) error {
 	// What was verified by the keys that are believed, and not only by what lies in the directory.
 	if !reflect.DeepEqual(j.next, next) {
 		return fmt.Errorf("%s has another index: %w", c.Upstream.Name(), place.ErrChanged)
+	}
+	if by := c.Upstream.Believed(); len(by) == 0 || !slices.Equal(j.ring.Fingerprints(), by[len(by)-1:]) {
+		return fault.Newf(fault.Verification, "%s shows another key than the one that signed its index", c.Upstream.Name()).
+			WithHint("nothing of it was kept; somebody changes what it sends: name another mirror with --cache-of")
 	}
 	if j.next.Serial != j.old.Serial {
 		if err := c.Dir.Switch(next.Serial, j.state); err != nil {

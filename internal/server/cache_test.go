@@ -18,6 +18,8 @@ import (
 
 	"ingot/internal/catalog"
 	"ingot/internal/client"
+	"ingot/internal/digest"
+	"ingot/internal/draft"
 	"ingot/internal/fault"
 	"ingot/internal/fetch"
 	"ingot/internal/page"
@@ -445,5 +447,114 @@ func TestCacheSize(t *testing.T) {
 	}
 	if f.get(webRoot) != f.read(webRoot) {
 		t.Error("it is another file")
+	}
+}
+
+// TestCacheAnew: who was given bytes that turned out wrong gets nothing more, also if the right ones are
+// there when he comes back for the rest; and who reads goes on where the blob has gone meanwhile.
+func TestCacheAnew(t *testing.T) {
+	whole := strings.Repeat("right", 20)
+	for _, wrong := range []bool{false, true} {
+		d, err := draft.Create(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		g := newFilling(catalog.File{Name: "x", Size: int64(len(whole)), SHA256: digest.Of([]byte(whole))})
+		gone := func() (io.ReadSeekCloser, error) { return nil, fs.ErrNotExist }
+		r := &filled{size: g.want.Size, begin: func() *filling { return g }, open: gone}
+		to := g.into(d)
+		first := whole
+		if wrong {
+			first = strings.Repeat("wrong", 20)
+		}
+		if _, err := io.WriteString(to, first); err != nil {
+			t.Fatal(err)
+		}
+		head := make([]byte, 5)
+		if _, err := io.ReadFull(r, head); err != nil || string(head) != first[:5] {
+			t.Fatalf("%q, %v", head, err)
+		}
+		if wrong {
+			if err := to.Reset(); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := io.WriteString(to, whole); err != nil {
+				t.Fatal(err)
+			}
+		}
+		d.Discard()
+		g.end(nil)
+		rest, err := io.ReadAll(r)
+		if wrong && (!errors.Is(err, errAnew) || len(rest) > 0) {
+			t.Errorf("after wrong bytes it gives %q, %v", rest, err)
+		}
+		if !wrong && (err != nil || string(rest) != whole[5:]) {
+			t.Errorf("it gives %q, %v", rest, err)
+		}
+		if err := r.Close(); err != nil || g.file != nil {
+			t.Errorf("%v, or it is open", err)
+		}
+	}
+}
+
+// TestCacheResigned: what another key has signed is not taken, whatever key the other server shows beside it
+// and although its catalog says the same.
+func TestCacheResigned(t *testing.T) {
+	f := cached(t)
+	c, err := f.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	evil := *f.Publisher
+	evil.Key = mustKey(t, start.Add(-time.Hour))
+	state, err := evil.state(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	between(f.front, func(next http.Handler) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			name := strings.TrimPrefix(r.URL.Path, "/")
+			if name == catalog.Path {
+				n++
+			}
+			if data, ok := state[name]; ok && (n != 1 || name != catalog.Path) { // the first is for who verifies
+				_, _ = w.Write(data)
+				return
+			}
+			next.ServeHTTP(w, r)
+		}
+	})
+	if err := f.start(); fault.CodeOf(err) != fault.Verification || fault.HintOf(err) == "" {
+		t.Errorf("it says %v, %s", err, fault.HintOf(err))
+	}
+	if _, err := os.Stat(filepath.Join(f.cache.Dir.path, catalog.Path)); !errors.Is(err, fs.ErrNotExist) {
+		t.Error("it has an index")
+	}
+}
+
+// TestCacheElse: a directory that is another server's is not served in place of one that does not answer.
+func TestCacheElse(t *testing.T) {
+	f := cached(t)
+	f.mustStart()
+	for range 2 {
+		next := mustKey(t, start.Add(-time.Minute))
+		if err := f.Rotate(t.Context(), next); err != nil {
+			t.Fatal(err)
+		}
+		f.Key = next
+	}
+	f.mustStart()
+	f.off()
+	f.mustStart() // by the key that was given, which the others follow
+	f.cache.Upstream.(*client.Server).Trust.Keys = f.ring()
+	f.mustStart()
+	ring, err := mustKey(t, start.Add(-time.Hour)).Keyring()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.cache.Upstream.(*client.Server).Trust.Keys = ring
+	if err := f.start(); fault.CodeOf(err) != fault.Unreachable {
+		t.Errorf("it says %v", err)
 	}
 }

@@ -63,36 +63,36 @@ func refusal(format string, args ...any) error {
 	return fault.Newf(fault.Verification, format, args...).WithHint("publish with the key that signs this tree: --sign-key")
 }
 
-// own is the tree's catalog, its text, and the keys that are believed: none where a tree has
+// own is the tree's catalog, its document, and the keys that are believed: none where a tree has
 // neither.
-func (d *Dir) own(now time.Time) (c catalog.Catalog, text []byte, ring *sign.Keyring, err error) {
+func (d *Dir) own(now time.Time) (c catalog.Catalog, m sign.Message, ring *sign.Keyring, err error) {
 	switch key, err := d.Read("key.asc", 1<<20); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
-		return c, nil, nil, fmt.Errorf("cannot read the tree's key: %w", err)
+		return c, m, nil, fmt.Errorf("cannot read the tree's key: %w", err)
 	default:
 		if ring, err = sign.ReadKeyring("the tree's key.asc", key); err != nil {
-			return c, nil, nil, err
+			return c, m, nil, err
 		}
 	}
 	data, err := d.Read(catalog.Path, catalog.MaxSize)
 	if errors.Is(err, fs.ErrNotExist) {
-		return c, nil, ring, nil
+		return c, m, ring, nil
 	}
 	if err != nil {
-		return c, nil, nil, fmt.Errorf("cannot read the tree's index: %w", err)
+		return c, m, nil, fmt.Errorf("cannot read the tree's index: %w", err)
 	}
 	if ring == nil {
-		return c, nil, nil, fault.Newf(fault.Verification, "the tree has an index and no key.asc").WithHint("publish to it on the machine where it lies: that writes both")
+		return c, m, nil, fault.Newf(fault.Verification, "the tree has an index and no key.asc").WithHint("publish to it on the machine where it lies: that writes both")
 	}
-	c, m, err := readOwn("the tree's index", data, ring, now)
-	return c, m.Text, ring, err
+	c, m, err = readOwn("the tree's index", data, ring, now)
+	return c, m, ring, err
 }
 
 // judge holds files against the tree's catalog and keys: of the next catalog, or of whatever comes
 // later, for who has not seen those between. Nothing is written.
 func (d *Dir) judge(files map[string][]byte, now time.Time, later bool) (commit, error) {
-	old, text, ring, err := d.own(now)
+	old, was, ring, err := d.own(now)
 	if err != nil {
 		return commit{}, err
 	}
@@ -117,7 +117,7 @@ func (d *Dir) judge(files map[string][]byte, now time.Time, later bool) (commit,
 	switch {
 	case old.Serial > 0 && next.Tree != old.Tree && (later || next.Serial != 1): // two may both have begun the tree
 		return c, refusal("the new index is of another server tree")
-	case next.Serial == old.Serial && bytes.Equal(text, m.Text):
+	case next.Serial == old.Serial && bytes.Equal(was.Text, m.Text):
 	case next.Serial != old.Serial+1 && (!later || next.Serial <= old.Serial):
 		return c, fmt.Errorf("the tree's index has the serial %d, and %d would follow: %w", old.Serial, next.Serial, place.ErrChanged)
 	case next.Created.Before(old.Created):

@@ -120,12 +120,14 @@ func (f *filled) wait() (int64, io.ReaderAt, error) {
 	defer g.mu.Unlock()
 	for {
 		switch {
+		case f.begun && f.round != g.round: // also when the right ones are there by now
+			return 0, nil, errAnew
 		case g.over && g.err != nil:
 			return 0, nil, g.err
+		case g.over && g.file != nil: // which is the blob, even where that has gone meanwhile
+			return g.want.Size - f.at, g.file, nil
 		case g.over:
 			return g.want.Size - f.at, nil, nil
-		case f.begun && f.round != g.round:
-			return 0, nil, errAnew
 		}
 		if n := min(g.have, g.want.Size-1) - f.at; n > 0 && g.file != nil {
 			f.begun, f.round = true, g.round
