@@ -89,6 +89,25 @@ func (d *Dir) own(now time.Time) (c catalog.Catalog, m sign.Message, ring *sign.
 	return c, m, ring, err
 }
 
+// vet says whether the catalog at the beginning of a state is one that may be the tree's next, or is the
+// present one. Nothing else of the state is looked at.
+func (d *Dir) vet(files map[string][]byte, now time.Time) error {
+	old, _, ring, err := d.own(now)
+	if err != nil {
+		return err
+	}
+	if ring == nil {
+		if ring, err = sign.ReadKeyring("key.asc", files["key.asc"]); err != nil {
+			return refusal("%w", err)
+		}
+	}
+	c := commit{old: old, state: files}
+	if _, _, err := c.read(ring, now.Add(catalog.Skew)); err != nil {
+		return refusal("%w", err)
+	}
+	return nil
+}
+
 // judge holds files against the tree's catalog and keys: of the next catalog, or of whatever comes
 // later, for who has not seen those between. Nothing is written.
 func (d *Dir) judge(files map[string][]byte, now time.Time, later bool) (commit, error) {

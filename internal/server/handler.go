@@ -45,6 +45,8 @@ type Handler struct {
 	fd       int
 	patience time.Duration // for each piece of an answer; a test is more impatient
 
+	states sync.Mutex // held while a publisher's state is in memory
+
 	mu   sync.Mutex
 	tags map[tagKey]string
 

@@ -3,6 +3,7 @@ package server
 import (
 	"archive/tar"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,7 +31,7 @@ import (
 //	HEAD .publish/blobs/SHA256 has the tree this blob, of ?size=, and is it what its name says?
 //	PUT  .publish/blobs/SHA256 here it is
 //	PUT  .publish/state        here is the next state: an archive of packState; see [Dir.Commit]
-//	POST .publish/sweep        remove what nobody names since ?grace=; with ?dry=1 only count it
+//	POST .publish/sweep        remove what nobody names since ?grace=; 25 hours at least; with ?dry=1 only count it
 //
 // A refusal is a [refused].
 const intakePath = ".publish/"
@@ -39,6 +40,10 @@ const (
 	maxBlob    = 1 << 40 // bytes of one blob
 	maxState   = 2 << 30 // bytes of all files of a state
 	maxEntries = 200_000 // files of a state
+	// What comes before the keys that signed it are known to be good: its catalog, and small files.
+	maxHeadFile = 1 << 20
+	// A state's files are made of its catalog, and so many times as large at most, and some.
+	stateTimes, stateMore = 8, 64 << 20
 )
 
 // refused says why a server did not do it, as a fault does.
@@ -81,8 +86,10 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, what string) {
 		refuse(w, fault.Newf(fault.Usage, "this server takes no publications").WithHint("whoever runs it starts it with: ingot serve --publish"))
 		return
 	}
+	// Nothing goes out while the work is done; what does then has its time.
 	control := http.NewResponseController(w)
-	_ = control.SetWriteDeadline(time.Time{}) // answers are short, and come when the work is done
+	_ = control.SetWriteDeadline(time.Time{})
+	defer func() { _ = control.SetWriteDeadline(time.Now().Add(h.patience)) }()
 	body := &pacedBody{r.Body, control, h.patience, 0}
 	kind, name, _ := strings.Cut(what, "/")
 	switch {
@@ -91,11 +98,7 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, what string) {
 	case kind == "blobs" && (r.Method == http.MethodHead || r.Method == http.MethodPut):
 		h.takeBlob(w, r, name, body)
 	case what == "state" && r.Method == http.MethodPut:
-		files, err := unpackState(body)
-		if err == nil {
-			_, err = h.Intake.Commit(r.Context(), files, h.now())
-		}
-		if err != nil {
+		if err := h.takeState(r.Context(), body); err != nil {
 			refuse(w, err)
 			return
 		}
@@ -107,6 +110,8 @@ func (h *Handler) take(w http.ResponseWriter, r *http.Request, what string) {
 			return
 		}
 		var did swept
+		// A token is enough for this, and clients have older indexes for a while.
+		grace = max(grace, Grace)
 		if did.Removed, did.Freed, err = h.Intake.Sweep(r.Context(), grace, h.now(), r.URL.Query().Get("dry") != ""); err != nil {
 			refuse(w, err)
 			return
@@ -158,6 +163,35 @@ func (h *Handler) takeBlob(w http.ResponseWriter, r *http.Request, name string, 
 	w.WriteHeader(http.StatusNoContent)
 }
 
+// takeState takes a state. All of it comes first, to disk, so that nobody waits for who sends slowly; then
+// one at a time is unpacked.
+func (h *Handler) takeState(ctx context.Context, body io.Reader) error {
+	f, err := h.Intake.draft()
+	if err != nil {
+		return explain(err)
+	}
+	defer f.Discard()
+	if n, err := io.Copy(f, io.LimitReader(body, maxState+1)); err != nil {
+		return explain(err)
+	} else if n > maxState {
+		return fault.Newf(fault.Verification, "the new state is larger than %d MiB", maxState>>20)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	h.states.Lock()
+	defer h.states.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	files, err := unpackState(f, func(head map[string][]byte) error { return h.Intake.vet(head, h.now()) })
+	if err != nil {
+		return err
+	}
+	_, err = h.Intake.Commit(ctx, files, h.now())
+	return err
+}
+
 // A pacedBody is what a client sends, in pieces each of which has a time of its own, as a [paced]
 // answer has.
 type pacedBody struct {
@@ -177,6 +211,10 @@ func (p *pacedBody) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// isHead says whether a file stands at the beginning of an archive of packState: by those one sees whether the
+// rest is to be believed.
+func isHead(name string) bool { return name == "key.asc" || strings.HasPrefix(name, "ingot/v1/") }
+
 // packState writes files as one archive. What is the same as a file before it, as most indexes of LXC
 // are, is a link to that.
 func packState(w io.Writer, files map[string][]byte) error {
@@ -186,7 +224,13 @@ func packState(w io.Writer, files map[string][]byte) error {
 	}
 	t := tar.NewWriter(z)
 	first := map[digest.Digest]string{}
-	for _, name := range slices.Sorted(maps.Keys(files)) {
+	names := slices.SortedFunc(maps.Keys(files), func(a, b string) int {
+		if isHead(a) != isHead(b) {
+			return map[bool]int{true: -1, false: 1}[isHead(a)]
+		}
+		return strings.Compare(a, b)
+	})
+	for _, name := range names {
 		data := files[name]
 		h := &tar.Header{Name: name, Typeflag: tar.TypeReg, Size: int64(len(data)), Mode: 0o644}
 		if same, ok := first[digest.Of(data)]; ok {
@@ -205,26 +249,34 @@ func packState(w io.Writer, files map[string][]byte) error {
 }
 
 // unpackState reads an archive of packState: files of bounded number and size, by names that
-// nobody has looked at yet.
-func unpackState(r io.Reader) (map[string][]byte, error) {
+// nobody has looked at yet. Vet is asked once, when the first files are there, whether to go on.
+func unpackState(r io.Reader, vet func(head map[string][]byte) error) (map[string][]byte, error) {
 	bad := func(why any) error {
 		return fault.Newf(fault.Verification, "the new state is unreadable: %v", why).WithHint("run the command again")
 	}
-	z, err := zstd.NewReader(io.LimitReader(r, maxState), zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20))
+	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxMemory(64<<20))
 	if err != nil {
 		return nil, bad(err)
 	}
 	defer z.Close()
 	t := tar.NewReader(io.LimitReader(z, maxState+maxEntries*1024))
 	files := map[string][]byte{}
-	total := int64(0)
+	total, most, vetted := int64(0), int64(stateMore), false
 	for {
 		h, err := t.Next()
-		if errors.Is(err, io.EOF) {
-			return files, nil
-		}
-		if err != nil {
+		over := errors.Is(err, io.EOF)
+		if err != nil && !over {
 			return nil, bad(err)
+		}
+		if !vetted && (over || !isHead(h.Name)) {
+			if err := vet(files); err != nil {
+				return nil, err
+			}
+			vetted = true
+			most = min(maxState, stateMore+stateTimes*int64(len(files[catalog.Path])))
+		}
+		if over {
+			return files, nil
 		}
 		if _, twice := files[h.Name]; twice || len(files) == maxEntries {
 			return nil, bad(fmt.Sprintf("%.100q comes twice, or there are too many files", h.Name))
@@ -237,11 +289,15 @@ func unpackState(r io.Reader) (map[string][]byte, error) {
 			}
 			files[h.Name] = data
 		case tar.TypeReg:
-			if total += h.Size; h.Size > catalog.MaxSize || total > maxState {
+			bound := int64(catalog.MaxSize)
+			if !vetted && h.Name != catalog.Path {
+				bound = maxHeadFile
+			}
+			if total += h.Size; h.Size > bound || total > most && h.Name != catalog.Path {
 				return nil, bad("it is too large")
 			}
-			data, err := io.ReadAll(t)
-			if err != nil {
+			data := make([]byte, h.Size)
+			if _, err := io.ReadFull(t, data); err != nil {
 				return nil, bad(err)
 			}
 			files[h.Name] = data

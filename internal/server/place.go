@@ -244,10 +244,7 @@ func (d *Dir) Put(name string, write func(io.Writer) error) error {
 	if err := d.mkdir(name); err != nil {
 		return explain(err)
 	}
-	if err := os.MkdirAll(d.at(".tmp"), 0o755); err != nil {
-		return explain(err)
-	}
-	f, err := draft.Create(d.at(".tmp"))
+	f, err := d.draft()
 	if err != nil {
 		return explain(err)
 	}
@@ -261,6 +258,14 @@ func (d *Dir) Put(name string, write func(io.Writer) error) error {
 	}
 	d.step("name %s", name)
 	return explain(f.Publish(to, 0o644))
+}
+
+// draft begins a file without a name.
+func (d *Dir) draft() (*draft.File, error) {
+	if err := os.MkdirAll(d.at(".tmp"), 0o755); err != nil {
+		return nil, err
+	}
+	return draft.Create(d.at(".tmp"))
 }
 
 // Link makes a hard link, and a copy on file systems that have none.

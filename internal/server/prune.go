@@ -26,6 +26,9 @@ type Pruned struct {
 // First the indexes stop naming a version, then its files go, then what is known of it.
 func (p *Publisher) Prune(ctx context.Context, policy catalog.Policy, grace time.Duration, dry bool) (Pruned, error) {
 	var out Pruned
+	if _, far := p.Place.(*Remote); far {
+		grace = max(grace, Grace) // so it does, whoever asks
+	}
 	drop := func(c catalog.Catalog) (catalog.Catalog, error) {
 		if c.Serial == 0 {
 			return c, noTree(p.Place)

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -186,7 +187,7 @@ func TestRemoteRefuses(t *testing.T) {
 	undo := between(front, func(next http.Handler) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			if strings.HasSuffix(r.URL.Path, "/state") {
-				files, err := unpackState(r.Body)
+				files, err := unpackState(r.Body, anyHead)
 				if err != nil {
 					t.Error(err)
 				}
@@ -391,6 +392,8 @@ func TestRemoteFirst(t *testing.T) {
 	s.sound()
 }
 
+func anyHead(map[string][]byte) error { return nil }
+
 func FuzzUnpackState(f *testing.F) {
 	var b strings.Builder
 	if err := packState(&b, map[string][]byte{"a": []byte("one"), "b/c": []byte("one"), "d": nil}); err != nil {
@@ -399,7 +402,7 @@ func FuzzUnpackState(f *testing.F) {
 	f.Add([]byte(b.String()))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, data []byte) {
-		files, err := unpackState(strings.NewReader(string(data)))
+		files, err := unpackState(strings.NewReader(string(data)), anyHead)
 		if err != nil {
 			if fault.CodeOf(err) != fault.Verification {
 				t.Error(err)
@@ -410,7 +413,7 @@ func FuzzUnpackState(f *testing.F) {
 		if err := packState(&again, files); err != nil {
 			t.Fatal(err)
 		}
-		back, err := unpackState(strings.NewReader(again.String()))
+		back, err := unpackState(strings.NewReader(again.String()), anyHead)
 		if err != nil || len(back) != len(files) {
 			t.Errorf("%d files of %d, %v", len(back), len(files), err)
 		}
@@ -441,4 +444,56 @@ func without(files map[string]string, prefix string) map[string]string {
 	out := maps.Clone(files)
 	maps.DeleteFunc(out, func(name, _ string) bool { return strings.HasPrefix(name, prefix) })
 	return out
+}
+
+// TestIntakeSweep: a token alone has nothing removed that clients may still ask for.
+func TestIntakeSweep(t *testing.T) {
+	s, h := served(t)
+	_, writer, _ := s.tokens(time.Time{})
+	h.Intake, h.Now = s.Place.(*Dir), func() time.Time { return s.clock }
+	two := t.TempDir()
+	lxcPair(t, two, "web", "two")
+	s.clock = s.clock.Add(time.Hour)
+	s.publish(two, "")
+	if got, err := s.Prune(t.Context(), catalog.Policy{Keep: 1}, Grace, false); err != nil || got.Waiting != 1 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	before := census(t, s.dir)
+	s.clock = s.clock.Add(time.Minute)
+	if r := ask(h, "POST /.publish/sweep?grace=0s", "Authorization: Bearer "+writer); r.StatusCode != http.StatusOK {
+		t.Errorf("it gets %d: %s", r.StatusCode, body(r))
+	}
+	if after := census(t, s.dir); !maps.Equal(before, after) {
+		t.Errorf("%d files are left of %d", len(after), len(before))
+	}
+}
+
+// TestIntakeMemory: a state takes no more memory than one of its catalog can need, and next to none where
+// that is nobody's who may publish.
+func TestIntakeMemory(t *testing.T) {
+	s, h := served(t)
+	_, writer, _ := s.tokens(time.Time{})
+	h.Intake, h.Now = s.Place.(*Dir), func() time.Time { return s.clock }
+	zeros := make([]byte, 200<<20)
+	for summary, files := range map[string]map[string][]byte{
+		"no catalog":            {"meta/1.0/a": zeros},
+		"the catalog of others": {catalog.Path: []byte("evil"), "meta/1.0/a": zeros},
+		"the present one":       {catalog.Path: []byte(s.read(catalog.Path)), "meta/1.0/a": zeros},
+		"beside it":             {catalog.Path: []byte(s.read(catalog.Path)), "ingot/v1/rotation-A.asc": zeros},
+	} {
+		var b strings.Builder
+		if err := packState(&b, files); err != nil {
+			t.Fatal(err)
+		}
+		r := httptest.NewRequest(http.MethodPut, "http://host/.publish/state", strings.NewReader(b.String()))
+		r.Header.Set("Authorization", "Bearer "+writer)
+		w := httptest.NewRecorder()
+		var was, is runtime.MemStats
+		runtime.ReadMemStats(&was)
+		h.ServeHTTP(w, r)
+		runtime.ReadMemStats(&is)
+		if n := (is.TotalAlloc - was.TotalAlloc) >> 20; w.Code != http.StatusUnprocessableEntity || n > 150 {
+			t.Errorf("%s: %d, and %d MiB", summary, w.Code, n)
+		}
+	}
 }
