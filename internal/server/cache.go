@@ -2,12 +2,12 @@ package server
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"path"
 	"reflect"
 	"slices"
@@ -22,6 +22,7 @@ import (
 	"ingot/internal/fault"
 	"ingot/internal/fetch"
 	"ingot/internal/place"
+	"ingot/internal/sign"
 )
 
 // An Upstream is the server that a [Cache] is of.
@@ -63,12 +64,16 @@ type Cache struct {
 
 	ctx context.Context //nolint:containedctx // of the whole service: blobs come also for who has gone
 
+	wait time.Duration // instead of cacheWait; a test is more impatient
+
 	refreshing sync.Mutex
 	asked      time.Time // when the other server was asked last
 
 	mu      sync.Mutex
 	catalog catalog.Catalog
+	ring    *sign.Keyring           // by which it is signed
 	names   map[string]catalog.File // of the catalog
+	vetted  map[string]bool         // files beside versions' that are known to be right
 	filling map[digest.Digest]*filling
 	slots   chan struct{}
 }
@@ -78,6 +83,8 @@ const (
 	// cacheWait is how long a request waits for what the other server says of its indexes, where there are
 	// some to go on with.
 	cacheWait = 10 * time.Second
+	// cacheUpdate is how long that may take at all.
+	cacheUpdate = 15 * time.Minute
 	// cacheFillings is how many blobs come at a time.
 	cacheFillings = 16
 )
@@ -86,7 +93,7 @@ const (
 // served it is an error.
 func (c *Cache) Start(ctx context.Context) error {
 	c.ctx, c.filling, c.slots = ctx, map[digest.Digest]*filling{}, make(chan struct{}, cacheFillings)
-	there, by, err := c.there()
+	there, ring, by, err := c.there()
 	if err != nil {
 		return err
 	}
@@ -97,7 +104,10 @@ func (c *Cache) Start(ctx context.Context) error {
 		}
 	}
 	if known {
-		c.take(there)
+		c.take(there, ring)
+		limited, cancel := context.WithTimeout(ctx, c.patience())
+		defer cancel()
+		ctx = limited
 	}
 	c.asked = c.now()
 	if err := c.update(ctx); err != nil {
@@ -111,12 +121,12 @@ func (c *Cache) Start(ctx context.Context) error {
 
 // there is the catalog that the directory has, and the keys by which who believes one of them believes it:
 // the one that signed it, and those that say that it follows them.
-func (c *Cache) there() (catalog.Catalog, []string, error) {
-	there, m, _, err := c.Dir.own(c.now())
+func (c *Cache) there() (there catalog.Catalog, ring *sign.Keyring, by []string, err error) {
+	there, m, ring, err := c.Dir.own(c.now())
 	if err != nil || there.Serial == 0 {
-		return there, nil, err
+		return there, ring, nil, err
 	}
-	by := []string{m.Signers[0].Fingerprint}
+	by = []string{m.Signers[0].Fingerprint}
 	for _, r := range slices.Backward(there.Rotations) {
 		old := catalog.RotatedFrom(r)
 		ring, err := catalog.RotatedKey([]byte(r), old)
@@ -129,7 +139,7 @@ func (c *Cache) there() (catalog.Catalog, []string, error) {
 		}
 		by = append([]string{old}, by...)
 	}
-	return there, by, nil
+	return there, ring, by, nil
 }
 
 func (c *Cache) now() time.Time {
@@ -146,7 +156,7 @@ func (c *Cache) note(text string) {
 }
 
 // take makes a catalog the one that names are looked up in.
-func (c *Cache) take(next catalog.Catalog) {
+func (c *Cache) take(next catalog.Catalog, ring *sign.Keyring) {
 	names := map[string]catalog.File{}
 	for _, i := range next.Images {
 		for _, v := range i.Versions {
@@ -159,11 +169,16 @@ func (c *Cache) take(next catalog.Catalog) {
 	for _, r := range next.Retired { // for who reads an older catalog
 		for _, f := range r.Files {
 			names[f.Path()], names[r.Dir+"/"+f.Name] = f, f
+			for _, format := range []string{"lxc", "incus", "incus-vm"} { // one of which it was
+				if as := dialectName(format, f.Name); as != "" {
+					names[r.Dir+"/"+as] = f
+				}
+			}
 		}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.catalog, c.names = next, names
+	c.catalog, c.ring, c.names, c.vetted = next, ring, names, map[string]bool{}
 }
 
 // believed is the catalog that names are looked up in.
@@ -179,21 +194,35 @@ func (c *Cache) Refresh(ctx context.Context) {
 	if !c.refreshing.TryLock() {
 		return
 	}
-	defer c.refreshing.Unlock()
 	fresh := c.Fresh
 	if fresh == 0 {
 		fresh = cacheFresh
 	}
 	if c.now().Sub(c.asked) < fresh {
+		c.refreshing.Unlock()
 		return
 	}
 	c.asked = c.now()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), cacheWait) // others wait for the answer too
-	defer cancel()
-	if err := c.update(ctx); err != nil {
-		c.note("goes on with what is here: " + err.Error())
+	done := make(chan struct{})
+	// Of the service and not of the request: others wait for it too, and what comes slowly is to come at last.
+	go func() {
+		defer close(done)
+		defer c.refreshing.Unlock()
+		ctx, cancel := context.WithTimeout(c.ctx, cacheUpdate)
+		defer cancel()
+		if err := c.update(ctx); err != nil {
+			c.note("goes on with what is here: " + err.Error())
+		}
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	case <-time.After(c.patience()):
 	}
 }
+
+// patience is how long something waits for the other server's indexes, that has some to go on with.
+func (c *Cache) patience() time.Duration { return cmp.Or(c.wait, cacheWait) }
 
 // update takes over the other server's state if it has a later one.
 func (c *Cache) update(ctx context.Context) error {
@@ -241,37 +270,45 @@ func (c *Cache) adopt(ctx context.Context, next catalog.Catalog) error {
 			return err
 		}
 	}
-	c.take(next)
+	c.take(next, j.ring)
 	_, _, err = remove(ctx, c.Dir, next, nil, c.now().Add(-Grace), false)
 	return err
 }
 
 // state fetches all indexes that belong to a catalog.
 func (c *Cache) state(ctx context.Context, next catalog.Catalog) (map[string][]byte, error) {
-	names := []string{catalog.Path, "key.asc", "pks/lookup", builderIndex}
-	for _, r := range next.Rotations {
-		names = append(names, catalog.RotationPath(catalog.RotatedFrom(r)))
+	// Nobody has said of these that they are believed, so they are not to be larger than they need be; who
+	// made them may be another ingot.
+	const small = 1 << 20
+	about := func(data []byte) int64 { return min(catalog.MaxSize, int64(4*len(data)+small)) }
+	text, err := next.Encode()
+	if err != nil {
+		return nil, err
 	}
-	for name := range lxcIndexes(next) {
-		names = append(names, name, name+".asc")
+	names := map[string]int64{catalog.Path: about(text), "key.asc": small, "pks/lookup": small, builderIndex: about(builderPlain(next))}
+	for _, r := range next.Rotations {
+		names[catalog.RotationPath(catalog.RotatedFrom(r))] = small
+	}
+	for name, data := range lxcIndexes(next) {
+		names[name], names[name+".asc"] = about(data), small
 	}
 	streams, err := streamsPlain(next)
 	if err != nil {
 		return nil, err
 	}
-	for _, name := range slices.Sorted(maps.Keys(streams)) {
-		names = append(names, name)
+	for name, data := range streams {
+		names[name] = about(data)
 		if strings.HasSuffix(name, ".json") {
-			names = append(names, name+".gpg")
+			names[name+".gpg"] = small
 		}
 	}
 	files := map[string][]byte{}
 	var mu sync.Mutex
 	g, inner := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
-	for _, name := range names {
+	for name, most := range names {
 		g.Go(func() error {
-			data, err := c.Upstream.File(inner, name, catalog.MaxSize)
+			data, err := c.Upstream.File(inner, name, most)
 			if errors.Is(err, fs.ErrNotExist) {
 				return nil // an older ingot made the tree; what must be there is asked for later
 			}
@@ -285,7 +322,7 @@ func (c *Cache) state(ctx context.Context, next catalog.Catalog) (map[string][]b
 		return nil, err
 	}
 	// All of one time, if the catalog is the same before and after.
-	again, err := c.Upstream.File(ctx, catalog.Path, catalog.MaxSize)
+	again, err := c.Upstream.File(ctx, catalog.Path, names[catalog.Path])
 	if err == nil && !bytes.Equal(again, files[catalog.Path]) {
 		err = fmt.Errorf("%s publishes just now: %w", c.Upstream.Name(), place.ErrChanged)
 	}
@@ -321,8 +358,9 @@ func (text) Close() error { return nil }
 // open opens a blob. It is fetched, if it is not here, when somebody reads it.
 func (c *Cache) open(f catalog.File) (io.ReadSeekCloser, error) {
 	if n, err := c.Dir.Size(f.Path()); err == nil && n == f.Size { // which also says that it is of use
-		r, _, err := c.Dir.Open(f.Path())
-		return r, err
+		if r, _, err := c.Dir.Open(f.Path()); !errors.Is(err, fs.ErrNotExist) { // else it went just now
+			return r, err
+		}
 	}
 	whole := func() (io.ReadSeekCloser, error) {
 		r, _, err := c.Dir.Open(f.Path())
@@ -399,36 +437,65 @@ func (c *Cache) evict(newest string) error {
 	return err
 }
 
-// beside gets a small file that lies beside a version's: checksums and signatures, verified.
+// beside gets a small file that lies beside a version's: checksums and signatures, verified by the catalog
+// that is believed now.
 func (c *Cache) beside(name string) ([]byte, error) {
-	if !strings.HasPrefix(name, "images/") || path.Base(name) != "SHA256SUMS" && !strings.HasSuffix(name, ".asc") {
+	c.mu.Lock()
+	now, ring, vetted := c.catalog, c.ring, c.vetted
+	good := vetted[name]
+	c.mu.Unlock()
+	b := newBesides(c.Dir, ring, c.now().Add(catalog.Skew))
+	dir := path.Dir(name)
+	for _, i := range now.Images {
+		for _, v := range i.Versions {
+			if v.Dir(i) == dir {
+				b.version(dir, v)
+			}
+		}
+	}
+	for _, r := range now.Retired {
+		if r.Dir == dir && b.texts[dir+"/SHA256SUMS"] == nil {
+			b.sums(dir, r.Files)
+			b.lxc(dir, r.Files)
+		}
+	}
+	if text := b.texts[name]; text != nil {
+		return text, nil
+	}
+	if b.signed[name] == nil {
 		return nil, fs.ErrNotExist
 	}
-	if data, err := c.Dir.Read(name, maxPaper); err == nil {
+	data, err := c.Dir.Read(name, maxPaper)
+	if err == nil && good {
 		return data, nil
-	}
-	data, err := c.Upstream.File(c.ctx, name, maxPaper)
-	if err != nil {
-		return nil, err
 	}
 	// A signature of a file is verified with it, so that comes first.
 	if f, ok := c.lookup(strings.TrimSuffix(name, ".asc")); ok {
 		r, err := c.open(f)
-		if err == nil {
-			_, err = io.Copy(io.Discard, r)
-			_ = r.Close()
-		}
 		if err != nil {
 			return nil, err
 		}
+		if _, comes := r.(*filled); comes {
+			_, err = io.Copy(io.Discard, r)
+		}
+		if err = errors.Join(err, r.Close()); err != nil {
+			return nil, err
+		}
 	}
-	_, _, ring, err := c.Dir.own(c.now())
-	if err != nil {
-		return nil, err
+	// What is here may be of a catalog before.
+	if err != nil || b.verify(name, data) != nil {
+		if data, err = c.Upstream.File(c.ctx, name, maxHeadFile); err != nil {
+			return nil, err
+		}
+		if err = b.verify(name, data); err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", c.Upstream.Name(), name, err)
+		}
+		if err = c.Dir.Put(name, func(w io.Writer) error { _, err := w.Write(data); return err }); err != nil {
+			return nil, err
+		}
 	}
-	j := commit{next: c.believed(), ring: ring, beside: map[string][]byte{name: data}}
-	if err := j.versions(c.Dir, c.now().Add(catalog.Skew)); err != nil {
-		return nil, fmt.Errorf("%s: %w", c.Upstream.Name(), err)
-	}
-	return data, c.Dir.Put(name, func(w io.Writer) error { _, err := w.Write(data); return err })
+	c.mu.Lock()
+	vetted[name] = true
+	c.mu.Unlock()
+	return data, nil
 }

@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -363,7 +364,7 @@ func TestCacheRefuses(t *testing.T) {
 		between(f.front, func(http.Handler) http.HandlerFunc {
 			return func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "evil") }
 		})
-		for _, name := range []string{"SHA256SUMS", "SHA256SUMS.asc", "rootfs.tar.xz.asc"} {
+		for _, name := range []string{"SHA256SUMS.asc", "rootfs.tar.xz.asc"} {
 			if r := ask(f.handler, "GET /"+filepath.Dir(webRoot)+"/"+name); r.StatusCode != http.StatusBadGateway {
 				t.Errorf("%s: %d", name, r.StatusCode)
 			}
@@ -556,5 +557,120 @@ func TestCacheElse(t *testing.T) {
 	f.cache.Upstream.(*client.Server).Trust.Keys = ring
 	if err := f.start(); fault.CodeOf(err) != fault.Unreachable {
 		t.Errorf("it says %v", err)
+	}
+}
+
+// TestCacheBeside: checksums and signatures beside a version follow the other server's, and what it has none
+// of is not asked for.
+func TestCacheBeside(t *testing.T) {
+	f := cached(t)
+	f.mustStart()
+	dir := filepath.Dir(webRoot) + "/"
+	same := func() {
+		t.Helper()
+		for _, name := range []string{"SHA256SUMS", "SHA256SUMS.asc", "rootfs.tar.xz.asc"} {
+			if f.get(dir+name) != f.read(dir+name) {
+				t.Errorf("%s is another file: %q", name, f.notes)
+			}
+		}
+	}
+	same()
+	more := t.TempDir()
+	put(t, more, "web", "one", "tar", "web-amd64.tar=more")
+	f.publish(more, "")
+	f.clock = f.clock.Add(2 * cacheFresh)
+	f.get(catalog.Path)
+	same()
+	next := mustKey(t, start.Add(-time.Minute))
+	if err := f.Rotate(t.Context(), next); err != nil {
+		t.Fatal(err)
+	}
+	f.Key = next
+	f.clock = f.clock.Add(2 * cacheFresh)
+	f.get(catalog.Path)
+	same()
+	undo := f.off()
+	same()
+	undo()
+
+	// What is let go stays for who has an older index, by all its names.
+	two := t.TempDir()
+	lxcPair(t, two, "web", "two")
+	f.publish(two, "")
+	if _, err := f.Prune(t.Context(), catalog.Policy{Keep: 1}, Grace, false); err != nil {
+		t.Fatal(err)
+	}
+	f.clock = f.clock.Add(2 * cacheFresh)
+	for _, name := range []string{webRoot, dir + "meta.tar.xz", dir + "SHA256SUMS", dir + "rootfs.tar.xz.asc"} {
+		if f.get(name) != f.read(name) {
+			t.Errorf("%s is another file", name)
+		}
+	}
+
+	asked := ""
+	between(f.front, func(http.Handler) http.HandlerFunc {
+		return func(_ http.ResponseWriter, r *http.Request) {
+			asked += r.URL.Path + "\n"
+			panic(http.ErrAbortHandler)
+		}
+	})
+	for _, name := range []string{"images/x/SHA256SUMS", dir + "nothing.asc", dir + "x/SHA256SUMS"} {
+		if r := ask(f.handler, "GET /"+name); r.StatusCode != http.StatusNotFound {
+			t.Errorf("%s: %d", name, r.StatusCode)
+		}
+	}
+	if asked != "" {
+		t.Errorf("it asked for %s", asked)
+	}
+}
+
+// TestCacheSlow: who asks waits for a while, and what comes slowly comes all the same.
+func TestCacheSlow(t *testing.T) {
+	f := cached(t)
+	f.cache.wait = 10 * time.Millisecond
+	f.mustStart()
+	before := f.read(catalog.Path)
+	two := t.TempDir()
+	lxcPair(t, two, "web", "two")
+	f.publish(two, "")
+	goOn := make(chan bool)
+	between(f.front, func(next http.Handler) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			<-goOn
+			next.ServeHTTP(w, r)
+		}
+	})
+	f.clock = f.clock.Add(2 * cacheFresh)
+	if f.get(catalog.Path) != before {
+		t.Error("it has the new one already")
+	}
+	close(goOn)
+	for range 200 {
+		time.Sleep(10 * time.Millisecond)
+		if f.get(catalog.Path) == f.read(catalog.Path) {
+			return
+		}
+	}
+	t.Errorf("the new one never came: %q", f.notes)
+}
+
+// TestCacheLarge: indexes that are larger than those of the catalog can be are not taken into memory.
+func TestCacheLarge(t *testing.T) {
+	f := cached(t)
+	between(f.front, func(next http.Handler) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			if strings.HasPrefix(r.URL.Path, "/meta/") || strings.HasPrefix(r.URL.Path, "/streams/") {
+				_, _ = io.Copy(w, io.LimitReader(zeros{}, 64<<20))
+				return
+			}
+			next.ServeHTTP(w, r)
+		}
+	})
+	var was, is runtime.MemStats
+	runtime.ReadMemStats(&was)
+	err := f.start()
+	runtime.ReadMemStats(&is)
+	if n := (is.TotalAlloc - was.TotalAlloc) >> 20; fault.CodeOf(err) != fault.Verification || n > 120 {
+		t.Errorf("%d MiB, and it says %v", n, err)
 	}
 }

@@ -235,49 +235,81 @@ func (c *commit) indexes(now time.Time) error {
 // versions verifies what comes beside versions: checksums that are the catalog's, and signatures of
 // them and of files that LXC verifies one by one.
 func (c *commit) versions(d *Dir, now time.Time) error {
-	signed := map[string]func(asc []byte) error{} // by the name of what is signed
-	texts := map[string][]byte{}
+	b := newBesides(d, c.ring, now)
 	for _, i := range c.next.Images {
 		for _, v := range i.Versions {
-			dir := v.Dir(i) + "/"
-			text := sums(v)
-			texts[dir+"SHA256SUMS"] = text
-			signed[dir+"SHA256SUMS.asc"] = func(asc []byte) error {
-				_, err := c.ring.Detached("SHA256SUMS", text, asc, now)
-				return err
-			}
-			for _, a := range v.Artifacts {
-				if a.Format != "lxc" {
-					continue
-				}
-				for _, f := range a.Files {
-					signed[dir+dialectName(a.Format, f.Name)+".asc"] = func(asc []byte) error {
-						r, _, err := d.Open(f.Path())
-						if err != nil {
-							return err
-						}
-						defer func() { _ = r.Close() }()
-						_, err = c.ring.DetachedReader(f.Name, r, asc, now)
-						return err
-					}
-				}
-			}
+			b.version(v.Dir(i), v)
 		}
 	}
 	for name, data := range c.beside {
-		verify, ok := signed[name]
-		var err error
-		switch {
-		case ok:
-			err = verify(data)
-		case texts[name] == nil:
-			err = errors.New("it is no file that a publisher writes")
-		case !bytes.Equal(texts[name], data):
-			err = errors.New("it is another than the catalog gives")
-		}
-		if err != nil {
+		if err := b.verify(name, data); err != nil {
 			return refusal("%s: %w", name, inner(err))
 		}
+	}
+	return nil
+}
+
+// Besides are the files that may lie beside those of versions, and how they are verified.
+type besides struct {
+	dir    *Dir
+	ring   *sign.Keyring
+	now    time.Time
+	texts  map[string][]byte
+	signed map[string]func(asc []byte) error // by the name of the signature
+}
+
+func newBesides(d *Dir, ring *sign.Keyring, now time.Time) *besides {
+	return &besides{d, ring, now, map[string][]byte{}, map[string]func([]byte) error{}}
+}
+
+// version adds those of a version.
+func (b *besides) version(dir string, v catalog.Version) {
+	b.sums(dir, v.All())
+	for _, a := range v.Artifacts {
+		if a.Format == "lxc" {
+			b.lxc(dir, a.Files)
+		}
+	}
+}
+
+// sums adds checksums of files, and their signature.
+func (b *besides) sums(dir string, files []catalog.File) {
+	text := sumsOf(files)
+	b.texts[dir+"/SHA256SUMS"] = text
+	b.signed[dir+"/SHA256SUMS.asc"] = func(asc []byte) error {
+		_, err := b.ring.Detached("SHA256SUMS", text, asc, b.now)
+		return err
+	}
+}
+
+// lxc adds the signatures of files that LXC verifies one by one.
+func (b *besides) lxc(dir string, files []catalog.File) {
+	for _, f := range files {
+		as := dialectName("lxc", f.Name)
+		if as == "" {
+			continue
+		}
+		b.signed[dir+"/"+as+".asc"] = func(asc []byte) error {
+			r, _, err := b.dir.Open(f.Path())
+			if err != nil {
+				return err
+			}
+			defer func() { _ = r.Close() }()
+			_, err = b.ring.DetachedReader(f.Name, r, asc, b.now)
+			return err
+		}
+	}
+}
+
+// verify says why a file is none that may lie there.
+func (b *besides) verify(name string, data []byte) error {
+	switch verify, ok := b.signed[name]; {
+	case ok:
+		return verify(data)
+	case b.texts[name] == nil:
+		return errors.New("it is no file that a publisher writes")
+	case !bytes.Equal(b.texts[name], data):
+		return errors.New("it is another than the catalog gives")
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"sync"
 
@@ -144,11 +145,11 @@ func (f *filled) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	if f.g == nil {
-		f.g = f.begin()
-		f.g.use(1)
-	}
-	if f.whole == nil {
+	for tries := 1; f.whole == nil; tries++ {
+		if f.g == nil {
+			f.g = f.begin()
+			f.g.use(1)
+		}
 		n, from, err := f.wait()
 		if err != nil {
 			return 0, err
@@ -161,7 +162,14 @@ func (f *filled) Read(p []byte) (int, error) {
 			}
 			return n, err
 		}
-		if f.whole, err = f.open(); err != nil {
+		f.whole, err = f.open()
+		if errors.Is(err, fs.ErrNotExist) && tries < 3 { // it came, and made room for others: once more
+			f.g.use(-1)
+			f.g, f.begun, f.whole = nil, false, nil
+			continue
+		}
+		if err != nil {
+			f.whole = nil
 			return 0, err
 		}
 	}

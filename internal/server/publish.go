@@ -451,9 +451,11 @@ func (p *Publisher) name(a catalog.Addition, u upload) error {
 }
 
 // sums are the lines of a version's SHA256SUMS.
-func sums(v catalog.Version) []byte {
+func sums(v catalog.Version) []byte { return sumsOf(v.All()) }
+
+func sumsOf(files []catalog.File) []byte {
 	var lines []string
-	for _, f := range v.All() {
+	for _, f := range files {
 		lines = append(lines, fmt.Sprintf("%s  %s\n", f.SHA256, f.Name))
 	}
 	slices.SortFunc(lines, func(a, b string) int { return strings.Compare(a[66:], b[66:]) })
