@@ -154,9 +154,14 @@ func (h *Handler) takeBlob(w http.ResponseWriter, r *http.Request, name string, 
 		case got != d:
 			return fault.Newf(fault.Verification, "what came as the blob %s has SHA-256 %s", d, got).WithHint("run the command again")
 		}
-		return nil
+		// Else versions would keep the old file under their names, and its space with it.
+		there, err := has(r.Context(), h.Intake, catalog.File{Name: name, SHA256: d, Size: n}, func(int64) {})
+		if err == nil && there {
+			err = errThere
+		}
+		return err
 	})
-	if err != nil {
+	if err != nil && !errors.Is(err, errThere) {
 		refuse(w, err)
 		return
 	}
@@ -191,6 +196,9 @@ func (h *Handler) takeState(ctx context.Context, body io.Reader) error {
 	_, err = h.Intake.Commit(ctx, files, h.now())
 	return err
 }
+
+// errThere says that a blob is there already.
+var errThere = errors.New("it is there")
 
 // A pacedBody is what a client sends, in pieces each of which has a time of its own, as a [paced]
 // answer has.

@@ -468,6 +468,34 @@ func TestIntakeSweep(t *testing.T) {
 	}
 }
 
+// TestIntakeAgain: a blob that is there stays the file that versions have under their names, whoever sends it
+// again; one that is damaged is mended.
+func TestIntakeAgain(t *testing.T) {
+	s, h := served(t)
+	_, writer, _ := s.tokens(time.Time{})
+	dir := s.Place.(*Dir)
+	h.Intake, h.Now = dir, func() time.Time { return s.clock }
+	text := s.read(webRoot)
+	blob := catalog.BlobPath(digest.Of([]byte(text)))
+	send := func() {
+		t.Helper()
+		r := httptest.NewRequest(http.MethodPut, "http://host/.publish/blobs/"+digest.Of([]byte(text)).String(), strings.NewReader(text))
+		r.Header.Set("Authorization", "Bearer "+writer)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != http.StatusNoContent || s.read(blob) != text {
+			t.Errorf("it gets %d: %s", w.Code, w.Body)
+		}
+	}
+	if send(); !dir.Same(blob, webRoot) {
+		t.Error("it takes its space twice")
+	}
+	if err := os.WriteFile(filepath.Join(s.dir, blob), []byte(strings.ToUpper(text)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	send()
+}
+
 // TestIntakeMemory: a state takes no more memory than one of its catalog can need, and next to none where
 // that is nobody's who may publish.
 func TestIntakeMemory(t *testing.T) {
