@@ -92,7 +92,10 @@ const (
 // Start reads what the directory has, and asks the other server. Where neither gives anything that can be
 // served it is an error.
 func (c *Cache) Start(ctx context.Context) error {
-	c.ctx, c.filling, c.slots = ctx, map[digest.Digest]*filling{}, make(chan struct{}, cacheFillings)
+	var end context.CancelFunc
+	c.ctx, end = context.WithCancel(context.WithoutCancel(ctx))
+	context.AfterFunc(ctx, func() { time.AfterFunc(graceTime, end) }) // as Service gives answers under way their time
+	c.filling, c.slots = map[digest.Digest]*filling{}, make(chan struct{}, cacheFillings)
 	there, ring, by, err := c.there()
 	if err != nil {
 		return err

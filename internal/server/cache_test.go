@@ -674,3 +674,37 @@ func TestCacheLarge(t *testing.T) {
 		t.Errorf("%d MiB, and it says %v", n, err)
 	}
 }
+
+// TestCacheStops: what is under way when the service is told to end comes to its end.
+func TestCacheStops(t *testing.T) {
+	f := cached(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if err := f.cache.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	whole := f.read(webRoot)
+	half, goOn := make(chan bool), make(chan bool)
+	between(f.front, func(http.Handler) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Length", strconv.Itoa(len(whole)))
+			_, _ = io.WriteString(w, whole[:5])
+			_ = http.NewResponseController(w).Flush()
+			close(half)
+			select {
+			case <-goOn:
+			case <-r.Context().Done():
+			}
+			_, _ = io.WriteString(w, whole[5:])
+		}
+	})
+	go func() {
+		<-half
+		cancel()
+		time.Sleep(50 * time.Millisecond)
+		close(goOn)
+	}()
+	if got := f.get(webRoot); got != whole {
+		t.Errorf("it gave %q", got)
+	}
+}
