@@ -708,3 +708,36 @@ func TestCacheStops(t *testing.T) {
 		t.Errorf("it gave %q", got)
 	}
 }
+
+// TestCachePatience: a client has its time to take what there is, and not the time in which nothing comes.
+func TestCachePatience(t *testing.T) {
+	for _, secure := range []bool{false, true} {
+		f := cached(t)
+		f.handler.patience = 50 * time.Millisecond
+		f.mustStart()
+		whole := f.read(webRoot)
+		between(f.front, func(http.Handler) http.HandlerFunc {
+			return func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Content-Length", strconv.Itoa(len(whole)))
+				for _, part := range []string{"", whole[:5], whole[5:]} {
+					_, _ = io.WriteString(w, part)
+					_ = http.NewResponseController(w).Flush()
+					time.Sleep(200 * time.Millisecond)
+				}
+			}
+		})
+		srv := httptest.NewUnstartedServer(f.handler)
+		if srv.EnableHTTP2 = secure; secure {
+			srv.StartTLS()
+		} else {
+			srv.Start()
+		}
+		r, err := srv.Client().Get(srv.URL + "/" + webRoot)
+		if err != nil {
+			t.Errorf("TLS %v: %v", secure, err)
+		} else if got := body(r); got != whole {
+			t.Errorf("TLS %v: %q", secure, got)
+		}
+		srv.Close()
+	}
+}

@@ -111,6 +111,7 @@ type filled struct {
 	whole io.ReadSeekCloser // the blob
 	round int
 	begun bool
+	waits func(on bool) // told when nothing is there to be read, and when something is again; or nil
 }
 
 // wait waits until something at the reader's place can be read, and says how much, and where unless that
@@ -119,6 +120,12 @@ func (f *filled) wait() (int64, io.ReaderAt, error) {
 	g := f.g
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	waited := false
+	defer func() {
+		if waited {
+			f.waits(false)
+		}
+	}()
 	for {
 		switch {
 		case f.begun && f.round != g.round: // also when the right ones are there by now
@@ -133,6 +140,10 @@ func (f *filled) wait() (int64, io.ReaderAt, error) {
 		if n := min(g.have, g.want.Size-1) - f.at; n > 0 && g.file != nil {
 			f.begun, f.round = true, g.round
 			return n, g.file, nil
+		}
+		if !waited && f.waits != nil {
+			waited = true
+			f.waits(true)
 		}
 		g.news.Wait()
 	}

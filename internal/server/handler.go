@@ -181,7 +181,8 @@ func keep(header http.Header, lasts bool) {
 }
 
 // through answers with a file of a version that may have to come from another server first.
-func (h *Handler) through(w http.ResponseWriter, r *http.Request, name string) {
+func (h *Handler) through(p *paced, r *http.Request, name string) {
+	w := http.ResponseWriter(p)
 	f, d, err := h.Through.Open(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -195,8 +196,13 @@ func (h *Handler) through(w http.ResponseWriter, r *http.Request, name string) {
 	w.Header().Set("Content-Type", contentType(name))
 	w.Header().Set("ETag", `"`+d.String()+`"`)
 	keep(w.Header(), !strings.HasSuffix(name, ".asc") && path.Base(name) != "SHA256SUMS")
-	if _, ok := f.(*filled); ok {
-		w = &prompt{w, http.NewResponseController(w)}
+	if f, ok := f.(*filled); ok {
+		w = &prompt{w, p.control}
+		f.waits = func(on bool) {
+			if p.next(); on { // the client is not to blame
+				_ = p.control.SetWriteDeadline(time.Time{})
+			}
+		}
 	}
 	http.ServeContent(w, r, "", time.Time{}, f)
 }
