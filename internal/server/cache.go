@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"path"
 	"reflect"
 	"slices"
@@ -269,6 +270,9 @@ func (c *Cache) adopt(ctx context.Context, next catalog.Catalog) error {
 			WithHint("nothing of it was kept; somebody changes what it sends: name another mirror with --cache-of")
 	}
 	if j.next.Serial != j.old.Serial {
+		if err := c.behind(j); err != nil {
+			return err
+		}
 		if err := c.Dir.Switch(next.Serial, j.state); err != nil {
 			return err
 		}
@@ -276,6 +280,42 @@ func (c *Cache) adopt(ctx context.Context, next catalog.Catalog) error {
 	c.take(next, j.ring)
 	_, _, err = remove(ctx, c.Dir, next, nil, c.now().Add(-Grace), false)
 	return err
+}
+
+// behind says whether an index is still the one that is here, though the catalog gives another than the one
+// before did: in S3 the others follow the catalog.
+func (c *Cache) behind(j commit) error {
+	if j.old.Serial == 0 {
+		return nil
+	}
+	was, err := plain(j.old)
+	if err != nil {
+		return err
+	}
+	is, err := plain(j.next)
+	if err != nil {
+		return err
+	}
+	for name, data := range is {
+		if bytes.Equal(data, was[name]) || j.state[name] == nil {
+			continue
+		}
+		if here, err := c.Dir.Read(name, catalog.MaxSize); err == nil && bytes.Equal(here, j.state[name]) {
+			return fmt.Errorf("%s of %s is not yet that of its catalog: %w", name, c.Upstream.Name(), place.ErrChanged)
+		}
+	}
+	return nil
+}
+
+// plain are the indexes of other dialects that a catalog gives, unsigned.
+func plain(c catalog.Catalog) (map[string][]byte, error) {
+	out, err := streamsPlain(c)
+	if err != nil {
+		return nil, err
+	}
+	maps.Copy(out, lxcIndexes(c))
+	out[builderIndex] = builderPlain(c)
+	return out, nil
 }
 
 // state fetches all indexes that belong to a catalog.

@@ -741,3 +741,40 @@ func TestCachePatience(t *testing.T) {
 		srv.Close()
 	}
 }
+
+// TestCacheLags: where other clients' indexes are still those of the catalog before, as for a moment in S3, none
+// of them is taken; and all are when they have come.
+func TestCacheLags(t *testing.T) {
+	f := cached(t)
+	f.mustStart()
+	before := map[string]string{}
+	for _, name := range f.names(".") {
+		before[name] = f.read(name)
+	}
+	two := t.TempDir()
+	lxcPair(t, two, "web", "two")
+	f.publish(two, "")
+	undo := between(f.front, func(next http.Handler) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			if text := before[strings.TrimPrefix(r.URL.Path, "/")]; text != "" && strings.HasPrefix(r.URL.Path, "/meta/") {
+				_, _ = io.WriteString(w, text)
+				return
+			}
+			next.ServeHTTP(w, r)
+		}
+	})
+	all := []string{catalog.Path, "meta/1.0/index-system", "meta/1.0/index-user.7.asc", "streams/v1/images.json"}
+	f.clock = f.clock.Add(2 * cacheFresh)
+	for _, name := range all {
+		if f.get(name) != before[name] {
+			t.Errorf("%s is the new one", name)
+		}
+	}
+	undo()
+	f.clock = f.clock.Add(2 * cacheFresh)
+	for _, name := range all {
+		if f.get(name) != f.read(name) {
+			t.Errorf("%s is the old one: %q", name, f.notes)
+		}
+	}
+}
