@@ -116,6 +116,9 @@ func (c *Cache) Start(ctx context.Context) error {
 	c.asked = c.now()
 	if err := c.update(ctx); err != nil {
 		if !known || fault.CodeOf(err) == fault.Verification {
+			if hint := fault.HintOf(err); hint != "" { // the other server's client says how it names servers
+				return fault.Newf(fault.CodeOf(err), "%w", err).WithHint("%s", strings.ReplaceAll(hint, "--from", "--cache-of"))
+			}
 			return err
 		}
 		c.note("goes on with what is here: " + err.Error())

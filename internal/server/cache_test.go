@@ -284,8 +284,8 @@ func TestCacheRefuses(t *testing.T) {
 	t.Run("nothing there", func(t *testing.T) {
 		f := cached(t)
 		f.off()
-		if err := f.start(); fault.CodeOf(err) != fault.Unreachable {
-			t.Errorf("it says %v", err)
+		if err := f.start(); fault.CodeOf(err) != fault.Unreachable || !strings.Contains(fault.HintOf(err), "--cache-of") || strings.Contains(fault.HintOf(err), "--from") {
+			t.Errorf("it says %v, %s", err, fault.HintOf(err))
 		}
 	})
 	t.Run("another key", func(t *testing.T) {
