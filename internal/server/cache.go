@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math"
 	"path"
 	"reflect"
 	"slices"
@@ -17,6 +18,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"ingot/internal/catalog"
 	"ingot/internal/digest"
@@ -62,6 +64,8 @@ type Cache struct {
 	// Note is told of trouble.
 	Note func(text string)
 	Now  func() time.Time // time.Now
+
+	space func() int64 // a test's: how many bytes are free
 
 	ctx context.Context //nolint:containedctx // of the whole service: blobs come also for who has gone
 
@@ -449,15 +453,15 @@ func (c *Cache) fill(g *filling) error {
 		return c.ctx.Err()
 	}
 	defer func() { <-c.slots }()
-	err := c.Dir.Put(g.want.Path(), func(w io.Writer) error { return c.Upstream.Blob(c.ctx, g.want, g.into(w)) })
-	if err != nil || c.Size == 0 {
+	if err := c.room(g.want.Size); err != nil {
 		return err
 	}
-	return c.evict(g.want.Path())
+	return c.Dir.Put(g.want.Path(), func(w io.Writer) error { return c.Upstream.Blob(c.ctx, g.want, g.into(w)) })
 }
 
-// evict lets blobs go until those that stay are not more than the bound; the newest stays.
-func (c *Cache) evict(newest string) error {
+// room makes room for a blob: those go that nobody asked for longest, until with it there are no more than the
+// bound, if others can go for it, and the disk takes it. One that the disk could not take all the same is not begun.
+func (c *Cache) room(coming int64) error {
 	type blob struct {
 		name string
 		size int64
@@ -470,17 +474,37 @@ func (c *Cache) evict(newest string) error {
 		total += size
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	free := c.free()
+	if free+total < coming {
+		return fault.Newf(fault.Preflight, "no room: %d MiB are needed and %d MiB are free", coming>>20, free>>20).WithHint("make room where %s lies", c.Dir)
+	}
 	slices.SortFunc(all, func(a, b blob) int { return a.used.Compare(b.used) })
 	for _, b := range all {
-		if err != nil || total <= c.Size {
+		if (c.Size == 0 || total+coming <= c.Size) && coming <= free {
+			break
+		}
+		if err := c.Dir.Remove(b.name); err != nil {
 			return err
 		}
-		if b.name != newest {
-			err = c.Dir.Remove(b.name)
-			total -= b.size
-		}
+		total -= b.size
+		free += b.size
 	}
-	return err
+	return nil
+}
+
+// free is how many bytes the directory's disk has.
+func (c *Cache) free() int64 {
+	if c.space != nil {
+		return c.space()
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(c.Dir.path, &st); err != nil {
+		return math.MaxInt64 / 2 // then it shows when there is none
+	}
+	return int64(st.Bavail) * st.Bsize
 }
 
 // beside gets a small file that lies beside a version's: checksums and signatures, verified by the catalog

@@ -778,3 +778,27 @@ func TestCacheLags(t *testing.T) {
 		}
 	}
 }
+
+// TestCacheFull: a full disk takes what older blobs make room for, and what none can is not begun.
+func TestCacheFull(t *testing.T) {
+	f := cached(t)
+	f.mustStart()
+	f.get(webRoot)
+	whole, meta := int64(len(f.read(webRoot))), strings.Replace(webRoot, "rootfs", "meta", 1)
+	f.cache.space = func() int64 { return int64(len(f.read(meta))) - whole }
+	f.get(meta)
+	if _, err := os.Stat(filepath.Join(f.cache.Dir.path, catalog.BlobPath(digest.Of([]byte(f.read(webRoot)))))); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the old one stayed: %v", err)
+	}
+	asked := f.blobs.Load()
+	f.cache.space = func() int64 { return -1 } // both are of one size
+	if r := ask(f.handler, "GET /"+webRoot); body(r) == f.read(webRoot) || f.blobs.Load() != asked {
+		t.Error("it was fetched where there is no room")
+	}
+	if f.get(meta) != f.read(meta) {
+		t.Error("what was there has gone for nothing")
+	}
+	if n := len(f.notes); n == 0 || !strings.Contains(f.notes[n-1], "no room") {
+		t.Errorf("it says %q", f.notes)
+	}
+}
