@@ -68,6 +68,9 @@ func TestPrivate(t *testing.T) {
 			}
 		}
 	}
+	if r := ask(site, "POST /team/key.asc"); r.StatusCode != 401 {
+		t.Errorf("a POST of nobody gets %d", r.StatusCode)
+	}
 	for _, name := range open.names(".") {
 		r := ask(site, "GET //"+name)
 		if text := body(r); r.StatusCode != 200 || strings.Contains(text, "plans") {

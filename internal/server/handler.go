@@ -116,12 +116,12 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		h.take(w, r, what)
 		return
 	}
+	if !h.admit(w, r, token.Read) {
+		return
+	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		header.Set("Allow", "GET, HEAD")
 		http.Error(w, "only GET and HEAD", http.StatusMethodNotAllowed)
-		return
-	}
-	if !h.admit(w, r, token.Read) {
 		return
 	}
 	name := clean(r.URL.Path)
