@@ -18,7 +18,11 @@ func (s *shop) cache(t *testing.T) {
 	// A server of its own, which ends before the cache does.
 	first, end := context.WithCancel(t.Context())
 	up, stop := serving(t, s.command(first, "serve", "tree", "--listen", "127.0.0.1:0", "--tls-cert", "cert.pem", "--tls-key", "key.pem"), end)
-	p.refuse(t, 2, []string{"--cache-of"}, "serve", "tree", "--cache-size", "1GiB")
+	p.refuse(t, 2, []string{"--cache-of"}, "serve", "nowhere", "--cache-size", "1GiB")
+	p.refuse(t, 2, []string{"no number of bytes", "50GiB"}, "serve", "nowhere", "--cache-of", up, "--cache-size", "much")
+	if made := globbed(t, p.path("nowhere")); len(made) > 0 {
+		t.Error("a directory was made")
+	}
 	p.refuse(t, 5, []string{"no key of", "--trust-on-first-use"}, "serve", "cached", "--cache-of", up)
 	p.refuse(t, 7, []string{"hint:"}, "serve", "cached", "--cache-of", "https://127.0.0.1:1", "--key", s.path("tree/key.asc"))
 	p.refuse(t, 5, []string{"a cache of that server"}, "serve", "team", "--cache-of", up, "--trust-on-first-use")

@@ -98,13 +98,22 @@ func (f *serveFlags) run(cmd *cobra.Command, tree string) error {
 		return err
 	}
 	defer progress.Close()
+	cache, err := f.cache(cmd, progress) // before a directory is made
+	if err != nil {
+		return err
+	}
 	h, err := f.open(tree, "")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = h.Close() }()
-	if h.Through, err = f.cache(cmd, tree, progress); err != nil {
-		return err
+	if h.Through = cache; cache != nil {
+		if cache.Dir, err = server.OpenDir(tree); err != nil {
+			return err
+		}
+		if err := cache.Start(cmd.Context()); err != nil {
+			return err
+		}
 	}
 	site := &server.Site{Top: h, Under: map[string]http.Handler{}}
 	for _, one := range f.under {
