@@ -129,7 +129,10 @@ func (c *court) liveMachine(t *testing.T, p *project, image, firmware, as, devic
 		{"echo kept >/var/tmp/a && cat /var/tmp/a", `^kept\n$`},
 		{"test -s /etc/machine-id && wc -c </etc/machine-id", `^33\n$`},
 		{"systemctl is-active serial-getty@ttyS0 getty@tty1", `^active\nactive\n$`},
-		{"dpkg --audit && dpkg --verify", `^$`},
+		{"dpkg --audit", `^$`},
+	}
+	if c.full { // a minute of emulation: it reads every file
+		questions = append(questions, struct{ ask, want string }{"dpkg --verify", `^$`})
 	}
 	args := []string{"boot", image, "--firmware", firmware, "--as", as, "--timeout", bootPatience, "--json"}
 	for _, q := range questions {
