@@ -15,6 +15,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -32,21 +33,28 @@ import (
 // leftover begins the names of files that are not whole yet.
 const leftover = ".ingot-"
 
+// behind is how far the hash stays behind writers that write at places of their own, in
+// bytes: such as have several cores write a file in its order are never so far apart.
+const behind = 16 << 20
+
 // A Pending is an output being written: a temporary file beside its final path,
-// locked as long as its writer lives. It hashes what passes Write and CopyFile
-// at the same time, on another core.
+// locked as long as its writer lives. It hashes what passes Write, CopyFile and WriteAt
+// at the same time, on another core. One writer uses the first two, or the third, or File.
 type Pending struct {
 	path string
 	file *os.File
 
 	mu      sync.Mutex
 	more    *sync.Cond
-	written int64 // by Write and CopyFile, in order from the beginning
+	written int64 // to be hashed: from the beginning, nothing of it is written again
+	claimed int64 // what of it is being hashed
 	closed  bool
 	hashed  chan struct{}
+	done    int64 // hashed
 	hash    hash.Hash
 	hashErr error
-	random  bool // somebody has written at places of his own
+	random  bool // somebody writes at places of his own
+	again   bool // and has written where it was hashed before
 }
 
 // Create begins to write a file. Its mode is what the umask leaves of 0666. The
@@ -116,6 +124,37 @@ func (p *Pending) wrote(n int64) {
 	p.more.Signal()
 }
 
+// WriteAt writes at a place, and may be called by several goroutines. Whoever goes from
+// the beginning to the end, more or less, has most of the file hashed when all is written;
+// for others it is read from the beginning then.
+func (p *Pending) WriteAt(b []byte, at int64) (int, error) {
+	n, err := p.file.WriteAt(b, at)
+	p.mu.Lock()
+	p.random = true
+	p.again = p.again || at < p.claimed
+	if !p.again {
+		p.written = max(p.written, at+int64(n)-behind)
+	}
+	p.mu.Unlock()
+	p.more.Signal()
+	return n, err
+}
+
+// ReadAt reads what was written.
+func (p *Pending) ReadAt(b []byte, at int64) (int, error) { return p.file.ReadAt(b, at) }
+
+// Truncate sets the file's size, for whoever writes with WriteAt.
+func (p *Pending) Truncate(size int64) error {
+	p.mu.Lock()
+	p.random = true
+	p.again = p.again || size < p.claimed
+	p.mu.Unlock()
+	return p.file.Truncate(size)
+}
+
+// Name is the temporary file's path.
+func (p *Pending) Name() string { return p.file.Name() }
+
 // File is the temporary file, for a writer that writes where it wants. The
 // digest is then computed when all is written.
 func (p *Pending) File() *os.File {
@@ -128,26 +167,25 @@ func (p *Pending) File() *os.File {
 // follow hashes what is written, out of the page cache, a step behind.
 func (p *Pending) follow() {
 	defer close(p.hashed)
-	buf := make([]byte, 256<<10)
-	var done, sent int64
+	var sent int64
 	for {
 		// What is hashed may go to the disk already: less is left for Commit.
-		if done-sent >= 16<<20 {
-			_ = unix.SyncFileRange(int(p.file.Fd()), sent, done-sent, unix.SYNC_FILE_RANGE_WRITE)
-			sent = done
+		if p.done-sent >= 16<<20 {
+			_ = unix.SyncFileRange(int(p.file.Fd()), sent, p.done-sent, unix.SYNC_FILE_RANGE_WRITE)
+			sent = p.done
 		}
 		p.mu.Lock()
-		for done == p.written && !p.closed {
+		for (p.done >= p.written || p.again) && !p.closed {
 			p.more.Wait()
 		}
-		ready, closed := p.written, p.closed
+		ready, closed, random := p.written, p.closed, p.random
+		if p.again {
+			ready = p.done
+		}
+		p.claimed = max(p.claimed, ready)
 		p.mu.Unlock()
-		for done < ready {
-			n, err := p.file.ReadAt(buf[:min(int64(len(buf)), ready-done)], done)
-			p.hash.Write(buf[:n])
-			done += int64(n)
-			if err != nil && done < ready {
-				p.hashErr = err
+		if p.done < ready {
+			if p.hashErr = p.feed(ready, random); p.hashErr != nil {
 				return
 			}
 		}
@@ -155,6 +193,18 @@ func (p *Pending) follow() {
 			return
 		}
 	}
+}
+
+// feed hashes what follows, up to an offset. Looking for holes moves the file's position,
+// which Write counts on.
+func (p *Pending) feed(to int64, random bool) (err error) {
+	if random {
+		err = sparse.Hash(p.hash, p.file, p.done, to-p.done)
+	} else {
+		_, err = io.Copy(p.hash, io.NewSectionReader(p.file, p.done, to-p.done))
+	}
+	p.done = to
+	return err
 }
 
 // stop ends the hashing after all that is written; it may be called twice.
@@ -173,23 +223,9 @@ func (p *Pending) Commit() (size int64, sum digest.Digest, err error) {
 	// The disk works while the hash catches up.
 	synced := make(chan error, 1)
 	go func() { synced <- p.file.Sync() }()
-	p.stop()
-	err = errors.Join(<-synced, p.hashErr)
-	if err != nil {
+	size, err = p.digest()
+	if err = errors.Join(<-synced, err); err != nil {
 		return 0, sum, fmt.Errorf("cannot finish %s: %w", p.path, err)
-	}
-	info, err := p.file.Stat()
-	if err != nil {
-		return 0, sum, err
-	}
-	p.mu.Lock()
-	random := p.random
-	p.mu.Unlock()
-	if random {
-		p.hash.Reset()
-		if err := sparse.Hash(p.hash, p.file, 0, info.Size()); err != nil {
-			return 0, sum, fmt.Errorf("cannot read back %s: %w", p.path, err)
-		}
 	}
 	if err := os.Rename(p.file.Name(), p.path); err != nil {
 		return 0, sum, fmt.Errorf("cannot finish %s: %w", p.path, err)
@@ -197,7 +233,24 @@ func (p *Pending) Commit() (size int64, sum digest.Digest, err error) {
 	if err := syncDir(filepath.Dir(p.path)); err != nil {
 		return 0, sum, fmt.Errorf("cannot finish %s: %w", p.path, err)
 	}
-	return info.Size(), digest.From(p.hash), nil
+	return size, digest.From(p.hash), nil
+}
+
+// digest hashes what is left of the file and gives its size.
+func (p *Pending) digest() (int64, error) {
+	p.stop()
+	if p.again {
+		p.hash.Reset()
+		p.done, p.hashErr = 0, nil
+	}
+	if p.hashErr != nil {
+		return 0, p.hashErr
+	}
+	info, err := p.file.Stat()
+	if err != nil || !p.random {
+		return p.done, err
+	}
+	return info.Size(), p.feed(info.Size(), true)
 }
 
 // Abort removes what was written, unless it was committed.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -34,6 +35,7 @@ func ls(t *testing.T, dir string) []string {
 
 func TestPending(t *testing.T) {
 	big := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
+	long := strings.Repeat(string(big), 40)
 	pack := filepath.Join(t.TempDir(), "pack")
 	if err := os.WriteFile(pack, big, 0o600); err != nil {
 		t.Fatal(err)
@@ -66,6 +68,37 @@ func TestPending(t *testing.T) {
 			_, err2 := p.File().WriteAt([]byte("a"), 0)
 			return errors.Join(err, err2)
 		}, "ab"},
+		{"at places, in order", func(p *Pending) error {
+			err := p.Truncate(int64(len(long) + 5))
+			for at := 0; err == nil && at < len(long); at += len(big) {
+				_, err = p.WriteAt([]byte(long[at:at+len(big)]), int64(at))
+			}
+			return err
+		}, long + "\x00\x00\x00\x00\x00"},
+		{"at places, and the first of them at last", func(p *Pending) error {
+			var err error
+			for at := len(big); err == nil && at < len(long); at += len(big) {
+				_, err = p.WriteAt([]byte(long[at:at+len(big)]), int64(at))
+			}
+			for { // until some of it is hashed
+				p.mu.Lock()
+				done := p.claimed
+				p.mu.Unlock()
+				if done > 0 {
+					break
+				}
+				runtime.Gosched()
+			}
+			_, err2 := p.WriteAt(big, 0)
+			return errors.Join(err, err2)
+		}, long},
+		{"cut", func(p *Pending) error {
+			var err error
+			for at := 0; err == nil && at < len(long); at += len(big) {
+				_, err = p.WriteAt([]byte(long[at:at+len(big)]), int64(at))
+			}
+			return errors.Join(err, p.Truncate(3))
+		}, long[:3]},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()

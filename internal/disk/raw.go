@@ -3,19 +3,18 @@ package disk
 import (
 	"context"
 	"fmt"
-	"os"
 )
 
 // A Raw disk is a sparse file that holds the disk's bytes and nothing else.
 type Raw struct {
-	f    *os.File
+	f    File
 	size int64
 }
 
 var _ Image = (*Raw)(nil)
 
 // NewRaw makes an empty file the disk: it becomes size bytes of hole.
-func NewRaw(f *os.File, size int64) (*Raw, error) {
+func NewRaw(f File, size int64) (*Raw, error) {
 	if size <= 0 {
 		return nil, fmt.Errorf("disk %s: size %d is not positive", f.Name(), size)
 	}

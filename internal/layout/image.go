@@ -1,6 +1,7 @@
 package layout
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -446,11 +447,6 @@ func (im *Image) Write(ctx context.Context, d ...disk.Disk) error {
 			return fmt.Errorf("layout: a disk of %d bytes cannot take an image of %d", d[i].Size(), im.SizeOf(i))
 		}
 	}
-	for _, p := range im.pieces {
-		if _, err := d[p.disk].WriteAt(p.data, p.at); err != nil {
-			return fmt.Errorf("layout: cannot write partition tables: %w", err)
-		}
-	}
 	if err := im.unlock(); err != nil {
 		return err
 	}
@@ -462,9 +458,9 @@ func (im *Image) Write(ctx context.Context, d ...disk.Disk) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range im.parts {
-		if err := p.content.WriteTo(ctx, deviceWriter{d, payloads, p.device}); err != nil {
-			return fmt.Errorf("layout: cannot write %s: %w", p.name, err)
+	for _, w := range im.inOrder() {
+		if err := w.write(ctx, d, payloads); err != nil {
+			return fmt.Errorf("layout: cannot write %s: %w", w.name, err)
 		}
 	}
 	for _, c := range im.containers {
@@ -473,4 +469,38 @@ func (im *Image) Write(ctx context.Context, d ...disk.Disk) error {
 		}
 	}
 	return nil
+}
+
+// A work is something to write, and where it begins.
+type work struct {
+	name  string
+	disk  int
+	at    int64
+	write func(ctx context.Context, d []disk.Disk, payloads map[*container]*luks.Payload) error
+}
+
+// inOrder is all there is to write, as it lies on the disks: a file that is written from
+// its beginning to its end is hashed on the way.
+func (im *Image) inOrder() []work {
+	var out []work
+	for _, p := range im.pieces {
+		out = append(out, work{"partition tables", p.disk, p.at, func(_ context.Context, d []disk.Disk, _ map[*container]*luks.Payload) error {
+			_, err := d[p.disk].WriteAt(p.data, p.at)
+			return err
+		}})
+	}
+	for _, p := range im.parts {
+		w := work{name: p.name, write: func(ctx context.Context, d []disk.Disk, payloads map[*container]*luks.Payload) error {
+			return p.content.WriteTo(ctx, deviceWriter{d, payloads, p.device})
+		}}
+		for n := range im.Disks {
+			if extents, _ := p.device.extents(n, p.content.Extents()); len(extents) > 0 {
+				w.disk, w.at = n, slices.MinFunc(extents, func(a, b disk.Extent) int { return cmp.Compare(a.Off, b.Off) }).Off
+				break
+			}
+		}
+		out = append(out, w)
+	}
+	slices.SortStableFunc(out, func(a, b work) int { return cmp.Or(cmp.Compare(a.disk, b.disk), cmp.Compare(a.at, b.at)) })
+	return out
 }

@@ -43,11 +43,10 @@ func (w *worker) writeFilesystem(ctx context.Context, o Output, files []*artifac
 	if err != nil {
 		return err
 	}
-	f := files[0].File()
-	if err := f.Truncate(fs.Size()); err != nil {
+	if err := files[0].Truncate(fs.Size()); err != nil {
 		return err
 	}
-	return fs.WriteTo(ctx, f, w.reader)
+	return fs.WriteTo(ctx, files[0], w.reader)
 }
 
 // writeEROFS makes a file of a read-only file system.
@@ -107,7 +106,7 @@ func (w *worker) archive(ctx context.Context, o Output, to *artifact.Pending, ro
 	case "xz":
 		// The check is the one that kernels know.
 		return piped(write, func(in io.Reader) error {
-			return w.toolbox().Filter(ctx, in, out, "xz", "--format=xz", "--check=crc32", "--threads=2", "-6", "--stdout")
+			return w.tools.Filter(ctx, in, out, "xz", "--format=xz", "--check=crc32", "--threads=2", "-6", "--stdout")
 		})
 	}
 	return fmt.Errorf("no program for compression %s", o.Compress)

@@ -3,7 +3,6 @@ package plan
 import (
 	"context"
 	"errors"
-	"os"
 	"path"
 	"slices"
 	"strings"
@@ -17,7 +16,6 @@ import (
 	"ingot/internal/fault"
 	"ingot/internal/layout"
 	"ingot/internal/qcow2"
-	"ingot/internal/tree"
 	"ingot/internal/ui"
 	"ingot/internal/vdi"
 	"ingot/internal/vhd"
@@ -41,7 +39,7 @@ func (w *worker) writeDisk(ctx context.Context, o Output, files []*artifact.Pend
 	var disks []disk.Disk
 	var finish []func() error
 	for i, f := range files[:len(image.Disks)] {
-		d, err := w.createDisk(o, i, f.File(), image)
+		d, err := w.createDisk(o, i, f, image)
 		if err != nil {
 			return err
 		}
@@ -152,7 +150,7 @@ func (w *worker) compose(ctx context.Context, o Output) (*layout.Image, error) {
 // Draw draws the disk of an output of a chain, with the places that it has where the
 // tree was built before, else as far as the definition says them; exact says which.
 func (r *Runner) Draw(ctx context.Context, p *Plan, c Chain, o Output) (d layout.Drawing, exact bool, err error) {
-	w := &worker{Runner: r, plan: p, chain: c, reader: tree.NewReader(r.Supply.Cache)}
+	w := newWorker(r, p, c)
 	defer w.close()
 	var built bool
 	if w.tree, built = r.Tree(c); built && w.packsThere() {
@@ -182,7 +180,7 @@ func DrawDefinition(def *definition.Definition, arch string) (layout.Drawing, er
 }
 
 // createDisk makes an empty file one of the disks of an output's format.
-func (w *worker) createDisk(o Output, n int, f *os.File, image *layout.Image) (disk.Image, error) {
+func (w *worker) createDisk(o Output, n int, pending *artifact.Pending, image *layout.Image) (disk.Image, error) {
 	size, extents := image.SizeOf(n), image.ExtentsOf(n)
 	if most := o.Kind().Most; most > 0 && size > most {
 		return nil, fault.Newf(fault.Preflight, "the disk has %d GiB, and a %s at most %d GiB", size>>30, o.Format, most>>30).WithHint("choose another format, or a layout of less")
@@ -194,9 +192,11 @@ func (w *worker) createDisk(o Output, n int, f *os.File, image *layout.Image) (d
 		}
 		return image.Derive(o.Format + " " + what)
 	}
+	if o.Format == "raw" || o.Format == "xen" {
+		return disk.NewRaw(pending, size)
+	}
+	f := pending.File() // these write their tables when all else is written
 	switch o.Format {
-	case "raw", "xen":
-		return disk.NewRaw(f, size)
 	case "qcow2", "openstack", "incus-vm":
 		compression := map[string]qcow2.Compression{"": qcow2.None, "zlib": qcow2.Zlib, "zstd": qcow2.Zstd}[o.Compress]
 		return qcow2.Create(f, size, extents, qcow2.Options{Compression: compression})

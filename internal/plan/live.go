@@ -162,5 +162,5 @@ func (w *worker) liveLoader(ctx context.Context) (boot.Loader, error) {
 	if err != nil || !b.Secure {
 		return l, err
 	}
-	return l.Secure(boot.Signed{Arch: w.chain.Arch, Live: true, Read: func(path string) ([]byte, error) { return w.toolbox().ReadFile("/" + path) }})
+	return l.Secure(boot.Signed{Arch: w.chain.Arch, Live: true, Read: func(path string) ([]byte, error) { return w.tools.ReadFile("/" + path) }})
 }

@@ -7,6 +7,9 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"ingot/internal/artifact"
 	"ingot/internal/cache"
@@ -17,6 +20,42 @@ import (
 	"ingot/internal/tree"
 	"ingot/internal/ui"
 )
+
+// atOnce is how many outputs are written at a time: one waits for the disk, or hashes, with
+// one core, while another has the rest.
+const atOnce = 2
+
+// writeAll makes outputs and gives those that were made, in their order. The first that
+// fails ends the others.
+func (w *worker) writeAll(ctx context.Context, todo []Output, seal digest.Digest) ([]Artifact, error) {
+	w.about = sync.OnceValues(func() (artifact.Image, error) { return w.aboutTree(ctx) })
+	made := make([]*Artifact, len(todo))
+	g, ctx := errgroup.WithContext(ctx)
+	g.SetLimit(atOnce)
+	for i, o := range todo {
+		g.Go(func() error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			t := w.Progress.Start(ui.Step{ID: "output:" + o.Format, Name: o.Name(), Unit: ui.Bytes})
+			a, err := w.write(ctx, o, seal, t)
+			t.Done(err)
+			if err != nil {
+				return fmt.Errorf("cannot write %s: %w", o.Name(), err)
+			}
+			made[i] = &a
+			return nil
+		})
+	}
+	err := g.Wait()
+	var out []Artifact
+	for _, a := range made {
+		if a != nil {
+			out = append(out, *a)
+		}
+	}
+	return out, err
+}
 
 // write makes one output and its papers. A directory gets its name after them: they say
 // that it is ingot's, and may be replaced.
@@ -58,7 +97,7 @@ func (w *worker) write(ctx context.Context, o Output, seal digest.Digest, t *ui.
 	if err := w.writeSeal(); err != nil {
 		return a, err
 	}
-	beside, err := w.writePapers(ctx, a)
+	beside, err := w.writePapers(a)
 	if err != nil {
 		return a, err
 	}
@@ -178,6 +217,18 @@ func (r *Runner) Image(ctx context.Context, p *Plan, c Chain, t tree.Tree) (arti
 	}, nil
 }
 
+// aboutTree is what papers say of the tree at the end of the chain.
+func (w *worker) aboutTree(ctx context.Context) (artifact.Image, error) {
+	p := w.plan
+	if w.downs != nil {
+		l, with := *p.Lock, *p
+		l.Downloads = w.downs.came() // the lock gets them when all is built
+		with.Lock = &l
+		p = &with
+	}
+	return w.Image(ctx, p, w.chain, w.tree)
+}
+
 // networked are the scripts of a definition that may use the network.
 func networked(def *definition.Definition) []string {
 	var out []string
@@ -191,15 +242,8 @@ func networked(def *definition.Definition) []string {
 
 // writePapers puts manifest, SBOM and provenance beside an artifact, and all of
 // them into the directory's checksums. It gives the papers' digests.
-func (w *worker) writePapers(ctx context.Context, a Artifact) (map[string]digest.Digest, error) {
-	p := w.plan
-	if w.downs != nil {
-		l, with := *p.Lock, *p
-		l.Downloads = w.downs.came() // the lock gets them when all is built
-		with.Lock = &l
-		p = &with
-	}
-	image, err := w.Image(ctx, p, w.chain, w.tree)
+func (w *worker) writePapers(a Artifact) (map[string]digest.Digest, error) {
+	image, err := w.about()
 	if err != nil {
 		return nil, err
 	}
@@ -246,7 +290,7 @@ func (w *worker) tarOptions(compression string, t *ui.Task) (artifact.TarOptions
 	case "zstd":
 		options.Compress = artifact.Zstd(0)
 	case "xz":
-		options.Compress = artifact.XZ(w.toolbox().Filter, 0, version(w.plan.Lock.Tools, "xz-utils"))
+		options.Compress = artifact.XZ(w.tools.Filter, 0, version(w.plan.Lock.Tools, "xz-utils"))
 	default:
 		return options, fmt.Errorf("no program for compression %s", compression)
 	}

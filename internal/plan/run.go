@@ -163,7 +163,8 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 		}
 	}
 	p = p.Of(c)
-	w := &worker{Runner: r, plan: p, chain: c, downs: downs, reader: tree.NewReader(r.Supply.Cache)}
+	w := newWorker(r, p, c)
+	w.downs = downs
 	defer w.close()
 	defer w.noteDownloads(out) // of a run that fails too: the next one goes on from what was kept
 	if len(todo) == 0 {
@@ -201,17 +202,10 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 		out.Seals = append(out.Seals, seal)
 	}
 	w.dropBox() // its memory is better used for what follows
-	for _, o := range todo {
-		t := r.Progress.Start(ui.Step{ID: "output:" + o.Format, Name: o.Name(), Unit: ui.Bytes})
-		a, err := w.write(ctx, o, seal.SHA256, t)
-		t.Done(err)
-		if err != nil {
-			return fmt.Errorf("cannot write %s: %w", o.Name(), err)
-		}
-		out.Artifacts = append(out.Artifacts, a)
-		out.Run++
-	}
-	return nil
+	made, err := w.writeAll(ctx, todo, seal.SHA256)
+	out.Artifacts = append(out.Artifacts, made...)
+	out.Run += len(made)
+	return err
 }
 
 // noteDownloads gives the lock's downloads where some came to them.

@@ -388,7 +388,7 @@ func TestResultsOfTwoRuns(t *testing.T) {
 	}
 	c := Chain{Steps: steps}
 	begin := func() *worker {
-		w := &worker{Runner: r, plan: &Plan{Lock: &lock.Lock{}}, chain: c, reader: tree.NewReader(r.Supply.Cache)}
+		w := newWorker(r, &Plan{Lock: &lock.Lock{}}, c)
 		t.Cleanup(w.close)
 		return w
 	}
@@ -450,7 +450,7 @@ func TestStepsAtOnce(t *testing.T) {
 		}}
 	}
 	begin := func() *worker {
-		w := &worker{Runner: r, plan: p, chain: Chain{Steps: []Step{step("")}}, reader: tree.NewReader(r.Supply.Cache)}
+		w := newWorker(r, p, Chain{Steps: []Step{step("")}})
 		t.Cleanup(w.close)
 		return w
 	}

@@ -52,6 +52,8 @@ func (w *worker) seal() (lock.Seal, error) {
 // writeSeal puts the list beside the first artifact that is there: one without any
 // would say nothing.
 func (w *worker) writeSeal() error {
+	w.sealing.Lock()
+	defer w.sealing.Unlock()
 	if w.list == nil {
 		return nil
 	}

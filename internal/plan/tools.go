@@ -267,7 +267,7 @@ func (w *worker) ownLoader(ctx context.Context, o boot.LoaderOptions) (boot.Load
 			return l, nil
 		}
 	}
-	l, err := boot.MakeLoader(ctx, w.toolbox(), o)
+	l, err := boot.MakeLoader(ctx, w.tools, o)
 	if err != nil {
 		return l, err
 	}

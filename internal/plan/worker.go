@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"ingot/internal/artifact"
 	"ingot/internal/cache"
 	"ingot/internal/digest"
 	"ingot/internal/distro"
@@ -36,6 +37,8 @@ type worker struct {
 	packs    map[string]string // of the steps that ran: their names, by those while they were filled
 	log      func(line string)
 	tools    *toolbox
+	about    func() (artifact.Image, error) // what papers say of the tree, found out once
+	sealing  sync.Mutex
 	list     []byte // of the seal, until it lies beside an artifact
 
 	side       []tree.Entry // files that scripts of elements left beside the image
@@ -47,6 +50,12 @@ type worker struct {
 	lightSince time.Time     // when the last result of a light step was kept
 	lightTook  time.Duration // and how long that took
 	started    time.Time
+}
+
+// newWorker runs a chain, and has its plan's tools tree until it is closed.
+func newWorker(r *Runner, p *Plan, c Chain) *worker {
+	tools := &toolbox{runner: r, refs: p.Lock.Tools, arch: r.HostArch, epoch: p.Lock.Epoch}
+	return &worker{Runner: r, plan: p, chain: c, reader: tree.NewReader(r.Supply.Cache), tools: tools}
 }
 
 // timed notes how long a script took.
@@ -79,14 +88,6 @@ func (w *worker) dropBox() {
 		w.dir.Remove()
 		w.dir = nil
 	}
-}
-
-// toolbox runs programs of the plan's tools tree, until the worker is closed.
-func (w *worker) toolbox() *toolbox {
-	if w.tools == nil {
-		w.tools = &toolbox{runner: w.Runner, refs: w.plan.Lock.Tools, arch: w.HostArch, epoch: w.plan.Lock.Epoch}
-	}
-	return w.tools
 }
 
 // start starts a sandbox with nothing in it.
