@@ -87,6 +87,7 @@ func (l *loading) sign(doc *document, def *Definition) {
 	if src := l.origin[s.Key.At]; src != nil && !path.IsAbs(s.Key.Value) && s.Key.Value != "" {
 		def.Boot.Sign.Key = beside(src, s.Key.Value)
 	}
+	l.ask(def, "secret", def.Boot.Sign.Key, s.Key.At)
 }
 
 // secure holds Secure Boot against the firmware, once the layout has had its say.

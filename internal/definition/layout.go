@@ -89,6 +89,7 @@ func (l *loading) layout(doc *document, def *Definition) {
 		if !l.layoutProblems(n, err) {
 			return // they are the same on the others
 		}
+		l.askLayout(def, n, c)
 		if !l.supported(n, c, doc) {
 			return
 		}
@@ -155,17 +156,22 @@ func (l *loading) secrets(n *yaml.Node, def *Definition) {
 	}
 	for _, in := range c.Nodes {
 		for _, s := range files[in] {
-			if s.At == nil || seen[s.At] || path.IsAbs(s.File) {
+			if s.At == nil || seen[s.At] {
 				continue
 			}
 			seen[s.At] = true
-			if why := localPathRule.check(s.File); why != "" || strings.HasPrefix(s.File, "~") {
-				l.problem(s.At, "layout: %s: file %s is no path below the definition's directory, and no absolute one", in.Head().Name, quote(s.File))
-				continue
+			// All flavors and architectures have the same node: what was made of one path
+			// must not be made of it again.
+			if !path.IsAbs(s.File) && !l.placed[s.At] {
+				if why := localPathRule.check(s.File); why != "" || strings.HasPrefix(s.File, "~") {
+					l.problem(s.At, "layout: %s: file %s is no path below the definition's directory, and no absolute one", in.Head().Name, quote(s.File))
+					continue
+				}
+				if src := l.origin[s.At]; src != nil {
+					s.At.Value, l.placed[s.At] = beside(src, s.File), true
+				}
 			}
-			if src := l.origin[s.At]; src != nil {
-				s.At.Value = beside(src, s.File)
-			}
+			l.ask(def, "secret", s.At.Value, s.At)
 		}
 	}
 }

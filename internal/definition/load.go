@@ -91,7 +91,7 @@ func load(root *os.Root, dir string, main *source, opts Options) (*Definition, e
 func newLoading(root *os.Root, dir string, main *source, opts Options) *loading {
 	return &loading{
 		decoder: decoder{origin: map[*yaml.Node]*source{}},
-		root:    root, dir: dir, main: main, state: map[string]progress{}, host: opts.HostArch, elementsPath: opts.ElementsPath,
+		root:    root, dir: dir, main: main, state: map[string]progress{}, placed: map[*yaml.Node]bool{}, host: opts.HostArch, elementsPath: opts.ElementsPath,
 	}
 }
 
@@ -150,6 +150,9 @@ type loading struct {
 	// may stand there.
 	incomplete bool
 	entries    map[string]Source
+	// placed are the paths of a layout's secrets that are relative to the definition's
+	// directory by now.
+	placed map[*yaml.Node]bool
 }
 
 // definition reads and merges all files and makes the definition of them. It
