@@ -157,7 +157,7 @@ In compressed formats encrypted blocks take as much room as they have.
 ` + "```" + `
 
 ` + "`passphrase`" + ` is a file of one line, whose end is not part of it; ` + "`seed`" + ` one of at least 32 bytes, such as ` + "`head -c 32 /dev/urandom`" + ` gives. Both are read when a disk is written. They are
-not in the lock, its digest, the cache or a log, and a build without them ends with exit code 9 before it begins. The key of a container derives from the seed, the
+not in the lock, its digest, the cache or a log, and a build without them, or with what cannot be one, ends with exit code 9 before it begins. The key of a container derives from the seed, the
 container's identity and the lock: so the same lock, seed and passphrase give the same bytes, and another lock another key. ` + "`ingot plan`" + ` says which artifacts depend
 on such files. They are made anew by each build. Whoever has the seed and the artifact can open it: keep it as you keep the passphrase, and give neither to whoever gets the image.
 

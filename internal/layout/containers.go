@@ -69,24 +69,52 @@ func (c *container) make(secret func(file string) ([]byte, error)) (err error) {
 		c.made, err = luks.New(o)
 		return err
 	}
-	passphrase, err := secret(n.Passphrase.File)
+	passphrase, seed, err := unlocking(n, secret)
 	if err != nil {
-		return fmt.Errorf("passphrase: %w", err)
-	}
-	if passphrase = bytes.TrimSuffix(passphrase, []byte("\n")); len(passphrase) == 0 || len(passphrase) > luks.MaxPassphrase || bytes.ContainsAny(passphrase, "\n\x00") {
-		return fault.Newf(fault.Preflight, "passphrase: file %s does not hold one line of 1 to %d bytes", n.Passphrase.File, luks.MaxPassphrase)
-	}
-	seed, err := secret(n.Seed.File)
-	if err != nil {
-		return fmt.Errorf("seed: %w", err)
-	}
-	if len(seed) < luks.MinSeed {
-		return fault.Newf(fault.Preflight, "seed: file %s has %d bytes: want at least %d that nobody can guess", n.Seed.File, len(seed), luks.MinSeed).
-			WithHint("head -c 32 /dev/urandom >%s", n.Seed.File)
+		return err
 	}
 	o.Passphrase, o.Seed = passphrase, seed
 	c.made, err = luks.New(o)
 	return err
+}
+
+// unlocking reads the passphrase and the seed of a container.
+func unlocking(n *blockdevice.LUKS, secret func(file string) ([]byte, error)) (passphrase, seed []byte, err error) {
+	passphrase, err = secret(n.Passphrase.File)
+	if err != nil {
+		return nil, nil, fmt.Errorf("passphrase: %w", err)
+	}
+	if passphrase = bytes.TrimSuffix(passphrase, []byte("\n")); len(passphrase) == 0 || len(passphrase) > luks.MaxPassphrase || bytes.ContainsAny(passphrase, "\n\x00") {
+		return nil, nil, fault.Newf(fault.Preflight, "passphrase: file %s does not hold one line of 1 to %d bytes", n.Passphrase.File, luks.MaxPassphrase)
+	}
+	seed, err = secret(n.Seed.File)
+	if err != nil {
+		return nil, nil, fmt.Errorf("seed: %w", err)
+	}
+	if len(seed) < luks.MinSeed {
+		return nil, nil, fault.Newf(fault.Preflight, "seed: file %s has %d bytes: want at least %d that nobody can guess", n.Seed.File, len(seed), luks.MinSeed).
+			WithHint("head -c 32 /dev/urandom >%s", n.Seed.File)
+	}
+	return passphrase, seed, nil
+}
+
+// TrySecrets refuses secrets with which a disk could not be written, and
+// names the node that wants them.
+func (r Resolved) TrySecrets(secret func(file string) ([]byte, error)) (node string, err error) {
+	for _, n := range r.Containers {
+		if n.Enrolled() {
+			continue
+		}
+		if _, _, err := unlocking(n, secret); err != nil {
+			return n.Name, fmt.Errorf("layout: luks %s: %w", n.Name, err)
+		}
+	}
+	for _, v := range r.Verities {
+		if _, err := signing(v, secret); err != nil {
+			return v.Name, fmt.Errorf("layout: verity %s: %w", v.Name, err)
+		}
+	}
+	return "", nil
 }
 
 // unlock makes what of an image depends on secrets: the keys of containers, and

@@ -80,23 +80,29 @@ func (b *builder) fillHash(v *blockdevice.Verity) error {
 
 // sign signs a root hash, where a key is named.
 func (r *Root) sign(v *blockdevice.Verity, secret func(file string) ([]byte, error)) error {
-	if v.Key.File == "" {
-		return nil
-	}
-	key, err := secret(v.Key.File)
-	if err != nil {
-		return fmt.Errorf("key: %w", err)
-	}
-	certificate, err := secret(v.Certificate.File)
-	if err != nil {
-		return fmt.Errorf("certificate: %w", err)
-	}
-	s, err := verity.NewSigner(key, certificate)
-	if err != nil {
-		return fault.Wrap(fault.Preflight, err)
+	s, err := signing(v, secret)
+	if s == nil || err != nil {
+		return err
 	}
 	r.Signature, err = s.Signature(r.Hash)
 	return err
+}
+
+// signing is who signs a root hash; nil is nobody.
+func signing(v *blockdevice.Verity, secret func(file string) ([]byte, error)) (*verity.Signer, error) {
+	if v.Key.File == "" {
+		return nil, nil
+	}
+	key, err := secret(v.Key.File)
+	if err != nil {
+		return nil, fmt.Errorf("key: %w", err)
+	}
+	certificate, err := secret(v.Certificate.File)
+	if err != nil {
+		return nil, fmt.Errorf("certificate: %w", err)
+	}
+	s, err := verity.NewSigner(key, certificate)
+	return s, fault.Wrap(fault.Preflight, err)
 }
 
 // identityOf is the identity of a partition: what is said, else what its hashes give it,

@@ -159,7 +159,7 @@ func (r *Runner) Draw(ctx context.Context, p *Plan, c Chain, o Output) (d layout
 			return image.Draw(), true, nil
 		}
 		// Whoever only looks may have no key to sign the loader with.
-		if p.foreseeSecrets([]Output{o}) == nil {
+		if p.foreseeSecrets(c, []Output{o}) == nil {
 			return d, false, err
 		}
 	}

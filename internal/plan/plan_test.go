@@ -503,7 +503,7 @@ func TestSecrets(t *testing.T) {
 	for _, f := range l.Files {
 		t.Errorf("the lock knows %s", f.Path)
 	}
-	if err := p.foreseeSecrets(p.Chains[0].Outputs); fault.CodeOf(err) != fault.Preflight || !strings.Contains(err.Error(), "/run/seed") || fault.HintOf(err) == "" {
+	if err := p.foreseeSecrets(p.Chains[0], p.Chains[0].Outputs); fault.CodeOf(err) != fault.Preflight || !strings.Contains(err.Error(), "ingot.yaml:19: cannot read the secret file /run/seed") || fault.HintOf(err) == "" {
 		t.Errorf("without a seed: %v", err)
 	}
 	early := p.early(p.Chains[0])
@@ -512,6 +512,23 @@ func TestSecrets(t *testing.T) {
 	}
 	if got := early["etc/initramfs-tools/conf.d/root-type"]; got != "FSTYPE=ext4\n" {
 		t.Errorf("root-type %q", got)
+	}
+}
+
+// A secret that no disk can be written with is known before an hour's work.
+func TestSecretsForeseen(t *testing.T) {
+	for _, c := range []struct{ pass, seed, key, want string }{
+		{"one\ntwo\n", strings.Repeat("s", 32), "x", "ingot.yaml:19: layout: luks crypt: passphrase: file secret/pass does not hold one line"},
+		{"one\n", "short", "x", "ingot.yaml:19: layout: luks crypt: seed: file secret/seed has 5 bytes"},
+		{"one\n", strings.Repeat("s", 32), "x", "ingot.yaml:25: layout: verity verity_srv-verity: verity: the key is no PEM"},
+	} {
+		dir := t.TempDir()
+		write(t, dir, map[string]string{"ingot.yaml": strings.Replace(secretLayout, "/run/seed", "secret/seed", 1), "secret/pass": c.pass, "secret/seed": c.seed, "secret/key": c.key, "cert": "x"})
+		def, l := locked(t, dir)
+		p := planned(t, def, l)
+		if err := p.foreseeSecrets(p.Chains[0], p.Chains[0].Outputs); fault.CodeOf(err) != fault.Preflight || !strings.Contains(fmt.Sprint(err), c.want) {
+			t.Errorf("it says %v, want %s", err, c.want)
+		}
 	}
 }
 

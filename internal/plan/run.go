@@ -171,7 +171,7 @@ func (r *Runner) runChain(ctx context.Context, p *Plan, c Chain, out *Result) er
 		out.Cached += len(c.Steps)
 		return nil
 	}
-	if err := errors.Join(p.foreseeSecrets(todo), w.foreseeRoom(todo)); err != nil {
+	if err := errors.Join(p.foreseeSecrets(c, todo), w.foreseeRoom(todo)); err != nil {
 		return err
 	}
 	if err := p.foreseeSigner(todo); err != nil {

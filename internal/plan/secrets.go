@@ -20,20 +20,30 @@ func (p *Plan) secret(file string) ([]byte, error) {
 	}
 	data, err := input.Read(path, maxSecret)
 	if err != nil {
-		return nil, fault.Newf(fault.Preflight, "cannot read the secret file %s, which the definition names: %w", file, err).
-			WithHint("whoever builds the image keeps it; without it, nothing can be encrypted or signed")
+		return nil, p.Definition.Asked("secret", file).At(fault.Newf(fault.Preflight, "cannot read the secret file %s, which the definition names: %w", file, err).
+			WithHint("whoever builds the image keeps it; without it, nothing can be encrypted or signed"))
 	}
 	return data, nil
 }
 
 // foreseeSecrets refuses, before any step runs, outputs whose secret files cannot be
-// read.
-func (p *Plan) foreseeSecrets(todo []Output) error {
+// read, or hold what no disk can be written with.
+func (p *Plan) foreseeSecrets(c Chain, todo []Output) error {
 	for _, o := range todo {
 		for _, file := range o.Secrets {
 			if _, err := p.secret(file); err != nil {
 				return err
 			}
+		}
+		if len(o.Secrets) == 0 {
+			continue
+		}
+		l, err := p.layout(c)
+		if err != nil {
+			return err
+		}
+		if node, err := l.TrySecrets(p.secret); err != nil {
+			return p.Definition.Asked("layout", node).At(err)
 		}
 	}
 	return nil
