@@ -65,6 +65,15 @@ func (c *Config) Firmware() []string {
 	return out
 }
 
+// LargeSectors are the bytes of a sector that keep a BIOS from the disk, which has a place
+// for its boot loader; 0 where it is something else.
+func (c *Config) LargeSectors() int64 {
+	if d := c.Disks[0]; d.BlockSize != 512 && slices.Contains(withBIOS, c.arch) && c.BIOSBoot() != nil {
+		return d.BlockSize
+	}
+	return 0
+}
+
 // Holding is the mounted file system that a path of the tree lies in.
 func (c *Config) Holding(path string) *Mount {
 	var best *Mount

@@ -116,6 +116,10 @@ func (l *loading) layout(doc *document, def *Definition) {
 			l.problem(at(why.At, n), "%s", layoutMessage(*why))
 			return
 		}
+		if large := c.LargeSectors(); large > 0 && doc.boots() && !anywhere(def.Boot.Loader) && (len(c.Firmware()) == 0 || slices.Contains(firmware, "bios")) {
+			l.problem(at(c.Disks[0].Where("block_size"), n), "no BIOS starts from sectors of %d bytes: give the layout a partition of type esp with a vfat, and leave firmware to uefi", large)
+			return
+		}
 		if len(c.Firmware()) == 0 && doc.boots() && !anywhere(def.Boot.Loader) {
 			l.problem(n, "nothing starts from this layout: UEFI needs a partition of type esp with a vfat, a BIOS one of type bios on GPT, or 1 MiB before the first partition on MBR")
 			return

@@ -190,6 +190,10 @@ func (l *loading) options(o outputDoc, kind format.Format) {
 			if o.Free.At != nil { // else it has been refused already
 				l.problem(o.Free.At, "free is for disk images; %s has no free space", kind.Name)
 			}
+		case option == format.Compress && kind.Name == "tar":
+			l.problem(key, "compress is not for tar: a compressed archive is an output of its own, tar.gz, tar.xz or tar.zst")
+		case option == format.Compress && strings.HasPrefix(kind.Name, "tar."):
+			l.problem(key, "compress is not for %s, whose name says it: there are tar, tar.gz, tar.xz and tar.zst", kind.Name)
 		default:
 			var of []string
 			for _, f := range format.All() {

@@ -371,9 +371,9 @@ var formatRule = rule{
 	},
 	other: map[string]string{
 		"directory": "dir", "rootfs": "dir", "tgz": "tar.gz", "txz": "tar.xz", "tar.zstd": "tar.zst", "tzst": "tar.zst", "gz": "tar.gz", "xz": "tar.xz", "zst": "tar.zst",
-		"lxd": "incus", "systemd-nspawn": "nspawn", "machinectl": "nspawn", "initrd": "initramfs", "pxe": "netboot", "ipxe": "netboot", "podman": "oci", "sqfs": "squashfs", "proxmox": "openvz", "vztmpl": "openvz",
-		"img": "raw", "disk": "raw", "qcow": "qcow2", "vpc": "vhd", "hyperv": "vhdx", "vmware": "ova", "virtualbox": "vdi", "ovf": "ova", "box": "vagrant", "xenserver": "xva", "xcp-ng": "xva",
-		"google": "gce", "gcp": "gce", "ami": "raw", "aws": "raw", "ec2": "raw", "azure": "vhd", "glance": "openstack",
+		"lxd": "incus", "systemd-nspawn": "nspawn", "machinectl": "nspawn", "initrd": "initramfs", "pxe": "netboot", "ipxe": "netboot", "podman": "oci", "oci-archive": "oci", "docker-archive": "docker", "sqfs": "squashfs", "proxmox": "openvz", "vztmpl": "openvz",
+		"img": "raw", "disk": "raw", "wic": "raw", "qcow": "qcow2", "vpc": "vhd", "hyperv": "vhdx", "vmware": "ova", "virtualbox": "vdi", "ovf": "ova", "box": "vagrant", "xenserver": "xva", "xcp-ng": "xva",
+		"google": "gce", "gcp": "gce", "ami": "raw", "aws": "raw", "ec2": "raw", "azure": "{format: vhd, type: azure}", "glance": "openstack",
 	},
 }
 

@@ -12,7 +12,7 @@ func didYouMean(word string, among []string) (string, string) {
 	if w := spell.Nearest(word, among); w != "" {
 		return "; did you mean \"" + w + "\"?", w
 	}
-	if len(among) > 0 && len(among) <= 24 {
+	if len(among) > 0 && len(among) <= 48 {
 		return "; known: " + strings.Join(among, ", "), ""
 	}
 	return "", ""
