@@ -305,7 +305,7 @@ func (t *Partition) keys() []key {
 	return []key{
 		must("name", "What other nodes call the partition, and its name in a GPT.", text(&t.Name, nil)),
 		may("base", "the table's", "The disk.", words(&t.bases, true)),
-		must("size", "A size, a percentage of what the partitions before left, or fit: what the content needs.", size(&t.Size)),
+		must("size", "A size, a percentage of what the partitions before left, or fit: what the content needs, and what is to be free in a file system.", size(&t.Size)),
 		our(may("least", "1MiB", "What it has at the least, whatever the content needs.", bytesAtLeast(&t.Least, 1))),
 		may("flags", "[]", "On MBR: primary, and boot for the one that a BIOS starts. Without primary it is a logical partition.", words(&t.flags, false)),
 		may("type", "8300, or 0x83 on MBR", "What it is for: sgdisk's code, a GUID, on MBR a hexadecimal number, or a word such as esp, bios, root, linux, swap or lvm.", text(&t.Type.Text, nil)),

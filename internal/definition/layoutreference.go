@@ -81,7 +81,7 @@ layout:
 ` + "```" + `
 
 Sizes have a number and a unit: KiB, MiB, GiB, TiB are powers of 1024; K, M, G, T, with or without B, powers of 1000; case matters. A size in percent is of what is left.
-` + "`fit`" + ` is what the content needs. UUIDs that nothing says are derived from the lock.
+` + "`fit`" + ` is what the content needs, with the room that ` + "`free`" + ` asks for. UUIDs that nothing says are derived from the lock.
 
 A machine starts by UEFI from a partition of type ` + "`esp`" + ` with a vfat, by a BIOS through a partition of type ` + "`bios`" + ` on GPT or the first MiB on MBR. What ` + "`boot.firmware`" + ` asks
 for must be there; where it says nothing, it is what the layout has. GRUB reads /boot from a partition, or from a linear or striped volume, and not from a thin one.

@@ -167,7 +167,7 @@ func (b *builder) needs() (blockdevice.Needs, error) {
 			}
 			// What grows with the file system around the files is little.
 			needs[v.Pool.Name] += b.written(v)*21/20 + 32<<20
-			if elastic(v.Pool) || v.Pool.Size.Form == blockdevice.ToFit {
+			if elastic(v.Pool) {
 				needs[v.Pool.Name] += b.Free
 			}
 		}
@@ -228,8 +228,11 @@ func elastic(n blockdevice.Node) bool {
 	case *blockdevice.LocalLoop:
 		return d.Size == 0
 	case *blockdevice.Partition:
-		return d.Size.Form != blockdevice.Absolute && elastic(d.Table.Disk)
+		return d.Size.Form == blockdevice.ToFit || d.Size.Form != blockdevice.Absolute && elastic(d.Table.Disk)
 	case *blockdevice.LV:
+		if d.Size.Form == blockdevice.ToFit {
+			return true
+		}
 		if d.Size.Form == blockdevice.Absolute || d.Extents.Form == blockdevice.ExtentsCount {
 			return false
 		}

@@ -769,3 +769,38 @@ func TestUnit(t *testing.T) {
 		t.Errorf("a disk of 700 MiB: %v", err)
 	}
 }
+
+// What takes its size from its content has room for what a machine writes, on a disk with
+// a size of its own too.
+func TestFitHasRoom(t *testing.T) {
+	const layoutText = `
+- local_loop: {name: image0, size: 1GiB}
+- partitioning:
+    base: image0
+    label: gpt
+    partitions:
+    - {name: bios, type: bios, size: 1MiB}
+    - {name: root, type: root, size: fit, mkfs: {type: ext4, mount: {mount_point: /, fstab: {}}}}
+    - {name: pv0, size: 600MiB}
+- lvm:
+    pvs: [{name: pv, base: pv0}]
+    vgs: [{name: vg, base: [pv]}]
+    lvs: [{name: var, base: vg, size: fit, mkfs: {type: ext4, mount: {mount_point: /var, fstab: {}}}}]
+`
+	r := resolve(t, layoutText, "amd64")
+	sizes := func(free int64) [2]int64 {
+		p := parts(t, r)
+		p.Free = free
+		im, err := r.Compose(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return [2]int64{im.Fitted.Disks[0].Partitions[1].Place.Len, im.Fitted.Groups[0].LVs[0].Size}
+	}
+	none, some := sizes(0), sizes(200<<20)
+	for i, what := range []string{"partition", "volume"} {
+		if more := some[i] - none[i]; more < 190<<20 {
+			t.Errorf("with 200 MiB free the %s has %d MiB more", what, more>>20)
+		}
+	}
+}
