@@ -53,7 +53,8 @@ block-device language of diskimage-builder, whose files are taken as they are. W
 `
 
 const layoutNodes = `
-The root of hybrid, efi and bios is last and takes what room its disk has when a machine starts. A disk without a size is as large as its content and
+The root of hybrid, efi and bios is last and takes what room its disk has when a machine starts. In a layout of
+one's own the root's partition does so where it is the last of a GPT and of type ` + "`root`" + `, and its file system with it where its options in fstab have ` + "`x-systemd.growfs`" + `. A disk without a size is as large as its content and
 the output's ` + "`free`" + ` need.
 
 ## Nodes

@@ -17,7 +17,7 @@ func TestDrawBefore(t *testing.T) {
 		{"as small as it can be", "efi", `
 efi  GPT disk  as its content
 ├─ 1 esp      as its content                vfat /boot/efi
-└─ 2 root               100%                ext4 / grows
+└─ 2 root               100%                ext4 /, grows
 
 /                         ext4  root
 └─ /boot/efi              vfat  esp
@@ -29,11 +29,13 @@ efi  GPT disk  as its content
     label: gpt
     partitions:
     - {name: data, size: 64MiB, luks: {name: crypt, mkfs: {type: ext4, mount: {mount_point: /srv, fstab: {}}}}}
+    - {name: a-longer-name, size: 10MiB}
     - {name: root, type: root, size: 100%, mkfs: {type: ext4, mount: {mount_point: /, fstab: {}}}}
 `, `
 image0  GPT disk  as its content
-├─ 1 data           64.0 MiB                luks crypt, ext4 /srv, encrypted at the first start
-└─ 2 root               100%                ext4 / grows
+├─ 1 data                64.0 MiB                luks crypt, ext4 /srv, encrypted at the first start
+├─ 2 a-longer-name       10.0 MiB
+└─ 3 root                    100%                ext4 /, the partition alone grows
 
 /                         ext4  root
 └─ /srv                   ext4  crypt

@@ -2,12 +2,15 @@ package layout
 
 import (
 	"fmt"
+	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // Text is the drawing for a terminal.
 func (d Drawing) Text() string {
 	var b strings.Builder
+	names, what := d.widths()
 	line := func(format string, args ...any) {
 		b.WriteString(strings.TrimRight(fmt.Sprintf(format, args...), " ") + "\n")
 	}
@@ -19,19 +22,19 @@ func (d Drawing) Text() string {
 		if d.Form != "" {
 			name = d.Form
 		}
-		line("%s  %s  %s%s  %s", name, kind, disk.amount(), disk.left(), strings.TrimSpace(disk.ID+" "+disk.holding()))
+		line("%s  %s  %s%s  %s", name, kind, disk.amount(), disk.left(), strings.TrimSpace(disk.ID+" "+d.holding(disk, 16)))
 		for i, p := range disk.Blocks {
 			at := ""
 			if p.Offset != nil {
 				at = fmt.Sprintf("at %10s", Bytes(*p.Offset))
 			}
-			line("%s %d %-8s %14s %-13s  %s", branch(i, len(disk.Blocks)), p.Number, p.Name, p.amount(), at, p.holding())
+			line("%s %d %-*s %14s %-13s  %s", branch(i, len(disk.Blocks)), p.Number, names, p.Name, p.amount(), at, d.holding(p, what))
 		}
 	}
 	for _, g := range d.Groups {
 		line("%s  volume group  %s%s", g.Name, g.amount(), g.left())
 		for i, v := range g.Blocks {
-			line("%s %-10s %14s  %-9s  %s", branch(i, len(g.Blocks)), v.Name, v.amount(), v.Type, v.holding())
+			line("%s %-*s %14s  %-9s  %s", branch(i, len(g.Blocks)), names+2, v.Name, v.amount(), v.Type, d.holding(v, what))
 		}
 	}
 	line("")
@@ -54,19 +57,50 @@ func branch(i, n int) string {
 	return "├─"
 }
 
-// holding says what is in a block, in one line.
-func (b Block) holding() string {
-	what := strings.TrimSpace(b.Holds + " " + b.Mount)
+// widths are how many characters the names of partitions and volumes have, and what is in
+// those behind which an identity stands.
+func (d Drawing) widths() (names, what int) {
+	names, what = 8, 16
+	for _, blocks := range [][]Block{d.Disks, d.Groups} {
+		for _, of := range blocks {
+			for _, b := range of.Blocks {
+				names = max(names, utf8.RuneCountInString(b.Name))
+				if b.UUID != "" {
+					what = max(what, utf8.RuneCountInString(b.content()))
+				}
+			}
+		}
+	}
+	return names, what
+}
+
+// content says what is in a block and where it is mounted.
+func (b Block) content() string { return strings.TrimSpace(b.Holds + " " + b.Mount) }
+
+// holding says in one line what is in a block, with all that is to be known of it.
+func (d Drawing) holding(b Block, width int) string {
+	what := b.content()
 	if b.UUID != "" {
-		what = fmt.Sprintf("%-16s %-36s", what, b.UUID)
+		what = fmt.Sprintf("%-*s %s", width, what, b.UUID)
 	}
 	if b.Grows {
-		what += " grows"
+		what += ", " + d.growth()
 	}
 	if b.Enrolled {
-		what = strings.TrimRight(what, " ") + ", " + firstStartNote
+		what += ", " + firstStartNote
 	}
-	return strings.TrimRight(what, " ")
+	return what
+}
+
+// growth says what of the root grows at the first start: systemd-repart makes its partition
+// larger, and fstab asks for the file system.
+func (d Drawing) growth() string {
+	for _, m := range d.Mounts {
+		if m.Path == "/" && slices.Contains(strings.Split(m.Options, ","), "x-systemd.growfs") {
+			return "grows"
+		}
+	}
+	return "the partition alone grows"
 }
 
 // firstStartNote says of a block that its content is no secret in the image.

@@ -229,7 +229,7 @@ func TestShow(t *testing.T) {
 hybrid  GPT disk  109.0 MiB  4241a48d-050c-89e3-bfac-f35249d886f0
 ├─ 1 bios            1.0 MiB at    1.0 MiB  boot loader
 ├─ 2 esp            64.0 MiB at    2.0 MiB  vfat /boot/efi   2BC3-BFA1
-└─ 3 root           42.0 MiB at   66.0 MiB  ext4 /           9c2b3f30-2ed2-8679-99a3-30743c848fdc grows
+└─ 3 root           42.0 MiB at   66.0 MiB  ext4 /           9c2b3f30-2ed2-8679-99a3-30743c848fdc, grows
 
 /                         ext4  root
 └─ /boot/efi              vfat  esp
