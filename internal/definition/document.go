@@ -200,7 +200,7 @@ type bootDoc struct {
 
 type signDoc struct {
 	Key         text[secretPath] `yaml:"key" jsonschema:"required" doc:"The private key's file, in PEM form: RSA of 2048 to 4096 bits, without a passphrase. A relative path begins where the file lies that names it. It is read when an image is written, and nothing of it is kept: not in the lock, a cache or a log."`
-	Certificate text[localPath]  `yaml:"certificate" jsonschema:"required" doc:"The certificate of the key, PEM or DER, which is in the lock: it decides the signature's bytes."`
+	Certificate text[localPath]  `yaml:"certificate" jsonschema:"required" doc:"The certificate of the key, PEM or DER, which is in the lock: it decides the signature's bytes. Both are made by openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=NAME -keyout KEY -out CERTIFICATE."`
 	At          *yaml.Node       `yaml:"-"`
 }
 

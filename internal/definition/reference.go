@@ -92,18 +92,12 @@ func Reference() []byte {
 			below = fieldsOf(reflect.TypeFor[withoutDoc]())
 		}
 		if below != nil {
-			b.WriteString("| key | type | default | meaning |\n|---|---|---|---|\n")
+			b.WriteString(table(below))
 			for _, k := range below {
-				if k.typ == reflect.TypeFor[later]() {
-					continue
+				if deeper := fieldsBelow(k.typ); deeper != nil && f.typ != reflect.TypeFor[templateDoc]() {
+					fmt.Fprintf(&b, "In `%s` stand:\n\n%s", k.name, table(deeper))
 				}
-				def := k.def
-				if k.required {
-					def = "required"
-				}
-				fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.name, wordsOf(k.typ), def, k.doc)
 			}
-			b.WriteString("\n")
 		}
 		if f.typ == reflect.TypeFor[templateDoc]() {
 			b.WriteString(templateHead())
@@ -123,6 +117,23 @@ func Reference() []byte {
 		}
 	}
 	return []byte(b.String())
+}
+
+// table has the keys of a map.
+func table(keys fieldList) string {
+	var b strings.Builder
+	b.WriteString("| key | type | default | meaning |\n|---|---|---|---|\n")
+	for _, k := range keys {
+		if k.typ == reflect.TypeFor[later]() {
+			continue
+		}
+		def := k.def
+		if k.required {
+			def = "required"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", k.name, wordsOf(k.typ), def, k.doc)
+	}
+	return b.String() + "\n"
 }
 
 // formats is the table of what outputs can be.
@@ -176,7 +187,7 @@ Clouds and hypervisors take these:
 | a network | ` + "`netboot`" + ` | all files into a directory of an HTTP server; iPXE runs ` + "`set base http://SERVER/DIRECTORY/`" + ` and ` + "`chain ${base}NAME.netboot.ipxe`" + `. Another loader gives the kernel ` + "`boot=live components ip=dhcp fetch=http://…/NAME.netboot.squashfs`" + ` |
 
 A machine starts from an appliance's disk by the devices that its papers name, so the kernel must have their drivers: a build without them ends with exit code 9.
-Of an *initramfs*, /init is what its kernel starts: the definition's own, else a link to /sbin/init.
+Of an *initramfs*, /init is what its kernel starts: the definition's own, else a link to /sbin/init, which the package systemd-sysv brings.
 
 The tree of a *container* holds the packages asked for and nothing that starts them; that of a *system* container also an init, and a
 network by DHCP; that of a *machine* also a kernel and what boots it; that of a *live* system a kernel and live-boot, and nothing of a disk,

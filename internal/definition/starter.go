@@ -39,7 +39,8 @@ version: 1
 name: NAME
 distro: debian
 release: bookworm
-outputs: [qcow2]          # also: raw, tar.zst, dir, squashfs, oci, docker, lxc, incus, openvz
+outputs: [qcow2]          # disks: raw, vmdk, vhd, vhdx, vdi, ova, vagrant, gce, openstack and more; containers:
+                          # oci, docker, lxc, incus, openvz, nspawn; live: iso, netboot; files: tar.zst, squashfs, ext4 and more
 
 # packages: [nginx, curl]
 # recommends: false       # true installs also what packages recommend
@@ -60,6 +61,11 @@ outputs: [qcow2]          # also: raw, tar.zst, dir, squashfs, oci, docker, lxc,
 
 # scripts:                # run in the image, with the network off, and again only when they change
 #   - {run: ./setup.sh, reads: [data/]}
+
+# kernel: {arguments: [quiet]}
+# boot: {loader: grub, secure: false}    # or systemd-boot, uki, extlinux
+# layout: hybrid          # or efi, bios, hybrid-lvm, or a list of partitions, volumes and file systems;
+                          # ingot layout show draws it
 
 # tests:                  # run in the booted image by: ingot build --test
 #   - {run: systemctl is-active nginx, expect: "^active"}
