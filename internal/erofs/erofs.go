@@ -241,6 +241,10 @@ func (fs *FS) WriteTo(ctx context.Context, f *os.File, r *tree.Reader) error {
 	if _, err := f.WriteAt(b, from); err != nil {
 		return err
 	}
+	// A hole at the end of the last file cut off the rest of its block.
+	if err := f.Truncate(fs.Size()); err != nil {
+		return err
+	}
 	return fs.seal(f)
 }
 

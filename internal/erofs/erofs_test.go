@@ -58,6 +58,9 @@ var trees = []struct {
 		}
 		m.Zeros("zeros", 5<<20+17)
 	}},
+	{"ends in a hole", func(m *treetest.Maker) {
+		m.Text("a", "text\n").Zeros("z", 1<<20+4000)
+	}},
 	{"large directories", func(m *treetest.Maker) {
 		m.Dir("many").Dir("!first")
 		for i := range 3000 {
