@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"path"
-	"regexp"
 	"slices"
 	"strings"
 
@@ -183,8 +182,6 @@ func (l *loading) secrets(n *yaml.Node, def *Definition) {
 // severalDisks are the formats that have a file for each disk.
 var severalDisks = []string{"raw", "qcow2", "vmdk", "vhd", "vhdx", "vdi"}
 
-var diskName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`)
-
 // fitsDisk notes what an output's format cannot make of a disk.
 func (l *loading) fitsDisk(n *yaml.Node, d *blockdevice.LocalLoop, o outputDoc) {
 	out := Output{Format: o.Format.Value}
@@ -202,12 +199,12 @@ func (l *loading) fitsDisk(n *yaml.Node, d *blockdevice.LocalLoop, o outputDoc) 
 // supported notes what a layout asks for that cannot be made.
 func (l *loading) supported(n *yaml.Node, c *blockdevice.Config, doc *document) bool {
 	before := len(l.problems)
+	for _, q := range c.Misnamed() {
+		l.problem(at(q.At, n), "%s", layoutMessage(q))
+	}
 	for _, d := range c.Disks {
 		if d.BlockSize != 512 && d.Table != nil && d.Table.Label == blockdevice.MBR {
 			l.problem(at(d.Where("block_size"), n), "an MBR on sectors of %d bytes is supported by nothing that starts from it: divide the disk by gpt", d.BlockSize)
-		}
-		if len(c.Disks) > 1 && !diskName.MatchString(d.Name) {
-			l.problem(at(d.Where("name"), n), "layout: %s: the name of one disk of several is part of a file's: want letters, digits, -, _ and dots", d.Name)
 		}
 		for _, o := range doc.Outputs {
 			l.fitsDisk(n, d, o)

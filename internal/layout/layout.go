@@ -35,6 +35,9 @@ type Resolved struct {
 // images that may meet on one machine, such as the lock's.
 func Resolve(c *blockdevice.Config, identity digest.Digest) (Resolved, error) {
 	r := Resolved{c, identity}
+	for _, q := range c.Misnamed() { // no definition of an element's was checked
+		return r, fault.Newf(fault.Definition, "layout: %w", q)
+	}
 	for _, d := range c.Disks {
 		if d.BlockSize != leastSector && d.Table != nil && d.Table.Label == blockdevice.MBR {
 			return r, fault.Newf(fault.Definition, "layout: an MBR on sectors of %d bytes, which no BIOS starts from and UEFI need not read", d.BlockSize).WithHint("divide the disk by gpt")

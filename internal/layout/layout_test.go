@@ -280,6 +280,7 @@ func TestRefused(t *testing.T) {
 		code       fault.Code
 	}{
 		{strings.Replace(volumes, "image0", "image0, block_size: 4096", 1), "an MBR on sectors of 4096 bytes", fault.Definition},
+		{disk + "- local_loop: {name: x/../../evil}\n", "x/../../evil: the name of one disk of several is part of a file's", fault.Definition},
 		{strings.Replace(disk, "image0", "image0, size: 10MiB", 1), "needs", fault.Preflight},
 		{strings.Replace(fixed, "700MiB", "60MiB", 1), "needs", fault.Preflight},
 		{strings.Replace(xfsVolumes, "1500MiB", "1000MiB", 1), "lv_var: it has 296 MiB and needs 300 MiB", fault.Preflight},
