@@ -29,6 +29,7 @@ const (
 	leastFAT32 = 65525 + 16
 	mostFAT32  = 0x0FFFFFF4
 	rootSlots  = 512 // directory entries of FAT16's fixed root
+	mostSlots  = 1 << 16
 )
 
 // MinFAT32 is the smallest round size at which a volume becomes FAT32, which is
@@ -43,6 +44,8 @@ const MinSize = 3 << 20
 type File struct {
 	Path string // relative, slash-separated: "EFI/BOOT/BOOTX64.EFI"
 	Data []byte
+	// Dir says that it is a directory, which may have nothing in it.
+	Dir bool
 	// Open, where it is set, gives the content of a file that is not kept in memory, of
 	// Size bytes, each time from its beginning. Data says nothing then.
 	Open func() (io.Reader, error)
@@ -115,6 +118,30 @@ func Plan(files []File, o Options) (*Volume, error) {
 	return v, nil
 }
 
+// Room is how many bytes a volume needs for files, as far as they decide it: whole
+// clusters, which have at most 4 KiB where the files have less than 1 TiB.
+func Room(files []File, sector int64) (int64, error) {
+	root, err := newTree(files)
+	if err != nil {
+		return 0, err
+	}
+	const cluster = 4096
+	var clusters int64
+	root.walk(func(n *node) {
+		size := n.content.Len()
+		if n.names != nil {
+			size = n.dirSize(true)
+		}
+		clusters += (size + cluster - 1) / cluster
+	})
+	// Both tables have an entry for each cluster, and of small clusters there are more.
+	need := clusters * (cluster + 2*4*cluster/512)
+	if root.dirSize(true) > rootSlots*slot {
+		need = max(need, MinFAT32*sector/512)
+	}
+	return need, nil
+}
+
 // measure chooses the type, the cluster size and the size of the FATs.
 func (v *Volume) measure() error {
 	size := v.o.Size
@@ -169,6 +196,9 @@ func (v *Volume) place(root *node) error {
 	}
 	var err error
 	root.walk(func(n *node) {
+		if n.names != nil && n.dirSize(v.o.Label != "") > mostSlots*slot {
+			err = fmt.Errorf("FAT volume: directory %s has more than %d entries, of which a long name takes several", n.name, mostSlots)
+		}
 		switch {
 		case n.parent == nil && !v.fat32:
 			if size := n.dirSize(v.o.Label != ""); size > v.rootSize*v.o.SectorSize {

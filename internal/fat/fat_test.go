@@ -225,6 +225,39 @@ Total files listed:
 	}
 }
 
+// Directories are there though nothing is in them, and are no second ones where
+// something is.
+func TestDirectories(t *testing.T) {
+	files := []File{{Path: "a/b/empty", Dir: true}, {Path: "a/b", Dir: true}, {Path: "a/file", Data: []byte("x")}, {Path: "Long name", Dir: true}}
+	for _, o := range []Options{{Size: 8 << 20}, {Size: 64 << 20}} {
+		path := write(t, files, o)
+		clean(t, path, 5)
+		dir := t.TempDir()
+		judge.Run(t, "mcopy", "-s", "-n", "-Q", "-i", path, "::/", dir)
+		for _, d := range []string{"a/b/empty", "Long name"} {
+			if info, err := os.Stat(filepath.Join(dir, d)); err != nil || !info.IsDir() {
+				t.Errorf("%s is no directory: %v", d, err)
+			}
+		}
+	}
+}
+
+// What Room says is enough, however small the files.
+func TestRoom(t *testing.T) {
+	for _, files := range [][]File{nil, manyFiles("dir", 5000), manyFiles("dir", 15000), rootFiles(600), {{Path: "x", Data: bulk(40 << 20)}}, {{Path: "x", Data: bulk(300 << 20)}}} {
+		for _, sector := range []int64{512, 4096} {
+			need, err := Room(files, sector)
+			if err != nil {
+				t.Fatal(err)
+			}
+			size := max((need+1<<20-1)>>20<<20, 5000*sector/512*512, 4<<20)
+			if _, err := Plan(files, Options{Size: size / 4096 * 4096, SectorSize: sector, Label: "X"}); err != nil {
+				t.Errorf("%d files on sectors of %d: %v", len(files), sector, err)
+			}
+		}
+	}
+}
+
 func TestRefusals(t *testing.T) {
 	tests := []struct {
 		summary string
@@ -247,6 +280,9 @@ func TestRefusals(t *testing.T) {
 		{"long", []File{{Path: strings.Repeat("x", 256), Data: nil}}, Options{}, "longer than 255"},
 		{"label", nil, Options{Label: "lower"}, "upper-case ASCII"},
 		{"full FAT16 root", rootFiles(600), Options{Size: 8 << 20}, "root directory has more than 512 entries"},
+		{"large directory", manyFiles("dir", 17000), Options{}, "directory dir has more than 65536 entries"},
+		{"file in the place of a directory", []File{{Path: "a"}, {Path: "a", Dir: true}}, Options{}, `"a" is there twice`},
+		{"directory in the place of a file", []File{{Path: "a", Dir: true}, {Path: "a"}}, Options{}, `"a" is there twice`},
 		{"long label", nil, Options{Label: "TWELVE CHARS"}, "at most 11"},
 		{"odd size", nil, Options{Size: 64<<20 + 1}, "not a multiple of 512"},
 		{"tiny", nil, Options{Size: 1 << 20}, "from 3 MiB"},

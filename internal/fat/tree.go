@@ -38,7 +38,7 @@ func newTree(files []File) (*node, error) {
 				return nil, fmt.Errorf("FAT: path %q: %w", f.Path, err)
 			}
 			old := dir.names[fold(name)]
-			last := i == len(parts)-1
+			last := i == len(parts)-1 && !f.Dir
 			switch {
 			case old != nil && (last || old.names == nil):
 				return nil, fmt.Errorf("FAT: %q is there twice", f.Path)
@@ -105,6 +105,7 @@ func checkName(s string) error {
 // first; then every other name, in order, an alias that is still free.
 func (n *node) nameChildren() error {
 	taken := map[[11]byte]bool{}
+	tried := map[string]int{} // numbers up to which all are taken
 	for _, c := range n.children {
 		if s, ok := exactShort(c.name); ok {
 			c.short = s
@@ -123,7 +124,7 @@ func (n *node) nameChildren() error {
 			continue
 		}
 		base, ext := basis(c.name)
-		for i := 1; ; i++ {
+		for i := tried[base+"."+ext] + 1; ; i++ {
 			if i > 999999 {
 				return fmt.Errorf("FAT: too many names like %q in one directory", c.name)
 			}
@@ -133,6 +134,7 @@ func (n *node) nameChildren() error {
 			if !taken[s] {
 				c.short = s
 				taken[s] = true
+				tried[base+"."+ext] = i
 				break
 			}
 		}

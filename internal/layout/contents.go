@@ -12,6 +12,7 @@ import (
 	"ingot/internal/disk"
 	"ingot/internal/ext4"
 	"ingot/internal/fat"
+	"ingot/internal/fault"
 	"ingot/internal/mkfs"
 	"ingot/internal/tree"
 	"ingot/internal/xfs"
@@ -92,9 +93,10 @@ func (b *builder) plan(fs *blockdevice.Mkfs, t tree.Tree, size, free int64) (pla
 // planFAT plans a file system with files of the tree and of the loader.
 func (b *builder) planFAT(fs *blockdevice.Mkfs, files []fat.File, size, hidden int64) (*fat.Volume, error) {
 	id := b.fsID(fs)
-	return fat.Plan(files, fat.Options{
+	v, err := fat.Plan(files, fat.Options{
 		Size: size, ID: binary.BigEndian.Uint32(id[:]), Label: strings.ToUpper(fs.Label), Epoch: b.Epoch, Hidden: uint32(hidden / b.sectorOf(fs.Device)), SectorSize: b.sectorOf(fs.Device),
 	})
+	return v, fault.Wrap(fault.Preflight, err)
 }
 
 // swapPage is the size of the page that says what a swap space is.

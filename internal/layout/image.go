@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -141,11 +142,13 @@ func (b *builder) needs() (blockdevice.Needs, error) {
 			if err != nil {
 				return nil, fmt.Errorf("layout: file system %s: %w", fs.Name, err)
 			}
-			// A FAT16 has some 4100 clusters at the least.
-			need := max(4<<20, 5000*b.sectorOf(fs.Device), fs.Free)
-			for _, f := range files {
-				need += f.Len() * 5 / 4 // room for an update of the largest
+			room, err := fat.Room(files, b.sectorOf(fs.Device))
+			if err != nil {
+				return nil, fault.Wrap(fault.Preflight, fmt.Errorf("layout: file system %s: %w", fs.Name, err))
 			}
+			// A FAT16 has some 4100 clusters at the least.
+			need := max(4<<20, 5000*b.sectorOf(fs.Device), fs.Free+fs.Free/64)
+			need += room * 5 / 4 // room for an update of the largest
 			if fs == b.ESP() {
 				need += b.Loader.Room()
 			}
@@ -252,17 +255,21 @@ func (b *builder) plainFiles(fs *blockdevice.Mkfs) ([]fat.File, error) {
 		files = append(files, b.Loader.ESP()...)
 	}
 	for e := range b.trees[fs].All() {
+		if e.Path == "" {
+			continue // whose owner and mode are the mount's
+		}
 		switch e.Kind {
-		case tree.Dir:
-		case tree.File:
-			if e.UID != 0 || e.GID != 0 || len(e.Xattrs) > 0 {
-				return nil, fault.Newf(fault.Definition, "a vfat cannot hold %s, which is not simply root's", b.shown(fs, e.Path)).WithHint("mount a file system there that can, or keep such files elsewhere")
+		case tree.Dir, tree.File:
+			shown := b.shown(fs, e.Path)
+			covered := slices.ContainsFunc(b.Mounts, func(m *blockdevice.Mount) bool { return m.Point == shown })
+			if (e.UID != 0 || e.GID != 0 || len(e.Xattrs) > 0) && !covered {
+				return nil, fault.Newf(fault.Definition, "a vfat cannot hold %s, which is not simply root's", shown).WithHint("mount a file system there that can, or keep such files elsewhere")
 			}
-			data, err := readAll(b.Reader, e)
-			if err != nil {
-				return nil, err
+			if e.Kind == tree.Dir {
+				files = append(files, fat.File{Path: e.Path, Dir: true})
+				continue
 			}
-			files = append(files, fat.File{Path: e.Path, Data: data})
+			files = append(files, fat.File{Path: e.Path, Size: e.Content.Size, Open: func() (io.Reader, error) { return b.Reader.Content(e.Content) }})
 		case tree.Symlink, tree.Hardlink, tree.Char, tree.Block, tree.Fifo:
 			return nil, fault.Newf(fault.Definition, "a vfat cannot hold %s, a %s", b.shown(fs, e.Path), e.Kind).WithHint("mount a file system there that can, or keep such files elsewhere")
 		}

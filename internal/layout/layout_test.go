@@ -392,6 +392,60 @@ mkfs_srv: /(33) /c /d->c
 	}
 }
 
+// What a vfat holds of the tree comes whole: directories in which nothing is, as other
+// file systems are mounted there, and files by the thousand.
+func TestPlain(t *testing.T) {
+	const text = `
+- local_loop: {name: image0, mkfs: {type: ext4, name: root, mount: {mount_point: /, fstab: {}}}}
+- local_loop: {name: data, mkfs: {type: vfat, name: plain, mount: {mount_point: /data, fstab: {}}}}
+- local_loop: {name: more, mkfs: {type: ext4, name: within, mount: {mount_point: /data/more, fstab: {}}}}
+`
+	r := resolve(t, text, "amd64")
+	p := newPack(t)
+	entries := []tree.Entry{
+		{Kind: tree.Dir, Mode: 0o755}, {Path: "data", Kind: tree.Dir, Mode: 0o755, UID: 7},
+		{Path: "data/empty", Kind: tree.Dir, Mode: 0o755}, {Path: "data/more", Kind: tree.Dir, Mode: 0o755, GID: 8}, {Path: "data/many", Kind: tree.Dir, Mode: 0o755},
+	}
+	for i := range 9000 {
+		c, err := p.add(strings.NewReader(fmt.Sprint(i)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		entries = append(entries, tree.Entry{Path: fmt.Sprintf("data/many/file number %d", i), Kind: tree.File, Mode: 0o644, Content: c})
+	}
+	made, err := tree.New(entries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	im, err := r.Compose(layout.Parts{Tree: made, Reader: p.reader(t), Epoch: 1700000000, Free: 20 << 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var disks []disk.Disk
+	var paths []string
+	for i := range im.Disks {
+		f, err := os.Create(filepath.Join(t.TempDir(), "disk"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		d, err := disk.NewRaw(f, im.SizeOf(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		disks, paths = append(disks, d), append(paths, f.Name())
+	}
+	if err := im.Write(t.Context(), disks...); err != nil {
+		t.Fatal(err)
+	}
+	judge.Run(t, "fsck.vfat", "-n", paths[1])
+	for dir, want := range map[string]string{"::/": "empty/\nmany/\nmore/\n", "::/many/file number 8999": "many/file number 8999\n"} {
+		if got := strings.ReplaceAll(judge.Run(t, "mdir", "-b", "-i", paths[1], dir), "::/", ""); got != want {
+			t.Errorf("mdir lists %q in %s, want %q", got, dir, want)
+		}
+	}
+}
+
 // parts are a small tree and a loader for a layout.
 func parts(t testing.TB, r layout.Resolved) layout.Parts {
 	t.Helper()

@@ -2,10 +2,8 @@ package layout
 
 import (
 	"fmt"
-	"io"
 
 	"ingot/internal/blockdevice"
-	"ingot/internal/tree"
 )
 
 // fillTables puts partition tables on the disks, and the BIOS' part of the boot loader on
@@ -87,18 +85,4 @@ func (b *builder) fillCore(d blockdevice.FittedDisk) (code []byte, err error) {
 	code, core := b.Loader.At(place.Off)
 	b.image.pieces = append(b.image.pieces, piece{0, place.Off, core})
 	return code, nil
-}
-
-// maxPlain bounds a file of a FAT file system, which is made in memory, in bytes.
-const maxPlain = 256 << 20
-
-func readAll(r *tree.Reader, e tree.Entry) ([]byte, error) {
-	if e.Content.Size > maxPlain {
-		return nil, fmt.Errorf("/%s of %d bytes is too large for it", e.Path, e.Content.Size)
-	}
-	content, err := r.Content(e.Content)
-	if err != nil {
-		return nil, err
-	}
-	return io.ReadAll(content)
 }
