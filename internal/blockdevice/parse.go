@@ -38,6 +38,9 @@ type Params struct {
 type FilesystemType struct {
 	Name  string
 	Least int64 // bytes of the smallest there is
+	Most  int64 // bytes of the largest that can be made
+	// Sectors is how many sectors the smallest has, which counts where they are large.
+	Sectors int64
 	// Check says what is wrong with a file system of this type, and at which of its
 	// keys; lines are all of fstab.
 	Check func(fs *Mkfs, lines []*Fstab) (key string, err error)
@@ -77,8 +80,10 @@ func (p *parser) whole(n *yaml.Node) (*Config, error) {
 		c.Warnings = p.warnings
 		// What cannot fit whatever the contents are.
 		var problem Problem
-		if _, err := c.Fit(least); errors.As(err, &problem) {
+		if fitted, err := c.Fit(least); errors.As(err, &problem) {
 			p.note(problem)
+		} else if err == nil {
+			p.most(c, fitted)
 		}
 	}
 	if len(p.problems) > 0 {
@@ -95,12 +100,42 @@ func (p *parser) types(c *Config, least Needs) {
 		switch {
 		case i >= 0:
 			t := p.params.Types[i]
-			least[fs.Name] = t.Least
+			least[fs.Name] = max(t.Least, t.Sectors*sectorOf(fs.Device))
 			if key, err := t.Check(fs, c.Fstab); err != nil {
 				p.problem(&fs.Header, key, "%v", err)
 			}
 		case slices.Contains(FilesystemTypes, fs.Type):
 			p.problem(&fs.Header, "type", "type %q is not supported yet by this version of ingot", fs.Type)
+		}
+	}
+}
+
+// sectorOf is how many bytes a sector of a disk or a partition has; of others it is the
+// least there is.
+func sectorOf(device Node) int64 {
+	switch d := device.(type) {
+	case *LocalLoop:
+		return d.BlockSize
+	case *Partition:
+		if d.Table.Disk != nil {
+			return d.Table.Disk.BlockSize
+		}
+	}
+	return 512
+}
+
+// most notes file systems that are larger than can be made, whatever their contents are.
+func (p *parser) most(c *Config, fitted *Fitted) {
+	for _, fs := range c.Filesystems {
+		i := slices.IndexFunc(p.params.Types, func(t FilesystemType) bool { return t.Name == fs.Type })
+		if i < 0 {
+			continue
+		}
+		most := p.params.Types[i].Most
+		if size := fitted.Size(fs.Device); size > most {
+			p.note(fault(fs.Device.Head(), "size", "it has %s, and file systems of type %s are made with at most %s", human(size), fs.Type, human(most)))
+		} else if fs.Free > most {
+			p.problem(&fs.Header, "free", "free is %s, and file systems of type %s are made with at most %s", human(fs.Free), fs.Type, human(most))
 		}
 	}
 }

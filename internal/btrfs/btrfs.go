@@ -121,7 +121,7 @@ func (o *Options) check() error {
 	case o.Size < 0 || o.Free < 0:
 		return fmt.Errorf("btrfs: a size is negative")
 	case o.Size > MaxSize || o.Free > MaxSize:
-		return fault.Newf(fault.Usage, "btrfs: a filesystem of %d bytes is larger than %d", max(o.Size, o.Free), int64(MaxSize)).
+		return fault.Newf(fault.Preflight, "btrfs: a filesystem of %d bytes is larger than %d", max(o.Size, o.Free), int64(MaxSize)).
 			WithHint("make it smaller and let it grow when it is mounted")
 	}
 	seen := map[string]bool{"": true}

@@ -154,7 +154,7 @@ func (o *Options) check() error {
 	case o.Size < 0 || o.Free < 0 || o.FreeInodes < 0 || o.Journal < 0:
 		return fmt.Errorf("ext4: a size is negative")
 	case o.Size > MaxSize || o.Free > MaxSize:
-		return fault.Newf(fault.Usage, "ext4: a filesystem of %d bytes is larger than %d", max(o.Size, o.Free), int64(MaxSize)).
+		return fault.Newf(fault.Preflight, "ext4: a filesystem of %d bytes is larger than %d", max(o.Size, o.Free), int64(MaxSize)).
 			WithHint("make it smaller and let it grow when it is mounted")
 	case o.FreeInodes > 1<<31:
 		return fmt.Errorf("ext4: %d free inodes are more than a filesystem has", o.FreeInodes)

@@ -40,6 +40,13 @@ const MinFAT32 = 34 << 20
 // MinSize is the size of the smallest volume, in bytes.
 const MinSize = 3 << 20
 
+// MinSectors is how many sectors a volume has at the least, in round numbers: a FAT16
+// of clusters of one.
+const MinSectors = 5000
+
+// MaxSize bounds the size of a volume, in bytes.
+const MaxSize = 1<<41 - 1<<20
+
 // A File is one file of the volume; its directories are made as needed.
 type File struct {
 	Path string // relative, slash-separated: "EFI/BOOT/BOOTX64.EFI"

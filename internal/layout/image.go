@@ -147,7 +147,7 @@ func (b *builder) needs() (blockdevice.Needs, error) {
 				return nil, fault.Wrap(fault.Preflight, fmt.Errorf("layout: file system %s: %w", fs.Name, err))
 			}
 			// A FAT16 has some 4100 clusters at the least.
-			need := max(4<<20, 5000*b.sectorOf(fs.Device), fs.Free+fs.Free/64)
+			need := max(4<<20, fat.MinSectors*b.sectorOf(fs.Device), fs.Free+fs.Free/64)
 			need += room * 5 / 4 // room for an update of the largest
 			if fs == b.ESP() {
 				need += b.Loader.Room()

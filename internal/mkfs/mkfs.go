@@ -22,12 +22,12 @@ import (
 // Types are the file systems that can be made, and swap.
 func Types() []blockdevice.FilesystemType {
 	return []blockdevice.FilesystemType{
-		{Name: "btrfs", Least: btrfs.MinSize, Check: checkBtrfs},
-		{Name: "ext2", Least: ext4.MinSize(ext4.Ext2), Check: checkExt},
-		{Name: "ext3", Least: ext4.MinSize(ext4.Ext3), Check: checkExt},
-		{Name: "ext4", Least: ext4.MinSize(ext4.Ext4), Check: checkExt},
-		{Name: "swap", Least: 40 << 10, Check: none}, // mkswap(8)'s least
-		{Name: "vfat", Least: fat.MinSize, Check: func(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) (string, error) {
+		{Name: "btrfs", Least: btrfs.MinSize, Most: btrfs.MaxSize, Check: checkBtrfs},
+		{Name: "ext2", Least: ext4.MinSize(ext4.Ext2), Most: ext4.MaxSize, Check: checkExt},
+		{Name: "ext3", Least: ext4.MinSize(ext4.Ext3), Most: ext4.MaxSize, Check: checkExt},
+		{Name: "ext4", Least: ext4.MinSize(ext4.Ext4), Most: ext4.MaxSize, Check: checkExt},
+		{Name: "swap", Least: 40 << 10, Most: 1 << 44, Check: none}, // mkswap(8)'s least, and pages are counted in 32 bits
+		{Name: "vfat", Least: fat.MinSize, Sectors: fat.MinSectors, Most: fat.MaxSize, Check: func(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) (string, error) {
 			if err := fat.CheckLabel(strings.ToUpper(fs.Label)); err != nil {
 				return "label", err
 			}
@@ -39,7 +39,7 @@ func Types() []blockdevice.FilesystemType {
 			}
 			return none(fs, lines)
 		}},
-		{Name: "xfs", Least: xfs.MinSize, Check: func(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) (string, error) {
+		{Name: "xfs", Least: xfs.MinSize, Most: xfs.MaxSize, Check: func(fs *blockdevice.Mkfs, lines []*blockdevice.Fstab) (string, error) {
 			if _, err := XFS(fs.Options); err != nil {
 				return "opts", err
 			}
@@ -107,7 +107,7 @@ func Ext(name string, words []string) (o ext4.Options, err error) {
 				return o, bad
 			}
 		case "-i":
-			if o.BytesPerInode, err = strconv.ParseInt(f.value, 10, 64); err != nil || o.BytesPerInode < 1024 {
+			if o.BytesPerInode, err = strconv.ParseInt(f.value, 10, 64); err != nil || o.BytesPerInode < 1024 || o.BytesPerInode > 64<<20 {
 				return o, bad
 			}
 		case "-b", "-I": // what is made anyway

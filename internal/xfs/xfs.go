@@ -124,7 +124,7 @@ func (o *Options) check() error {
 	case o.SectorSize != 512 && o.SectorSize != 4096:
 		return fmt.Errorf("xfs: a sector of %d bytes is neither 512 nor 4096", o.SectorSize)
 	case o.Size > MaxSize || o.Free > MaxSize:
-		return fault.Newf(fault.Usage, "xfs: a filesystem of %d bytes is larger than %d", max(o.Size, o.Free), int64(MaxSize)).
+		return fault.Newf(fault.Preflight, "xfs: a filesystem of %d bytes is larger than %d", max(o.Size, o.Free), int64(MaxSize)).
 			WithHint("make it smaller and let it grow when it is mounted")
 	case o.Groups == 1 || o.Groups > maxGroups:
 		return fmt.Errorf("xfs: %d allocation groups are not from 2 to %d", o.Groups, maxGroups)
