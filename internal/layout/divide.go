@@ -12,14 +12,13 @@ import (
 // with names in two file systems each gets a copy.
 func (r Resolved) divide(t tree.Tree) (map[*blockdevice.Mkfs]tree.Tree, error) {
 	parts := map[*blockdevice.Mkfs][]tree.Entry{}
-	moved := map[string]string{}                        // by path, what it is called in its file system
-	home := map[string]*blockdevice.Mount{}             // by path
-	first := map[*blockdevice.Mount]map[string]string{} // by path of a file's first name, its first name here
+	moved := map[string]string{}           // by path, what it is called in its file system
+	home := map[string]place{}             // by path
+	first := map[place]map[string]string{} // by path of a file's first name, its first name here
 	point := map[string]*blockdevice.Mount{}
 	for _, m := range r.Mounts {
 		if m.Point != "none" {
 			point[strings.Trim(m.Point, "/")] = m
-			first[m] = map[string]string{}
 		}
 	}
 	for e := range t.All() {
@@ -34,16 +33,20 @@ func (r Resolved) divide(t tree.Tree) (map[*blockdevice.Mkfs]tree.Tree, error) {
 				parts[above.FS] = append(parts[above.FS], under)
 			}
 		}
-		moved[e.Path], home[e.Path] = path, m
+		in := placeOf(m.FS, path)
+		moved[e.Path], home[e.Path] = path, in
 		if e.Kind == tree.Hardlink {
 			original, _ := t.Lookup(e.Link)
-			if to, ok := first[m][e.Link]; ok {
+			if first[in] == nil {
+				first[in] = map[string]string{}
+			}
+			if to, ok := first[in][e.Link]; ok {
 				e.Link = to
-			} else if home[e.Link] == m {
-				first[m][e.Link] = moved[e.Link]
+			} else if home[e.Link] == in {
+				first[in][e.Link] = moved[e.Link]
 				e.Link = moved[e.Link]
 			} else {
-				first[m][e.Link] = path
+				first[in][e.Link] = path
 				original.Path = path
 				e = original
 			}
@@ -64,6 +67,24 @@ func (r Resolved) divide(t tree.Tree) (map[*blockdevice.Mkfs]tree.Tree, error) {
 		out[fs] = part
 	}
 	return out, nil
+}
+
+// A place is where a file can have several names: a file system, or a subvolume of one,
+// whether something mounts it or not.
+type place struct {
+	fs  *blockdevice.Mkfs
+	sub string // its path, or "" for what lies in none
+}
+
+// placeOf is where a path of a file system lies.
+func placeOf(fs *blockdevice.Mkfs, path string) place {
+	in := place{fs: fs}
+	for _, s := range fs.Subvolumes {
+		if (path == s.Path || strings.HasPrefix(path, s.Path+"/")) && len(s.Path) > len(in.sub) {
+			in.sub = s.Path
+		}
+	}
+	return in
 }
 
 // inside is the mount that a path of the tree lies in, and the path in its file system.

@@ -392,6 +392,36 @@ mkfs_srv: /(33) /c /d->c
 	}
 }
 
+// A subvolume that nothing mounts is a file system of its own all the same: no file has
+// names within it and without.
+func TestDivideSubvolumes(t *testing.T) {
+	r := resolve(t, "- local_loop: {name: d, mkfs: {type: btrfs, name: r, subvolumes: [{name: home}, {name: deep, path: home/deep}], mount: {mount_point: /, fstab: {}}}}\n", "amd64")
+	made, err := tree.New([]tree.Entry{
+		{Kind: tree.Dir, Mode: 0o755}, {Path: "a", Kind: tree.File, Mode: 0o644},
+		{Path: "home", Kind: tree.Dir, Mode: 0o755}, {Path: "home/b", Kind: tree.Hardlink, Link: "a"}, {Path: "home/c", Kind: tree.Hardlink, Link: "a"},
+		{Path: "home/deep", Kind: tree.Dir, Mode: 0o755}, {Path: "home/deep/d", Kind: tree.Hardlink, Link: "a"},
+		{Path: "home/deeper", Kind: tree.Hardlink, Link: "a"}, {Path: "z", Kind: tree.Hardlink, Link: "a"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	divided, err := r.Divide(made)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got strings.Builder
+	for e := range divided[r.Root()].All() {
+		fmt.Fprintf(&got, "/%s", e.Path)
+		if e.Link != "" {
+			fmt.Fprintf(&got, "->%s", e.Link)
+		}
+		got.WriteString(" ")
+	}
+	if want := "/ /a /home /home/b /home/c->home/b /home/deep /home/deep/d /home/deeper->home/b /z->a "; got.String() != want {
+		t.Errorf("%s, want %s", got.String(), want)
+	}
+}
+
 // What a vfat holds of the tree comes whole: directories in which nothing is, as other
 // file systems are mounted there, and files by the thousand.
 func TestPlain(t *testing.T) {
