@@ -76,6 +76,7 @@ type builder struct {
 	fitted *blockdevice.Fitted
 	image  *Image
 	kept   *os.File // the contents of a loader's files in the tree
+	pack   string   // what the reader calls it
 }
 
 // Compose divides the tree among the file systems, fits the disk around them, and

@@ -18,7 +18,8 @@ import (
 // planned with their sizes, and what they hold is written there once their places
 // are known, before any of it is read.
 
-// residentPack is what that pack is called.
+// residentPack is what that pack is called, with a number: a reader has one for each image
+// that is being written.
 const residentPack = "boot loader"
 
 // addResident adds the loader's files to the tree.
@@ -31,8 +32,9 @@ func (b *builder) addResident() error {
 	if err != nil {
 		return fmt.Errorf("layout: memory for the boot loader's files: %w", err)
 	}
-	b.kept = os.NewFile(uintptr(fd), residentPack)
-	b.Reader.Hold(residentPack, b.kept) // which closes it in time
+	b.pack = fmt.Sprintf("%s %d", residentPack, fd)
+	b.kept = os.NewFile(uintptr(fd), b.pack)
+	b.Reader.Hold(b.pack, b.kept) // which closes it in time
 	system, module := x.Files()
 	var d tree.Delta
 	var at int64
@@ -43,7 +45,7 @@ func (b *builder) addResident() error {
 		n := int64(len(f.Data))
 		d.Set = append(d.Set, tree.Entry{
 			Path: f.Path, Kind: f.Kind, Mode: f.Mode, Mtime: tree.Time{Sec: b.Epoch}, Owner: "boot loader",
-			Content: tree.Content{Digest: digest.Of(f.Data), Size: n, Pack: residentPack, Offset: at},
+			Content: tree.Content{Digest: digest.Of(f.Data), Size: n, Pack: b.pack, Offset: at},
 		})
 		at += n
 	}
@@ -71,7 +73,7 @@ func (b *builder) fillResident() error {
 			continue
 		}
 		var sectors []int64
-		for _, e := range fs.Where(residentPack, 0) {
+		for _, e := range fs.Where(b.pack, 0) {
 			for at := e.Off; at < e.Off+e.Len; at += leastSector {
 				sectors = append(sectors, at/leastSector)
 			}
