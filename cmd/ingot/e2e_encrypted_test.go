@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -132,11 +133,22 @@ func (c *court) encrypted(t *testing.T) {
 		p.build(t)
 		const healthy = "systemctl is-system-running --wait && test -z \"$(systemctl --failed --no-legend --plain)\""
 		const mounted = "findmnt -no SOURCE / | grep -x /dev/mapper/rootcrypt && findmnt -no SOURCE /home | grep -x /dev/mapper/homecrypt && findmnt -no SOURCE /key | grep -x /dev/mapper/keycrypt && findmnt -no SOURCE /said | grep -x /dev/mapper/saidcrypt"
+		// On a larger disk the root takes the room at the same start.
+		disk := p.path("out/small-amd64.raw")
+		info, err := os.Stat(disk)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Truncate(disk, info.Size()+300<<20); err != nil {
+			t.Fatal(err)
+		}
+		was := regexp.MustCompile(`size= *([0-9]+),.* name="root"`).FindStringSubmatch(judge.Run(t, "sfdisk", "--dump", disk))
+		grown := fmt.Sprintf("test $(blockdev --getsz /dev/mapper/rootcrypt) -gt $((%s + 500000)) && test $(findmnt -bno SIZE /) -gt $((%[1]s * 512 + 250000000))", was[1])
 		// To encrypt half a GiB takes minutes in a machine that is emulated.
 		ctx, cancel := context.WithTimeout(t.Context(), 40*time.Minute)
 		defer cancel()
-		v := finish(t, p.command(ctx, "boot", p.path("out/small-amd64.raw"), "--unlock", p.path("secret/passphrase"), "--timeout", bootPatience,
-			"--run", healthy, "--run", mounted, "--run", "! cryptsetup luksDump /dev/vda6 | grep -E 'ingot-first-start|Requirements' && ! cryptsetup luksDump /dev/some-vg/key | grep -E 'ingot-first-start|Requirements' && ! cryptsetup luksDump /dev/some-vg/said | grep -E 'ingot-first-start|Requirements' && ! cryptsetup luksDump /dev/vda4 | grep -E 'ingot-first-start|Requirements'",
+		v := finish(t, p.command(ctx, "boot", disk, "--unlock", p.path("secret/passphrase"), "--timeout", bootPatience,
+			"--run", healthy, "--run", mounted, "--run", grown, "--run", "! cryptsetup luksDump /dev/vda6 | grep -E 'ingot-first-start|Requirements' && ! cryptsetup luksDump /dev/some-vg/key | grep -E 'ingot-first-start|Requirements' && ! cryptsetup luksDump /dev/some-vg/said | grep -E 'ingot-first-start|Requirements' && ! cryptsetup luksDump /dev/vda4 | grep -E 'ingot-first-start|Requirements'",
 			"--run", "! echo -n 'everybody knows this' | cryptsetup open --test-passphrase --key-file - /dev/vda6 && test \"$(stat -c %a%s /etc/keys/home)\" = 60064 && ! ls /run/ingot-luks",
 			"--run", "umount /home && e2fsck -fn /dev/mapper/homecrypt && mount /home && ! dmesg | grep -iE 'EXT4.*rror|I/O error'",
 			"--then", healthy, "--then", mounted))

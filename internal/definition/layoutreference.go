@@ -123,7 +123,8 @@ A file system or a physical volume can stand in a container of LUKS2, on a parti
 ` + "```" + `
 
 /boot has a file system of its own, as GRUB does not open containers. Encryption is AES in XTS mode with 512 bits of key. Containers are found by their labels, those on volumes by the names of these. What is opened after the
-root and /usr may name a ` + "`key-file`" + `, best one that lies in an encrypted root.
+root and /usr may name a ` + "`key-file`" + `, best one that lies in an encrypted root. A root of type root that is last on its disk grows with it as one
+without a container does, at each start, before it is opened; its line of fstab has the option x-systemd.growfs for that.
 
 ### At the first start
 
@@ -139,7 +140,7 @@ On each later start the initramfs asks for the passphrase of the root's and /usr
 
 A power cut does no harm. Until cryptsetup has begun nothing has changed, and the next start asks again; from then on it goes on where it was, and asks for the same passphrase once. cryptsetup keeps
 a journal of what it does in the container's head; whatever fails ends in the initramfs' shell and not in a system that writes with a known key.
-The first start takes as long as reading and writing the whole container takes, as large as the image has it: a root grows, if it does, afterwards.
+The first start takes as long as reading and writing the whole container takes, as large as the image has it: a root that is last on its disk takes the rest of it afterwards, with nothing there to encrypt.
 Blocks without content are written too. /boot stays readable and writable to whoever has the disk, as with any such system: what is asked for a passphrase is for ` + "`boot: {loader: uki, sign: …}`" + ` to guard.
 
 ` + "`ingot plan` and `ingot layout show`" + ` name the containers that everybody can read until then.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	_ "embed"
 	"fmt"
+	"slices"
 	"strings"
 
 	"ingot/internal/blockdevice"
@@ -41,6 +42,10 @@ var (
 	firstStartBottom string
 )
 
+// localTop is where scripts lie that cryptroot's comes after: it names those beside it as its
+// prerequisites, and not those of /etc/initramfs-tools.
+const localTop = "usr/share/initramfs-tools/scripts/local-top/"
+
 const passphraseScript = "usr/lib/ingot/luks-passphrase"
 
 // Enrolled are the containers that get their keys at the first start.
@@ -55,9 +60,10 @@ func (r Resolved) Enrolled() []*blockdevice.LUKS {
 }
 
 // EarlyFiles are what an initramfs is made by: what says how containers are opened
-// and what does it, what opens a root with hashes, and what finds a root's volume group.
+// and what does it, what opens a root with hashes, what finds a root's volume group, and
+// what makes the partition of an encrypted root larger.
 func (r Resolved) EarlyFiles() []boot.File {
-	out := append(r.rooted(), r.grouped()...)
+	out := slices.Concat(r.rooted(), r.grouped(), r.grown())
 	if len(r.Containers) == 0 {
 		return out
 	}
@@ -85,7 +91,7 @@ func (r Resolved) EarlyFiles() []boot.File {
 	return append(out, programs([]program{
 		{"etc/ingot/luks-first-start", list.String()},
 		{scripts + "hooks/ingot-luks", firstStartHook},
-		{scripts + "scripts/local-top/ingot-luks", firstStartTop},
+		{localTop + "ingot-luks", firstStartTop},
 		{scripts + "scripts/local-bottom/ingot-luks", firstStartBottom},
 		{"usr/lib/ingot/luks-first-start", firstStart},
 		{passphraseScript, firstStartPassphrase},

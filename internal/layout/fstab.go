@@ -103,6 +103,9 @@ func (r Resolved) Packages(release string) []string {
 			out = append(out, "cryptsetup-initramfs")
 		}
 	}
+	if r.growing() != nil {
+		out = append(out, "fdisk") // sfdisk
+	}
 	if r.HeldTo() {
 		out = append(out, "cryptsetup-bin") // veritysetup
 	}
