@@ -69,7 +69,7 @@ its definition gives a password hash or a key; --run and --ssh need neither.`,
 		},
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.firmware, "firmware", "bios", "what starts the machine: bios, uefi, or secure: UEFI that starts only what is signed")
+	fl.StringVar(&f.firmware, "firmware", "", "what starts the machine: bios, uefi, or secure: UEFI that starts only what is signed (default: bios, or uefi for a disk that no BIOS starts from)")
 	fl.StringVar(&f.trust, "trust", "", "with --firmware secure: the file of a certificate to trust in place of Microsoft's")
 	fl.StringVar(&f.direct.Kernel, "kernel", "", "the file of a kernel to start in place of what the disk would")
 	fl.StringVar(&f.direct.Initrd, "initrd", "", "with --kernel: the file of its initramfs")
@@ -114,6 +114,9 @@ func (f *bootFlags) boot(cmd *cobra.Command, path string) (err error) {
 	passphrase, err := f.passphrase()
 	if err != nil {
 		return err
+	}
+	if f.firmware == "" {
+		f.firmware = string(f.suiting(path))
 	}
 	spec := f.spec(path)
 	if f.trust != "" {
@@ -268,6 +271,14 @@ func (f *bootFlags) print(cmd *cobra.Command, m *vm.Machine, r *bootResult, fail
 		}
 	}
 	return nil
+}
+
+// suiting is the firmware that a disk starts by.
+func (f *bootFlags) suiting(path string) vm.Firmware {
+	if f.direct.Kernel != "" {
+		return vm.BIOS
+	}
+	return vm.FirmwareOf(vm.Disk{Path: path, As: vm.Medium(f.as), SectorSize: f.sector})
 }
 
 func (f *bootFlags) spec(path string) vm.Spec {
