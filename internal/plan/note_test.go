@@ -117,6 +117,7 @@ func TestNoSpace(t *testing.T) {
 		{"a full disk that a program speaks of", errors.New("dpkg: cannot copy: No space left on device"), "no space left: dpkg: cannot copy: No space left on device"},
 		{"said already", own, own.Error()},
 		{"a script that failed for it", fault.Newf(fault.Failed, "script x exited with code 1: no space left on device"), "no space left: script x exited with code 1: no space left on device"},
+		{"a file system without such large files", fmt.Errorf("truncate: %w", syscall.EFBIG), "too large for the file system that it is written to: truncate: file too large"},
 		{"a quota that is used up", fmt.Errorf("write: %w", syscall.EDQUOT), "no space left: write: disk quota exceeded"},
 	} {
 		t.Run(c.summary, func(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"ingot/internal/artifact"
@@ -389,9 +390,13 @@ func packages(n int) string {
 	return fmt.Sprintf("%d packages", n)
 }
 
-// noSpace gives a full disk its own words, wherever it was met; nil for other
-// errors.
+// noSpace gives a full disk its own words, wherever it was met, and one that has no such
+// large files; nil for other errors.
 func noSpace(err error) error {
+	if errors.Is(err, syscall.EFBIG) {
+		return fault.Newf(fault.Preflight, "too large for the file system that it is written to: %w", err).
+			WithHint("choose another place with --to, or a smaller disk")
+	}
 	if !isFull(err) {
 		return nil
 	}
