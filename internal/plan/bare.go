@@ -64,14 +64,20 @@ func (w *worker) writeCPIO(ctx context.Context, o Output, files []*artifact.Pend
 	return w.archive(ctx, o, files[0], w.tree, t)
 }
 
+// foreseeInit refuses an initramfs of which no kernel starts anything: before any output is
+// written, as others take minutes.
+func (w *worker) foreseeInit(o Output) error {
+	if _, ok := w.tree.Lookup("init"); o.Format != "initramfs" || ok || w.needInit() == nil {
+		return nil
+	}
+	return fault.Newf(fault.Failed, "the image has neither /init nor /sbin/init, one of which a kernel starts").
+		WithHint("add the package systemd-sysv, or a program of your own: files: [{path: /init, source: ./init}]")
+}
+
 // writeInitramfs makes an archive that a kernel unpacks and starts /init of.
 func (w *worker) writeInitramfs(ctx context.Context, o Output, files []*artifact.Pending, t *ui.Task) error {
 	root := w.tree
 	if _, ok := root.Lookup("init"); !ok {
-		if w.needInit() != nil {
-			return fault.Newf(fault.Failed, "the image has neither /init nor /sbin/init, one of which a kernel starts").
-				WithHint("add the package systemd-sysv, or a program of your own: files: [{path: /init, source: ./init}]")
-		}
 		var err error
 		if root, err = root.Apply(tree.Delta{Set: []tree.Entry{{Path: "init", Kind: tree.Symlink, Mode: 0o777, Link: "sbin/init", Mtime: tree.Time{Sec: w.plan.Lock.Epoch}, Owner: "output"}}}); err != nil {
 			return err

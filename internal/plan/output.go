@@ -29,6 +29,11 @@ const atOnce = 2
 // fails ends the others.
 func (w *worker) writeAll(ctx context.Context, todo []Output, seal digest.Digest) ([]Artifact, error) {
 	w.about = sync.OnceValues(func() (artifact.Image, error) { return w.aboutTree(ctx) })
+	for _, o := range todo {
+		if err := w.foreseeInit(o); err != nil {
+			return nil, fmt.Errorf("cannot write %s: %w", o.Name(), err)
+		}
+	}
 	made := make([]*Artifact, len(todo))
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(atOnce)
