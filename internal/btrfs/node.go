@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"ingot/internal/fault"
 	"ingot/internal/tree"
 )
 
@@ -233,7 +234,7 @@ func (n *node) join(v *volume) {
 // enter gives an inode a name in the directory.
 func (n *node) enter(text string, to *node) error {
 	if to.links == maxLinks {
-		return fmt.Errorf("btrfs: /%s has more than %d names", to.entry.Path, maxLinks)
+		return fault.Newf(fault.Preflight, "btrfs: /%s has more than %d names", to.entry.Path, maxLinks)
 	}
 	to.links++
 	index := firstIndex + uint64(len(n.names))
@@ -261,11 +262,11 @@ func (n *node) check() error {
 		}
 	case tree.Symlink:
 		if e.Link == "" || len(e.Link) > maxSymlink || strings.IndexByte(e.Link, 0) >= 0 {
-			return fmt.Errorf("target of %d bytes is empty, longer than %d or has a NUL byte", len(e.Link), maxSymlink)
+			return fault.Newf(fault.Preflight, "target of %d bytes is empty, longer than %d or has a NUL byte", len(e.Link), maxSymlink)
 		}
 	case tree.Char, tree.Block:
 		if e.Major >= 1<<12 || e.Minor >= 1<<20 {
-			return fmt.Errorf("device number %d:%d is larger than 4095:1048575", e.Major, e.Minor)
+			return fault.Newf(fault.Preflight, "device number %d:%d is larger than 4095:1048575", e.Major, e.Minor)
 		}
 	case tree.Hardlink:
 		return fmt.Errorf("is a %s", e.Kind)
@@ -297,7 +298,7 @@ func (n *node) group() error {
 			}
 		}
 		if size > maxItem {
-			return fmt.Errorf("attribute %s of %d bytes has no room: %d at most", group[0].Name, len(group[0].Value), maxItem-dirItemSize-len(group[0].Name))
+			return fault.Newf(fault.Preflight, "attribute %s of %d bytes has no room: %d at most", group[0].Name, len(group[0].Value), maxItem-dirItemSize-len(group[0].Name))
 		}
 	}
 	return n.groupRefs()

@@ -17,6 +17,7 @@ import (
 	"io"
 	"math"
 
+	"ingot/internal/fault"
 	"ingot/internal/tree"
 )
 
@@ -89,7 +90,7 @@ func (w *writer) entry(e tree.Entry, r *tree.Reader) error {
 		inode = w.last
 	}
 	if first.Content.Size > math.MaxUint32 || first.Mtime.Sec < 0 || first.Mtime.Sec > math.MaxUint32 {
-		return fmt.Errorf("a size of %d bytes or a time of %d s has no place in a cpio archive", first.Content.Size, first.Mtime.Sec)
+		return fault.Newf(fault.Preflight, "a size of %d bytes or a time of %d s has no place in a cpio archive", first.Content.Size, first.Mtime.Sec)
 	}
 	h := header{
 		inode: inode, mode: types[first.Kind] | first.Mode, uid: first.UID, gid: first.GID, links: 1 + w.links[first.Path],

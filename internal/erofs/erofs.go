@@ -19,6 +19,7 @@ import (
 	"os"
 	"strings"
 
+	"ingot/internal/fault"
 	"ingot/internal/sparse"
 	"ingot/internal/tree"
 )
@@ -138,7 +139,7 @@ func (fs *FS) name(path string, n *node) error {
 	}
 	name := path[strings.LastIndexByte(path, '/')+1:]
 	if len(name) > 255 {
-		return fmt.Errorf("its name has %d bytes, and at most 255 have a place", len(name))
+		return fault.Newf(fault.Preflight, "its name has %d bytes, and at most 255 have a place", len(name))
 	}
 	if n.entry.Kind == tree.Dir {
 		n.parent = dir
@@ -177,7 +178,7 @@ func (fs *FS) place() error {
 		}
 	}
 	if fs.blocks = next; next > mostBlocks {
-		return fmt.Errorf("%d blocks are more than a file system has", next)
+		return fault.Newf(fault.Preflight, "%d blocks are more than a file system has", next)
 	}
 	for _, n := range fs.nodes {
 		if n.entry.Kind == tree.Dir {

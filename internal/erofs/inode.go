@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"ingot/internal/fault"
 	"ingot/internal/tree"
 )
 
@@ -81,11 +82,11 @@ func encodeXattrs(xattrs []tree.Xattr) ([]byte, error) {
 			return strings.HasPrefix(x.Name, p.text)
 		})
 		if i < 0 {
-			return nil, fmt.Errorf("attribute %s has no place", x.Name)
+			return nil, fault.Newf(fault.Preflight, "attribute %s has no place", x.Name)
 		}
 		name := strings.TrimPrefix(x.Name, prefixes[i].text)
 		if len(name) > 255 || len(x.Value) > 65535 {
-			return nil, fmt.Errorf("attribute %s is too long", x.Name)
+			return nil, fault.Newf(fault.Preflight, "attribute %s is too long", x.Name)
 		}
 		b = append(b, byte(len(name)), prefixes[i].index)
 		b = binary.LittleEndian.AppendUint16(b, uint16(len(x.Value)))

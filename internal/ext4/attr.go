@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"ingot/internal/fault"
 	"ingot/internal/tree"
 )
 
@@ -98,7 +99,7 @@ func (s *attrSet) add(xs []tree.Xattr) (inline []byte, block *attrBlock, err err
 			continue
 		}
 		if space -= n; space < 0 {
-			return nil, nil, fmt.Errorf("attribute %q and those before it are larger than a block of %d bytes", x.Name, blockSize)
+			return nil, nil, fault.Newf(fault.Preflight, "attribute %q and those before it are larger than a block of %d bytes", x.Name, blockSize)
 		}
 		out = append(out, a)
 	}

@@ -2,8 +2,8 @@ package ext4
 
 import (
 	"encoding/binary"
-	"fmt"
 
+	"ingot/internal/fault"
 	"ingot/internal/tree"
 )
 
@@ -68,7 +68,7 @@ func (d *directory) arrange(h nameHash, tail int) (blocks int64, err error) {
 	space := dotSpace
 	for i := range d.entries {
 		if len(d.entries[i].name) > 255 {
-			return 0, fmt.Errorf("ext4: name %q is longer than 255 bytes", d.entries[i].name)
+			return 0, fault.Newf(fault.Preflight, "ext4: name %q is longer than 255 bytes", d.entries[i].name)
 		}
 		space += d.entries[i].space()
 	}

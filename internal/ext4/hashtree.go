@@ -3,8 +3,9 @@ package ext4
 import (
 	"cmp"
 	"encoding/binary"
-	"fmt"
 	"slices"
+
+	"ingot/internal/fault"
 )
 
 const (
@@ -65,7 +66,7 @@ func newHashTree(entries []dirent, h nameHash, tail int) (*hashTree, error) {
 		t.nodes = int(ceilDiv(int64(len(t.leaves)), int64(t.nodeLimit())))
 	}
 	if t.nodes > t.rootLimit() {
-		return nil, fmt.Errorf("ext4: a directory has %d names, more than a hash tree of two levels holds", len(entries))
+		return nil, fault.Newf(fault.Preflight, "ext4: a directory has %d names, more than a hash tree of two levels holds", len(entries))
 	}
 	return t, nil
 }

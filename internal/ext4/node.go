@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"ingot/internal/fault"
 	"ingot/internal/tree"
 )
 
@@ -119,7 +120,7 @@ func newInodeSet(t tree.Tree, o *Options) (inodeSet, error) {
 				return s, fmt.Errorf("ext4: hard link /%s leads to /%s, which is no file", e.Path, e.Link)
 			}
 			if n.links++; n.links > maxLinks {
-				return s, fmt.Errorf("ext4: /%s has more than %d names", e.Link, maxLinks)
+				return s, fault.Newf(fault.Preflight, "ext4: /%s has more than %d names", e.Link, maxLinks)
 			}
 			byPath[tree.Parent(e.Path)].dir.add(base(e.Path), n)
 			continue
@@ -129,7 +130,7 @@ func newInodeSet(t tree.Tree, o *Options) (inodeSet, error) {
 			n = lost
 		default:
 			if s.last == 1<<31 {
-				return s, fmt.Errorf("ext4: more than %d files", 1<<31)
+				return s, fault.Newf(fault.Preflight, "ext4: more than %d files", 1<<31)
 			}
 			s.last++
 			n = &node{ino: s.last}
@@ -164,7 +165,7 @@ func newInodeSet(t tree.Tree, o *Options) (inodeSet, error) {
 				s.files = append(s.files, n)
 			}
 			if o.Generation != Ext4 && n.contentBlocks() > maxMapped {
-				return s, fmt.Errorf("%s: /%s has %d bytes, more than %d", o.Generation, e.Path, n.size, int64(maxMapped*blockSize))
+				return s, fault.Newf(fault.Preflight, "%s: /%s has %d bytes, more than %d", o.Generation, e.Path, n.size, int64(maxMapped*blockSize))
 			}
 		case tree.Hardlink, tree.Char, tree.Block, tree.Fifo:
 		}
@@ -185,7 +186,7 @@ func newInodeSet(t tree.Tree, o *Options) (inodeSet, error) {
 		d.size = blocks * blockSize
 		d.links = 2 + d.dir.subdirs
 		if d.links > maxLinks && o.Generation != Ext4 {
-			return s, fmt.Errorf("%s: a directory has more than %d others", o.Generation, maxLinks-2)
+			return s, fault.Newf(fault.Preflight, "%s: a directory has more than %d others", o.Generation, maxLinks-2)
 		}
 		if d.links > maxLinks {
 			d.links = 1
@@ -221,12 +222,12 @@ func (n *node) fill(e *tree.Entry) error {
 	case tree.Symlink:
 		n.link, n.size = e.Link, int64(len(e.Link))
 		if n.size == 0 || n.size >= blockSize || strings.IndexByte(e.Link, 0) >= 0 {
-			return fmt.Errorf("target of %d bytes is empty, longer than %d or has a NUL byte", n.size, blockSize-1)
+			return fault.Newf(fault.Preflight, "target of %d bytes is empty, longer than %d or has a NUL byte", n.size, blockSize-1)
 		}
 	case tree.Char, tree.Block:
 		n.major, n.minor = e.Major, e.Minor
 		if n.major >= 1<<12 || n.minor >= 1<<20 {
-			return fmt.Errorf("device number %d:%d is larger than 4095:1048575", n.major, n.minor)
+			return fault.Newf(fault.Preflight, "device number %d:%d is larger than 4095:1048575", n.major, n.minor)
 		}
 	case tree.Hardlink:
 		return fmt.Errorf("is a %s", e.Kind)

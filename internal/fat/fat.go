@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"ingot/internal/disk"
+	"ingot/internal/fault"
 )
 
 const (
@@ -204,12 +205,12 @@ func (v *Volume) place(root *node) error {
 	var err error
 	root.walk(func(n *node) {
 		if n.names != nil && n.dirSize(v.o.Label != "") > mostSlots*slot {
-			err = fmt.Errorf("FAT volume: directory %s has more than %d entries, of which a long name takes several", n.name, mostSlots)
+			err = fault.Newf(fault.Preflight, "FAT volume: directory %s has more than %d entries, of which a long name takes several", n.name, mostSlots)
 		}
 		switch {
 		case n.parent == nil && !v.fat32:
 			if size := n.dirSize(v.o.Label != ""); size > v.rootSize*v.o.SectorSize {
-				err = fmt.Errorf("FAT16 volume: root directory has more than %d entries", rootSlots)
+				err = fault.Newf(fault.Preflight, "FAT16 volume: root directory has more than %d entries", rootSlots)
 			}
 		case n.names != nil:
 			n.first, n.count = take(n.dirSize(v.o.Label != ""))

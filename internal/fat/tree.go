@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"ingot/internal/fault"
 )
 
 // A node is a directory or a file of the volume.
@@ -29,7 +31,7 @@ func newTree(files []File) (*node, error) {
 	root := &node{names: map[string]*node{}}
 	for _, f := range files {
 		if f.Len() > 1<<32-1 {
-			return nil, fmt.Errorf("FAT: %s of %d bytes is larger than 4 GiB less one byte", f.Path, f.Len())
+			return nil, fault.Newf(fault.Preflight, "FAT: %s of %d bytes is larger than 4 GiB less one byte", f.Path, f.Len())
 		}
 		dir := root
 		parts := strings.Split(f.Path, "/")
@@ -89,7 +91,7 @@ func checkName(s string) error {
 	case !utf8.ValidString(s):
 		return fmt.Errorf("name %q is not UTF-8", s)
 	case len(utf16.Encode([]rune(s))) > 255:
-		return fmt.Errorf("name %q is longer than 255 characters", s)
+		return fault.Newf(fault.Preflight, "name %q is longer than 255 characters", s)
 	case strings.HasSuffix(s, ".") || strings.HasSuffix(s, " ") || strings.HasPrefix(s, " "):
 		return fmt.Errorf("name %q begins or ends with a blank or ends with a dot", s)
 	}
@@ -126,7 +128,7 @@ func (n *node) nameChildren() error {
 		base, ext := basis(c.name)
 		for i := tried[base+"."+ext] + 1; ; i++ {
 			if i > 999999 {
-				return fmt.Errorf("FAT: too many names like %q in one directory", c.name)
+				return fault.Newf(fault.Preflight, "FAT: too many names like %q in one directory", c.name)
 			}
 			tail := fmt.Sprintf("~%d", i)
 			var s [11]byte

@@ -41,6 +41,7 @@ import (
 	"io"
 	"os"
 
+	"ingot/internal/fault"
 	"ingot/internal/gpt"
 )
 
@@ -130,7 +131,7 @@ func Plan(files []File, o Options) (*Image, error) {
 	}
 	im.place()
 	if im.end >= 1<<31 {
-		return nil, fmt.Errorf("ISO image: files of %d blocks are more than the format can say", im.end)
+		return nil, fault.Newf(fault.Preflight, "ISO image: files of %d blocks are more than the format can say", im.end)
 	}
 	return im, nil
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"ingot/internal/fault"
 )
 
 // names is one of the two trees: what files are called in it, and where its
@@ -47,7 +49,7 @@ func (im *Image) name() (rock, joliet *names, err error) {
 			}
 		}
 		if len(t.dirs) > 1<<16-1 {
-			return nil, nil, fmt.Errorf("%d directories are more than %d", len(t.dirs), 1<<16-1)
+			return nil, nil, fault.Newf(fault.Preflight, "%d directories are more than %d", len(t.dirs), 1<<16-1)
 		}
 	}
 	return rock, joliet, nil
@@ -70,7 +72,7 @@ func (t *names) short(d *node) error {
 		}
 		for n := 0; taken[p]; n++ {
 			if n == 1000 {
-				return fmt.Errorf("more than 1000 names in one directory begin as %s does", c.name)
+				return fault.Newf(fault.Preflight, "more than 1000 names in one directory begin as %s does", c.name)
 			}
 			p.base = fmt.Sprintf("%.5s%03d", identifier(base, 5)+"_____", n)
 		}
@@ -116,7 +118,7 @@ func (t *names) wide(d *node) error {
 		name = name[:min(len(name), maxWide)]
 		for n := 0; taken[string(name)]; n++ {
 			if n == 1000 {
-				return fmt.Errorf("more than 1000 names in one directory begin as %s does", c.name)
+				return fault.Newf(fault.Preflight, "more than 1000 names in one directory begin as %s does", c.name)
 			}
 			name = append(name[:min(len(name), maxWide-4)], []rune(fmt.Sprintf("~%03d", n))...)
 		}

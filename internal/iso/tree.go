@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	"ingot/internal/fault"
 )
 
 // A node is a file or a directory.
@@ -41,14 +43,14 @@ func newTree(files []File) (*node, error) {
 func (n *node) add(f *File) error {
 	parts := strings.Split(f.Path, "/")
 	if len(parts) > maxDepth {
-		return fmt.Errorf("%s lies below more than %d directories", f.Path, maxDepth-1)
+		return fault.Newf(fault.Preflight, "%s lies below more than %d directories", f.Path, maxDepth-1)
 	}
 	for i, p := range parts {
 		switch {
 		case p == "" || p == "." || p == ".." || strings.ContainsRune(p, 0) || !utf8.ValidString(p):
 			return fmt.Errorf("path %q is none of an image", f.Path)
 		case len(p) > maxName:
-			return fmt.Errorf("%s: a name of %d bytes is longer than %d", f.Path, len(p), maxName)
+			return fault.Newf(fault.Preflight, "%s: a name of %d bytes is longer than %d", f.Path, len(p), maxName)
 		}
 		next := n.child(p)
 		last := i == len(parts)-1

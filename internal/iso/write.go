@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+
+	"ingot/internal/fault"
 )
 
 // Write writes the image into an empty file. What holds nothing stays a hole.
@@ -45,7 +47,7 @@ func (im *Image) write(ctx context.Context, f *os.File) error {
 	}
 	total += runOut
 	if total >= 1<<32 {
-		return fmt.Errorf("%d blocks are more than the format can say", total)
+		return fault.Newf(fault.Preflight, "%d blocks are more than the format can say", total)
 	}
 	return im.tables(f, total, end, uefi, code)
 }

@@ -81,6 +81,7 @@ func (w *worker) writeSquashfs(ctx context.Context, o Output, files []*artifact.
 }
 
 func (w *worker) squash(ctx context.Context, f *artifact.Pending, compress string, t *ui.Task) error {
+	t.SetTotal(0) // nobody knows how large it gets
 	r, err := squashfs.Write(ctx, f.File(), w.tree, w.reader, squashfs.Options{Compress: compress, Epoch: w.plan.Lock.Epoch, Wrote: t.Add})
 	w.warnDropped(r)
 	return err

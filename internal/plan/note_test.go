@@ -104,6 +104,22 @@ func TestFresh(t *testing.T) {
 	}
 }
 
+func TestUnfit(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		hint string
+	}{
+		{fmt.Errorf("cannot write x: %w", fault.Newf(fault.Preflight, "cpio: /a: it has no place")), "leave it out of the image, or choose another format"},
+		{fault.Newf(fault.Preflight, "this kernel has no driver").WithHint("choose another kernel"), "choose another kernel"},
+		{fault.Newf(fault.Preflight, "write: %w", syscall.ENOSPC), ""},
+		{errors.New("broken"), ""},
+	} {
+		if err := unfit(c.err); fault.HintOf(err) != c.hint || fault.CodeOf(err) != fault.CodeOf(c.err) || err.Error() != c.err.Error() {
+			t.Errorf("%v has the hint %q, want %q", err, fault.HintOf(err), c.hint)
+		}
+	}
+}
+
 func TestNoSpace(t *testing.T) {
 	own := fault.Newf(fault.Preflight, "the store is full: %w", syscall.ENOSPC)
 	for _, c := range []struct {

@@ -62,6 +62,14 @@ func (w *worker) writeAll(ctx context.Context, todo []Output, seal digest.Digest
 	return out, err
 }
 
+// unfit gives what has no place in a format a hint, where nobody has given one.
+func unfit(err error) error {
+	if fault.CodeOf(err) != fault.Preflight || fault.HintOf(err) != "" || isFull(err) {
+		return err
+	}
+	return fault.Newf(fault.Preflight, "%w", err).WithHint("leave it out of the image, or choose another format")
+}
+
 // write makes one output and its papers. A directory gets its name after them: they say
 // that it is ingot's, and may be replaced.
 func (w *worker) write(ctx context.Context, o Output, seal digest.Digest, t *ui.Task) (a Artifact, err error) {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"ingot/internal/fault"
 	"ingot/internal/tree"
 )
 
@@ -28,7 +29,7 @@ func (b *builder) allInodes() (ref, error) {
 		default:
 		}
 		if len(b.numbers) == math.MaxUint32-1 {
-			return ref{}, fmt.Errorf("squashfs: too many files")
+			return ref{}, fault.Newf(fault.Preflight, "squashfs: too many files")
 		}
 		b.numbers[e.Path] = uint32(len(b.numbers) + 1)
 	}
@@ -149,7 +150,7 @@ func (b *builder) dir(e tree.Entry, children []tree.Entry) error {
 		return err
 	}
 	at := b.dirs.here()
-	size, subdirs, err := b.list(children)
+	size, subdirs, index, err := b.list(children)
 	if err != nil {
 		return err
 	}
@@ -159,7 +160,7 @@ func (b *builder) dir(e tree.Entry, children []tree.Entry) error {
 	}
 	const more = 3 // what the format counts for "." and ".."
 	le := binary.LittleEndian
-	if size+more <= math.MaxUint16 && attrs == none32 {
+	if size+more <= math.MaxUint16 && attrs == none32 && len(index) == 0 {
 		body := le.AppendUint32(nil, at.block)
 		body = le.AppendUint32(body, 2+subdirs)
 		body = le.AppendUint16(body, uint16(size+more))
@@ -171,17 +172,37 @@ func (b *builder) dir(e tree.Entry, children []tree.Entry) error {
 	body = le.AppendUint32(body, uint32(size+more))
 	body = le.AppendUint32(body, at.block)
 	body = le.AppendUint32(body, parent)
-	body = le.AppendUint16(body, 0) // no index of the list
+	index = index[:min(len(index), math.MaxUint16)]
+	body = le.AppendUint16(body, uint16(len(index)))
 	body = le.AppendUint16(body, at.offset)
 	body = le.AppendUint32(body, attrs)
+	for _, m := range index {
+		body = le.AppendUint32(body, uint32(m.at))
+		body = le.AppendUint32(body, m.block)
+		body = le.AppendUint32(body, uint32(len(m.name)-1))
+		body = append(body, m.name...)
+	}
 	return b.addInode(e, typeDir+extended-1, body)
+}
+
+// A mark is where a run of a directory's entries begins that is the first in its metadata
+// block: whoever looks for a name reads no block before.
+type mark struct {
+	at    int // in the list
+	block uint32
+	name  string // of the run's first entry
 }
 
 // list writes a directory's entries: runs of at most 256 whose inodes begin in one
 // metadata block and have numbers near to the run's first.
-func (b *builder) list(children []tree.Entry) (size int, subdirs uint32, err error) {
+func (b *builder) list(children []tree.Entry) (size int, subdirs uint32, index []mark, err error) {
 	le := binary.LittleEndian
+	block := b.dirs.here().block
 	for len(children) > 0 {
+		if now := b.dirs.here().block; now != block {
+			index = append(index, mark{size, now, base(children[0].Path)})
+			block = now
+		}
 		first, number := b.target(children[0])
 		var run []byte
 		n := 0
@@ -207,12 +228,12 @@ func (b *builder) list(children []tree.Entry) (size int, subdirs uint32, err err
 		head = le.AppendUint32(head, first.block)
 		head = le.AppendUint32(head, number)
 		if err := b.dirs.add(append(head, run...)); err != nil {
-			return 0, 0, err
+			return 0, 0, nil, err
 		}
 		size += len(head) + len(run)
 		children = children[n:]
 	}
-	return size, subdirs, nil
+	return size, subdirs, index, nil
 }
 
 // target is the inode of an entry: a hard link's is that of its file.

@@ -34,6 +34,7 @@ import (
 	"os"
 	"strings"
 
+	"ingot/internal/fault"
 	"ingot/internal/tree"
 )
 
@@ -264,7 +265,7 @@ func (b *builder) id(n uint32) (uint16, error) {
 	i, ok := b.idIndex[n]
 	if !ok {
 		if len(b.ids) == 1<<16-1 {
-			return 0, fmt.Errorf("squashfs: more than %d different owners", len(b.ids))
+			return 0, fault.Newf(fault.Preflight, "squashfs: more than %d different owners", len(b.ids))
 		}
 		i = uint16(len(b.ids))
 		b.idIndex[n] = i

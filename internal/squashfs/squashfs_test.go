@@ -2,6 +2,7 @@ package squashfs
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -304,6 +305,66 @@ func TestMounted(t *testing.T) {
 }
 
 // TestSameBytes writes with different numbers of workers.
+// A name of a large directory is found by the index of its list: in one whose list begins
+// with a block that is damaged, a name behind it still is.
+func TestIndex(t *testing.T) {
+	if os.Getuid() != 0 {
+		t.Skip("root runs this: it mounts")
+	}
+	judge.Needs(t, judge.CI)
+	p := newPlot(t)
+	p.add(tree.Entry{Path: "many", Kind: tree.Dir, Mode: 0o755})
+	var names []string
+	for i := range 3000 {
+		name := fmt.Sprintf("%04d-%s", i, strings.Repeat("x", i%200))
+		p.file(tree.Entry{Path: "many/" + name, Mode: 0o644}, 0, []byte(name))
+		names = append(names, name)
+	}
+	image, _ := p.write(Options{Compress: "zstd"})
+	mounted := func(use func(dir string)) {
+		at := t.TempDir()
+		if out, err := exec.Command("mount", "-t", "squashfs", "-o", "ro,loop", image, at).CombinedOutput(); err != nil {
+			t.Skipf("loop devices and a kernel with zstd run this: %v %s", err, out)
+		}
+		defer judge.Run(t, "umount", at)
+		use(filepath.Join(at, "many"))
+	}
+	mounted(func(dir string) {
+		list, err := os.ReadDir(dir)
+		if err != nil || len(list) != len(names) {
+			t.Errorf("%d names are listed: %v", len(list), err)
+		}
+		for _, n := range names {
+			if got, err := os.ReadFile(filepath.Join(dir, n)); err != nil || string(got) != n {
+				t.Fatalf("%s: %q, %v", n, got, err)
+			}
+		}
+		if _, err := os.Lstat(filepath.Join(dir, "0001-y")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("a name that is not there: %v", err)
+		}
+	})
+	f, err := os.OpenFile(image, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	var at [8]byte
+	if _, err := f.ReadAt(at[:], 72); err != nil { // where directories' lists begin
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt(make([]byte, 100), int64(binary.LittleEndian.Uint64(at[:]))+2); err != nil {
+		t.Fatal(err)
+	}
+	mounted(func(dir string) {
+		if _, err := os.Lstat(filepath.Join(dir, names[0])); err == nil {
+			t.Error("what is damaged is not the list's beginning")
+		}
+		if _, err := os.Lstat(filepath.Join(dir, names[2999])); err != nil {
+			t.Errorf("without the beginning: %v", err)
+		}
+	})
+}
+
 func TestSameBytes(t *testing.T) {
 	p := whole(t)
 	var first []byte

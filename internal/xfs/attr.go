@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"ingot/internal/fault"
 	"ingot/internal/tree"
 )
 
@@ -66,7 +67,7 @@ func newAttr(x tree.Xattr) (attr, error) {
 			break
 		}
 		if len(a.value) > maxAttrValue {
-			return a, fmt.Errorf("attribute %s has a value of %d bytes, more than %d", x.Name, len(a.value), maxAttrValue)
+			return a, fault.Newf(fault.Preflight, "attribute %s has a value of %d bytes, more than %d", x.Name, len(a.value), maxAttrValue)
 		}
 		a.hash = hashName(a.name)
 		return a, nil
@@ -131,7 +132,7 @@ func newAttrSet(xs []tree.Xattr) (*attrSet, error) {
 		}
 	}
 	if len(s.leaves) > leafEntries {
-		return nil, fmt.Errorf("attributes are more than %d blocks", leafEntries)
+		return nil, fault.Newf(fault.Preflight, "attributes are more than %d blocks", leafEntries)
 	}
 	s.total = s.firstLeaf() + int64(len(s.leaves))
 	for i := range s.attrs {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"ingot/internal/fault"
 	"ingot/internal/tree"
 )
 
@@ -181,7 +182,7 @@ func newInodeSet(t tree.Tree, o *Options) (inodeSet, error) {
 		n := root
 		if e.Path != "" {
 			if n = new(node); len(s.all) == maxInodes {
-				return s, fmt.Errorf("xfs: more than %d files", maxInodes)
+				return s, fault.Newf(fault.Preflight, "xfs: more than %d files", maxInodes)
 			}
 			s.all = append(s.all, n)
 		}
@@ -250,12 +251,12 @@ func (n *node) fill(e *tree.Entry) error {
 	case tree.Symlink:
 		n.link, n.size = e.Link, int64(len(e.Link))
 		if n.size == 0 || n.size > maxLink || strings.IndexByte(e.Link, 0) >= 0 {
-			return fmt.Errorf("target of %d bytes is empty, longer than %d or has a NUL byte", n.size, maxLink)
+			return fault.Newf(fault.Preflight, "target of %d bytes is empty, longer than %d or has a NUL byte", n.size, maxLink)
 		}
 	case tree.Char, tree.Block:
 		n.major, n.minor = e.Major, e.Minor
 		if n.major >= 1<<9 || n.minor >= 1<<18 {
-			return fmt.Errorf("device number %d:%d is larger than 511:262143", n.major, n.minor)
+			return fault.Newf(fault.Preflight, "device number %d:%d is larger than 511:262143", n.major, n.minor)
 		}
 	case tree.Hardlink:
 		return fmt.Errorf("is a %s", e.Kind)

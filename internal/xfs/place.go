@@ -1,10 +1,6 @@
 package xfs
 
-import (
-	"fmt"
-
-	"ingot/internal/fault"
-)
+import "ingot/internal/fault"
 
 // A group is what an allocation group holds, its places counted from its start.
 type group struct {
@@ -126,7 +122,7 @@ func (fs *FS) place(g *geometry) (over int64, err error) {
 	for _, kind := range [][]*node{fs.inodes.dirs, fs.inodes.links, fs.inodes.others, fs.inodes.files} {
 		for _, n := range kind {
 			if !p.node(n) && p.over == 0 {
-				return 0, fmt.Errorf("xfs: /%s is in %d pieces, more than its inode can list", n.path, len(n.data))
+				return 0, fault.Newf(fault.Preflight, "xfs: /%s is in %d pieces, more than its inode can list", n.path, len(n.data))
 			}
 		}
 	}
