@@ -364,9 +364,8 @@ func (c *court) user(t *testing.T) {
 	files := c.richDefinition()
 	files["ingot.lock"] = rich.read(t, "ingot.lock")
 	p := c.project(t, files).fresh()
-	p.prefix = []string{"setpriv", "--reuid", name, "--regid", name, "--init-groups", "--", "sh", "-c", `umask 0077; exec "$@"`, "sh"}
+	p.asUser(t, name)
 	p.env = []string{"TZ=Asia/Kathmandu", "GOMAXPROCS=1", "LC_ALL=tr_TR.UTF-8", "USER=" + name, "XDG_RUNTIME_DIR=/nonexistent"}
-	judge.Run(t, "chown", "-R", name+":", p.dir)
 	formats := append([]string{"tar", "raw", "qcow2"}, c.richArchives()...)
 	args := []string{"--locked"}
 	for _, f := range formats {
@@ -429,6 +428,13 @@ func (c *court) makeUser(t *testing.T) string {
 		judge.Run(t, "usermod", "--add-subuids", "1700000000-1700065535", "--add-subgids", "1700000000-1700065535", name)
 	}
 	return name
+}
+
+// asUser gives the project to a user, who runs ingot from then on.
+func (p *project) asUser(t *testing.T, name string) {
+	t.Helper()
+	p.prefix = []string{"setpriv", "--reuid", name, "--regid", name, "--init-groups", "--", "sh", "-c", `umask 0077; exec "$@"`, "sh"}
+	judge.Run(t, "chown", "-R", name+":", p.dir)
 }
 
 func removeUser(t *testing.T, name string) {

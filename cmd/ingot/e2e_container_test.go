@@ -1,10 +1,13 @@
 package main_test
 
 import (
+	"os"
 	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
+
+	"ingot/internal/judge"
 )
 
 // withoutNamespaces is a seccomp profile that forbids user namespaces, as Docker's
@@ -53,6 +56,29 @@ func (c *court) container(t *testing.T) {
 	t.Run("proc in sight", func(t *testing.T) {
 		start("--security-opt", "unmask=ALL").build(t, "--locked", "--no-cache", "--output", "tar", "--to", "unmasked")
 		sameSums(t, sums(t, p.path("unmasked")), want)
+	})
+	t.Run("elements", func(t *testing.T) {
+		judge.Needs(t, judge.Full)
+		p.write(t, fakeSystem)
+		p.write(t, map[string]string{"elements/look/install.d/50-mounts": "#!/bin/bash\nset -eu\nmount -t tmpfs none /mnt\numount /mnt\nchown 5:6 /probe\n"})
+		variables := []string{"ELEMENTS_PATH=/project/elements", "INGOT_MIRROR_DEBIAN=" + p.mirror}
+		q := start("--env", variables[0], "--env", variables[1])
+		q.must(t, "disk-image-create", "-n", "-o", "img", "-t", "tar,qcow2", "tiny", "look")
+		host := *p
+		host.env = []string{"ELEMENTS_PATH=" + p.path("elements"), variables[1]}
+		inside := map[string]string{}
+		for _, name := range []string{"img.tar", "img.qcow2"} {
+			inside[name] = sha256File(t, p.path(name))
+			if err := os.Remove(p.path(name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		host.must(t, "disk-image-create", "-n", "-o", "img", "-t", "tar,qcow2", "tiny", "look")
+		for name, want := range inside {
+			if got := sha256File(t, p.path(name)); got != want {
+				t.Errorf("%s has the digest %s on the host and %s inside", name, got, want)
+			}
+		}
 	})
 	t.Run("no namespaces", func(t *testing.T) {
 		q := start("--security-opt", "seccomp="+p.path("deny.json"))

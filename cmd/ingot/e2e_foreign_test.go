@@ -10,8 +10,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-
-	"ingot/internal/judge"
 )
 
 // foreignTo is a definition of another architecture whose own dpkg finds nothing wrong. The
@@ -94,9 +92,8 @@ func (c *court) foreignAsUser(t *testing.T, root *project, release, arch string)
 	files := c.foreignTo(release, arch, "minbase")
 	files["ingot.lock"] = root.read(t, "ingot.lock")
 	p := c.project(t, files).fresh()
-	p.prefix = []string{"setpriv", "--reuid", name, "--regid", name, "--init-groups", "--", "sh", "-c", `umask 0077; exec "$@"`, "sh"}
+	p.asUser(t, name)
 	p.env = []string{"TZ=Asia/Kathmandu", "GOMAXPROCS=1", "USER=" + name, "XDG_RUNTIME_DIR=/nonexistent"}
-	judge.Run(t, "chown", "-R", name+":", p.dir)
 	p.build(t, "--locked")
 	sameSums(t, sums(t, p.path("out")), sums(t, root.path("out")))
 }

@@ -28,8 +28,8 @@ func WriteDir(ctx context.Context, path string, t tree.Tree, r *tree.Reader) (er
 
 // FillDir writes a tree as a directory that has not its name yet. Root gives files
 // their owners and makes device nodes; to an ordinary user all files belong, and what
-// only root can make is left out: skipped counts those. The caller ends with Commit
-// and Abort.
+// only root can make is left out, as to root of a container what that may not make:
+// skipped counts those. The caller ends with Commit and Abort.
 func FillDir(ctx context.Context, path string, t tree.Tree, r *tree.Reader) (d *PendingDir, skipped int, err error) {
 	d, err = CreateDir(path)
 	if err != nil {
@@ -190,7 +190,12 @@ func (w *dirWriter) entry(e tree.Entry) error {
 			w.skipped++
 			return nil
 		}
-		if err := unix.Mknod(full, mode|0o600, int(unix.Mkdev(e.Major, e.Minor))); err != nil {
+		err := unix.Mknod(full, mode|0o600, int(unix.Mkdev(e.Major, e.Minor)))
+		if errors.Is(err, unix.EPERM) { // root of a container
+			w.skipped++
+			return nil
+		}
+		if err != nil {
 			return err
 		}
 	}
@@ -228,7 +233,12 @@ func (w *dirWriter) meta(e tree.Entry) error {
 			w.skipped++
 			continue
 		}
-		if err := unix.Lsetxattr(full, x.Name, []byte(x.Value), 0); err != nil {
+		err := unix.Lsetxattr(full, x.Name, []byte(x.Value), 0)
+		if errors.Is(err, unix.EPERM) && !strings.HasPrefix(x.Name, "user.") {
+			w.skipped++
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("attribute %s: %w", x.Name, err)
 		}
 	}

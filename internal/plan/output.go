@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -131,7 +132,10 @@ func (w *worker) writeDir(ctx context.Context, a *Artifact) (*artifact.PendingDi
 	if err != nil {
 		return nil, err
 	}
-	if skipped > 0 {
+	switch {
+	case skipped > 0 && os.Geteuid() == 0:
+		w.Progress.Warnf("%s is without %d devices and attributes that root may not make in this container", a.Name(), skipped)
+	case skipped > 0:
 		w.Progress.Warnf("%s belongs to you: owners, and %d devices and attributes that only root can make, are left out", a.Name(), skipped)
 	}
 	a.Files = []artifact.File{{Name: a.Name(), Size: w.tree.Size(), SHA256: w.tree.Seal()}}
