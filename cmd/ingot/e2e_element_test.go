@@ -448,7 +448,7 @@ func (c *court) contract(t *testing.T) {
 func (c *court) debianMinimal(t *testing.T) {
 	p := c.project(t, map[string]string{})
 	p.env = []string{"DIB_RELEASE=bookworm", "DIB_APT_SOURCES_CONF=default:deb http://ftp.debian.org/debian bookworm main", "DIB_MODPROBE_BLACKLIST=floppy", "DIB_GRUB_TIMEOUT=7"}
-	p.must(t, "disk-image-create", "--mirror", p.mirror, "-n", "-o", "img", "-t", "tar,qcow2", "-p", "tree", "vm", "debian-minimal", "modprobe", "element-manifest")
+	p.must(t, "disk-image-create", "--mirror", p.mirror, "-n", "-o", "img", "-t", "tar,qcow2", "-p", "tree", "vm", "debian-minimal", "modprobe", "element-manifest", "growroot")
 	tree := readTar(t, p.path("img.tar"))
 	status := tree["/var/lib/dpkg/status"].content
 	for _, name := range []string{"systemd-sysv", "busybox", "sudo", "gnupg2", "python3", "locales", "tree"} {
@@ -483,7 +483,14 @@ func (c *court) debianMinimal(t *testing.T) {
 				t.Errorf("grub.cfg has no %q", want)
 			}
 		}
-		p.must(t, "boot", "img.qcow2", "--timeout", bootPatience, "--expect", "debian login:")
+		// growroot at work: what the partition and the file system take of a larger disk.
+		var disk struct {
+			Size int64 `json:"virtual-size"`
+		}
+		parse(t, []byte(judge.Run(t, "qemu-img", "info", "--output=json", p.path("img.qcow2"))), &disk)
+		judge.Run(t, "qemu-img", "resize", "-q", "-f", "qcow2", p.path("img.qcow2"), "+2G")
+		grown := fmt.Sprintf("systemctl start growroot && test $(findmnt -bno SIZE /) -gt %d", disk.Size+1<<30)
+		p.must(t, "boot", "img.qcow2", "--timeout", bootPatience, "--expect", "debian login:", "--run", grown)
 	})
 	var manifest []map[string]string
 	parse(t, []byte(p.read(t, "img.d/dib-manifests/dib-manifest-dpkg-img")), &struct {
