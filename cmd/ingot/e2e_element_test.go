@@ -193,7 +193,8 @@ func (c *court) elementsFlavors(t *testing.T) {
 	judge.Run(t, "cmp", p.path("out/small-"+arch()+".tar"), p.path("rebuilt/small-"+arch()+".tar"))
 }
 
-// elementsEFI builds diskimage-builder's disk for both firmwares, and starts it by each.
+// elementsEFI builds diskimage-builder's disk for both firmwares, and starts it by each; and
+// its disk for sectors of 4096 bytes, of trixie.
 func (c *court) elementsEFI(t *testing.T) {
 	judge.Needs(t, judge.Full)
 	p := c.project(t, map[string]string{})
@@ -202,6 +203,10 @@ func (c *court) elementsEFI(t *testing.T) {
 	for _, firmware := range []string{"bios", "uefi"} {
 		p.must(t, "boot", "img.qcow2", "--firmware", firmware, "--timeout", bootPatience, "--expect", "debian login:")
 	}
+	q := c.project(t, map[string]string{})
+	q.env = []string{"DIB_RELEASE=trixie", "DIB_APT_SOURCES_CONF=default:deb http://ftp.debian.org/debian trixie main", "INGOT_MIRROR_DEBIAN=" + q.mirror}
+	q.must(t, "disk-image-create", "-n", "-u", "-o", "large", "-t", "qcow2", "vm", "debian-minimal", "block-device-efi-4k")
+	q.must(t, "boot", "large.qcow2", "--firmware", "uefi", "--sector-size", "4096", "--timeout", bootPatience, "--expect", "debian login:")
 }
 
 func (c *court) contract(t *testing.T) {
