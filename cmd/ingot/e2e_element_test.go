@@ -56,6 +56,7 @@ func (c *court) elements(t *testing.T) {
 	t.Run("efi", timed(c.elementsEFI))
 	t.Run("disk", timed(c.elementsDisk))
 	t.Run("grow", timed(c.elementsGrow))
+	t.Run("dracut", timed(c.elementsDracut))
 	t.Run("definition", timed(c.elementsDefinition))
 	t.Run("flavors", timed(c.elementsFlavors))
 }
@@ -207,6 +208,17 @@ func (c *court) elementsEFI(t *testing.T) {
 	q.env = []string{"DIB_RELEASE=trixie", "DIB_APT_SOURCES_CONF=default:deb http://ftp.debian.org/debian trixie main", "INGOT_MIRROR_DEBIAN=" + q.mirror}
 	q.must(t, "disk-image-create", "-n", "-u", "-o", "large", "-t", "qcow2", "vm", "debian-minimal", "block-device-efi-4k")
 	q.must(t, "boot", "large.qcow2", "--firmware", "uefi", "--sector-size", "4096", "--timeout", bootPatience, "--expect", "debian login:")
+}
+
+// elementsDracut has dracut make the initramfs, by an element of diskimage-builder's, and starts
+// the disk: its initramfs has a systemd of its own.
+func (c *court) elementsDracut(t *testing.T) {
+	judge.Needs(t, judge.Full)
+	p := c.project(t, map[string]string{})
+	p.env = []string{"DIB_RELEASE=trixie", "DIB_APT_SOURCES_CONF=default:deb http://ftp.debian.org/debian trixie main", "INGOT_MIRROR_DEBIAN=" + p.mirror}
+	p.must(t, "disk-image-create", "-n", "-u", "-o", "img", "-t", "qcow2", "-p", "dracut,python3-yaml", "vm", "debian-minimal", "dracut-regenerate")
+	const modules = "for m in crypt lvm systemd; do lsinitrd -m /boot/initrd.img-$(uname -r) | grep -qx $m || exit 1; done"
+	p.must(t, "boot", "img.qcow2", "--timeout", bootPatience, "--run", modules, "--run", "systemctl is-system-running --wait")
 }
 
 func (c *court) contract(t *testing.T) {

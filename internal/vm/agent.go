@@ -19,8 +19,11 @@ import (
 //go:embed agent.sh
 var agentScript string
 
+// An initramfs may have a systemd of its own, as dracut's has: what ran there would end when the
+// root takes over.
 const agentService = `[Unit]
 Description=Commands of ingot boot, in this machine's memory only
+ConditionPathExists=!/etc/initrd-release
 [Service]
 ExecStart=/bin/sh /run/ingot/agent
 StandardOutput=null
