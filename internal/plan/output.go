@@ -75,9 +75,11 @@ func unfit(err error) error {
 // that it is ingot's, and may be replaced.
 func (w *worker) write(ctx context.Context, o Output, seal digest.Digest, t *ui.Task) (a Artifact, err error) {
 	a = Artifact{Output: o, Seal: seal, Chain: w.chain, Path: filepath.Join(w.To, o.Name())}
-	if err := w.checkRoom(o); err != nil {
+	give, err := w.takeRoom(o)
+	if err != nil {
 		return a, err
 	}
+	defer give()
 	var dir *artifact.PendingDir
 	defer func() {
 		if dir != nil {

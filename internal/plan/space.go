@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 
 	"ingot/internal/sparse"
@@ -66,11 +67,58 @@ func (w *worker) foreseeTree(todo []Output) error {
 // block is what most file systems give files by, in bytes.
 const block = 4096
 
-// checkRoom refuses to begin an output that its disk cannot hold.
-func (w *worker) checkRoom(o Output) error {
-	if !unpackedWhole(o) {
-		return nil
+// A room is what outputs that are being written may still take of their disk, in bytes.
+type room struct {
+	mu    sync.Mutex
+	freed *sync.Cond
+	taken int64
+}
+
+func newRoom() *room {
+	r := &room{}
+	r.freed = sync.NewCond(&r.mu)
+	return r
+}
+
+// take waits until there is room for an output beside those that are being written, or it is
+// alone, and refuses it where there is none then. Whoever takes room gives it back.
+func (r *room) take(need, expected int64, fits func(int64) error) (give func(), err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for {
+		err = fits(need + r.taken)
+		if err == nil || r.taken == 0 {
+			break
+		}
+		r.freed.Wait()
 	}
+	if err != nil {
+		return nil, err
+	}
+	r.taken += expected
+	return func() {
+		r.mu.Lock()
+		r.taken -= expected
+		r.mu.Unlock()
+		r.freed.Broadcast()
+	}, nil
+}
+
+// takeRoom refuses to begin an output that its disk cannot hold. Of a compressed one nobody
+// knows how large it gets, but that it is hardly larger than its tree.
+func (w *worker) takeRoom(o Output) (give func(), err error) {
+	if !unpackedWhole(o) {
+		return w.room.take(0, max(w.tree.Size(), 1), w.fits)
+	}
+	need, err := w.data(o)
+	if err != nil {
+		return nil, err
+	}
+	return w.room.take(need, max(need, 1), w.fits)
+}
+
+// data is how many bytes an output has at the least that is not compressed.
+func (w *worker) data(o Output) (int64, error) {
 	var need int64
 	for e := range w.tree.All() {
 		if e.Content.Size == 0 {
@@ -78,18 +126,18 @@ func (w *worker) checkRoom(o Output) error {
 		}
 		pack, err := w.reader.Pack(e.Content.Pack)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		n, err := sparse.Data(pack, e.Content.Offset, e.Content.Size)
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if o.Kind().Dir {
 			n = (n + block - 1) / block * block
 		}
 		need += n
 	}
-	return w.fits(need)
+	return need, nil
 }
 
 // fits says whether the disk of the artifacts has so many bytes free.

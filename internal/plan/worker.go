@@ -38,6 +38,7 @@ type worker struct {
 	log      func(line string)
 	tools    *toolbox
 	about    func() (artifact.Image, error) // what papers say of the tree, found out once
+	room     *room                          // of the outputs
 	sealing  sync.Mutex
 	list     []byte // of the seal, until it lies beside an artifact
 
@@ -55,7 +56,7 @@ type worker struct {
 // newWorker runs a chain, and has its plan's tools tree until it is closed.
 func newWorker(r *Runner, p *Plan, c Chain) *worker {
 	tools := &toolbox{runner: r, refs: p.Lock.Tools, arch: r.HostArch, epoch: p.Lock.Epoch}
-	return &worker{Runner: r, plan: p, chain: c, reader: tree.NewReader(r.Supply.Cache), tools: tools}
+	return &worker{Runner: r, plan: p, chain: c, reader: tree.NewReader(r.Supply.Cache), tools: tools, room: newRoom()}
 }
 
 // timed notes how long a script took.
