@@ -201,7 +201,7 @@ func (p *Pending) feed(to int64, random bool) (err error) {
 	if random {
 		err = sparse.Hash(p.hash, p.file, p.done, to-p.done)
 	} else {
-		_, err = io.Copy(p.hash, io.NewSectionReader(p.file, p.done, to-p.done))
+		_, err = io.CopyN(p.hash, io.NewSectionReader(p.file, p.done, to-p.done), to-p.done)
 	}
 	p.done = to
 	return err

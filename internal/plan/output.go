@@ -47,7 +47,7 @@ func (w *worker) writeAll(ctx context.Context, todo []Output, seal digest.Digest
 			a, err := w.write(ctx, o, seal, t)
 			t.Done(err)
 			if err != nil {
-				return w.plan.asking(fmt.Errorf("cannot write %s: %w", o.Name(), err))
+				return w.plan.asking(unfit(fmt.Errorf("cannot write %s: %w", o.Name(), err)))
 			}
 			made[i] = &a
 			return nil
